@@ -1,0 +1,1 @@
+"""What was sold: plans, subscriptions, periods, invoices."""

@@ -1,0 +1,29 @@
+"""The Celery app and the whole beat schedule."""
+
+import os
+from datetime import timedelta
+from typing import TypedDict
+
+from celery import Celery
+from celery.schedules import crontab
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_site.settings")
+
+
+class Entry(TypedDict, total=False):
+    """One line of the schedule: a task's dotted name, and when it runs (in UTC)."""
+
+    task: str
+    schedule: timedelta | crontab
+    options: dict[str, object]
+
+
+# name -> {"task": "billing.tasks.apply_due", "schedule": timedelta(minutes=1), "options": {"expires": 60}}.
+# Give every entry an `expires` not longer than its interval, so that a worker that was away does not
+# find a heap of the same task.
+BEAT_SCHEDULE: dict[str, Entry] = {}
+
+app = Celery("billing_site")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.beat_schedule = BEAT_SCHEDULE
+app.autodiscover_tasks()

@@ -1,0 +1,8 @@
+"""Private PostgreSQL and Valkey servers for a machine that has neither; used only while no DATABASE_URL or REDIS_URL is set."""
+
+from billing_site.engines.places import Places
+from billing_site.engines.postgres import Postgres
+from billing_site.engines.process import EngineError
+from billing_site.engines.valkey import Valkey
+
+__all__ = ["EngineError", "Places", "Postgres", "Valkey"]

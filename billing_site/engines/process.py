@@ -1,0 +1,172 @@
+"""One child process that holds its folder's lock and dies with its parent; what both engines share."""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL_SECONDS = 0.02
+PR_SET_PDEATHSIG = 1
+
+
+class EngineError(Exception):
+    """An engine cannot be started; the message is one line that says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An operating-system user to run a child as."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def unprivileged_account() -> Account | None:
+    """Whom PostgreSQL runs as when we are root, which its binaries refuse; None when we are an ordinary user."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return Account(name, entry.pw_uid, entry.pw_gid)
+    raise EngineError(
+        "PostgreSQL refuses to run as root and there is no user postgres or nobody; run this as an ordinary user"
+    )
+
+
+def private_folder(path: Path, mode: int = 0o700, owner: Account | None = None) -> Path:
+    """Make or check a folder that only we (or `owner`) can write to.
+
+    Raises EngineError when it belongs to somebody else or is a link: others can write to the folders it lies in.
+    """
+    uid = owner.uid if owner else os.geteuid()
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+        if owner:
+            os.chown(path, owner.uid, owner.gid)
+    found = path.lstat()
+    is_folder = (found.st_mode & 0o170000) == 0o040000
+    if not is_folder or found.st_uid not in (uid, os.geteuid()):
+        raise EngineError(f"{path} belongs to somebody else or is not a folder; remove it")
+    if found.st_uid != uid and owner:
+        os.chown(path, owner.uid, owner.gid)
+    if found.st_mode & 0o777 != mode:
+        path.chmod(mode)
+    return path
+
+
+def sockets_folder(path: Path) -> Path:
+    """Make or check the folder above our sockets; as root, others may pass through it to the one socket that they own."""
+    return private_folder(path, 0o711 if os.geteuid() == 0 else 0o700)
+
+
+def lock(path: Path, patience_seconds: float = 10) -> int:
+    """Take the lock of an engine's folder and return the descriptor that holds it.
+
+    The engine inherits the descriptor, so the lock lasts exactly as long as the engine, even after its parent was
+    killed. Hence the patience: an engine whose parent has just died is still shutting down.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        wait_until(lambda: _try_lock(descriptor), patience_seconds, f"{path.parent} is in use by another process")
+    except EngineError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def wait_until(holds: Callable[[], bool], seconds: float, otherwise: str) -> None:
+    """Poll until `holds()`; raises EngineError(otherwise) once `seconds` are over."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise EngineError(otherwise)
+        time.sleep(POLL_SECONDS)
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    log: Path,
+    death_signal: signal.Signals = signal.SIGTERM,
+    account: Account | None = None,
+    descriptors: Sequence[int] = (),
+    env: Mapping[str, str] | None = None,
+    cwd: Path = Path("/"),
+) -> "subprocess.Popen[bytes]":
+    """Start a child in a session of its own (Ctrl-C on the terminal does not reach it), its output appended to `log`.
+
+    On Linux the kernel sends it `death_signal` when the calling thread ends, however that happens; call this from a
+    thread that lives as long as the child should.
+    """
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=cwd,
+            env=env,
+            pass_fds=descriptors,
+            start_new_session=True,
+            umask=0o077,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
+            preexec_fn=_arm(death_signal),
+        )
+
+
+def _arm(death_signal: signal.Signals) -> Callable[[], None] | None:
+    """What the child does between fork and exec; subprocess runs it after the change of user, which would disarm it."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def arm() -> None:
+        prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+        if os.getppid() != parent:  # it died before we were armed
+            os._exit(1)
+
+    return arm
+
+
+def end(child: "subprocess.Popen[bytes]", steps: Sequence[tuple[signal.Signals, float]]) -> None:
+    """Send each signal in turn, waiting its seconds for the child to end; then kill what is left of its session."""
+    for number, seconds in steps:
+        if child.poll() is None:
+            child.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(seconds)
+    if child.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that says something, for an error message."""
+    with contextlib.suppress(OSError):
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        errors = [line for line in lines if "FATAL" in line or "PANIC" in line]
+        if lines:
+            return (errors or lines)[-1].strip()
+    return "it wrote nothing"

@@ -1,0 +1,225 @@
+"""Every setting, and every environment variable that sets one; nothing else in the project reads the environment."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from billing_site.engines.places import BROKER_DATABASE, CACHE_DATABASE, Places, as_broker, with_database
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+PLACES = Places(BASE_DIR)
+env = environ.Env()
+
+# --- Engines: an unset URL means the private engine that `make run` starts.
+EMBEDDED_POSTGRES = not env.str("DATABASE_URL", default="")
+EMBEDDED_REDIS = not env.str("REDIS_URL", default="")
+DATABASE_URL = env.str("DATABASE_URL", default="") or PLACES.database_url
+# What enforces quotas and rates; CACHE_URL (Django's cache) and BROKER_URL (Celery) default to other databases of the
+# same server. A cluster has one database only and Celery knows no cluster, so there both have to be given.
+REDIS_URL = env.str("REDIS_URL", default="") or PLACES.redis_url
+REDIS_CLUSTER = env.bool("REDIS_CLUSTER", default=False)
+CACHE_URL = env.str("CACHE_URL", default="")
+BROKER_URL = env.str("BROKER_URL", default="")
+if REDIS_CLUSTER and not (CACHE_URL and BROKER_URL):
+    raise ImproperlyConfigured("REDIS_CLUSTER=1 needs CACHE_URL and BROKER_URL: Redis servers that are no cluster")
+CACHE_URL = CACHE_URL or with_database(REDIS_URL, CACHE_DATABASE)
+BROKER_URL = BROKER_URL or as_broker(REDIS_URL, BROKER_DATABASE)
+
+
+def _secret_key() -> str:
+    """SECRET_KEY, or beside embedded engines one made once for this checkout."""
+    if given := env.str("SECRET_KEY", default=""):
+        return given
+    if not EMBEDDED_POSTGRES:
+        raise ImproperlyConfigured(
+            "set SECRET_KEY to a long random string, the same for every process (DATABASE_URL is set)"
+        )
+    path = PLACES.local / "secret-key"
+    path.parent.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        draft = path.with_name(f"secret-key.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(50))
+        try:
+            os.link(draft, path)  # all or nothing, and the first of two processes wins
+        finally:
+            draft.unlink()
+    return path.read_text()
+
+
+# --- Django
+SECRET_KEY = _secret_key()
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+ROOT_URLCONF = "billing_site.urls"
+WSGI_APPLICATION = "billing_site.wsgi.application"
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# With and without a trailing slash the URLs name the same view; a redirect would lose a POST's body.
+APPEND_SLASH = False
+
+INSTALLED_APPS = [
+    "unfold",  # before django.contrib.admin, whose templates it replaces
+    "unfold.contrib.simple_history",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework_api_key",  # for its abstract model, which cannot be imported otherwise; its own table stays empty
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "simple_history",
+    "ratelimit",
+    "billing",
+    "usage",
+    "billing_site",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
+    # billing_site.gateway.Gateway stands here: last, nearest to the view
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+# --- Database. A connection for each thread of the web server, checked once a request that needs it: the number of
+# threads is fixed, so a pool would only add a second place to wait in. Nothing may hang on a lost server.
+DATABASES: dict[str, dict[str, Any]] = {"default": environ.Env.db_url_config(DATABASE_URL)}
+DATABASES["default"] |= {
+    "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60),
+    "CONN_HEALTH_CHECKS": True,
+    "OPTIONS": {
+        "connect_timeout": 3,
+        "tcp_user_timeout": 5000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
+        "options": f"-c statement_timeout={env.int('DATABASE_STATEMENT_TIMEOUT_MS', default=0)}",
+    }
+    | DATABASES["default"].get("OPTIONS", {}),
+}
+
+# --- Cache and sessions: sessions are in the database, so that a lost Redis logs nobody out.
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": CACHE_URL,
+        "KEY_PREFIX": "cache",
+        "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.5, "SOCKET_TIMEOUT": 0.5, "IGNORE_EXCEPTIONS": True},
+    },
+}
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+
+# --- Security
+HTTPS = env.bool("HTTPS", default=False)  # the site is served over HTTPS only
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^health$", r"^metrics$"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if env.bool("BEHIND_PROXY", default=False):  # a proxy sets X-Forwarded-Proto, overwriting what clients send
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # bytes of one request's body
+
+# --- Static files
+STATIC_URL = "/static/"
+STATIC_ROOT = PLACES.local / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+
+# --- HTTP API
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Metered API",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+UNFOLD = {"SITE_TITLE": "Billing", "SITE_HEADER": "Billing"}
+
+# --- Celery. Usage never travels through the broker: it only wakes what reads the database.
+CELERY_BROKER_URL = BROKER_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "socket_connect_timeout": 3, "socket_timeout": 10}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_TIME_LIMIT = 600
+CELERY_ENABLE_UTC = True
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(PLACES.local / "beat-schedule")
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
+# --- Ours
+SANDBOX = env.bool("SANDBOX", default=False)  # mounts small metered endpoints to try things with
+RATELIMIT_SHARDS = 64  # changing it means `manage.py init_redis_keys`
+SNAPSHOT_CACHE_SIZE = 100_000  # accounts a process remembers
+BILLING_ACTIVE_FEATURES = "usage.activity.check_active_features"
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # when set, /metrics wants it as a bearer token
+
+# --- Logging: one line an event, to stderr
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {"django": {"handlers": [], "propagate": True}, "django.server": {"handlers": [], "propagate": True}},
+}

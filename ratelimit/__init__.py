@@ -1,0 +1,1 @@
+"""How to count: limits, the limiter, the fence."""

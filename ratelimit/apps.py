@@ -1,0 +1,8 @@
+"""Django's registration of the app."""
+
+from django.apps import AppConfig
+
+
+class RatelimitConfig(AppConfig):
+    default_auto_field = "django.db.models.BigAutoField"
+    name = "ratelimit"

@@ -1,0 +1,1 @@
+"""What was used: metering, the audit log, reconciliation."""
