@@ -1,0 +1,160 @@
+"""What an account may do at an instant: a pure function of its subscription, its exceptions and the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from billing.periods import MONTH, Period, month_window, period_at
+from billing.plan_change import PlanTerms
+
+CALENDAR_MONTH, BILLING_PERIOD = "calendar_month", "billing_period"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOffer:
+    """A plan as sold now. `None` of a quota or rate means unlimited."""
+
+    terms: PlanTerms
+    name: str
+    monthly_token_quota: int | None
+    requests_per_minute: int | None
+    capabilities: frozenset[str]
+    quota_window: str = CALENDAR_MONTH
+    former_quota_window: str = ""
+    quota_window_changed_at: datetime | None = None
+    archived: bool = False
+
+    @property
+    def code(self) -> str:
+        return self.terms.code
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """A feature: what one successful call costs in tokens, and the capability it needs, "" for none."""
+
+    code: str
+    tokens: int
+    capability: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Replaces one limit until `expires_at`; `maximum` None means unlimited."""
+
+    limit: str
+    maximum: int | None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    tokens: int
+    starts_at: datetime
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What PostgreSQL says of one account at one version. `overrides` come newest first."""
+
+    account: int
+    version: int
+    active: bool
+    plan: str
+    anchor: datetime
+    scheduled_plan: str = ""
+    scheduled_at: datetime | None = None
+    former_quota_window: str = ""
+    former_quota_window_until: datetime | None = None
+    overrides: tuple[Override, ...] = ()
+    top_ups: tuple[TopUp, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """What the account may do from the instant asked about until `valid_until`, unless a fact changes."""
+
+    plan: PlanOffer
+    quota: int | None
+    requests_per_minute: int | None
+    window: Period
+    valid_until: datetime
+    capabilities: frozenset[str] = field(default_factory=frozenset)
+
+    def includes(self, feature: Metered) -> bool:
+        return not feature.capability or feature.capability in self.capabilities
+
+
+def effective_plan(facts: Facts, now: datetime) -> str:
+    """The scheduled plan from its instant on, whether or not the period's close has run yet."""
+    if facts.scheduled_at is not None and now >= facts.scheduled_at:
+        return facts.scheduled_plan
+    return facts.plan
+
+
+def quota_window(kind: str, anchor: datetime, now: datetime) -> Period:
+    """The usage window of a kind: the calendar month in UTC, or the month counted from the subscription's anchor."""
+    return period_at(anchor, MONTH, now)[1] if kind == BILLING_PERIOD else month_window(now)
+
+
+def window_in_force(facts: Facts, plan: PlanOffer, now: datetime) -> Period:
+    """A change of kind, by another plan or by an edit of the plan, acts when the window it fell into has ended."""
+    if facts.former_quota_window_until is not None and now < facts.former_quota_window_until:
+        return quota_window(facts.former_quota_window, facts.anchor, now)
+    if plan.quota_window_changed_at is not None:
+        cut = quota_window(plan.former_quota_window, facts.anchor, plan.quota_window_changed_at)
+        if now < cut.end:
+            return quota_window(plan.former_quota_window, facts.anchor, now)
+    return quota_window(plan.quota_window, facts.anchor, now)
+
+
+def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan: str | None = None) -> Entitlement:
+    """What the account may do at `now`; with `plan`, what it might do had it that plan (for suggestions)."""
+    offer = plans[plan or effective_plan(facts, now)]
+    window = window_in_force(facts, offer, now)
+    overrides = [o for o in facts.overrides if o.expires_at is None or now < o.expires_at]
+    quota = _overridden("quota", offer.monthly_token_quota, overrides)
+    if quota is not None:
+        quota += sum(top_up.tokens for top_up in facts.top_ups if _counts(top_up, window, now))
+    return Entitlement(
+        plan=offer,
+        quota=quota,
+        requests_per_minute=_overridden("minute", offer.requests_per_minute, overrides),
+        window=window,
+        valid_until=min(_turning_points(facts, window, now)),
+        capabilities=offer.capabilities,
+    )
+
+
+def cheapest(offers: Iterable[PlanOffer], current: PlanOffer, passing: Collection[str]) -> PlanOffer | None:
+    """The cheapest plan on sale, other than the current one and in its currency, of those whose code is `passing`."""
+    candidates = [
+        offer
+        for offer in offers
+        if offer.code in passing
+        and offer.code != current.code
+        and not offer.archived
+        and (offer.terms.currency, offer.terms.interval) == (current.terms.currency, current.terms.interval)
+    ]
+    return min(candidates, key=lambda offer: (offer.terms.price, offer.terms.rank, offer.code), default=None)
+
+
+def _overridden(limit: str, default: int | None, overrides: Iterable[Override]) -> int | None:
+    return next((override.maximum for override in overrides if override.limit == limit), default)
+
+
+def _counts(top_up: TopUp, window: Period, now: datetime) -> bool:
+    if not (window.contains(top_up.starts_at) and top_up.starts_at <= now):
+        return False
+    return top_up.expires_at is None or now < top_up.expires_at
+
+
+def _turning_points(facts: Facts, window: Period, now: datetime) -> Iterable[datetime]:
+    """Instants after `now` at which time alone changes the answer; the window's end is always one of them."""
+    yield window.end
+    edges = [facts.scheduled_at, *(override.expires_at for override in facts.overrides)]
+    edges += [edge for top_up in facts.top_ups for edge in (top_up.starts_at, top_up.expires_at)]
+    yield from (edge for edge in edges if edge is not None and edge > now)

@@ -1,0 +1,20 @@
+"""What was sold: the catalogue, subscriptions and their periods, allowances, API keys, and the fence's versions."""
+
+from billing.models.allowances import LimitOverride, TokenTopUp
+from billing.models.api_keys import ApiKey
+from billing.models.catalogue import Capability, Feature, Plan, Route
+from billing.models.fences import Fence
+from billing.models.subscriptions import BillingPeriod, Subscription
+
+__all__ = [
+    "ApiKey",
+    "BillingPeriod",
+    "Capability",
+    "Feature",
+    "Fence",
+    "LimitOverride",
+    "Plan",
+    "Route",
+    "Subscription",
+    "TokenTopUp",
+]

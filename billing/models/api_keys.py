@@ -1,0 +1,34 @@
+"""The keys customers call with: stored hashed, shown once, named, scoped, revocable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import models
+from rest_framework_api_key.models import AbstractAPIKey, APIKeyManager
+
+from billing.models.fences import FencedModel
+
+
+class ApiKey(FencedModel, AbstractAPIKey):  # type: ignore[misc]
+    class Scope(models.TextChoices):
+        NONE = "", "none"
+        METER = "meter", "meter: may void charges made by /usage/track"
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys")
+    scope = models.CharField(max_length=10, choices=Scope, blank=True, default=Scope.NONE)
+    if not TYPE_CHECKING:
+        objects = APIKeyManager()
+
+    class Meta(AbstractAPIKey.Meta):
+        verbose_name = "API key"
+        verbose_name_plural = "API keys"
+
+    def fence_subject(self) -> int:
+        return int(self.account_id)
+
+    @classmethod
+    def issue(cls, **fields: Any) -> tuple[ApiKey, str]:
+        """A new key and its plain text, which is not kept anywhere."""
+        return cls.objects.create_key(**fields)

@@ -1,0 +1,83 @@
+"""Who is on which plan, since when, and what each period was sold for."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.db import models
+from django.db.models import F, Func, Q, Value
+
+from billing.models.catalogue import Plan, QuotaWindow
+from billing.models.fences import FencedModel
+from billing.periods import Period
+
+
+class Subscription(FencedModel):
+    """One live subscription an account. Written by `billing.lifecycle` alone."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        CANCELED = "canceled"
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="subscriptions")
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="subscriptions")
+    status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
+    anchor = models.DateTimeField(help_text="Billing periods are counted from here.")
+    scheduled_plan = models.ForeignKey(
+        Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="scheduled_subscriptions"
+    )
+    scheduled_at = models.DateTimeField(null=True, blank=True, help_text="The scheduled plan is in force from here.")
+    former_quota_window = models.CharField(max_length=20, choices=QuotaWindow, blank=True, editable=False)
+    former_quota_window_until = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="subscription_one_live", fields=["account"], condition=Q(status="active")),
+            models.CheckConstraint(
+                name="subscription_schedule_whole",
+                condition=Q(scheduled_plan__isnull=True, scheduled_at__isnull=True)
+                | Q(scheduled_plan__isnull=False, scheduled_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account} on {self.plan}"
+
+    def fence_subject(self) -> int:
+        return int(self.account_id)
+
+
+class BillingPeriod(models.Model):
+    """What was sold for one stretch of time. The price is copied when the period opens; no edit reaches it."""
+
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="periods")
+    number = models.PositiveIntegerField(help_text="Counted from the anchor, the first is 0.")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+")
+    price = models.DecimalField(max_digits=15, decimal_places=4)
+    currency = models.CharField(max_length=3)
+
+    class Meta:
+        ordering = ["subscription", "number"]
+        constraints = [
+            models.UniqueConstraint(name="period_once", fields=["subscription", "number"]),
+            models.CheckConstraint(name="period_forward", condition=Q(starts_at__lt=F("ends_at"))),
+            models.CheckConstraint(name="period_price_not_negative", condition=Q(price__gte=0)),
+            # A range of one id instead of btree_gist, which not every server has.
+            ExclusionConstraint(
+                name="period_no_overlap",
+                expressions=[
+                    (Func("subscription_id", "subscription_id", Value("[]"), function="int8range"), "&&"),
+                    (Func("starts_at", "ends_at", function="tstzrange"), "&&"),
+                ],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.starts_at:%Y-%m-%d} to {self.ends_at:%Y-%m-%d}"
+
+    @property
+    def period(self) -> Period:
+        return Period(self.starts_at, self.ends_at)

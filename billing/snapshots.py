@@ -1,0 +1,213 @@
+"""What each worker remembers: the catalogue, and the facts of accounts and keys, until a fence says stale."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Generic, TypeVar
+
+from django.conf import settings
+
+from billing import lifecycle
+from billing.entitlement import Entitlement, Facts, Metered, Override, PlanOffer, TopUp, cheapest, entitle
+from billing.models import Feature, Fence, LimitOverride, Plan, Route, TokenTopUp
+from billing.models.catalogue import normalised_path
+from billing.models.fences import CATALOGUE
+from billing.plan_change import PlanTerms
+from ratelimit.keys import AccountKeys
+from ratelimit.limiter import Versions
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Remembered(dict[K, V], Generic[K, V]):
+    """A mapping that forgets its oldest entry when it is full. Reads take no lock; the size is a setting."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def remember(self, key: K, value: V) -> V:
+        self[key] = value
+        while len(self) > self.size:
+            self.pop(next(iter(self)), None)
+        return value
+
+
+class Catalogue:
+    """Plans, features and routes at one version."""
+
+    def __init__(
+        self,
+        version: int,
+        plans: dict[str, PlanOffer],
+        features: dict[str, Metered],
+        routes: dict[tuple[str, str], str],
+    ) -> None:
+        self.version = version
+        self.plans = plans
+        self.features = features
+        self._routes = routes
+
+    @cached_property
+    def version_text(self) -> bytes:
+        return str(self.version).encode()
+
+    def feature_at(self, method: str, path: str) -> Metered | None:
+        """The feature a request is metered as: the longest routed prefix on segment boundaries; HEAD counts as GET."""
+        method = "GET" if method == "HEAD" else method
+        prefix = normalised_path(path)
+        while prefix:
+            code = self._routes.get((prefix, method)) or self._routes.get((prefix, ""))
+            if code is not None:
+                return self.features[code]
+            prefix = prefix.rpartition("/")[0]
+        return None
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What one account may do now, as this process knows it. `told_epoch`: the server it was told to."""
+
+    facts: Facts
+    keys: AccountKeys
+    catalogue: Catalogue
+    entitlement: Entitlement
+    versions: Versions
+    from_ms: int
+    until_ms: int
+    told_epoch: int = 0
+
+    def at(self, now_ms: int) -> Snapshot:
+        """This snapshot brought to an instant and to the process' catalogue, without asking PostgreSQL."""
+        present = catalogue()
+        if self.from_ms <= now_ms < self.until_ms and self.catalogue is present:
+            return self
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        self.entitlement = entitle(self.facts, present.plans, now)
+        self.catalogue = present
+        self.versions = Versions(self.versions.account, present.version_text)
+        self.from_ms, self.until_ms = now_ms, _milliseconds(self.entitlement.valid_until)
+        return self
+
+    def suggest(self, passing: Iterable[str], now: datetime) -> PlanOffer | None:
+        return cheapest(self.catalogue.plans.values(), self.entitlement.plan, frozenset(passing))
+
+
+_accounts: Remembered[int, Snapshot] = Remembered(settings.SNAPSHOT_CACHE_SIZE)
+_locks = tuple(threading.Lock() for _ in range(256))
+_catalogue: Catalogue | None = None
+_catalogue_lock = threading.Lock()
+
+
+def catalogue() -> Catalogue:
+    return _catalogue or reload_catalogue(None)
+
+
+def reload_catalogue(stale: Catalogue | None) -> Catalogue:
+    """Read the catalogue anew unless another thread has done so since `stale` was found stale."""
+    global _catalogue  # noqa: PLW0603 - one catalogue a process is the point
+    with _catalogue_lock:
+        if _catalogue is None or _catalogue is stale:
+            _catalogue = _read_catalogue()
+        return _catalogue
+
+
+def snapshot(account: int, now_ms: int) -> Snapshot:
+    """The account's snapshot, from memory where it is warm. Raises NoDefaultPlan, or django's OperationalError."""
+    known = _accounts.get(account)
+    if known is None:
+        known = reload(account, None, now_ms)
+    return known.at(now_ms)
+
+
+def reload(account: int, stale: Snapshot | None, now_ms: int) -> Snapshot:
+    """Read the account anew unless another thread has done so since `stale` was found stale."""
+    with _locks[account % len(_locks)]:
+        known = _accounts.get(account)
+        if known is not None and known is not stale:
+            return known.at(now_ms)
+        facts = _read_facts(account, datetime.fromtimestamp(now_ms / 1000, UTC))
+        present = catalogue()
+        if facts.plan not in present.plans or (facts.scheduled_plan and facts.scheduled_plan not in present.plans):
+            present = reload_catalogue(present)
+        entitlement = entitle(facts, present.plans, datetime.fromtimestamp(now_ms / 1000, UTC))
+        fresh = Snapshot(
+            facts=facts,
+            keys=AccountKeys(account),
+            catalogue=present,
+            entitlement=entitlement,
+            versions=Versions(str(facts.version).encode(), present.version_text),
+            from_ms=now_ms,
+            until_ms=_milliseconds(entitlement.valid_until),
+        )
+        return _accounts.remember(account, fresh)
+
+
+def forget_everything() -> None:
+    """Start cold, as a new process does."""
+    global _catalogue  # noqa: PLW0603
+    _accounts.clear()
+    _catalogue = None
+
+
+def _milliseconds(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def fence_version(subject: int) -> int:
+    """Read before the facts it stands for: facts newer than their version are only reloaded once more."""
+    return Fence.objects.filter(subject=subject).values_list("version", flat=True).first() or 1
+
+
+def _read_facts(account: int, now: datetime) -> Facts:
+    version = fence_version(account)
+    subscription = lifecycle.live_subscription(account, now)
+    overrides = LimitOverride.objects.filter(account=account).order_by("-created_at", "-pk")
+    return Facts(
+        account=account,
+        version=version,
+        active=subscription.account.is_active,
+        plan=subscription.plan.code,
+        anchor=subscription.anchor,
+        scheduled_plan=subscription.scheduled_plan.code if subscription.scheduled_plan else "",
+        scheduled_at=subscription.scheduled_at,
+        former_quota_window=subscription.former_quota_window,
+        former_quota_window_until=subscription.former_quota_window_until,
+        overrides=tuple(Override(o.limit, o.maximum, o.expires_at) for o in overrides),
+        top_ups=tuple(TopUp(t.tokens, t.starts_at, t.expires_at) for t in TokenTopUp.objects.filter(account=account)),
+    )
+
+
+def _read_catalogue() -> Catalogue:
+    version = fence_version(CATALOGUE)
+    plans = {plan.code: offer(plan) for plan in Plan.objects.prefetch_related("capabilities")}
+    features = {
+        feature.code: Metered(feature.code, feature.tokens, feature.capability.code if feature.capability else "")
+        for feature in Feature.objects.select_related("capability")
+    }
+    routes = {
+        (normalised_path(route.path), route.method): route.feature.code
+        for route in Route.objects.select_related("feature")
+        if route.feature.code in features
+    }
+    return Catalogue(version, plans, features, routes)
+
+
+def offer(plan: Plan) -> PlanOffer:
+    """A plan's row as the rules know it."""
+    return PlanOffer(
+        terms=PlanTerms(plan.code, plan.rank, plan.price, plan.currency, plan.billed_every),
+        name=plan.name,
+        monthly_token_quota=plan.monthly_token_quota,
+        requests_per_minute=plan.requests_per_minute,
+        capabilities=frozenset(capability.code for capability in plan.capabilities.all()),
+        quota_window=plan.quota_window,
+        former_quota_window=plan.former_quota_window,
+        quota_window_changed_at=plan.quota_window_changed_at,
+        archived=plan.archived_at is not None,
+    )

@@ -1,0 +1,49 @@
+"""Names of the Redis keys. All that one call touches carries one shard tag, so it lies in one slot of a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.conf import settings
+
+
+class AccountKeys:
+    """The keys of one account, made once and kept with its snapshot."""
+
+    __slots__ = ("_prefix", "account", "catalogue_fence", "fence", "ring", "stream")
+
+    def __init__(self, account: int) -> None:
+        tag = shard_tag(shard_of(account))
+        self.account = account
+        self._prefix = f"{tag}:%s:{account}"
+        self.fence = (self._prefix % "v").encode()
+        self.ring = (self._prefix % "m").encode()
+        self.stream = f"{tag}:events".encode()
+        self.catalogue_fence = f"{tag}:catalogue".encode()
+
+    def quota(self, window_starts_at_ms: int) -> bytes:
+        return f"{self._prefix % 'q'}:{window_starts_at_ms // 1000}".encode()
+
+    def receipt(self, idempotency_key: str) -> bytes:
+        """Hashed: the customer's text is neither kept nor able to collide with another account's."""
+        digest = hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
+        return f"{self._prefix % 'i'}:{digest}".encode()
+
+    def void_marker(self, event: str) -> bytes:
+        return f"{self._prefix % 'x'}:{event}".encode()
+
+
+def shard_of(account: int) -> int:
+    return account % int(settings.RATELIMIT_SHARDS)
+
+
+def shard_tag(shard: int) -> str:
+    return f"{{s{shard:02d}}}"
+
+
+def stream(shard: int) -> str:
+    return f"{shard_tag(shard)}:events"
+
+
+def catalogue_fence(shard: int) -> str:
+    return f"{shard_tag(shard)}:catalogue"

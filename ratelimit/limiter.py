@@ -1,0 +1,168 @@
+"""The operations on limits: admit and void a call, tell what PostgreSQL knows, acknowledge what it has committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from ratelimit import scripts
+from ratelimit.keys import AccountKeys
+from ratelimit.limits import Decision, Outcome, Standing, Take
+from ratelimit.store import Store
+
+LARGEST_SKEW_MS = 5_000
+RECEIPT_LIFE_MS = 24 * 3600 * 1000
+VOID_MARKER_LIFE_MS = 2 * 3600 * 1000
+QUOTA_KEPT_AFTER_WINDOW_MS = 3 * 24 * 3600 * 1000
+"""A window's counter outlives it: calls of its last second are voided and drained after its end."""
+
+
+class Versions(NamedTuple):
+    """What the fence compares: the versions of the facts a decision rests on, as decimal text."""
+
+    account: bytes
+    catalogue: bytes
+
+
+class Receipt(NamedTuple):
+    """An idempotency key's place, and what the request that brought it looks like."""
+
+    key: bytes
+    fingerprint: bytes
+
+
+class Counter(NamedTuple):
+    """PostgreSQL's counter of one account and window at one revision. `ends_at_ms` is the window's end."""
+
+    key: bytes
+    ledger: int
+    revision: int
+    ends_at_ms: int
+
+
+class Entry(NamedTuple):
+    """A drained stream entry: `counter` is the position of the counter it moved, None for an entry set aside."""
+
+    stream_id: bytes
+    counter: int | None
+    tokens: int
+
+
+class Voided(IntEnum):
+    """How the void script answered; the numbers are the script's own (lua/void.lua)."""
+
+    VOIDED = 1
+    KEPT = 2
+    ALREADY = 3
+
+
+class StaleFacts(NamedTuple):
+    """The fence's versions where they differ from the caller's; "0" where Redis knows none."""
+
+    account: int
+    catalogue: int
+
+
+def admit(
+    store: Store,
+    keys: AccountKeys,
+    versions: Versions,
+    takes: Sequence[Take],
+    *,
+    charged_at_ms: int,
+    event: str,
+    audit: bytes = b"",
+    receipt: Receipt | None = None,
+    now_ms: int | None = None,
+    epoch: int | None = None,
+) -> Decision | StaleFacts:
+    """Judge and charge in one Redis command; all limits or none.
+
+    `audit` is the event written in the same step, `event` its id. `now_ms` replaces the server's clock (tests).
+    `epoch` is the server's when this account was told to it; raises ServerChanged when another one answers now.
+    """
+    names = [keys.fence, keys.catalogue_fence, keys.stream, receipt.key if receipt else keys.stream]
+    arguments: list[Any] = [
+        versions.account,
+        versions.catalogue,
+        charged_at_ms,
+        b"" if now_ms is None else now_ms,
+        LARGEST_SKEW_MS,
+        audit,
+        event,
+        receipt.fingerprint if receipt else b"",
+        RECEIPT_LIFE_MS,
+    ]
+    for limit, amount in takes:
+        maximum = b"" if limit.maximum is None else limit.maximum
+        if limit.starts_at_ms is None:
+            names.append(keys.ring)
+            arguments += (b"ring", maximum, amount, limit.window_ms)
+        else:
+            names.append(keys.quota(limit.starts_at_ms))
+            arguments += (b"quota", maximum, amount, limit.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS)
+    reply = store.run(scripts.ADMIT, names, arguments, epoch=epoch)
+    if reply[0] == Outcome.STALE:
+        return StaleFacts(int(reply[1]), int(reply[2]))
+    return _decision(reply, takes)
+
+
+def _decision(reply: list[Any], takes: Sequence[Take]) -> Decision:
+    outcome = Outcome(reply[0])
+    if len(reply) == 2:
+        return Decision(outcome, reply[1], "", ())
+    standings = tuple(
+        Standing(take.limit, reply[4 + 2 * i], None if reply[5 + 2 * i] < 0 else reply[5 + 2 * i])
+        for i, take in enumerate(takes)
+    )
+    standings = tuple(
+        s if s.limit.starts_at_ms is None else s._replace(wait_ms=max(s.limit.ends_at_ms - reply[1], 0))
+        for s in standings
+    )
+    violated = tuple(take.limit for i, take in enumerate(takes) if reply[3] & (1 << i))
+    first_run = reply[-1] if outcome is Outcome.REPLAYED else b""
+    return Decision(outcome, reply[1], reply[2].decode(), standings, violated, first_run)
+
+
+def void(
+    store: Store, keys: AccountKeys, take: Take, *, event: str, audit: bytes, receipt: Receipt | None = None
+) -> tuple[Voided, Standing]:
+    """Give back what `take` took under `event`, once; returns how it went and the quota's standing after it."""
+    limit = take.limit
+    if limit.starts_at_ms is None:
+        raise ValueError("only a quota is given back; a minute that was used stays used")
+    names = [
+        keys.quota(limit.starts_at_ms),
+        keys.stream,
+        keys.void_marker(event),
+        receipt.key if receipt else keys.stream,
+    ]
+    expiry = limit.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS
+    arguments = [take.amount, audit, event, VOID_MARKER_LIFE_MS, expiry, b"1" if receipt else b""]
+    status, used = store.run(scripts.VOID, names, arguments)
+    return Voided(status), Standing(limit, used, 0)
+
+
+def tell(store: Store, keys: AccountKeys, versions: Versions, counters: Iterable[Counter]) -> None:
+    """Raise the fences to these versions and store counters of a newer revision than Redis knows."""
+    names, arguments = [keys.fence, keys.catalogue_fence], [*versions]
+    for counter in counters:
+        names.append(counter.key)
+        arguments += _counter_arguments(counter)
+    store.run(scripts.TELL, names, arguments)
+
+
+def acknowledge(store: Store, stream: bytes, counters: Sequence[Counter], entries: Sequence[Entry]) -> int:
+    """Remove committed entries from a shard's stream and settle their counters; returns how many really left."""
+    names = [stream, *(counter.key for counter in counters)]
+    arguments: list[Any] = [len(counters)]
+    for counter in counters:
+        arguments += _counter_arguments(counter)
+    for entry in entries:
+        arguments += (entry.stream_id, 0 if entry.counter is None else entry.counter + 1, entry.tokens)
+    return int(store.run(scripts.ACKNOWLEDGE, names, arguments))
+
+
+def _counter_arguments(counter: Counter) -> tuple[int, int, int]:
+    return counter.ledger, counter.revision, counter.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS

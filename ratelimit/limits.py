@@ -1,0 +1,113 @@
+"""What a limit is, and what judging a call against several of them yields. Pure values: no clock, no storage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+LARGEST_NUMBER = 10**15 - 1
+"""No quota, limit, cost or version may exceed this: the scripts' numbers are doubles, and sums must stay exact."""
+
+
+class Limit(NamedTuple):
+    """At most `maximum` in a window. One value serves requests per minute and tokens per month alike.
+
+    `starts_at_ms` None means a sliding window of `window_ms` that ends now; otherwise the fixed window
+    `[starts_at_ms, starts_at_ms + window_ms)`. `maximum` None means unlimited: counted, never refused.
+    """
+
+    name: str
+    maximum: int | None
+    window_ms: int
+    starts_at_ms: int | None = None
+
+    @property
+    def slides(self) -> bool:
+        return self.starts_at_ms is None
+
+    @property
+    def window_seconds(self) -> int:
+        return self.window_ms // 1000
+
+    @property
+    def ends_at_ms(self) -> int:
+        """End of a fixed window, in Unix milliseconds."""
+        if self.starts_at_ms is None:
+            raise ValueError(f"the window of {self.name} slides; it has no end")
+        return self.starts_at_ms + self.window_ms
+
+
+class Take(NamedTuple):
+    """What a call wants of a limit. Zero reads the standing and can never be refused."""
+
+    limit: Limit
+    amount: int
+
+
+class Standing(NamedTuple):
+    """The state of a limit after a decision: `used` of it, and milliseconds until more is available.
+
+    `wait_ms` 0: all of it is available; None: waiting cannot help (a maximum of 0).
+    """
+
+    limit: Limit
+    used: int
+    wait_ms: int | None
+
+    @property
+    def remaining(self) -> int | None:
+        """What is left, never below 0; None when unlimited."""
+        if self.limit.maximum is None:
+            return None
+        return max(self.limit.maximum - self.used, 0)
+
+    def admits(self, amount: int) -> bool:
+        """Whether a call that takes `amount` would pass now."""
+        return self.limit.maximum is None or self.used + amount <= self.limit.maximum
+
+    def wait_for_ms(self, amount: int) -> int | None:
+        """Milliseconds until a call that takes `amount` would pass; None when it never will."""
+        if self.admits(amount):
+            return 0
+        if self.limit.maximum is None or amount > self.limit.maximum:
+            return None
+        return self.wait_ms
+
+
+class Outcome(IntEnum):
+    """How the admit script answered; the numbers are the script's own (lua/admit.lua)."""
+
+    ADMITTED = 1
+    REFUSED = 2
+    REPLAYED = 3
+    STALE = 4
+    SKEWED = 5
+    CONFLICT = 6
+
+
+class Decision(NamedTuple):
+    """One answer of the admit script: all limits were charged, or none.
+
+    `event` is the id of the audit event the call is (or, replayed, was) charged under; a replay brings that event's
+    text as `first_run`. `violated` are the limits that refused.
+    """
+
+    outcome: Outcome
+    now_ms: int
+    event: str
+    standings: tuple[Standing, ...]
+    violated: tuple[Limit, ...] = ()
+    first_run: bytes = b""
+
+
+def whole_seconds(wait_ms: int) -> int:
+    """Rounded up, so that waiting this long is always enough."""
+    return -(-wait_ms // 1000)
+
+
+def longest_wait(standings: Sequence[Standing], amounts: Sequence[int]) -> tuple[int, int | None]:
+    """Position of the standing to wait longest for, and that wait in milliseconds; None, never, is the longest."""
+    waits = [standing.wait_for_ms(amount) for standing, amount in zip(standings, amounts, strict=True)]
+    position = max(range(len(waits)), key=lambda i: (waits[i] is None, waits[i] or 0))
+    return position, waits[position]

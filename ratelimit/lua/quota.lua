@@ -1,0 +1,21 @@
+-- quota: tokens of one account in one window, a hash of
+--   l  ledger: PostgreSQL's counter as last told     r  revision of that telling
+--   p  pending: charged here, not yet drained        The sum l + p is what is judged.
+local function quota_read(key)
+  local held = redis.call('HMGET', key, 'l', 'p')
+  return {key = key, used = stored(held[1]) + stored(held[2]), fresh = not (held[1] or held[2])}
+end
+
+local function quota_add(quota, tokens, expire_at_ms)
+  redis.call('HINCRBY', quota.key, 'p', string.format('%.0f', tokens))
+  if quota.fresh then redis.call('PEXPIREAT', quota.key, expire_at_ms) end
+  quota.used = quota.used + tokens
+end
+
+-- Stores PostgreSQL's counter unless a newer revision is known already.
+local function quota_tell(key, ledger, revision, expire_at_ms)
+  local held = redis.call('HGET', key, 'r')
+  if held and tonumber(held) >= tonumber(revision) then return end
+  redis.call('HSET', key, 'l', ledger, 'r', revision)
+  redis.call('PEXPIREAT', key, expire_at_ms)
+end

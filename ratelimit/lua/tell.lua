@@ -1,0 +1,19 @@
+-- tell: raise both fences, and store PostgreSQL's counters by revision. Nothing older ever replaces anything newer.
+-- KEYS  1 account fence, 2 catalogue fence, 3.. quotas
+-- ARGV  1 account version, 2 catalogue version, then three a quota: ledger, revision, expiry ms
+-- Result  1
+natural(ARGV[1])
+natural(ARGV[2])
+for i = 3, #KEYS do
+  local at = 3 * (i - 2)
+  stored(ARGV[at])
+  natural(ARGV[at + 1])
+  natural(ARGV[at + 2])
+end
+for i = 3, #KEYS do
+  local at = 3 * (i - 2)
+  quota_tell(KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2])
+end
+fence_raise(KEYS[1], ARGV[1])
+fence_raise(KEYS[2], ARGV[2])
+return 1

@@ -1,0 +1,15 @@
+-- void: give a charge's tokens back, once, and write the compensating audit event in the same step.
+-- KEYS  1 quota, 2 event stream, 3 void marker, 4 receipt
+-- ARGV  1 tokens, 2 audit event, 3 event id, 4 marker's life ms, 5 quota's expiry ms, 6 with receipt ('1' or '')
+-- Result  {VOIDED, used} | {KEPT, used}: another run of the same receipt stands | {ALREADY, used}
+local VOIDED, KEPT, ALREADY = 1, 2, 3
+
+local tokens, expiry = natural(ARGV[1]), natural(ARGV[5])
+local quota = quota_read(KEYS[1])
+if redis.call('EXISTS', KEYS[3]) == 1 then return {ALREADY, quota.used} end
+if ARGV[6] == '1' and receipt_fail(KEYS[4], ARGV[3]) then return {KEPT, quota.used} end
+
+redis.call('XADD', KEYS[2], '*', 'e', ARGV[2])
+redis.call('SET', KEYS[3], '1', 'PX', ARGV[4])
+quota_add(quota, -tokens, expiry)
+return {VOIDED, quota.used}

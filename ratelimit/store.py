@@ -1,0 +1,171 @@
+"""How scripts reach Redis: one command on a lean connection of the calling thread, and never a blind retry.
+
+redis-py's own call path costs as much as a loopback round trip, so the single-server path packs the command itself and
+speaks over redis-py's `Connection`. A cluster goes through `RedisCluster`, which knows where a slot lives.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, cast
+
+import hiredis
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from ratelimit.scripts import Script
+
+Argument = bytes | str | int
+
+
+class RedisUnreachable(Exception):
+    """Redis did not answer in time, or not at all. Whether the script ran is not known."""
+
+
+class ServerChanged(Exception):
+    """A new server answers at the address: what this process told the old one may be missing. Nothing was run."""
+
+
+class Store:
+    """Runs scripts. `epoch` grows whenever another server process answers, as after a restart or a failover."""
+
+    epoch = 1
+
+    def run(
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
+    ) -> Any:
+        """The script's reply. Raises RedisUnreachable, or redis' ResponseError for a faulty script.
+
+        With an `epoch`: raises ServerChanged, and runs nothing, when that is no longer the server's.
+        """
+        raise NotImplementedError
+
+
+class _Wire:
+    """One thread's connection, with a poll object that tells whether the server hung up while it was idle."""
+
+    __slots__ = ("connection", "idle")
+
+    def __init__(self, connection: redis.Connection) -> None:
+        self.connection = connection
+        self.idle = select.poll()
+        self.idle.register(cast(Any, connection)._sock, select.POLLIN | select.POLLHUP | select.POLLERR)
+
+
+class SingleServer(Store):
+    """One Redis or Valkey, by TCP or Unix socket."""
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        self._pool = redis.ConnectionPool.from_url(
+            url,
+            protocol=2,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+            retry_on_timeout=False,
+        )
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._server = b""
+        os.register_at_fork(after_in_child=self._forget_connections)
+
+    def _forget_connections(self) -> None:
+        # A forked child must not speak on its parent's sockets.
+        self._local = threading.local()
+        self._lock = threading.Lock()
+
+    def run(
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
+    ) -> Any:
+        wire: _Wire | None = getattr(self._local, "wire", None)
+        try:
+            if wire is None or wire.idle.poll(0):
+                wire = self._connect(wire)
+            if epoch is not None and epoch != self.epoch:
+                raise ServerChanged
+            command = hiredis.pack_command((b"EVALSHA", script.sha, len(keys), *keys, *arguments))
+            wire.connection.send_packed_command([command], check_health=False)
+            try:
+                return wire.connection.read_response()
+            except NoScriptError:
+                # The one blind retry that is safe: the server says that it ran nothing.
+                command = hiredis.pack_command((b"EVAL", script.source, len(keys), *keys, *arguments))
+                wire.connection.send_packed_command([command], check_health=False)
+                return wire.connection.read_response()
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            # The connection is closed, or the next caller would read this call's late reply.
+            self._hang_up(wire)
+            raise RedisUnreachable(str(error)) from error
+
+    def _connect(self, stale: _Wire | None) -> _Wire:
+        self._hang_up(stale)
+        connection = self._pool.make_connection()
+        connection.connect()
+        connection.send_command("INFO", "server")
+        facts = cast(bytes, connection.read_response())
+        server = next((line for line in facts.splitlines() if line.startswith(b"run_id:")), b"")
+        wire = self._local.wire = _Wire(connection)
+        with self._lock:
+            known, self._server = self._server, server
+            if known and known != server:
+                self.epoch += 1
+        return wire
+
+    def _hang_up(self, wire: _Wire | None) -> None:
+        self._local.wire = None
+        if wire is not None:
+            wire.connection.disconnect()
+
+
+class Cluster(Store):
+    """A Redis Cluster. Only replies that say nothing was run (MOVED, ASK, TRYAGAIN) are followed up by the client."""
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        self._client = RedisCluster.from_url(
+            url,
+            protocol=2,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def run(
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
+    ) -> Any:
+        try:
+            try:
+                return self._client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+            except NoScriptError:
+                return self._client.execute_command("EVAL", script.source, len(keys), *keys, *arguments)
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            raise RedisUnreachable(str(error)) from error
+
+
+@cache
+def store() -> Store:
+    """The process' way to the enforcement Redis, as the settings name it."""
+    timeout_seconds = settings.REDIS_TIMEOUT_MS / 1000
+    kind = Cluster if settings.REDIS_CLUSTER else SingleServer
+    return kind(settings.REDIS_URL, timeout_seconds)
+
+
+@cache
+def client() -> redis.Redis | RedisCluster:
+    """An ordinary client for work off the request path: the drain, health, maintenance."""
+    options: dict[str, Any] = {"protocol": 2, "socket_timeout": 5, "socket_connect_timeout": 2}
+    if settings.REDIS_CLUSTER:
+        return RedisCluster.from_url(settings.REDIS_URL, **options)
+    return redis.Redis.from_url(settings.REDIS_URL, retry=Retry(NoBackoff(), 0), **options)
+
+
+__all__ = ["Cluster", "RedisError", "RedisUnreachable", "ServerChanged", "SingleServer", "Store", "client", "store"]

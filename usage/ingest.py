@@ -1,0 +1,193 @@
+"""The drain: audit events from Redis' streams into PostgreSQL, each exactly once, with the sums that follow from them.
+
+A stream entry stays until PostgreSQL has committed it, so there is nothing to reclaim from a drain that died: the next
+one reads the same entries again, the log's key keeps each event single, and only rows really inserted move a counter.
+One drain a shard, by an advisory lock that is held until the entries are acknowledged.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from billing import fencing
+from ratelimit import limiter
+from ratelimit.keys import AccountKeys, shard_of, stream
+from ratelimit.store import client, store
+from usage import ledger
+from usage.events import Event, MalformedEvent, decode
+from usage.models import SetAsideEntry, UsageLog
+
+logger = logging.getLogger(__name__)
+BATCH = 2_000
+LOCK_SPACE = 0x0D7A1
+CATCH_UP_SECONDS = 5.0
+
+
+class Behind(Exception):
+    """The log could not be brought up to now in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What one pass has done: entries that left the stream, and how many of them were set aside as unreadable."""
+
+    entries: int = 0
+    set_aside: int = 0
+
+
+def drain(shards: Iterable[int] | None = None) -> Drained:
+    """One pass over the shards, all of them by default; a shard that another drain holds is left to it."""
+    entries = set_aside = 0
+    for shard in _with_backlog(range(settings.RATELIMIT_SHARDS) if shards is None else shards):
+        done = drain_shard(shard)
+        entries, set_aside = entries + done.entries, set_aside + done.set_aside
+    return Drained(entries, set_aside)
+
+
+def drain_shard(shard: int) -> Drained:
+    """Empty one shard's stream; nothing when another drain holds it."""
+    entries = set_aside = 0
+    with _only_drain_of(shard) as mine:
+        while mine:
+            done = _drain_batch(shard)
+            entries, set_aside = entries + done.entries, set_aside + done.set_aside
+            if done.entries < BATCH:
+                break
+    return Drained(entries, set_aside)
+
+
+def backlog() -> dict[int, int]:
+    """Entries that wait in each shard's stream; shards with none are left out."""
+    shards = range(settings.RATELIMIT_SHARDS)
+    with client().pipeline(transaction=False) as pipeline:
+        for shard in shards:
+            pipeline.xlen(stream(shard))
+        lengths = cast(list[int], pipeline.execute())
+    return {shard: length for shard, length in zip(shards, lengths, strict=True) if length}
+
+
+def lag_seconds(now_ms: int) -> float:
+    """Age of the oldest entry that waits, in seconds; 0 when none does."""
+    oldest = now_ms
+    for shard in backlog():
+        for stream_id, _ in _read(shard, 1):
+            oldest = min(oldest, int(stream_id.split(b"-")[0]))
+    return max(now_ms - oldest, 0) / 1000
+
+
+def catch_up(account: int) -> None:
+    """Bring the log and its sums up to every call of the account that was answered before. Raises Behind."""
+    shard = shard_of(account)
+    last = _last_entry(shard)
+    give_up_at = time.monotonic() + CATCH_UP_SECONDS
+    while (first := _first_entry(shard)) is not None and last is not None and first <= last:
+        if time.monotonic() > give_up_at:
+            raise Behind(f"shard {shard} is not drained; is `manage.py drain_usage --follow` running?")
+        if not drain_shard(shard).entries:
+            time.sleep(0.005)
+
+
+def record(events: Sequence[Event]) -> None:
+    """Store events without Redis; the accounts' fences make every worker and Redis learn the new counters."""
+    with transaction.atomic():
+        ledger.store(events)
+        fencing.bump({event.account for event in events})
+
+
+def event_of(row: UsageLog) -> Event:
+    """The event a charge's row was made from."""
+    window = ledger.window_of(row)
+    return Event(
+        charge=str(row.event_id),
+        kind=row.kind,
+        account=row.account_id,
+        window_start=int(window.starts_at.timestamp()),
+        window_end=int(window.ends_at.timestamp()),
+        feature=row.feature,
+        tokens=row.tokens,
+        at_ms=round(row.created_at.timestamp() * 1000),
+        source=row.source,
+        key_prefix=row.key_prefix,
+        metadata=row.metadata,
+    )
+
+
+def _drain_batch(shard: int) -> Drained:
+    readable: list[tuple[bytes, Event]] = []
+    unreadable: list[SetAsideEntry] = []
+    for stream_id, payload in _read(shard, BATCH):
+        try:
+            readable.append((stream_id, decode(payload)))
+        except MalformedEvent as error:
+            entry = SetAsideEntry(shard=shard, stream_id=stream_id.decode(), payload=payload, error=str(error)[:500])
+            unreadable.append(entry)
+    if not readable and not unreadable:
+        return Drained()
+    with transaction.atomic():
+        rows = ledger.store([event for _, event in readable])
+        SetAsideEntry.objects.bulk_create(unreadable, ignore_conflicts=True)
+    if unreadable:
+        logger.error("%d entries of shard %d could not be read and were set aside", len(unreadable), shard)
+    counters = [
+        limiter.Counter(
+            AccountKeys(row.account_id).quota(_ms(row.starts_at)), row.tokens, row.revision, _ms(row.ends_at)
+        )
+        for row in rows
+    ]
+    position = {(row.account_id, _ms(row.starts_at)): at for at, row in enumerate(rows)}
+    entries = [
+        limiter.Entry(stream_id, position[event.account, event.window_start * 1000], event.tokens)
+        for stream_id, event in readable
+    ]
+    entries += [limiter.Entry(entry.stream_id.encode(), None, 0) for entry in unreadable]
+    limiter.acknowledge(store(), stream(shard).encode(), counters, entries)
+    return Drained(len(entries), len(unreadable))
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def _with_backlog(shards: Iterable[int]) -> Iterator[int]:
+    waiting = backlog()
+    return (shard for shard in shards if shard in waiting)
+
+
+def _read(shard: int, count: int) -> list[tuple[bytes, bytes]]:
+    found = cast(list[Any], client().xrange(stream(shard), count=count))
+    return [(stream_id, fields.get(b"e", b"")) for stream_id, fields in found]
+
+
+def _entry_id(stream_id: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = stream_id.partition(b"-")
+    return int(milliseconds), int(sequence)
+
+
+def _first_entry(shard: int) -> tuple[int, int] | None:
+    return next((_entry_id(stream_id) for stream_id, _ in _read(shard, 1)), None)
+
+
+def _last_entry(shard: int) -> tuple[int, int] | None:
+    found = cast(list[Any], client().xrevrange(stream(shard), count=1))
+    return _entry_id(found[0][0]) if found else None
+
+
+@contextmanager
+def _only_drain_of(shard: int) -> Iterator[bool]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK_SPACE, shard])
+        mine = bool(cast(tuple[bool], cursor.fetchone())[0])
+        try:
+            yield mine
+        finally:
+            if mine:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK_SPACE, shard])

@@ -1,0 +1,191 @@
+"""Admits and voids calls: the entitlement as limits, one script, and one reload when the facts were stale."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from billing import fencing, snapshots
+from billing.credentials import Caller
+from billing.entitlement import Metered
+from billing.models.fences import CATALOGUE
+from billing.snapshots import Snapshot
+from ratelimit import limiter
+from ratelimit.limits import Decision, Limit, Outcome, Standing, Take
+from ratelimit.store import RedisUnreachable, ServerChanged, store
+from usage import events
+from usage.events import Event
+from usage.models import WindowUsage
+from usage.quota import MINUTE, minute_limit, quota_limit
+
+logger = logging.getLogger(__name__)
+TRIES = 3
+"""At first touch facts are loaded, stale facts are reloaded once, and a skewed clock is corrected once; then 503."""
+
+
+class Unavailable(Exception):
+    """No decision can be made now: an engine is out of reach, or the facts change faster than they are read."""
+
+    retry_after_seconds = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a call is to be charged for. Without a feature it counts against the minute only."""
+
+    feature: Metered | None = None
+    source: str = events.GATEWAY
+    metadata: dict[str, Any] | None = None
+    idempotency_key: str = ""
+    fingerprint: bytes = b""
+
+
+@dataclass(slots=True)
+class Admission:
+    """One decision on one call, and what is known from it; `standings` are those after a void, if there was one."""
+
+    snapshot: Snapshot
+    charge: Charge
+    decision: Decision
+    entitled: bool
+    event: Event | None
+    receipt: limiter.Receipt | None
+    standings: tuple[Standing, ...] = field(default=())
+    cost: int = 0
+
+    @property
+    def admitted(self) -> bool:
+        return self.entitled and self.decision.outcome in (Outcome.ADMITTED, Outcome.REPLAYED)
+
+    @property
+    def replayed(self) -> bool:
+        return self.decision.outcome is Outcome.REPLAYED
+
+    @property
+    def quota(self) -> Standing:
+        return self.standings[-1]
+
+    @property
+    def minute(self) -> Standing | None:
+        return self.standings[0] if self.standings[0].limit.name == MINUTE else None
+
+    @property
+    def decided_at(self) -> datetime:
+        return datetime.fromtimestamp(self.decision.now_ms / 1000, UTC)
+
+
+def admit(caller: Caller, charge: Charge) -> Admission:
+    """Decide on one call and charge it in the same step.
+
+    A feature the plan lacks consumes nothing. Raises CredentialsGone, Unavailable; a refusal is an Admission that is
+    not `admitted`. The facts a refusal rests on are never stale: the script has compared their versions.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    try:
+        for _ in range(TRIES):
+            snapshot = snapshots.snapshot(caller.account, now_ms)
+            caller.confirm(snapshot.facts.version, active=snapshot.facts.active)
+            if snapshot.told_epoch != store().epoch:
+                _tell(snapshot)
+            try:
+                answer = _ask(snapshot, caller, charge, now_ms)
+            except ServerChanged:
+                continue
+            if isinstance(answer, limiter.StaleFacts):
+                _refresh(snapshot, answer, now_ms)
+            elif answer.decision.outcome is Outcome.SKEWED:
+                logger.warning("this clock differs from Redis' by %d ms", now_ms - answer.decision.now_ms)
+                now_ms = answer.decision.now_ms
+            else:
+                return answer
+    except (RedisUnreachable, DatabaseError) as error:
+        logger.warning("no decision for account %s: %s", caller.account, error)
+        raise Unavailable from error
+    logger.warning("no decision for account %s: its facts changed %d times in a row", caller.account, TRIES)
+    raise Unavailable
+
+
+def _ask(snapshot: Snapshot, caller: Caller, charge: Charge, now_ms: int) -> Admission | limiter.StaleFacts:
+    feature = charge.feature
+    entitled = feature is None or snapshot.entitlement.includes(feature)
+    minute, quota = minute_limit(snapshot.entitlement), quota_limit(snapshot.entitlement)
+    cost = feature.tokens if feature is not None and entitled else 0
+    takes = [Take(quota, cost)]
+    if minute is not None:
+        takes.insert(0, Take(minute, 1 if entitled else 0))
+    event_id = events.mint(now_ms)
+    event: Event | None = None
+    receipt: limiter.Receipt | None = None
+    if feature is not None and entitled:
+        event = _event(event_id, snapshot, caller, charge, quota, now_ms)
+        if charge.idempotency_key:
+            receipt = limiter.Receipt(snapshot.keys.receipt(charge.idempotency_key), charge.fingerprint)
+    answer = limiter.admit(
+        store(),
+        snapshot.keys,
+        snapshot.versions,
+        takes,
+        charged_at_ms=now_ms,
+        event=event_id,
+        audit=event.encode() if event else b"",
+        receipt=receipt,
+        now_ms=now_ms if settings.RATELIMIT_CLOCK == "process" else None,
+        epoch=snapshot.told_epoch,
+    )
+    if isinstance(answer, limiter.StaleFacts):
+        return answer
+    spent = cost if answer.outcome is Outcome.ADMITTED else 0
+    if answer.outcome is Outcome.REPLAYED:
+        event = events.decode(answer.first_run)
+    return Admission(snapshot, charge, answer, entitled, event, receipt, answer.standings, spent)
+
+
+def _event(event_id: str, snapshot: Snapshot, caller: Caller, charge: Charge, quota: Limit, now_ms: int) -> Event:
+    assert charge.feature is not None
+    starts_at_ms = quota.starts_at_ms or 0
+    return Event(
+        charge=event_id,
+        kind=events.CHARGE,
+        account=snapshot.facts.account,
+        window_start=starts_at_ms // 1000,
+        window_end=quota.ends_at_ms // 1000,
+        feature=charge.feature.code,
+        tokens=charge.feature.tokens,
+        at_ms=now_ms,
+        source=charge.source,
+        key_prefix=caller.key_prefix,
+        metadata=charge.metadata,
+    )
+
+
+def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int) -> None:
+    """Reload what is older than Redis knows; what Redis knows too little of is told again."""
+    facts, catalogue = snapshot.facts, snapshot.catalogue
+    snapshot.told_epoch = 0
+    if stale.catalogue > catalogue.version and snapshots.reload_catalogue(catalogue).version < stale.catalogue:
+        fencing.lift(CATALOGUE, stale.catalogue)
+        snapshots.reload_catalogue(snapshots.catalogue())
+    if stale.account > facts.version:
+        fresh = snapshots.reload(facts.account, snapshot, now_ms)
+        if fresh.facts.version < stale.account:
+            fencing.lift(facts.account, stale.account)
+            snapshots.reload(facts.account, fresh, now_ms)
+
+
+def _tell(snapshot: Snapshot) -> None:
+    """Make the server know the versions of this snapshot and PostgreSQL's counter of its window."""
+    window = snapshot.entitlement.window
+    row = WindowUsage.objects.filter(account_id=snapshot.facts.account, starts_at=window.start).first()
+    epoch = store().epoch
+    counters = []
+    if row is not None:
+        starts_at_ms, ends_at_ms = (round(at.timestamp() * 1000) for at in (row.starts_at, row.ends_at))
+        counters.append(limiter.Counter(snapshot.keys.quota(starts_at_ms), row.tokens, row.revision, ends_at_ms))
+    limiter.tell(store(), snapshot.keys, snapshot.versions, counters)
+    snapshot.told_epoch = max(epoch, 1)

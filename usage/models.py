@@ -1,0 +1,91 @@
+"""What was used: the audit log, which is only ever appended to, and the sums the drain keeps from it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+
+class UsageLog(models.Model):
+    """One audit event. Partitioned by month of `charged_at`; the table's key is (id, charged_at).
+
+    `id` is the event's own, `event_id` the charge it belongs to: a void has the id of its charge there, and tokens
+    below zero, so the sum of a window is its counter.
+    """
+
+    class Kind(models.TextChoices):
+        CHARGE = "charge"
+        VOID = "void"
+
+    id = models.UUIDField(primary_key=True)
+    event_id = models.UUIDField()
+    charged_at = models.DateTimeField(help_text="When the call was made; it picks the window.")
+    created_at = models.DateTimeField(help_text="When this happened to it: the charge itself, or its void.")
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    feature = models.CharField(max_length=50)
+    tokens = models.BigIntegerField()
+    kind = models.CharField(max_length=10, choices=Kind)
+    source = models.CharField(max_length=10)
+    key_prefix = models.CharField(max_length=8, blank=True)
+    window_starts_at = models.DateTimeField()
+    metadata = models.JSONField(null=True)
+
+    class Meta:
+        ordering = ["-charged_at", "-id"]
+        verbose_name = "usage log entry"
+        verbose_name_plural = "usage log"
+        indexes = [models.Index(fields=["account", "-charged_at", "-id"], name="usage_log_of_account")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.event_id}"
+
+
+class WindowUsage(models.Model):
+    """PostgreSQL's counter of one account and window. `revision` grows with every change; Redis is told by it."""
+
+    pk = models.CompositePrimaryKey("account_id", "starts_at")
+    account_id = models.BigIntegerField()
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    tokens = models.BigIntegerField()
+    revision = models.BigIntegerField()
+
+
+class FeatureUsage(models.Model):
+    """Tokens of one feature in one account's window; the features of a window add up to its counter."""
+
+    pk = models.CompositePrimaryKey("account_id", "window_starts_at", "feature")
+    account_id = models.BigIntegerField()
+    window_starts_at = models.DateTimeField()
+    feature = models.CharField(max_length=50)
+    tokens = models.BigIntegerField()
+
+
+class DailyUsage(models.Model):
+    """One account's tokens and calls of one feature on one UTC date of the charge; a voided call does not count."""
+
+    pk = models.CompositePrimaryKey("account_id", "date", "feature")
+    account_id = models.BigIntegerField()
+    date = models.DateField()
+    feature = models.CharField(max_length=50)
+    tokens = models.BigIntegerField()
+    calls = models.BigIntegerField()
+
+
+class SetAsideEntry(models.Model):
+    """A stream entry that could not be read as an event: kept for a person to look at, never dropped."""
+
+    shard = models.PositiveIntegerField()
+    stream_id = models.CharField(max_length=50)
+    payload = models.BinaryField()
+    error = models.CharField(max_length=500)
+    set_aside_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "set-aside entries"
+        constraints = [models.UniqueConstraint(name="set_aside_once", fields=["shard", "stream_id"])]
+
+    def __str__(self) -> str:
+        return f"{self.stream_id} of shard {self.shard}"

@@ -1,0 +1,42 @@
+"""The audit log's monthly partitions: made ahead of time, and on the spot when a month is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import connection
+
+from billing.periods import month_window
+
+TABLE = "usage_usagelog"
+
+
+def name(month: datetime) -> str:
+    return f"{TABLE}_{month_window(month).start:%Y_%m}"
+
+
+def ensure(instants: Iterable[datetime]) -> list[str]:
+    """Make the partitions these instants fall into where they are missing; returns the names of those it made.
+
+    The new table is filled with the parent's shape first and then attached, which never blocks readers or the drain.
+    """
+    months = {month_window(instant) for instant in instants}
+    made = []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid"
+            " WHERE inhparent = %s::regclass",
+            [TABLE],
+        )
+        present = {row[0] for row in cursor.fetchall()}
+        for month in sorted(months, key=lambda window: window.start):
+            if (table := name(month.start)) in present:
+                continue
+            cursor.execute(
+                f"CREATE TABLE IF NOT EXISTS {table} (LIKE {TABLE} INCLUDING DEFAULTS INCLUDING CONSTRAINTS);"
+                f" ALTER TABLE {TABLE} ATTACH PARTITION {table}"
+                f" FOR VALUES FROM ('{month.start.isoformat()}') TO ('{month.end.isoformat()}')"
+            )
+            made.append(table)
+    return made

@@ -1,0 +1,39 @@
+"""An entitlement as limits, and where an account stands against its quota. Pure rules."""
+
+from __future__ import annotations
+
+from billing.entitlement import Entitlement
+from ratelimit.limits import Limit, Standing
+
+MINUTE_MS = 60_000
+MINUTE, QUOTA = "minute", "quota"
+
+
+def minute_limit(entitlement: Entitlement) -> Limit | None:
+    """Requests in any 60 seconds; None when unlimited: nothing needs to be counted then."""
+    if entitlement.requests_per_minute is None:
+        return None
+    return Limit(MINUTE, entitlement.requests_per_minute, MINUTE_MS)
+
+
+def quota_limit(entitlement: Entitlement) -> Limit:
+    """Tokens in the usage window; counted also when unlimited."""
+    starts_at_ms = round(entitlement.window.start.timestamp() * 1000)
+    window_ms = round(entitlement.window.end.timestamp() * 1000) - starts_at_ms
+    return Limit(QUOTA, entitlement.quota, window_ms, starts_at_ms)
+
+
+def percentage_used(standing: Standing) -> float:
+    """Per cent of the quota, to one decimal; 0 when unlimited, 100 of a quota of 0."""
+    if standing.limit.maximum is None:
+        return 0.0
+    if standing.limit.maximum == 0:
+        return 100.0
+    return round(100 * standing.used / standing.limit.maximum, 1)
+
+
+def passes(entitlement: Entitlement, cost: int, used: int, requests: int) -> bool:
+    """Whether a call of that cost would pass with this usage: what a plan that is suggested has to allow."""
+    quota_left = entitlement.quota is None or used + cost <= entitlement.quota
+    minute_left = entitlement.requests_per_minute is None or requests + 1 <= entitlement.requests_per_minute
+    return quota_left and minute_left
