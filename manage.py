@@ -8,17 +8,15 @@ import sys
 def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_site.settings")
     try:
-        import django  # noqa: F401
-    except ModuleNotFoundError:
+        from billing_site.commandline import execute
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] == "billing_site":
+            raise
         print(
-            "manage.py: Django is not installed here; use .venv/bin/python manage.py (made by make run)",
-            file=sys.stderr,
+            "manage.py: the libraries are missing; use .venv/bin/python manage.py (made by make run)", file=sys.stderr
         )
         return 1
-    from django.core.management import execute_from_command_line
-
-    execute_from_command_line(sys.argv)
-    return 0
+    return execute(sys.argv)
 
 
 if __name__ == "__main__":

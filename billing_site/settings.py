@@ -1,4 +1,4 @@
-"""Every setting, and every environment variable that sets one; nothing else in the project reads the environment."""
+"""Every setting, and every environment variable that sets one (those of the web server: run, gunicorn_config)."""
 
 import contextlib
 import os
@@ -23,6 +23,7 @@ DATABASE_URL = env.str("DATABASE_URL", default="") or PLACES.database_url
 # same server. A cluster has one database only and Celery knows no cluster, so there both have to be given.
 REDIS_URL = env.str("REDIS_URL", default="") or PLACES.redis_url
 REDIS_CLUSTER = env.bool("REDIS_CLUSTER", default=False)
+REDIS_TIMEOUT_MS = env.int("REDIS_TIMEOUT_MS", default=100)  # a decision waits no longer for Redis
 CACHE_URL = env.str("CACHE_URL", default="")
 BROKER_URL = env.str("BROKER_URL", default="")
 if REDIS_CLUSTER and not (CACHE_URL and BROKER_URL):
@@ -34,7 +35,7 @@ BROKER_URL = BROKER_URL or as_broker(REDIS_URL, BROKER_DATABASE)
 def _secret_key() -> str:
     """SECRET_KEY, or beside embedded engines one made once for this checkout."""
     if given := env.str("SECRET_KEY", default=""):
-        return given
+        return str(given)
     if not EMBEDDED_POSTGRES:
         raise ImproperlyConfigured(
             "set SECRET_KEY to a long random string, the same for every process (DATABASE_URL is set)"
@@ -166,7 +167,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # bytes of one request's body
 
 # --- Static files
 STATIC_URL = "/static/"
-STATIC_ROOT = PLACES.local / "static"
+# Unset: served from where they lie, nothing has to be collected. Set: from there, compressed, after `collectstatic`.
+STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
@@ -208,6 +211,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 # --- Ours
 SANDBOX = env.bool("SANDBOX", default=False)  # mounts small metered endpoints to try things with
+RATELIMIT_CLOCK = (
+    "server"  # whose clock judges the minute: the Redis server's, or ("process") this process' in frozen tests
+)
 RATELIMIT_SHARDS = 64  # changing it means `manage.py init_redis_keys`
 SNAPSHOT_CACHE_SIZE = 100_000  # accounts a process remembers
 BILLING_ACTIVE_FEATURES = "usage.activity.check_active_features"

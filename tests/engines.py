@@ -1,4 +1,4 @@
-"""The engines of one test run: one PostgreSQL for all, one Valkey for each process; gone when the run is, however it ends."""
+"""One PostgreSQL for a test run and one Valkey for each of its processes; gone when the run is, however it ends."""
 
 import atexit
 import fcntl

@@ -1,4 +1,4 @@
-"""Private PostgreSQL and Valkey servers for a machine that has neither; used only while no DATABASE_URL or REDIS_URL is set."""
+"""Private PostgreSQL and Valkey servers, for while no DATABASE_URL or REDIS_URL is set."""
 
 from billing_site.engines.places import Places
 from billing_site.engines.postgres import Postgres

@@ -1,4 +1,4 @@
-"""Where the engines of one checkout keep their sockets and data, and the URLs that follow; computed without starting anything."""
+"""Where one checkout's engines keep sockets and data, and their URLs; computed without starting anything."""
 
 import hashlib
 import os
@@ -13,7 +13,10 @@ BROKER_DATABASE = 2
 
 
 def sockets_root() -> Path:
-    """The folder for socket folders: /tmp, whatever TMPDIR says, for a socket's path ends at 108 bytes and must be the same in every shell."""
+    """The folder for socket folders: /tmp, whatever TMPDIR says.
+
+    A socket's path ends at 108 bytes, and every shell has to come to the same one.
+    """
     root = Path("/tmp")
     return root if os.access(root, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
 
@@ -73,7 +76,7 @@ def with_database(redis_url: str, number: int) -> str:
 
 
 def as_broker(redis_url: str, number: int) -> str:
-    """The same Redis server's database `number`, as Celery's transport reads it: it has a scheme of its own for sockets."""
+    """The same Redis server's database `number`, as Celery's transport reads it: sockets have another scheme there."""
     parts = urlsplit(redis_url)
     if parts.scheme != "unix":
         return with_database(redis_url, number)

@@ -41,7 +41,12 @@ THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "
 
 
 class Postgres:
-    """One server with its data in `home`, reached through a socket in `sockets`; without `durable`, for tests, it trusts that nothing crashes."""
+    """One server with its data in `home`, reached through a socket in `sockets`.
+
+    Without `durable`, for tests, it is fast and trusts that the machine does not crash.
+    """
+
+    name = "postgres"
 
     def __init__(self, home: Path, sockets: Path, *, durable: bool = True, log: Path | None = None) -> None:
         self.home = home
@@ -90,7 +95,7 @@ class Postgres:
             self.process = None
 
     def _data(self, home: Path, binaries: Path, account: Account | None) -> Path:
-        """The data folder, made at the first start: under another name first, so that half a one is never taken for a whole one."""
+        """The data folder; the first start makes it, under another name until it is whole."""
         data = home / "data"
         if data.exists():
             version = (data / "PG_VERSION").read_text().strip()

