@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,9 +59,9 @@ class Catalogue:
         return str(self.version).encode()
 
     def feature_at(self, method: str, path: str) -> Metered | None:
-        """The feature a request is metered as: the longest routed prefix on segment boundaries; HEAD counts as GET."""
+        """What a request is metered as: the longest routed prefix of the normalised path; HEAD counts as GET."""
         method = "GET" if method == "HEAD" else method
-        prefix = normalised_path(path)
+        prefix = path
         while prefix:
             code = self._routes.get((prefix, method)) or self._routes.get((prefix, ""))
             if code is not None:
@@ -94,7 +95,7 @@ class Snapshot:
         self.from_ms, self.until_ms = now_ms, _milliseconds(self.entitlement.valid_until)
         return self
 
-    def suggest(self, passing: Iterable[str], now: datetime) -> PlanOffer | None:
+    def suggest(self, passing: Iterable[str]) -> PlanOffer | None:
         return cheapest(self.catalogue.plans.values(), self.entitlement.plan, frozenset(passing))
 
 
@@ -102,10 +103,23 @@ _accounts: Remembered[int, Snapshot] = Remembered(settings.SNAPSHOT_CACHE_SIZE)
 _locks = tuple(threading.Lock() for _ in range(256))
 _catalogue: Catalogue | None = None
 _catalogue_lock = threading.Lock()
+_catalogue_checked = 0.0
+RECENT_SECONDS = 1.0
 
 
 def catalogue() -> Catalogue:
     return _catalogue or reload_catalogue(None)
+
+
+def recent_catalogue() -> Catalogue:
+    """The catalogue, compared with PostgreSQL's once a second: for requests that do not ask the fence."""
+    global _catalogue_checked  # noqa: PLW0603
+    present = catalogue()
+    if time.monotonic() - _catalogue_checked > RECENT_SECONDS:
+        _catalogue_checked = time.monotonic()
+        if fence_version(CATALOGUE) != present.version:
+            return reload_catalogue(present)
+    return present
 
 
 def reload_catalogue(stale: Catalogue | None) -> Catalogue:

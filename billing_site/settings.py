@@ -90,6 +90,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "billing_site.request_id.RequestId",
+    # Outermost after it: it sees the final status, and identifies the caller before CSRF is asked of a browser only.
+    "billing_site.gateway.Gateway",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -99,7 +102,6 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
-    # billing_site.gateway.Gateway stands here: last, nearest to the view
 ]
 
 TEMPLATES = [
@@ -177,12 +179,17 @@ STORAGES = {
 
 # --- HTTP API
 REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["billing_site.authentication.GatewayAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [],  # the gateway has let the caller in, or the view is public
+    "DEFAULT_PARSER_CLASSES": ["billing.media.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": [
-        "rest_framework.renderers.JSONRenderer",
+        "billing.media.ApiJSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "billing.errors.exception_handler",
+    "COERCE_DECIMAL_TO_STRING": False,
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%SZ",  # times are in UTC throughout
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Metered API",
@@ -217,6 +224,8 @@ RATELIMIT_CLOCK = (
 RATELIMIT_SHARDS = 64  # changing it means `manage.py init_redis_keys`
 SNAPSHOT_CACHE_SIZE = 100_000  # accounts a process remembers
 BILLING_ACTIVE_FEATURES = "usage.activity.check_active_features"
+UNKNOWN_KEYS_PER_MINUTE = 600  # look-ups of unknown keys an address may cause
+CLIENT_ADDRESS_HEADER = env.str("CLIENT_ADDRESS_HEADER", default="")  # such as X-Real-IP, where a proxy always sets it
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # when set, /metrics wants it as a bearer token
 
 # --- Logging: one line an event, to stderr
@@ -224,8 +233,9 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(request_id)s %(message)s"}},
+    "filters": {"request_id": {"()": "billing_site.request_id.RequestIdFilter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {"django": {"handlers": [], "propagate": True}, "django.server": {"handlers": [], "propagate": True}},
 }

@@ -1,6 +1,68 @@
 """Every path of the site."""
 
-from django.contrib import admin
-from django.urls import path
+from __future__ import annotations
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path, re_path
+from django.views import defaults
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.exceptions import NotFound
+
+from billing import problems
+from billing.api import ApiView
+from billing_site import operations
+from billing_site.sandbox import SandboxView
+
+SANDBOX_PATHS = (
+    "trace/start|trace/expand|graph/nodes|patterns/detect|agent/query|risk/score|wallet-scanner/scan|reports/generate"
+)
+
+
+class NoSuchPath(ApiView):
+    """Any other path of the API."""
+
+    public = True
+    schema = None
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        super(ApiView, self).initial(request, *args, **kwargs)
+        raise NotFound("There is nothing at this path; /api/docs shows what there is.")
+
+
+def _for_api(status: int, detail: str, page: Any) -> Any:
+    def handler(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+        if request.path_info.startswith("/api/"):
+            return problems.respond(request, status, problems.CODE_OF_STATUS[status], detail)
+        return page(request) if exception is None else page(request, exception)
+
+    return handler
+
+
+handler400 = _for_api(400, "The request could not be read.", defaults.bad_request)
+handler403 = _for_api(403, "You may not do this.", defaults.permission_denied)
+handler404 = _for_api(404, "There is nothing at this path; /api/docs shows what there is.", defaults.page_not_found)
+handler500 = _for_api(
+    500, "Something went wrong here. Tokens that the call took were given back.", defaults.server_error
+)
+
+api = [
+    path("", include("billing.urls")),
+    path("usage/", include("usage.urls")),
+]
+if settings.SANDBOX:
+    api.append(re_path(rf"^(?:{SANDBOX_PATHS})(?:/.*)?$", SandboxView.as_view(), name="sandbox"))
+api.append(re_path(r"", NoSuchPath.as_view()))
+
+urlpatterns = [
+    path("api/v1/", include(api)),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/auth/", include("rest_framework.urls")),
+    path("health", operations.health),
+    path("metrics", operations.prometheus),
+    path("admin/", admin.site.urls),
+]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import DatabaseError
 
 from billing import fencing, snapshots
 from billing.credentials import Caller
 from billing.entitlement import Metered
 from billing.models.fences import CATALOGUE
-from billing.snapshots import Snapshot
+from billing.snapshots import Catalogue, Snapshot
 from ratelimit import limiter
 from ratelimit.limits import Decision, Limit, Outcome, Standing, Take
 from ratelimit.store import RedisUnreachable, ServerChanged, store
@@ -32,11 +32,8 @@ TRIES = 3
 class Unavailable(Exception):
     """No decision can be made now: an engine is out of reach, or the facts change faster than they are read."""
 
-    retry_after_seconds = 1
 
-
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What a call is to be charged for. Without a feature it counts against the minute only."""
 
     feature: Metered | None = None
@@ -80,8 +77,8 @@ class Admission:
         return datetime.fromtimestamp(self.decision.now_ms / 1000, UTC)
 
 
-def admit(caller: Caller, charge: Charge) -> Admission:
-    """Decide on one call and charge it in the same step.
+def admit(caller: Caller, charge_of: Callable[[Catalogue], Charge]) -> Admission:
+    """Decide on one call and charge it in the same step; `charge_of` is asked again when the catalogue was stale.
 
     A feature the plan lacks consumes nothing. Raises CredentialsGone, Unavailable; a refusal is an Admission that is
     not `admitted`. The facts a refusal rests on are never stale: the script has compared their versions.
@@ -94,7 +91,7 @@ def admit(caller: Caller, charge: Charge) -> Admission:
             if snapshot.told_epoch != store().epoch:
                 _tell(snapshot)
             try:
-                answer = _ask(snapshot, caller, charge, now_ms)
+                answer = _ask(snapshot, caller, charge_of(snapshot.catalogue), now_ms)
             except ServerChanged:
                 continue
             if isinstance(answer, limiter.StaleFacts):
@@ -104,7 +101,7 @@ def admit(caller: Caller, charge: Charge) -> Admission:
                 now_ms = answer.decision.now_ms
             else:
                 return answer
-    except (RedisUnreachable, DatabaseError) as error:
+    except RedisUnreachable as error:
         logger.warning("no decision for account %s: %s", caller.account, error)
         raise Unavailable from error
     logger.warning("no decision for account %s: its facts changed %d times in a row", caller.account, TRIES)

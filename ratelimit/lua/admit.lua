@@ -3,8 +3,8 @@
 -- ARGV  1 account version, 2 catalogue version, 3 charged_at ms, 4 now ms ('' = this server's clock), 5 largest skew ms,
 --       6 audit event ('' = none), 7 event id, 8 fingerprint ('' = no receipt), 9 receipt's life ms,
 --       then four a limit: kind (ring|quota), maximum ('' = unlimited), amount, ring: window ms | quota: expiry ms
--- Result  {STALE, account version, catalogue version} | {SKEWED, now ms} | {CONFLICT, now ms}
---       | {ADMITTED or REFUSED, now ms, event id, violated (bits), then two a limit: used, wait ms}
+-- Result  {STALE, account version, catalogue version} | {SKEWED, now ms}
+--       | {ADMITTED, REFUSED or CONFLICT, now ms, event id, violated (bits), then two a limit: used, wait ms}
 --       | {REPLAYED, … likewise, audit event}: nothing is charged again, both events are the first run's
 local ADMITTED, REFUSED, REPLAYED, STALE, SKEWED, CONFLICT = 1, 2, 3, 4, 5, 6
 
@@ -21,7 +21,7 @@ end
 if math.abs(now - natural(ARGV[3])) > natural(ARGV[5]) then return {SKEWED, now} end
 
 local receipt = ARGV[8] ~= '' and receipt_read(KEYS[4])
-if receipt and receipt.fingerprint ~= ARGV[8] then return {CONFLICT, now} end
+local conflict = receipt and receipt.fingerprint ~= ARGV[8]
 
 local limits, violated = {}, 0
 for i = 5, #KEYS do
@@ -35,7 +35,7 @@ for i = 5, #KEYS do
   limits[#limits + 1] = limit
 end
 
-if violated == 0 then
+if violated == 0 and not conflict then
   if ARGV[6] ~= '' and not receipt then redis.call('XADD', KEYS[3], '*', 'e', ARGV[6]) end
   if receipt then receipt_run(KEYS[4]) elseif ARGV[8] ~= '' then receipt_open(KEYS[4], ARGV[8], ARGV[7], ARGV[6], ARGV[9]) end
   for _, limit in ipairs(limits) do
@@ -44,7 +44,7 @@ if violated == 0 then
   end
 end
 
-local status = violated > 0 and REFUSED or (receipt and REPLAYED or ADMITTED)
+local status = conflict and CONFLICT or (violated > 0 and REFUSED or (receipt and REPLAYED or ADMITTED))
 local result = {status, now, receipt and receipt.event or ARGV[7], violated}
 for _, limit in ipairs(limits) do
   result[#result + 1] = limit.ring and limit.state.count or limit.state.used

@@ -1,0 +1,69 @@
+"""What all views of the HTTP API share: strict input, lists, and who may come in."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+
+UNLIMITED = "unlimited"
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields it does not know, by name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and (unknown := set(data) - set(self.fields)):
+            known = ", ".join(sorted(self.fields)) or "none"
+            raise serializers.ValidationError(
+                {name: [f"Unknown field. Known are: {known}."] for name in sorted(map(str, unknown))}
+            )
+        return super().to_internal_value(data)
+
+
+class ApiView(APIView):
+    """A view of the API. The gateway has identified and admitted the caller: `request.caller`, `request.admission`.
+
+    `public`: answers without credentials, too; credentials that are given still have to be good.
+    `query_fields`: the query parameters the view knows; others are refused by name.
+    """
+
+    public: ClassVar[bool] = False
+    query_fields: ClassVar[frozenset[str]] = frozenset()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        unknown = set(request.query_params) - self.query_fields - {"format"}
+        if unknown:
+            known = ", ".join(sorted(self.query_fields)) or "none"
+            raise serializers.ValidationError(
+                {name: [f"Unknown query parameter. Known are: {known}."] for name in sorted(unknown)}
+            )
+
+
+class NewestFirst(CursorPagination):
+    """Lists are `{"next", "previous", "results"}`, newest first."""
+
+    page_size = 50
+    page_size_query_param = "limit"
+    max_page_size = 200
+
+
+@extend_schema_field({"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "enum": [UNLIMITED]}]})
+class NumberOrUnlimited(serializers.Field[Any, Any, Any, Any]):
+    def to_representation(self, value: int | None) -> int | str:
+        return UNLIMITED if value is None else value
+
+
+@extend_schema_field(OpenApiTypes.NUMBER)
+class MoneyField(serializers.Field[Any, Any, Any, Any]):
+    """An amount with its currency's decimals, as a JSON number; it is given as such (`money.in_currency`)."""
+
+    def to_representation(self, value: Any) -> Any:
+        return value

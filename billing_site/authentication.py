@@ -1,0 +1,124 @@
+"""Who is calling: an API key, or the browser's session with its CSRF token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.cache import cache
+from django.http import HttpRequest
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.functional import SimpleLazyObject
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from billing import credentials
+from billing.credentials import Caller
+
+FLOOD_SECONDS = 60
+
+
+class BadCredentials(Exception):
+    """There are none, or they are no longer good."""
+
+
+class CsrfFailed(Exception):
+    """A browser's request that changes something came without the session's CSRF token."""
+
+
+class Flooded(Exception):
+    """The address has sent so many unknown keys that none of its unknown keys is looked up for a while."""
+
+    retry_after_seconds = FLOOD_SECONDS
+
+
+def identify(request: HttpRequest) -> Caller | None:
+    """The caller; None without any credentials. Raises BadCredentials, CsrfFailed, Flooded.
+
+    A key that is given must be good: a bad one never falls through to the session. Asks no engine for a key that
+    this process knows.
+    """
+    header = request.META.get("HTTP_AUTHORIZATION")
+    if header is None:
+        return _by_session(request)
+    # A key proves intent by itself; a cross-site page cannot send it.
+    request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
+    scheme, _, key = header.partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key:
+        raise BadCredentials
+    identity = credentials.known(key)
+    if identity is None:
+        identity = _look_up(request, key)
+    return Caller(identity.account, key, identity)
+
+
+def _look_up(request: HttpRequest, key: str) -> credentials.Identity:
+    if credentials.known_to_be_unknown(key):
+        raise BadCredentials
+    failures = f"unknown-keys:{_address(request)}"
+    if (cache.get(failures) or 0) >= settings.UNKNOWN_KEYS_PER_MINUTE:
+        raise Flooded
+    identity = credentials.look_up(key)
+    if identity is None:
+        if not cache.add(failures, 1, FLOOD_SECONDS):
+            _count(failures)
+        raise BadCredentials
+    return identity
+
+
+def _count(failures: str) -> None:
+    try:
+        cache.incr(failures)
+    except ValueError:
+        cache.add(failures, 1, FLOOD_SECONDS)
+
+
+def _address(request: HttpRequest) -> str:
+    header = settings.CLIENT_ADDRESS_HEADER
+    name = f"HTTP_{header.upper().replace('-', '_')}" if header else "REMOTE_ADDR"
+    return str(request.META.get(name, ""))[:64]
+
+
+def _by_session(request: HttpRequest) -> Caller | None:
+    if settings.SESSION_COOKIE_NAME not in request.COOKIES or not request.user.is_authenticated:
+        return None
+    reason = _CsrfCheck(lambda _: None).process_view(request, None, (), {})  # type: ignore[arg-type,return-value]
+    if reason is not None:
+        raise CsrfFailed(str(reason))
+    return Caller(int(request.user.pk))
+
+
+class _CsrfCheck(CsrfViewMiddleware):
+    def _reject(self, request: HttpRequest, reason: str) -> Any:
+        return reason
+
+
+class GatewayAuthentication(BaseAuthentication):
+    """Hands REST framework's views the caller whom the gateway has identified; the user is read when a view asks."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Caller] | None:
+        caller: Caller | None = getattr(request._request, "caller", None)
+        if caller is None:
+            return None
+        if caller.identity is None:
+            return request._request.user, caller
+        return SimpleLazyObject(lambda: get_user_model().objects.get(pk=caller.account)), caller
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class GatewayAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the OpenAPI document describes it."""
+
+    target_class = GatewayAuthentication
+    name = ["apiKey", "session"]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
+        return [
+            {"type": "http", "scheme": "bearer", "description": "An API key."},
+            {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME},
+        ]

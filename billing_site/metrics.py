@@ -1,0 +1,67 @@
+"""Prometheus metrics: what was decided and how fast, and, when scraped, how the engines and the drain are."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+
+from django.db import DatabaseError, connection
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from redis.exceptions import RedisError
+
+from ratelimit.limits import Outcome
+from ratelimit.store import client
+from usage import ingest
+from usage.meter import Admission
+from usage.models import SetAsideEntry
+
+decisions = Counter("gateway_decisions", "Calls decided on, by outcome.", ["outcome"])
+admit_seconds = Histogram(
+    "gateway_admit_seconds",
+    "Seconds from an identified caller to a decision.",
+    buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
+)
+_of_outcome = {outcome: decisions.labels(outcome.name.lower()) for outcome in Outcome}
+_lacking = decisions.labels("feature_not_in_plan")
+
+
+def count(admission: Admission) -> None:
+    (_of_outcome[admission.decision.outcome] if admission.entitled else _lacking).inc()
+
+
+class _Engines:
+    """Looked at when scraped, so the figures are the same whichever worker answers."""
+
+    def collect(self) -> Iterable[Metric]:
+        redis_up, backlog, lag = 1, 0, 0.0
+        try:
+            backlog = sum(ingest.backlog().values())
+            lag = ingest.lag_seconds(time.time_ns() // 1_000_000)
+        except (RedisError, OSError):
+            redis_up = 0
+        yield GaugeMetricFamily("redis_up", "1 while Redis answers.", redis_up)
+        if redis_up:
+            yield GaugeMetricFamily("drain_backlog_entries", "Audit events that wait for the drain.", backlog)
+            yield GaugeMetricFamily("drain_lag_seconds", "Age of the oldest audit event that waits.", lag)
+        try:
+            connection.ensure_connection()
+            set_aside = SetAsideEntry.objects.count()
+        except DatabaseError:
+            yield GaugeMetricFamily("postgres_up", "1 while PostgreSQL answers.", 0)
+            return
+        yield GaugeMetricFamily("postgres_up", "1 while PostgreSQL answers.", 1)
+        yield GaugeMetricFamily("drain_set_aside_entries", "Entries that no drain could read.", set_aside)
+
+
+def exposition() -> bytes:
+    """The metrics of all processes in Prometheus' text format."""
+    engines = CollectorRegistry()
+    engines.register(_Engines())
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY) + generate_latest(engines)
+    processes = CollectorRegistry()
+    MultiProcessCollector(processes)  # type: ignore[no-untyped-call]
+    return generate_latest(processes) + generate_latest(engines)

@@ -1,0 +1,59 @@
+"""Small real endpoints at the default catalogue's paths, to try metering with curl (SANDBOX=1).
+
+They echo their input. `fail` (a status from 400 to 599, or "exception") makes them fail, `sleep_ms` makes them wait.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.api import ApiView
+from billing.problems import CODE_OF_STATUS, Problem
+
+LONGEST_SLEEP_MS = 10_000
+
+
+class SandboxFailure(RuntimeError):
+    """Raised on request, as a faulty view would."""
+
+
+@extend_schema(request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT)
+class SandboxView(ApiView):
+    """Echoes its input; `fail` and `sleep_ms`, in the body or the query, make it fail or wait."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        # Any query is input here, so the check for unknown parameters is left out.
+        super(ApiView, self).initial(request, *args, **kwargs)
+
+    def get(self, request: Request, **_: Any) -> Response:
+        return self._answer(request, dict(request.query_params.items()))
+
+    def post(self, request: Request, **_: Any) -> Response:
+        if not isinstance(request.data, dict):
+            raise ValidationError({"non_field_errors": ["Send a JSON object."]})
+        return self._answer(request, dict(request.query_params.items()) | request.data)
+
+    def _answer(self, request: Request, given: dict[str, Any]) -> Response:
+        if sleep_ms := _whole(given, "sleep_ms", 0, LONGEST_SLEEP_MS):
+            time.sleep(sleep_ms / 1000)
+        if given.get("fail") == "exception":
+            raise SandboxFailure("the view failed, as it was asked to")
+        if status := _whole(given, "fail", 400, 599):
+            raise Problem(status, CODE_OF_STATUS.get(status, "sandbox_failure"), "Failed, as it was asked to.")
+        return Response({"path": request.path, "method": request.method, "input": given})
+
+
+def _whole(given: dict[str, Any], name: str, least: int, most: int) -> int | None:
+    if name not in given:
+        return None
+    text = str(given[name])
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and least <= int(text) <= most):
+        raise ValidationError({name: [f"Give a whole number from {least} to {most}."]})
+    return int(text)

@@ -1,0 +1,175 @@
+"""The metering endpoints: where an account stands, charge and check a call made elsewhere, take a charge back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+from uuid import UUID
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import ValidationError
+
+from billing import snapshots
+from billing.api import ApiView
+from billing.entitlement import Metered
+from billing.problems import Problem
+from billing.snapshots import Catalogue
+from ratelimit.limits import longest_wait, whole_seconds
+from usage import events, ingest, voiding
+from usage.meter import Admission, Charge
+from usage.models import FeatureUsage
+from usage.quota import percentage_used
+from usage.serializers import CheckRequest, CheckResponse, CurrentUsage, TrackRequest, TrackResponse
+
+
+def admission_of(request: Request) -> Admission:
+    return cast(Admission, cast(Any, request._request).admission)
+
+
+class Current(ApiView):
+    """Tokens used in the present window, every call answered before included."""
+
+    @extend_schema(responses=CurrentUsage)
+    def get(self, request: Request, **_: Any) -> Response:
+        admission = admission_of(request)
+        entitlement, quota = admission.snapshot.entitlement, admission.quota
+        usage = {
+            "tokens_used": quota.used,
+            "quota": quota.limit.maximum,
+            "tokens_remaining": quota.remaining,
+            "quota_percentage": percentage_used(quota),
+            "resets_at": entitlement.window.end,
+            "plan": entitlement.plan.code,
+            "suggestion": None,
+        }
+        return Response(CurrentUsage(usage).data)
+
+
+class Breakdown(ApiView):
+    """Tokens by feature in the present window, and their sum; every call answered before included."""
+
+    @extend_schema(
+        responses={200: {"type": "object", "additionalProperties": {"type": "integer"}, "required": ["total"]}}
+    )
+    def get(self, request: Request, **_: Any) -> Response:
+        admission = admission_of(request)
+        account, window = admission.snapshot.facts.account, admission.snapshot.entitlement.window
+        caught_up(account)
+        rows = FeatureUsage.objects.filter(account_id=account, window_starts_at=window.start, tokens__gt=0)
+        tokens = {row.feature: row.tokens for row in rows.order_by("-tokens", "feature")}
+        return Response(tokens | {"total": sum(tokens.values())})
+
+
+class Track(ApiView):
+    """Charge a call made elsewhere: minute and tokens in one decision, taken before this view runs."""
+
+    @staticmethod
+    def charge_of(request: HttpRequest, catalogue: Catalogue) -> Charge:
+        """What the gateway charges; nothing but the minute for a request that this view is going to refuse."""
+        if request.method != "POST":
+            return Charge()
+        serializer = TrackRequest(data=_peek(request))
+        if not serializer.is_valid():
+            return Charge()
+        given = serializer.validated_data
+        return Charge(catalogue.features.get(given["feature"]), events.TRACK, given.get("metadata"))
+
+    @extend_schema(request=TrackRequest, responses=TrackResponse)
+    def post(self, request: Request, **_: Any) -> Response:
+        serializer = TrackRequest(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        known_feature(serializer.validated_data["feature"])
+        admission = admission_of(request)
+        assert admission.event is not None
+        tracked = {
+            "tokens_used": admission.event.tokens,
+            "tokens_total": admission.quota.used,
+            "tokens_remaining": admission.quota.remaining,
+            "quota_exceeded": False,
+            "event": admission.decision.event,
+        }
+        return Response(TrackResponse(tracked).data)
+
+
+class Check(ApiView):
+    """Whether a call of a feature would be admitted now. Spends no tokens; counts as a request, like any other."""
+
+    @extend_schema(request=CheckRequest, responses=CheckResponse)
+    def post(self, request: Request, **_: Any) -> Response:
+        serializer = CheckRequest(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        feature = known_feature(serializer.validated_data["feature"])
+        admission = admission_of(request)
+        code, retry_after = verdict(admission, feature)
+        answer = {
+            "allowed": code is None,
+            "code": code,
+            "cost": feature.tokens,
+            "tokens_remaining": admission.quota.remaining,
+            "retry_after": retry_after,
+        }
+        return Response(CheckResponse(answer).data)
+
+
+class VoidEvent(ApiView):
+    """Take back a charge that `/usage/track` has made, within an hour, once. Needs a key with the scope `meter`."""
+
+    @extend_schema(request=None, responses={204: None})
+    def delete(self, request: Request, event: UUID, **_: Any) -> Response:
+        caller = cast(Any, request._request).caller
+        if not caller.may(voiding.METER_SCOPE):
+            raise Problem(403, "forbidden", "This needs an API key with the scope `meter`, which staff issue.")
+        try:
+            voiding.void_tracked_charge(caller, event, timezone.now())
+        except voiding.EventNotFound:
+            raise Problem(404, "not_found", "You have made no such charge.") from None
+        except voiding.NotVoidable:
+            raise Problem(403, "not_voidable", "The gateway charged this for a call that was served.") from None
+        except voiding.TooLate:
+            raise Problem(409, "too_late", "A charge can be voided within an hour.") from None
+        except voiding.AlreadyVoided:
+            raise Problem(409, "already_voided", "This charge was voided before.") from None
+        return Response(status=204)
+
+
+def verdict(admission: Admission, feature: Metered) -> tuple[str | None, int | None]:
+    """Why a call would be refused (None: it would not), and whole seconds until it would pass (None: never)."""
+    if not admission.snapshot.entitlement.includes(feature):
+        return "feature_not_in_plan", None
+    standings = admission.standings
+    amounts = [feature.tokens if standing is admission.quota else 1 for standing in standings]
+    position, wait_ms = longest_wait(standings, amounts)
+    if wait_ms == 0:
+        return None, None
+    code = "quota_exceeded" if standings[position] is admission.quota else "rate_limited"
+    return code, None if wait_ms is None else whole_seconds(wait_ms)
+
+
+def known_feature(code: str) -> Metered:
+    features = snapshots.catalogue().features
+    if code not in features:
+        raise ValidationError({"feature": [f"Unknown feature. Known are: {', '.join(sorted(features))}."]})
+    return features[code]
+
+
+def caught_up(account: int) -> None:
+    """Bring the log's sums up to now; 503 where the drain is too far behind to wait for."""
+    try:
+        ingest.catch_up(account)
+    except ingest.Behind as error:
+        raise Problem(503, "unavailable", f"The usage log is behind: {error}") from error
+
+
+def _peek(request: HttpRequest) -> Any:
+    """The body before the view reads it; None where the view is going to refuse it."""
+    if request.content_type != "application/json":
+        return None
+    try:
+        return json.loads(request.body)
+    except (ValueError, RecursionError, RequestDataTooBig):
+        return None
