@@ -72,8 +72,9 @@ class GaveUp(Exception):
 class Supervisor:
     """The running services, in the order they were started in."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], delays_seconds: Sequence[float] = DELAYS_SECONDS) -> None:
         self.say = say
+        self.delays_seconds = delays_seconds
         self.services: list[Service] = []
         self._deaths: dict[str, int] = {}
         self._started: dict[str, float] = {}
@@ -123,11 +124,11 @@ class Supervisor:
         deaths = 0 if lived > QUICK_DEATH_SECONDS else self._deaths.get(service.name, 0)
         what = f"{service.name} ended with {how}: {last_line(service.log)} (log: {service.log})"
         service.stop()  # what it left running in its session
-        if deaths >= len(DELAYS_SECONDS):
+        if deaths >= len(self.delays_seconds):
             raise GaveUp(f"{what}; it keeps doing so, giving up")
         self.say(f"{what}; starting it again")
         self._deaths[service.name] = deaths + 1
-        self._due[service.name] = now + DELAYS_SECONDS[deaths]
+        self._due[service.name] = now + self.delays_seconds[deaths]
 
     def _restart(self, service: Service, now: float) -> None:
         del self._due[service.name]

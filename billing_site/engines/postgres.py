@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,6 +48,7 @@ class Postgres:
     """
 
     name = "postgres"
+    patience_seconds = 15.0  # for a server whose parent was killed a moment ago
 
     def __init__(self, home: Path, sockets: Path, *, durable: bool = True, log: Path | None = None) -> None:
         self.home = home
@@ -64,7 +66,7 @@ class Postgres:
         account = unprivileged_account()
         binaries = _binaries(account)
         home = _reachable_home(self.home, account)
-        held = lock(home / "lock")
+        held = lock(home / "lock", self.patience_seconds)
         try:
             data = self._data(home, binaries, account)
             sockets_folder(self.sockets.parent)
@@ -98,9 +100,9 @@ class Postgres:
         """The data folder; the first start makes it, under another name until it is whole."""
         data = home / "data"
         if data.exists():
-            version = (data / "PG_VERSION").read_text().strip()
-            if version != VERSION:
-                raise EngineError(f"{data} was made by PostgreSQL {version}, this is {VERSION}; move it away")
+            made_by = (data / "PG_VERSION").read_text().strip()
+            if made_by != VERSION:
+                raise EngineError(f"{data} was made by PostgreSQL {made_by}, this is {VERSION}; move it away")
             (data / "postmaster.pid").unlink(missing_ok=True)  # we hold the lock: whoever wrote it is gone
             return data
         new = home / "data.new"
@@ -152,13 +154,12 @@ def _binaries(account: Account | None) -> Path:
     return _copy(package) / WHEEL / f"pginstall{VERSION}" / "bin"
 
 
-def _copy(package: Path) -> Path:
+def _copy(package: Path, parent: Path = Path("/var/tmp")) -> Path:
     """Copy what the server needs to a folder of ours that every user can read.
 
     The binaries find their libraries through paths relative to themselves, so the wheel's layout is kept.
     """
-    made = (package / "__init__.py").stat().st_mtime_ns
-    target = Path("/var/tmp") / f"pb-{os.geteuid()}-postgres-{VERSION}-{made:x}"
+    target = parent / f"pb-{os.geteuid()}-{WHEEL}-{version(WHEEL)}"
     if not target.exists():
         new = Path(tempfile.mkdtemp(prefix=target.name, dir=target.parent))
         for part in (f"{WHEEL}.libs", f"{WHEEL}/pginstall{VERSION}"):

@@ -69,7 +69,7 @@ def sockets_folder(path: Path) -> Path:
     return private_folder(path, 0o711 if os.geteuid() == 0 else 0o700)
 
 
-def lock(path: Path, patience_seconds: float = 10) -> int:
+def lock(path: Path, patience_seconds: float) -> int:
     """Take the lock of an engine's folder and return the descriptor that holds it.
 
     The engine inherits the descriptor, so the lock lasts exactly as long as the engine, even after its parent was
@@ -156,10 +156,9 @@ def end(child: "subprocess.Popen[bytes]", steps: Sequence[tuple[signal.Signals, 
             child.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(seconds)
-    if child.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def last_line(log: Path) -> str:

@@ -33,6 +33,7 @@ class Valkey:
     """
 
     name = "valkey"
+    patience_seconds = 15.0  # for a server whose parent was killed a moment ago
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class Valkey:
         private_folder(self.home)
         if self.socket:
             sockets_folder(self.socket.parent)
-        held = lock(self.home / "lock")
+        held = lock(self.home / "lock", self.patience_seconds)
         try:
             self.process = spawn([binary, *self._arguments()], log=self.log, descriptors=[held], cwd=self.home)
         finally:
@@ -114,7 +115,8 @@ class Valkey:
             if process.poll() is not None:
                 raise EngineError(f"Valkey did not start: {last_line(self.log)} (log: {self.log})")
             try:
-                return bool(client.ping())
+                # Somebody else's server may listen on our port, and ours be about to say so.
+                return bool(client.info("server")["process_id"] == process.pid)
             except redis.RedisError:
                 return False
 
