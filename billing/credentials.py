@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import OuterRef, Subquery
@@ -48,9 +48,7 @@ def look_up(key: str) -> Identity | None:
     digest = _digest(key)
     _known.pop(digest, None)
     version = Fence.objects.filter(subject=OuterRef("account_id")).values("version")
-    row: ApiKey | None = (
-        ApiKey.objects.filter(prefix=key.partition(".")[0]).annotate(account_version=Subquery(version)).first()
-    )
+    row: Any = ApiKey.objects.filter(prefix=key.partition(".")[0]).annotate(account_version=Subquery(version)).first()
     if row is None or not row.is_valid(key):
         _unknown.remember(digest, time.monotonic() + UNKNOWN_KEY_SECONDS)
         return None

@@ -85,7 +85,7 @@ def _address(request: HttpRequest) -> str:
 def _by_session(request: HttpRequest) -> Caller | None:
     if settings.SESSION_COOKIE_NAME not in request.COOKIES or not request.user.is_authenticated:
         return None
-    reason = _CsrfCheck(lambda _: None).process_view(request, None, (), {})  # type: ignore[arg-type,return-value]
+    reason = _CsrfCheck(lambda _: None).process_view(request, None, (), {})  # type: ignore[arg-type]
     if reason is not None:
         raise CsrfFailed(str(reason))
     return Caller(int(request.user.pk))

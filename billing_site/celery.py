@@ -21,7 +21,18 @@ class Entry(TypedDict, total=False):
 # name -> {"task": "billing.tasks.apply_due", "schedule": timedelta(minutes=1), "options": {"expires": 60}}.
 # Give every entry an `expires` not longer than its interval, so that a worker that was away does not
 # find a heap of the same task.
-BEAT_SCHEDULE: dict[str, Entry] = {}
+BEAT_SCHEDULE: dict[str, Entry] = {
+    "sweep-fences": {
+        "task": "billing.tasks.sweep_fences",
+        "schedule": timedelta(seconds=1),
+        "options": {"expires": 1},
+    },
+    "make-partitions": {
+        "task": "usage.tasks.make_partitions",
+        "schedule": crontab(hour=2, minute=15),
+        "options": {"expires": 3600},
+    },
+}
 
 app = Celery("billing_site")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -13,7 +13,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from redis.exceptions import RedisError
 
 from ratelimit.limits import Outcome
-from ratelimit.store import client
 from usage import ingest
 from usage.meter import Admission
 from usage.models import SetAsideEntry
@@ -63,5 +62,5 @@ def exposition() -> bytes:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY) + generate_latest(engines)
     processes = CollectorRegistry()
-    MultiProcessCollector(processes)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(processes)
     return generate_latest(processes) + generate_latest(engines)

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views import defaults
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.exceptions import NotFound
@@ -37,7 +37,8 @@ def _for_api(status: int, detail: str, page: Any) -> Any:
     def handler(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
         if request.path_info.startswith("/api/"):
             return problems.respond(request, status, problems.CODE_OF_STATUS[status], detail)
-        return page(request) if exception is None else page(request, exception)
+        shown: HttpResponse = page(request) if exception is None else page(request, exception)
+        return shown
 
     return handler
 
@@ -49,7 +50,7 @@ handler500 = _for_api(
     500, "Something went wrong here. Tokens that the call took were given back.", defaults.server_error
 )
 
-api = [
+api: list[URLPattern | URLResolver] = [
     path("", include("billing.urls")),
     path("usage/", include("usage.urls")),
 ]

@@ -7,9 +7,10 @@ from datetime import datetime
 
 from django.db import connection
 
-from billing.periods import month_window
+from billing.periods import MONTH, month_window, period_start
 
 TABLE = "usage_usagelog"
+MONTHS_AHEAD = 3
 
 
 def name(month: datetime) -> str:
@@ -40,3 +41,9 @@ def ensure(instants: Iterable[datetime]) -> list[str]:
             )
             made.append(table)
     return made
+
+
+def ensure_ahead(now: datetime) -> list[str]:
+    """Make this month's partition and those of the next months; returns the names of those it made."""
+    first = month_window(now).start
+    return ensure(period_start(first, MONTH, n) for n in range(MONTHS_AHEAD + 1))

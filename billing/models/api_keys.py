@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.db import models
@@ -11,7 +11,7 @@ from rest_framework_api_key.models import AbstractAPIKey, APIKeyManager
 from billing.models.fences import FencedModel
 
 
-class ApiKey(FencedModel, AbstractAPIKey):  # type: ignore[misc]
+class ApiKey(FencedModel, AbstractAPIKey):
     class Scope(models.TextChoices):
         NONE = "", "none"
         METER = "meter", "meter: may void charges made by /usage/track"
@@ -31,4 +31,5 @@ class ApiKey(FencedModel, AbstractAPIKey):  # type: ignore[misc]
     @classmethod
     def issue(cls, **fields: Any) -> tuple[ApiKey, str]:
         """A new key and its plain text, which is not kept anywhere."""
-        return cls.objects.create_key(**fields)
+        key, text = cls.objects.create_key(**fields)
+        return cast(ApiKey, key), text

@@ -1,0 +1,53 @@
+"""manage.py drain_usage"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import InterfaceError, OperationalError, connection
+from redis.exceptions import RedisError
+
+from ratelimit.store import RedisUnreachable
+from usage import ingest
+
+logger = logging.getLogger(__name__)
+IDLE_SECONDS = 0.2
+RETRY_SECONDS = 1.0
+
+
+class Command(BaseCommand):
+    help = "Move audit events from Redis into the usage log. Once, or with --follow until it is stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--follow", action="store_true", help="go on until SIGTERM or Ctrl-C")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["follow"]:
+            self._follow()
+            return
+        done = ingest.drain()
+        self.stdout.write(f"{done.entries} events drained, {done.set_aside} set aside")
+
+    def _follow(self) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        well = True
+        pause = 0.0
+        while not stop.wait(pause):
+            try:
+                done = ingest.drain()
+            except (RedisUnreachable, RedisError, OperationalError, InterfaceError) as error:
+                # One line for each change of state: an outage is not told five times a second.
+                if well:
+                    logger.error("the drain waits for an engine: %s", str(error).strip())
+                well, pause = False, RETRY_SECONDS
+                connection.close()
+                continue
+            if not well:
+                logger.warning("the drain goes on")
+            well, pause = True, 0.0 if done.entries >= ingest.BATCH else IDLE_SECONDS

@@ -1,0 +1,26 @@
+"""manage.py init_redis_keys"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from usage.rebuild import rebuild
+
+
+class Command(BaseCommand):
+    help = "Rebuild every counter in Redis from PostgreSQL. Safe while serving: nothing newer is replaced."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        shows_progress = self.stderr.isatty() and options["verbosity"] > 0
+
+        def progress(told: int, total: int) -> None:
+            if shows_progress:
+                self.stderr.write(f"\r{told:,} of {total:,} counters", ending="")
+
+        told = rebuild(timezone.now(), progress)
+        if shows_progress and told:
+            self.stderr.write("")
+        self.stdout.write(f"{told} counters told to Redis")
