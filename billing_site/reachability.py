@@ -21,11 +21,13 @@ def unreachable() -> str | None:
 
 
 def _postgres_answers() -> bool:
+    probe = connection.copy()  # the caller's own may be in the middle of something
     try:
-        connection.close()
-        connection.ensure_connection()
+        probe.ensure_connection()
     except OperationalError:
         return False
+    finally:
+        probe.close()
     return True
 
 
