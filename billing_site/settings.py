@@ -64,6 +64,7 @@ LANGUAGE_CODE = "en-us"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = ["billing_site.formats"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # With and without a trailing slash the URLs name the same view; a redirect would lose a POST's body.
 APPEND_SLASH = False
@@ -200,7 +201,14 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
 }
-UNFOLD = {"SITE_TITLE": "Billing", "SITE_HEADER": "Billing"}
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Billing",
+    "SITE_HEADER": "Billing",
+    "SITE_SYMBOL": "toll",
+    "SITE_URL": None,
+    "SHOW_BACK_BUTTON": True,
+    "SIDEBAR": {"show_search": False, "navigation": "billing_site.admin_navigation.navigation"},
+}
 
 # --- Celery. Usage never travels through the broker: it only wakes what reads the database.
 CELERY_BROKER_URL = BROKER_URL
@@ -223,6 +231,9 @@ RATELIMIT_CLOCK = (
 )
 RATELIMIT_SHARDS = 64  # changing it means `manage.py init_redis_keys`
 SNAPSHOT_CACHE_SIZE = 100_000  # accounts a process remembers
+PRORATION_GRANULARITY = env.str("PRORATION_GRANULARITY", default="day")  # or "second"
+LARGEST_INVOICE = env.int("LARGEST_INVOICE", default=10_000)  # in major units; a larger one parks the account for staff
+MOST_INVOICES_A_DAY = env.int("MOST_INVOICES_A_DAY", default=50)  # of one account; more of them park it
 BILLING_ACTIVE_FEATURES = "usage.activity.check_active_features"
 UNKNOWN_KEYS_PER_MINUTE = 600  # look-ups of unknown keys an address may cause
 CLIENT_ADDRESS_HEADER = env.str("CLIENT_ADDRESS_HEADER", default="")  # such as X-Real-IP, where a proxy always sets it

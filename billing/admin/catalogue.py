@@ -1,0 +1,233 @@
+"""Admin pages of what is on offer: capabilities, plans, features and the paths they are metered at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, Field, ManyToManyField, Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+
+from billing import money, sale
+from billing.admin.base import FencedAdmin, ModelForm, TabularInline, confirmed_action, leave_dialog, unlimited
+from billing.admin.history import HistoryAdmin
+from billing.models import Capability, Feature, Plan, Route, Subscription
+from billing.models.catalogue import normalised_path
+
+BLANK_IS_UNLIMITED = ("monthly_token_quota", "requests_per_minute")
+
+
+@admin.register(Capability)
+class CapabilityAdmin(FencedAdmin[Capability]):
+    list_display = ["code", "name", "in_plans", "needed_by"]
+    search_fields = ["code", "name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Capability]:
+        return super().get_queryset(request).prefetch_related("plans", "features")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Capability | None = None) -> list[str]:
+        return ["code"] if obj else []
+
+    @admin.display(description="included in plans", empty_value="none")
+    def in_plans(self, row: Capability) -> str | None:
+        return ", ".join(plan.name for plan in row.plans.all()) or None
+
+    @admin.display(description="needed by features", empty_value="none")
+    def needed_by(self, row: Capability) -> str | None:
+        return ", ".join(feature.code for feature in row.features.all()) or None
+
+
+class PlanForm(ModelForm[Plan]):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.initial["price"] = money.in_currency(self.instance.price, self.instance.currency)
+
+    def clean_currency(self) -> str:
+        return str(self.cleaned_data["currency"]).upper()
+
+
+@admin.register(Plan)
+class PlanAdmin(HistoryAdmin[Plan]):
+    """A plan is archived, never deleted: subscriptions and invoices refer to it."""
+
+    form = PlanForm
+    change_form_before_template = "admin/plan_reach.html"
+    list_display = [
+        "name",
+        "code",
+        "rank",
+        "price_shown",
+        "quota_shown",
+        "rate_shown",
+        "capabilities_shown",
+        "subscribers_shown",
+        "state",
+    ]
+    list_filter = [("archived_at", admin.EmptyFieldListFilter)]
+    search_fields = ["code", "name"]
+    actions_detail = ["make_default", "archive", "put_on_sale"]
+    fieldsets = [
+        (None, {"fields": [("name", "code", "rank")]}),
+        ("Price", {"fields": [("price", "currency", "interval")]}),
+        (
+            "What subscribers get",
+            {"fields": [("monthly_token_quota", "requests_per_minute", "quota_window"), "capabilities"]},
+        ),
+    ]
+    state_fieldset = ("State", {"fields": [("is_default", "archived_at", "created_at")]})
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
+        return sale.with_subscribers(super().get_queryset(request).prefetch_related("capabilities"))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Plan | None = None) -> Any:
+        return [*self.fieldsets, self.state_fieldset] if obj else self.fieldsets
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> list[str]:
+        # The state changes by the buttons only; a code is what clients rely on.
+        fixed = ["is_default", "archived_at", "created_at"]
+        if obj is None:
+            return fixed
+        # Periods are counted in the interval, and invoices add up in the currency, that subscribers started with.
+        return [*fixed, "code", *(["currency", "interval"] if obj.subscriptions.exists() else [])]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field and db_field.name in BLANK_IS_UNLIMITED:
+            field.widget.attrs["placeholder"] = "unlimited"
+        return field
+
+    def formfield_for_manytomany(self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    @admin.display(description="price", ordering="price")
+    def price_shown(self, row: Plan) -> str:
+        return f"{money.in_currency(row.price, row.currency)} {row.currency} / {row.interval}"
+
+    @admin.display(description="tokens / window", ordering="monthly_token_quota")
+    def quota_shown(self, row: Plan) -> str:
+        return unlimited(row.monthly_token_quota)
+
+    @admin.display(description="requests / minute", ordering="requests_per_minute")
+    def rate_shown(self, row: Plan) -> str:
+        return unlimited(row.requests_per_minute)
+
+    @admin.display(description="capabilities", empty_value="none")
+    def capabilities_shown(self, row: Plan) -> str | None:
+        return ", ".join(capability.code for capability in row.capabilities.all()) or None
+
+    @admin.display(description="subscribers", ordering="subscribers")
+    def subscribers_shown(self, row: Plan) -> str:
+        url = reverse("admin:billing_subscription_changelist")
+        number = getattr(row, "subscribers", 0)
+        active = Subscription.Status.ACTIVE
+        return format_html('<a href="{}?plan__id__exact={}&status__exact={}">{}</a>', url, row.pk, active, number)
+
+    def state(self, row: Plan) -> str:
+        if row.archived_at:
+            return "archived"
+        return "default" if row.is_default else "on sale"
+
+    state.label = {"archived": "warning", "default": "info", "on sale": "success"}  # type: ignore[attr-defined]
+
+    def has_archivable_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._offers(request, object_id, archived_at=None, is_default=False)
+
+    def has_archived_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self._offers(request, object_id, archived_at__isnull=False)
+
+    def _offers(self, request: HttpRequest, object_id: str | None, **state: Any) -> bool:
+        """Whether a button makes sense for the plan's present state, and the user may change plans."""
+        if not self.has_change_permission(request):
+            return False
+        return object_id is None or (object_id.isdecimal() and Plan.objects.filter(pk=object_id, **state).exists())
+
+    @confirmed_action(
+        "Archive",
+        "Nobody can choose the plan from now on. Its subscribers keep it.",
+        permission="archivable",
+        icon="archive",
+    )
+    def archive(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._sell(request, object_id, "Archived.", lambda pk: sale.archive(pk, timezone.now()))
+
+    @confirmed_action("Put on sale", "Customers can choose the plan again.", permission="archived", icon="unarchive")
+    def put_on_sale(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._sell(request, object_id, "Put on sale.", sale.put_on_sale)
+
+    @confirmed_action(
+        "Make default",
+        "Customers who have not chosen a plan start on this one. Those who have started keep the plan they have.",
+        permission="archivable",
+        icon="home",
+    )
+    def make_default(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._sell(request, object_id, "Made the default plan.", sale.make_default)
+
+    def _sell(self, request: HttpRequest, object_id: str, done: str, change: Any) -> HttpResponse:
+        try:
+            plan = change(int(object_id))
+        except sale.NotForSale as problem:
+            self.message_user(request, str(problem), messages.ERROR)
+        else:
+            self.log_change(request, plan, done)
+            self.message_user(request, f"{plan}: {done}", messages.SUCCESS)
+        return leave_dialog(request, reverse("admin:billing_plan_change", args=[object_id]))
+
+
+class RouteForm(ModelForm[Route]):
+    def clean_path(self) -> str:
+        """In the one spelling already here, so that the form sees two rows that are the same."""
+        path = str(self.cleaned_data["path"])
+        return normalised_path(path) if path.startswith("/") else path
+
+
+class RouteInline(TabularInline[Route, Feature]):
+    model = Route
+    form = RouteForm
+    extra = 0
+    fields = ["path", "method"]
+    verbose_name_plural = "paths metered as this feature"
+
+
+@admin.register(Feature)
+class FeatureAdmin(HistoryAdmin[Feature]):
+    list_display = ["code", "name", "tokens", "capability", "paths"]
+    list_filter = ["capability"]
+    list_select_related = ["capability"]
+    search_fields = ["code", "name", "routes__path"]
+    fieldsets = [(None, {"fields": [("name", "code"), ("tokens", "capability")]})]
+    inlines = [RouteInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Feature]:
+        return super().get_queryset(request).prefetch_related("routes").annotate(path_count=Count("routes"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Feature | None = None) -> list[str]:
+        return ["code"] if obj else []
+
+    @admin.display(description="metered at", empty_value="nowhere", ordering="path_count")
+    def paths(self, row: Feature) -> str | None:
+        return ", ".join(f"{route.method} {route.path}".strip() for route in row.routes.all()) or None
+
+
+@admin.register(Route)
+class RouteAdmin(HistoryAdmin[Route]):
+    form = RouteForm
+    list_display = ["path", "method_shown", "feature"]
+    list_filter = ["feature", "method"]
+    list_select_related = ["feature"]
+    search_fields = ["path", "feature__code"]
+    autocomplete_fields = ["feature"]
+    fieldsets = [(None, {"fields": [("path", "method"), "feature"]})]
+
+    @admin.display(description="method", ordering="method")
+    def method_shown(self, row: Route) -> str:
+        return str(row.get_method_display())

@@ -1,0 +1,27 @@
+"""manage.py seed_catalogue: the default plans, features and routes, as far as they are missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import ProgrammingError
+from django.utils import timezone
+
+from billing import default_catalogue
+
+
+class Command(BaseCommand):
+    help = (
+        "Create the default capabilities, plans, features and routes that are missing, by their codes. "
+        "Rows that exist are never changed, so it can be run at any time."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            made = default_catalogue.seed(timezone.now())
+        except ProgrammingError as error:
+            raise CommandError("the tables are missing; run manage.py migrate first") from error
+        counts = [f"{number} {kind}" for kind, number in vars(made).items() if number]
+        created = f"created {', '.join(counts)}" if counts else "nothing was missing, nothing changed"
+        self.stdout.write(f"catalogue: {created}")

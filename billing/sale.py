@@ -1,0 +1,69 @@
+"""What is for sale: archiving plans, the plan that new customers start on, and whom an edit of a plan reaches."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from billing.models import Plan, Subscription
+
+
+class NotForSale(Exception):
+    """The plan cannot be taken from sale, or cannot be the default; the text says what to do first."""
+
+
+def archive(plan: int, now: datetime) -> Plan:
+    """Sell it no more from now on; its subscribers keep it. Raises NotForSale for the default plan."""
+    with transaction.atomic():
+        row = Plan.objects.select_for_update().get(pk=plan)
+        if row.is_default:
+            raise NotForSale(f"{row} is the default plan. Make another plan the default first.")
+        if row.archived_at is None:
+            row.archived_at = now
+            row.save()
+    return row
+
+
+def put_on_sale(plan: int) -> Plan:
+    """Sell an archived plan again."""
+    with transaction.atomic():
+        row = Plan.objects.select_for_update().get(pk=plan)
+        if row.archived_at is not None:
+            row.archived_at = None
+            row.save()
+    return row
+
+
+def make_default(plan: int) -> Plan:
+    """Let customers who have not chosen a plan start on this one instead of the present default.
+
+    Raises NotForSale for an archived plan.
+    """
+    with transaction.atomic():
+        # In one order, so that two of these wait for each other instead of locking each other out.
+        rows = {row.pk: row for row in Plan.objects.select_for_update().order_by("pk")}
+        chosen = rows[plan]
+        if chosen.archived_at is not None:
+            raise NotForSale(f"{chosen} is archived. Put it on sale before it becomes the default.")
+        for row in rows.values():
+            if row.is_default and row is not chosen:
+                row.is_default = False
+                row.save()
+        if not chosen.is_default:
+            chosen.is_default = True
+            chosen.save()
+    return chosen
+
+
+def with_subscribers(plans: QuerySet[Plan]) -> QuerySet[Plan]:
+    """The plans with `subscribers` (live subscriptions) and `arriving` (live ones scheduled to change to it)."""
+    live = Subscription.objects.filter(status=Subscription.Status.ACTIVE).order_by()
+
+    def count(field: str) -> Coalesce:
+        of_plan = live.filter(**{field: OuterRef("pk")}).values(field).annotate(number=Count("pk")).values("number")
+        return Coalesce(Subquery(of_plan, output_field=IntegerField()), 0)
+
+    return plans.annotate(subscribers=count("plan"), arriving=count("scheduled_plan"))

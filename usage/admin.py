@@ -1,0 +1,168 @@
+"""Admin pages of what was used. The log is read here, a page at a time and never counted, however long it grows."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.paginator import InfinitePaginator
+from unfold.views import ChangeList
+
+from billing.admin.base import ModelAdmin, ReadOnly
+from billing.models import Feature
+from billing.periods import month_window
+from usage import events
+from usage.models import SetAsideEntry, UsageLog
+
+PAGE = 50
+LAST_PAGE = 1000
+"""Further back the filters lead: every page costs reading all those before it."""
+MONTHS_OFFERED = 13
+ACCOUNTS_FOUND = 50
+
+
+class LogPaginator(InfinitePaginator):
+    """Knows no count, only a last page that it goes to."""
+
+    count = PAGE * LAST_PAGE
+
+
+class LogChangeList(ChangeList):
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[UsageLog]) -> list[str]:
+        """Newest first and nothing else: any other order would sort the whole log."""
+        return ["-charged_at", "-id"]
+
+
+class WhenFilter(admin.SimpleListFilter):
+    """By default the past week, unless something is searched for; months are the log's partitions."""
+
+    title = "time of the call"
+    parameter_name = "when"
+    PAST = {"hour": timedelta(hours=1), "day": timedelta(days=1), "": timedelta(days=7)}
+    ANY = "any"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        months = []
+        at = month_window(timezone.now()).start
+        for _ in range(MONTHS_OFFERED):
+            months.append((f"{at:%Y-%m}", f"{at:%B %Y}"))
+            at = month_window(at - timedelta(days=1)).start
+        return [("hour", "Past hour"), ("day", "Past 24 hours"), *months, (self.ANY, "Any time")]
+
+    def choices(self, changelist: Any) -> Any:
+        choices = super().choices(changelist)
+        yield {**next(choices), "display": "Any time" if changelist.query else "Past 7 days"}
+        yield from choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageLog]) -> QuerySet[UsageLog]:
+        chosen = self.value() or ""
+        if chosen == self.ANY or (not chosen and request.GET.get("q", "").strip()):
+            return queryset
+        if chosen in self.PAST:
+            return queryset.filter(charged_at__gte=timezone.now() - self.PAST[chosen])
+        try:
+            month = month_window(datetime.strptime(chosen, "%Y-%m").replace(tzinfo=UTC))
+        except ValueError:
+            return queryset.none()
+        return queryset.filter(charged_at__gte=month.start, charged_at__lt=month.end)
+
+
+class SourceFilter(admin.SimpleListFilter):
+    title = "source"
+    parameter_name = "source"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(events.GATEWAY, "Gateway: a metered endpoint"), (events.TRACK, "Track: /usage/track")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageLog]) -> QuerySet[UsageLog]:
+        return queryset.filter(source=self.value()) if self.value() else queryset
+
+
+class FeatureFilter(admin.SimpleListFilter):
+    """Offers the catalogue's features; reading them from the log would read all of it."""
+
+    title = "feature"
+    parameter_name = "feature"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(code, code) for code in Feature.objects.values_list("code", flat=True)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UsageLog]) -> QuerySet[UsageLog]:
+        return queryset.filter(feature=self.value()) if self.value() else queryset
+
+
+@admin.register(UsageLog)
+class UsageLogAdmin(ReadOnly, ModelAdmin[UsageLog]):
+    list_display = ["called_at", "account", "feature", "tokens", "kind_shown", "source", "key_prefix", "event_id"]
+    list_filter = [WhenFilter, "kind", SourceFilter, FeatureFilter]
+    list_filter_sheet = False
+    list_per_page = PAGE
+    list_fullwidth = True
+    paginator = LogPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    search_fields = ["event_id"]
+    search_help_text = "Username or event id"
+    fieldsets = [
+        (None, {"fields": [("account", "feature", "tokens"), ("kind", "source", "key_prefix")]}),
+        ("Event", {"fields": [("event_id", "id"), "metadata"]}),
+        ("Time", {"fields": [("charged_at", "created_at", "window_starts_at")]}),
+    ]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LogChangeList]:
+        return LogChangeList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UsageLog]:
+        # Fetched beside the page and not joined: the log outlives its users.
+        return super().get_queryset(request).prefetch_related("account")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[UsageLog], search_term: str
+    ) -> tuple[QuerySet[UsageLog], bool]:
+        """By what has an index: an event with what was done to it, or the accounts of a username."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        try:
+            event = uuid.UUID(term)
+        except ValueError:
+            return queryset.filter(account__in=_accounts(term)), False
+        return queryset.filter(id__in=[event, uuid.uuid5(event, events.VOID)]), False
+
+    @admin.display(description="time of the call (UTC)")
+    def called_at(self, row: UsageLog) -> str:
+        return f"{row.charged_at:%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description="kind")
+    def kind_shown(self, row: UsageLog) -> str:
+        return row.kind
+
+    kind_shown.label = {events.CHARGE: "info", events.VOID: "warning"}  # type: ignore[attr-defined]
+
+
+def _accounts(username: str) -> list[int]:
+    """The one of that name, or else a number of those it begins."""
+    exact = list(User.objects.filter(username=username).values_list("pk", flat=True))
+    begun = User.objects.filter(username__istartswith=username).order_by("username")
+    return exact or list(begun.values_list("pk", flat=True)[:ACCOUNTS_FOUND])
+
+
+@admin.register(SetAsideEntry)
+class SetAsideEntryAdmin(ReadOnly, ModelAdmin[SetAsideEntry]):
+    list_display = ["set_aside_at", "shard", "stream_id", "error"]
+    list_filter = ["shard"]
+    search_fields = ["stream_id", "error"]
+    ordering = ["-set_aside_at", "-pk"]
+    fieldsets = [(None, {"fields": [("shard", "stream_id", "set_aside_at"), "error", "payload_shown"]})]
+    readonly_fields = ["payload_shown"]
+
+    @admin.display(description="payload")
+    def payload_shown(self, row: SetAsideEntry) -> str:
+        return bytes(row.payload).decode(errors="backslashreplace")
