@@ -1,24 +1,78 @@
-"""The only writer of subscriptions."""
+"""The only writer of subscriptions, with its batch half `billing.closing`: subscribe, upgrade, schedule a downgrade."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.module_loading import import_string
 
-from billing.models import BillingPeriod, Plan, Subscription
-from billing.periods import nth_period
+from billing import closing, invoicing
+from billing.entitlement import quota_window
+from billing.invoicing import Bill, Kind, Line
+from billing.models import BillingPeriod, Invoice, Plan, Subscription
+from billing.money import in_currency
+from billing.periods import Period, nth_period
+from billing.plan_change import Direction, PlanTerms, blockers, decide
+from billing.proration import Proration, prorate
+
+QUOTE_HOLDS_FOR = timedelta(minutes=15)
 
 
 class NoDefaultPlan(Exception):
     """Nobody can be put on a plan: none is marked as the default."""
 
 
+class PlanChangeRefused(Exception):
+    """The change cannot be made; the message says why, to the customer."""
+
+
+class NotAnUpgrade(PlanChangeRefused):
+    pass
+
+
+class NotADowngrade(PlanChangeRefused):
+    pass
+
+
+class NothingScheduled(PlanChangeRefused):
+    pass
+
+
+class QuoteExpired(PlanChangeRefused):
+    pass
+
+
+class UnderReview(PlanChangeRefused):
+    """The account is parked: an invoice looked wrong, and staff have to look at it first."""
+
+
+class ActiveFeatures(PlanChangeRefused):
+    """Capabilities in active use that the target plan lacks, sorted."""
+
+    def __init__(self, capabilities: list[str]) -> None:
+        super().__init__(f"Cannot downgrade. Active features: {', '.join(capabilities)}")
+        self.capabilities = capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a change of plan has done: the plan before, the subscription after, the invoice and how it came about."""
+
+    previous_plan: Plan
+    subscription: Subscription
+    period: Period
+    invoice: Invoice
+    proration: Proration
+
+
 def live_subscription(account: int, now: datetime) -> Subscription:
-    """The account's live subscription; one on the default plan is opened on first use."""
-    live = Subscription.objects.select_related("plan", "scheduled_plan", "account").filter(
-        account_id=account, status=Subscription.Status.ACTIVE
-    )
+    """The account's live subscription; one on the default plan is opened on first use. Raises NoDefaultPlan."""
+    related = ("plan", "scheduled_plan", "account")
+    live = Subscription.objects.select_related(*related).filter(account_id=account, status=Subscription.Status.ACTIVE)
     found = live.first()
     if found is not None:
         return found
@@ -33,12 +87,17 @@ def live_subscription(account: int, now: datetime) -> Subscription:
 
 
 def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
-    """Open a live subscription whose first period starts now. Raises IntegrityError where the account has one."""
+    """Open a live subscription whose first period starts now, billed in advance.
+
+    Raises IntegrityError where the account has one.
+    """
     anchor = now.replace(microsecond=0)
+    first = nth_period(anchor, plan.billed_every, 0)
     with transaction.atomic():
-        subscription = Subscription.objects.create(account_id=account, plan=plan, anchor=anchor, created_at=now)
-        first = nth_period(anchor, plan.billed_every, 0)
-        BillingPeriod.objects.create(
+        subscription = Subscription.objects.create(
+            account_id=account, plan=plan, anchor=anchor, created_at=now, changed_at=now, period_ends_at=first.end
+        )
+        opened = BillingPeriod(
             subscription=subscription,
             number=0,
             starts_at=first.start,
@@ -47,4 +106,150 @@ def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
             price=plan.price,
             currency=plan.currency,
         )
+        opened.save()
+        if plan.price:
+            invoicing.issue([closing.base_price(opened)], now)
     return subscription
+
+
+def preview(period: BillingPeriod, target: Plan, at: datetime) -> tuple[Direction, Proration]:
+    """What a change from the period's plan to the target at an instant would cost. Raises IncomparablePlans."""
+    direction = decide(terms_of(period), terms(target))
+    return direction, _prorated(period, target, at)
+
+
+def upgrade(account: int, target: Plan, now: datetime, quoted_at: datetime | None = None) -> Changed:
+    """Move the account to a higher plan now, for a prorated invoice; period and anchor stay.
+
+    With `quoted_at` the amounts are those of a preview at that instant. Raises NotAnUpgrade, QuoteExpired,
+    UnderReview, IncomparablePlans.
+    """
+    with transaction.atomic():
+        subscription = locked(account, now)
+        period = current_period(subscription)
+        if decide(terms_of(period), terms(target)) is not Direction.UPGRADE or target.archived_at:
+            raise NotAnUpgrade(f"{target.name} is not an upgrade from {period.plan.name}. Choose a higher plan.")
+        if quoted_at is not None:
+            _check_quote(subscription, period, target, quoted_at, now)
+        return change_now(subscription, target, now, quoted_at or now)
+
+
+def change_now(subscription: Subscription, target: Plan, now: datetime, priced_at: datetime) -> Changed:
+    """Put a locked subscription on another plan now, in either direction, prorated as of `priced_at`."""
+    period = current_period(subscription)
+    previous, proration = period.plan, _prorated(period, target, priced_at)
+    credit = min(proration.credit, invoicing.billed_in(subscription, period.period))
+    rest = Period(max(now, period.starts_at), period.ends_at)
+    lines = [
+        Line(Kind.CREDIT, f"Unused time on {previous.name}", -credit, rest),
+        Line(Kind.CHARGE, f"Remaining time on {target.name}", proration.charge, rest),
+    ]
+    bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or tuple(lines[1:]))
+    if closing.suspicion([bill], closing.issued_today([subscription.account_id], now)):
+        raise UnderReview("This change needs a look by our staff. Please contact support.")
+    _put_on(subscription, target, now)
+    subscription.scheduled_plan = subscription.scheduled_at = None
+    subscription.changed_at = now
+    subscription.save()
+    BillingPeriod.objects.filter(pk=period.pk).update(plan=target, price=target.price)
+    (invoice,) = invoicing.issue([bill], now)
+    return Changed(previous, subscription, period.period, invoice, proration)
+
+
+def downgrade_with_effective_date(account: int, target: Plan, now: datetime) -> Subscription:
+    """Schedule a lower plan for the end of the present period; it replaces what was scheduled.
+
+    Raises NotADowngrade, ActiveFeatures (the setting BILLING_ACTIVE_FEATURES names who knows), IncomparablePlans.
+    """
+    check_active_features = import_string(settings.BILLING_ACTIVE_FEATURES)
+    _check_lower(current_period(live_subscription(account, now)), target)
+    in_use = check_active_features(account, now)
+    with transaction.atomic():
+        subscription = locked(account, now)
+        period = current_period(subscription)
+        _check_lower(period, target)
+        blocking = blockers(in_use, target.capabilities.values_list("code", flat=True))
+        if blocking:
+            raise ActiveFeatures(blocking)
+        subscription.scheduled_plan, subscription.scheduled_at = target, period.ends_at
+        subscription.changed_at = now
+        subscription.save()
+    return subscription
+
+
+def cancel_scheduled_change(account: int, now: datetime) -> Subscription:
+    """Keep the present plan beyond the period's end. Raises NothingScheduled."""
+    with transaction.atomic():
+        subscription = locked(account, now)
+        if subscription.scheduled_plan is None:
+            raise NothingScheduled("No change is scheduled.")
+        subscription.scheduled_plan = subscription.scheduled_at = None
+        subscription.changed_at = now
+        subscription.save()
+    return subscription
+
+
+def locked(account: int, now: datetime) -> Subscription:
+    """The live subscription, locked and brought up to now: periods that are due are closed first."""
+    found = live_subscription(account, now)
+    subscription = Subscription.objects.select_for_update().get(pk=found.pk)
+    if subscription.parked_at is not None:
+        raise UnderReview("Your account is being looked at by our staff. Please contact support.")
+    if subscription.period_ends_at <= now:
+        if closing.close([subscription], now).parked:
+            raise UnderReview("Your account is being looked at by our staff. Please contact support.")
+        subscription.refresh_from_db()
+    return subscription
+
+
+def current_period(subscription: Subscription) -> BillingPeriod:
+    """The period opened last; with its plan and the price that was fixed for it."""
+    return BillingPeriod.objects.select_related("plan").filter(subscription=subscription).latest("number")
+
+
+def terms(plan: Plan) -> PlanTerms:
+    """A plan as it is sold now."""
+    return PlanTerms(plan.code, plan.rank, plan.price, plan.currency, plan.billed_every)
+
+
+def terms_of(period: BillingPeriod) -> PlanTerms:
+    """A plan as it was sold for a period."""
+    return PlanTerms(period.plan.code, period.plan.rank, period.price, period.currency, period.plan.billed_every)
+
+
+def next_invoice_amount(subscription: Subscription, period: BillingPeriod) -> Decimal:
+    """What the next period's invoice would come to at present prices, the balance used."""
+    plan = subscription.scheduled_plan or subscription.plan
+    owed = invoicing.balance(subscription.account_id, period.currency)
+    return in_currency(max(plan.price - owed, Decimal(0)), period.currency)
+
+
+def _check_lower(period: BillingPeriod, target: Plan) -> None:
+    if decide(terms_of(period), terms(target)) is not Direction.DOWNGRADE or target.archived_at:
+        raise NotADowngrade(f"{target.name} is not a downgrade from {period.plan.name}. Choose a lower plan.")
+
+
+def _prorated(period: BillingPeriod, target: Plan, at: datetime) -> Proration:
+    old, new = (in_currency(price, period.currency) for price in (period.price, target.price))
+    return prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
+
+
+def _put_on(subscription: Subscription, target: Plan, now: datetime) -> None:
+    former = subscription.plan
+    subscription.plan = target
+    if former.quota_window != target.quota_window:
+        subscription.former_quota_window = former.quota_window
+        subscription.former_quota_window_until = quota_window(former.quota_window, subscription.anchor, now).end
+
+
+def _check_quote(
+    subscription: Subscription, period: BillingPeriod, target: Plan, quoted_at: datetime, now: datetime
+) -> None:
+    if quoted_at > now:
+        raise QuoteExpired("The quote lies in the future. Ask for a new one.")
+    if now - quoted_at > QUOTE_HOLDS_FOR:
+        raise QuoteExpired("The quote is older than 15 minutes. Ask for a new one.")
+    if target.priced_at > quoted_at:
+        raise QuoteExpired("The price was changed since. Ask for a new quote.")
+    if subscription.changed_at > quoted_at or not period.period.contains(quoted_at):
+        raise QuoteExpired("The subscription was changed since. Ask for a new quote.")

@@ -4,17 +4,33 @@ from billing.models.allowances import LimitOverride, TokenTopUp
 from billing.models.api_keys import ApiKey
 from billing.models.catalogue import Capability, Feature, Plan, Route
 from billing.models.fences import Fence
+from billing.models.invoices import (
+    BalanceEntry,
+    CreditNote,
+    DocumentNumber,
+    Invoice,
+    InvoiceLine,
+    Payment,
+    StoredAnswer,
+)
 from billing.models.subscriptions import BillingPeriod, Subscription
 
 __all__ = [
     "ApiKey",
+    "BalanceEntry",
     "BillingPeriod",
     "Capability",
+    "CreditNote",
+    "DocumentNumber",
     "Feature",
     "Fence",
+    "Invoice",
+    "InvoiceLine",
     "LimitOverride",
+    "Payment",
     "Plan",
     "Route",
+    "StoredAnswer",
     "Subscription",
     "TokenTopUp",
 ]

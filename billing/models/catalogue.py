@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -84,6 +85,7 @@ class Plan(FencedModel):
     archived_at = models.DateTimeField(
         null=True, blank=True, help_text="Not for sale from then on. Subscribers keep it; a plan is never deleted."
     )
+    priced_at = models.DateTimeField(default=timezone.now, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     history = HistoricalRecords(m2m_fields=[capabilities])
 
@@ -110,6 +112,14 @@ class Plan(FencedModel):
     def billed_every(self) -> Interval:
         return INTERVALS[self.interval]
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        before = Plan.objects.filter(pk=self.pk).values_list("price", flat=True).first() if self.pk else None
+        if before is not None and before != self.price:
+            self.priced_at = timezone.now()
+            if kwargs.get("update_fields") is not None:
+                kwargs["update_fields"] = {*kwargs["update_fields"], "priced_at"}
+        super().save(*args, **kwargs)
+
     def clean(self) -> None:
         try:
             decimals = minor_units(self.currency)
@@ -122,6 +132,9 @@ class Plan(FencedModel):
         if self.pk is None:
             return
         before = Plan.objects.get(pk=self.pk)
+        terms_change = (before.currency, before.interval) != (self.currency, self.interval)
+        if terms_change and self.subscriptions.exists():
+            raise ValidationError("Its subscribers are billed in this currency and interval. Add another plan instead.")
         if before.code != self.code:
             raise ValidationError({"code": "Clients rely on the code. Archive this plan and add another."})
         if before.quota_window != self.quota_window:

@@ -29,9 +29,22 @@ class Subscription(FencedModel):
     scheduled_at = models.DateTimeField(null=True, blank=True, help_text="The scheduled plan is in force from here.")
     former_quota_window = models.CharField(max_length=20, choices=QuotaWindow, blank=True, editable=False)
     former_quota_window_until = models.DateTimeField(null=True, editable=False)
+    period_ends_at = models.DateTimeField(help_text="End of the period opened last, which is due to be closed then.")
     created_at = models.DateTimeField()
+    changed_at = models.DateTimeField(help_text="The last change of plan or schedule; quotes from before it are void.")
+    parked_at = models.DateTimeField(
+        null=True, blank=True, help_text="Its invoices looked wrong: nothing is billed until staff release it."
+    )
+    parked_because = models.CharField(max_length=200, blank=True)
 
     class Meta:
+        indexes = [
+            models.Index(
+                fields=["period_ends_at"],
+                name="subscription_due",
+                condition=Q(status="active", parked_at__isnull=True),
+            )
+        ]
         constraints = [
             models.UniqueConstraint(name="subscription_one_live", fields=["account"], condition=Q(status="active")),
             models.CheckConstraint(

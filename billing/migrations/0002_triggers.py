@@ -1,4 +1,4 @@
-"""Triggers that raise a fence in the transaction that changes a fact, whichever door or statement changes it."""
+"""Triggers: a fence is raised in the transaction that changes a fact, and issued documents stay as they are."""
 
 from typing import Any
 
@@ -34,6 +34,29 @@ BEGIN
 END $$;
 """
 
+DOCUMENTS = """
+CREATE FUNCTION billing_keep_document() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'an issued document is not changed; issue a credit note' USING ERRCODE = 'restrict_violation';
+END $$;
+
+CREATE TRIGGER keep_issued BEFORE UPDATE ON billing_invoice FOR EACH ROW
+    WHEN (OLD.status <> 'draft' AND (OLD.number, OLD.total, OLD.currency, OLD.account_id, OLD.issued_at)
+        IS DISTINCT FROM (NEW.number, NEW.total, NEW.currency, NEW.account_id, NEW.issued_at))
+    EXECUTE FUNCTION billing_keep_document();
+CREATE TRIGGER keep BEFORE DELETE ON billing_invoice FOR EACH ROW
+    WHEN (OLD.status <> 'draft') EXECUTE FUNCTION billing_keep_document();
+
+CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON billing_invoiceline
+    FOR EACH ROW EXECUTE FUNCTION billing_keep_document();
+CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON billing_creditnote
+    FOR EACH ROW EXECUTE FUNCTION billing_keep_document();
+CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON billing_payment
+    FOR EACH ROW EXECUTE FUNCTION billing_keep_document();
+CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON billing_balanceentry
+    FOR EACH ROW EXECUTE FUNCTION billing_keep_document();
+"""
+
 CATALOGUE_TABLES = [
     "billing_capability",
     "billing_plan",
@@ -41,7 +64,14 @@ CATALOGUE_TABLES = [
     "billing_feature",
     "billing_route",
 ]
-ACCOUNT_TABLES = ["billing_subscription", "billing_limitoverride", "billing_tokentopup", "billing_apikey"]
+ACCOUNT_TABLES = ["billing_limitoverride", "billing_tokentopup", "billing_apikey"]
+
+
+TERMS = ("account_id", "plan_id", "status", "anchor", "scheduled_plan_id", "scheduled_at", "former_quota_window_until")
+
+
+def _terms(row: str) -> str:
+    return ", ".join(f"{row}.{column}" for column in TERMS)
 
 
 def create_triggers(apps: Any, schema_editor: Any) -> None:
@@ -57,6 +87,12 @@ def create_triggers(apps: Any, schema_editor: Any) -> None:
         for table in ACCOUNT_TABLES
     ]
     statements += [
+        # Not for every renewal: a period that ends where the next begins changes nothing that a call may do.
+        "CREATE TRIGGER fence AFTER INSERT OR DELETE ON billing_subscription"
+        " FOR EACH ROW EXECUTE FUNCTION billing_account_changed('account_id')",
+        "CREATE TRIGGER fence_terms AFTER UPDATE ON billing_subscription FOR EACH ROW"
+        f" WHEN (({_terms('OLD')}) IS DISTINCT FROM ({_terms('NEW')}))"
+        " EXECUTE FUNCTION billing_account_changed('account_id')",
         f"CREATE TRIGGER fence AFTER UPDATE OF is_active ON {users.db_table} FOR EACH ROW"
         " WHEN (OLD.is_active IS DISTINCT FROM NEW.is_active)"
         f" EXECUTE FUNCTION billing_account_changed('{users.pk.column}')",
@@ -70,5 +106,6 @@ class Migration(migrations.Migration):
     dependencies = [("billing", "0001_initial"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
     operations = [
         migrations.RunSQL(FUNCTIONS, migrations.RunSQL.noop),
+        migrations.RunSQL(DOCUMENTS, migrations.RunSQL.noop),
         migrations.RunPython(create_triggers, migrations.RunPython.noop),
     ]

@@ -1,0 +1,245 @@
+"""The close of billing periods: renew, apply what is scheduled, open the next period, issue its invoice; in batches.
+
+The rules are the same for one subscription and for a batch; only the writes are bulk. Safe with several at once: a
+batch takes rows that nobody else holds, and a period opens once or not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Count
+
+from billing import invoicing
+from billing.entitlement import quota_window
+from billing.invoicing import Bill, Kind, Line
+from billing.models import BillingPeriod, Invoice, Plan, Subscription
+from billing.models.fences import push_on_commit
+from billing.money import in_currency
+from billing.periods import nth_period
+
+logger = logging.getLogger(__name__)
+BATCH = 500
+
+
+@dataclass
+class Closed:
+    """What a close has done, in subscriptions but for `periods` and `invoices`."""
+
+    renewed: int = 0
+    changed: int = 0
+    periods: int = 0
+    invoices: int = 0
+    parked: list[int] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+
+    def add(self, other: Closed) -> None:
+        self.renewed += other.renewed
+        self.changed += other.changed
+        self.periods += other.periods
+        self.invoices += other.invoices
+        self.parked += other.parked
+        self.failed |= other.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What follows for one subscription: the periods to open, oldest first, and the plan it is on then."""
+
+    subscription: Subscription
+    opened: tuple[BillingPeriod, ...]
+    plan: Plan
+    applies_schedule: bool
+
+
+def due(now: datetime) -> int:
+    """Subscriptions whose period has ended and that are not parked."""
+    return Subscription.objects.filter(**_DUE, period_ends_at__lte=now).count()
+
+
+_DUE = {"status": Subscription.Status.ACTIVE, "parked_at": None}
+
+
+def close_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -> Closed:
+    """Close every period that has ended by `now`. One that fails is reported and does not stop the others."""
+    total = Closed()
+    while True:
+        with transaction.atomic():
+            batch = _take(now, exclude=total.failed)
+            if not batch:
+                return total
+            done = _close_bisecting(batch, now)
+        total.add(done)
+        progress(len(batch))
+
+
+def close(subscriptions: Sequence[Subscription], now: datetime) -> Closed:
+    """Close the ended periods of locked subscriptions, in the caller's transaction."""
+    latest = _latest_periods(subscriptions)
+    prices = _Prices()
+    renewals = [renewal(subscription, latest[subscription.pk], now, prices) for subscription in subscriptions]
+    return _write(renewals, now)
+
+
+def renewal(
+    subscription: Subscription, last: BillingPeriod, now: datetime, price_at: Callable[[Plan, datetime], Decimal]
+) -> Renewal:
+    """The rule: which periods are to be opened by `now`, on which plan, at the price of the moment each one opens."""
+    plan, scheduled = subscription.plan, subscription.scheduled_plan
+    opened: list[BillingPeriod] = []
+    number, start = last.number, last.ends_at
+    while start <= now:
+        if scheduled is not None and subscription.scheduled_at is not None and subscription.scheduled_at <= start:
+            plan = scheduled
+        number += 1
+        period = nth_period(subscription.anchor, plan.billed_every, number)
+        opened.append(
+            BillingPeriod(
+                subscription=subscription,
+                number=number,
+                starts_at=start,
+                ends_at=period.end,
+                plan=plan,
+                price=price_at(plan, start),
+                currency=plan.currency,
+            )
+        )
+        start = period.end
+    return Renewal(subscription, tuple(opened), plan, applies_schedule=scheduled is not None and plan == scheduled)
+
+
+def base_price(period: BillingPeriod) -> Bill:
+    """A period's price, billed in advance."""
+    line = Line(Kind.BASE, period.plan.name, in_currency(period.price, period.currency), period.period)
+    return Bill(period.subscription, period.currency, (line,))
+
+
+def suspicion(bills: Sequence[Bill], issued_today: Mapping[int, int]) -> str:
+    """Why an account's bills look wrong, so that staff look before they go out; "" when they do not."""
+    bound = Decimal(settings.LARGEST_INVOICE)
+    for bill in bills:
+        total = sum((line.amount for line in bill.lines), Decimal(0))
+        if abs(total) > bound:
+            return f"an invoice of {total} {bill.currency} is larger than {bound}"
+        if any(line.kind == Kind.BASE and line.amount < 0 for line in bill.lines):
+            return "a base price is negative"
+    account = bills[0].subscription.account_id if bills else 0
+    if issued_today.get(account, 0) + len(bills) > settings.MOST_INVOICES_A_DAY:
+        return f"more than {settings.MOST_INVOICES_A_DAY} invoices in a day"
+    return ""
+
+
+def issued_today(accounts: Iterable[int], now: datetime) -> dict[int, int]:
+    """Invoices issued to each account in the last 24 hours."""
+    since = now - timedelta(days=1)
+    rows = Invoice.objects.filter(account__in=list(accounts), issued_at__gt=since, issued_at__lte=now)
+    return dict(rows.order_by().values_list("account").annotate(count=Count("pk")))
+
+
+class _Prices:
+    """A plan's price at an instant, from its history where it was edited since; each looked up once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, datetime], Decimal] = {}
+
+    def __call__(self, plan: Plan, at: datetime) -> Decimal:
+        if plan.priced_at <= at:
+            return plan.price
+        key = (plan.pk, at)
+        if key not in self._known:
+            then = plan.history.filter(history_date__lte=at).order_by("-history_date", "-history_id").first()
+            self._known[key] = then.price if then is not None else plan.price
+        return self._known[key]
+
+
+def _take(now: datetime, exclude: Mapping[int, str]) -> list[Subscription]:
+    rows = Subscription.objects.filter(**_DUE, period_ends_at__lte=now).exclude(pk__in=list(exclude))
+    rows = rows.select_related("plan", "scheduled_plan").order_by("period_ends_at", "pk")
+    return list(rows.select_for_update(skip_locked=True, of=("self",))[:BATCH])
+
+
+def _close_bisecting(batch: Sequence[Subscription], now: datetime) -> Closed:
+    """Close a batch; where it fails, its halves, so that only what is faulty is left behind."""
+    try:
+        with transaction.atomic():
+            return close(batch, now)
+    except (DatabaseError, ArithmeticError, ValueError, KeyError) as error:
+        if len(batch) == 1:
+            logger.exception("the period of subscription %s could not be closed", batch[0].pk)
+            return Closed(failed={batch[0].pk: f"{type(error).__name__}: {error}"})
+    middle = len(batch) // 2
+    done = _close_bisecting(batch[:middle], now)
+    done.add(_close_bisecting(batch[middle:], now))
+    return done
+
+
+def _latest_periods(subscriptions: Sequence[Subscription]) -> dict[int, BillingPeriod]:
+    ids = [subscription.pk for subscription in subscriptions]
+    rows = BillingPeriod.objects.filter(subscription__in=ids).order_by("subscription", "-number")
+    return {row.subscription_id: row for row in rows.distinct("subscription")}
+
+
+def _write(renewals: Sequence[Renewal], now: datetime) -> Closed:
+    today = issued_today([r.subscription.account_id for r in renewals], now)
+    sound: list[tuple[Renewal, list[Bill]]] = []
+    done = Closed()
+    for renewed in renewals:
+        bills = [base_price(period) for period in renewed.opened if period.price]
+        if reason := suspicion(bills, today):
+            _park(renewed.subscription, reason, now)
+            done.parked.append(renewed.subscription.pk)
+        else:
+            sound.append((renewed, bills))
+    opened = [period for renewed, _ in sound for period in renewed.opened]
+    BillingPeriod.objects.bulk_create(opened)
+    _advance([renewed for renewed, _ in sound], now)
+    bills = [bill for _, of_one in sound for bill in of_one]
+    invoicing.issue(bills, now)
+    done.renewed, done.periods, done.invoices = len(sound), len(opened), len(bills)
+    done.changed = sum(renewed.applies_schedule for renewed, _ in sound)
+    return done
+
+
+def _park(subscription: Subscription, reason: str, now: datetime) -> None:
+    logger.error("subscription %s is parked for staff: %s", subscription.pk, reason)
+    Subscription.objects.filter(pk=subscription.pk).update(parked_at=now, parked_because=reason[:200])
+
+
+def _advance(renewals: Sequence[Renewal], now: datetime) -> None:
+    rows = [renewed for renewed in renewals if renewed.opened]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE billing_subscription AS s SET period_ends_at = n.ends_at"
+            " FROM unnest(%s::bigint[], %s::timestamptz[]) AS n (id, ends_at) WHERE s.id = n.id",
+            [[r.subscription.pk for r in rows], [r.opened[-1].ends_at for r in rows]],
+        )
+    for renewed in rows:
+        if renewed.applies_schedule:
+            _apply_schedule(renewed, now)
+
+
+def _apply_schedule(renewed: Renewal, now: datetime) -> None:
+    subscription, former = renewed.subscription, renewed.subscription.plan
+    if former.quota_window != renewed.plan.quota_window and subscription.scheduled_at is not None:
+        subscription.former_quota_window = former.quota_window
+        until = quota_window(former.quota_window, subscription.anchor, subscription.scheduled_at).end
+        subscription.former_quota_window_until = until
+    subscription.plan, subscription.scheduled_plan, subscription.scheduled_at = renewed.plan, None, None
+    subscription.changed_at = now
+    subscription.save(
+        update_fields=[
+            "plan",
+            "scheduled_plan",
+            "scheduled_at",
+            "changed_at",
+            "former_quota_window",
+            "former_quota_window_until",
+        ]
+    )
+    push_on_commit(subscription.account_id)

@@ -1,0 +1,153 @@
+"""What was billed, credited and paid. Documents are immutable once issued; every cent has a line."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from billing.models.subscriptions import Subscription
+
+
+class Invoice(models.Model):
+    """Written by `billing.invoicing` alone. `total` is the sum of the lines; below zero it became the balance."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft"
+        OPEN = "open"
+        PAID = "paid"
+        VOID = "void"
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="invoices")
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="invoices")
+    number = models.CharField(max_length=20, unique=True, null=True, help_text="Gapless; none while it is a draft.")
+    status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
+    currency = models.CharField(max_length=3)
+    total = models.DecimalField(max_digits=18, decimal_places=4)
+    settled = models.DecimalField(
+        max_digits=18, decimal_places=4, default=0, help_text="What payments and credit notes have taken off."
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    issued_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-issued_at", "-pk"]
+        indexes = [models.Index(fields=["account", "-issued_at", "-id"], name="invoice_of_account")]
+        constraints = [
+            models.CheckConstraint(
+                name="invoice_numbered_when_issued",
+                condition=Q(status="draft", number__isnull=True, issued_at__isnull=True)
+                | Q(~Q(status="draft"), number__isnull=False, issued_at__isnull=False),
+            ),
+            models.CheckConstraint(name="invoice_settled_not_negative", condition=Q(settled__gte=0)),
+        ]
+
+    def __str__(self) -> str:
+        return self.number or "draft"
+
+
+class InvoiceLine(models.Model):
+    class Kind(models.TextChoices):
+        BASE = "base", "base price of a period, in advance"
+        CREDIT = "credit", "credit for unused time"
+        CHARGE = "charge", "charge for remaining time"
+        BALANCE = "balance", "balance used"
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines")
+    position = models.PositiveIntegerField()
+    kind = models.CharField(max_length=10, choices=Kind)
+    description = models.CharField(max_length=200)
+    amount = models.DecimalField(max_digits=18, decimal_places=4)
+    period_start = models.DateTimeField()
+    period_end = models.DateTimeField()
+
+    class Meta:
+        ordering = ["invoice", "position"]
+        constraints = [models.UniqueConstraint(name="line_once", fields=["invoice", "position"])]
+
+    def __str__(self) -> str:
+        return f"{self.description}: {self.amount}"
+
+
+class CreditNote(models.Model):
+    """Takes `amount` off an invoice: off what is still due there first, the rest becomes balance."""
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="credit_notes")
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="credit_notes")
+    number = models.CharField(max_length=20, unique=True)
+    amount = models.DecimalField(max_digits=18, decimal_places=4)
+    currency = models.CharField(max_length=3)
+    reason = models.CharField(max_length=200)
+    issued_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-issued_at", "-pk"]
+        constraints = [models.CheckConstraint(name="credit_note_positive", condition=Q(amount__gt=0))]
+
+    def __str__(self) -> str:
+        return self.number
+
+
+class Payment(models.Model):
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="payments")
+    amount = models.DecimalField(max_digits=18, decimal_places=4)
+    paid_at = models.DateTimeField()
+    reference = models.CharField(max_length=200, help_text="Such as the bank's or the card processor's id.")
+
+    class Meta:
+        ordering = ["paid_at"]
+        constraints = [
+            models.CheckConstraint(name="payment_positive", condition=Q(amount__gt=0)),
+            models.UniqueConstraint(name="payment_once", fields=["invoice", "reference"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} for {self.invoice}"
+
+
+class BalanceEntry(models.Model):
+    """A movement of what is owed to the customer; their sum, by currency, is the balance."""
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="balance_entries")
+    amount = models.DecimalField(
+        max_digits=18, decimal_places=4, help_text="Above zero: owed to the customer. Below: used by an invoice."
+    )
+    currency = models.CharField(max_length=3)
+    invoice = models.ForeignKey(Invoice, null=True, on_delete=models.PROTECT, related_name="balance_entries")
+    credit_note = models.ForeignKey(CreditNote, null=True, on_delete=models.PROTECT, related_name="balance_entries")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["created_at", "pk"]
+        verbose_name_plural = "balance entries"
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}"
+
+
+class DocumentNumber(models.Model):
+    """The last number given out in each series. Its row is locked last in a transaction, or every lock waits for it."""
+
+    series = models.CharField(max_length=10, primary_key=True)
+    last = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.series} {self.last}"
+
+
+class StoredAnswer(models.Model):
+    """The first 2xx answer to a billing write under an Idempotency-Key, returned again for a day."""
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField()
+    body = models.TextField(help_text="As it was rendered, so that 10.00 does not come back as 10.0.")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="answer_once", fields=["account", "key"])]
+
+    def __str__(self) -> str:
+        return self.key
