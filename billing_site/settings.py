@@ -152,6 +152,7 @@ CACHES = {
     },
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
+LOGIN_REDIRECT_URL = "admin:index"  # after a login that no page asked for
 
 # --- Security
 HTTPS = env.bool("HTTPS", default=False)  # the site is served over HTTPS only
@@ -187,7 +188,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "billing.media.ApiJSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "billing_site.openapi.OperationSchema",
     "EXCEPTION_HANDLER": "billing.errors.exception_handler",
     "COERCE_DECIMAL_TO_STRING": False,
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%SZ",  # times are in UTC throughout
@@ -196,7 +197,23 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Metered API",
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "PREPROCESSING_HOOKS": ["billing_site.openapi.as_served"],
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "billing_site.openapi.with_parts"],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "TAGS": [
+        {"name": "plans", "description": "The catalogue: plans on sale, and what is metered."},
+        {"name": "usage", "description": "Where you stand; calls made elsewhere."},
+        {"name": "billing", "description": "Your subscription, its changes and invoices."},
+        {"name": "sandbox", "description": "Small metered endpoints to try all of this with."},
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_SETTINGS": {
+        "deepLinking": True,
+        "displayRequestDuration": True,
+        "defaultModelsExpandDepth": 0,
+        "validatorUrl": None,  # nothing is sent to a validator elsewhere
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
