@@ -7,6 +7,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import InterfaceError, OperationalError
 
+from ratelimit.store import RedisUnreachable
+
 
 def execute(argv: list[str]) -> int:
     """Run a command; gives the process's exit code. With --traceback nothing is swallowed."""
@@ -18,7 +20,7 @@ def execute(argv: list[str]) -> int:
         if "--traceback" in argv:
             raise
         return _fail(str(error))
-    except (OperationalError, InterfaceError, redis.ConnectionError, redis.TimeoutError):
+    except (OperationalError, InterfaceError, RedisUnreachable, redis.ConnectionError, redis.TimeoutError):
         from billing_site.reachability import unreachable
 
         problem = unreachable()

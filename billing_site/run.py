@@ -55,7 +55,7 @@ class Run:
         self.make = Make()
 
     def until_ended(self) -> int:
-        self.places.local.mkdir(exist_ok=True)
+        self.places.local.mkdir(parents=True, exist_ok=True)
         with only_run_here(self.places.local / "run.lock") as held:
             refuse_taken_port(self.host, self.port)
             try:

@@ -33,11 +33,12 @@ class Places:
 
     @property
     def local(self) -> Path:
-        return self.checkout / ".local"
+        """The data of this checkout; LOCAL_DIR names another folder."""
+        return Path(os.environ.get("LOCAL_DIR") or self.checkout / ".local").absolute()
 
     @property
     def sockets(self) -> Path:
-        digest = hashlib.sha256(os.fsencode(self.checkout.resolve())).hexdigest()[:8]
+        digest = hashlib.sha256(os.fsencode(self.local.resolve())).hexdigest()[:8]
         return sockets_root() / f"pb-{os.geteuid()}-{digest}"
 
     @property
