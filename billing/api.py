@@ -11,7 +11,6 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-
 UNLIMITED = "unlimited"
 
 
@@ -54,11 +53,30 @@ class NewestFirst(CursorPagination):
     page_size_query_param = "limit"
     max_page_size = 200
 
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        link = {"type": ["string", "null"], "format": "uri"}
+        names = {"next": link | {"example": None}, "previous": link | {"example": None}, "results": schema}
+        return {"type": "object", "required": list(names), "properties": names}
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        bounds = {"minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
+        parameters: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
+        for parameter in parameters:
+            if parameter["name"] == self.page_size_query_param:
+                parameter["schema"] |= bounds
+        return parameters
+
 
 @extend_schema_field({"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "enum": [UNLIMITED]}]})
 class NumberOrUnlimited(serializers.Field[Any, Any, Any, Any]):
-    def to_representation(self, value: int | None) -> int | str:
+    """A number; None, for which a serializer would not ask `to_representation`, is "unlimited"."""
+
+    def get_attribute(self, instance: Any) -> Any:
+        value = super().get_attribute(instance)
         return UNLIMITED if value is None else value
+
+    def to_representation(self, value: int | str) -> int | str:
+        return value
 
 
 @extend_schema_field(OpenApiTypes.NUMBER)

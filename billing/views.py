@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -30,6 +30,7 @@ def plans_on_sale() -> QuerySet[Plan]:
     return Plan.objects.filter(archived_at__isnull=True).prefetch_related("capabilities")
 
 
+@extend_schema_view(get=extend_schema("listPlans"))
 class PlanList(ApiView, ListAPIView[Plan]):
     """The plans on sale."""
 
@@ -47,11 +48,12 @@ class PlanDetail(ApiView):
 
     public = True
 
-    @extend_schema(responses=PlanSerializer)
+    @extend_schema("getPlan", responses=PlanSerializer)
     def get(self, request: Request, code: str, **_: Any) -> Response:
         return Response(PlanSerializer(get_object_or_404(Plan, code=code)).data)
 
 
+@extend_schema_view(get=extend_schema("listFeatures"))
 class FeatureList(ApiView, ListAPIView[Feature]):
     """What is metered, what it costs, and where."""
 

@@ -10,7 +10,6 @@ from django.core.cache import cache
 from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.functional import SimpleLazyObject
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
@@ -109,16 +108,3 @@ class GatewayAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
-
-
-class GatewayAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the OpenAPI document describes it."""
-
-    target_class = GatewayAuthentication
-    name = ["apiKey", "session"]
-
-    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
-        return [
-            {"type": "http", "scheme": "bearer", "description": "An API key."},
-            {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME},
-        ]

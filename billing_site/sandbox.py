@@ -8,15 +8,25 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api import ApiView
+from billing.openapi import METERED, problem
 from billing.problems import CODE_OF_STATUS, Problem
 
+PATHS = (
+    "trace/start",
+    "trace/expand",
+    "graph/nodes",
+    "patterns/detect",
+    "agent/query",
+    "risk/score",
+    "wallet-scanner/scan",
+    "reports/generate",
+)
 LONGEST_SLEEP_MS = 10_000
 
 
@@ -24,9 +34,31 @@ class SandboxFailure(RuntimeError):
     """Raised on request, as a faulty view would."""
 
 
-@extend_schema(request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT)
+FAIL = {"oneOf": [{"type": "integer", "minimum": 400, "maximum": 599}, {"type": "string", "const": "exception"}]}
+SLEEP_MS = {"type": "integer", "minimum": 0, "maximum": LONGEST_SLEEP_MS}
+ECHO = {
+    "type": "object",
+    "properties": {"path": {"type": "string"}, "method": {"type": "string"}, "input": {"type": "object"}},
+    "required": ["path", "method", "input"],
+}
+AS_ASKED = {status: entry for code in (403, 409, 429, 503, "4XX", "5XX") for status, entry in problem(code).items()}
+
+
+@extend_schema(
+    parameters=[
+        OpenApiParameter("fail", FAIL, description="Fail with this status, or with an exception."),
+        OpenApiParameter("sleep_ms", SLEEP_MS, description="Wait so long first."),
+    ],
+    request={
+        "application/json": {"type": "object", "properties": {"fail": FAIL, "sleep_ms": SLEEP_MS}},
+    },
+    responses={200: ECHO} | AS_ASKED,
+    extensions=METERED,
+)
 class SandboxView(ApiView):
-    """Echoes its input; `fail` and `sleep_ms`, in the body or the query, make it fail or wait."""
+    """Echo the input; `fail` and `sleep_ms`, in the body or the query, make it fail or wait."""
+
+    documented_paths = tuple(f"/api/v1/{path}" for path in PATHS)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Any query is input here, so the check for unknown parameters is left out.

@@ -9,17 +9,13 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views import defaults
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.exceptions import NotFound
 
 from billing import problems
 from billing.api import ApiView
-from billing_site import operations
-from billing_site.sandbox import SandboxView
-
-SANDBOX_PATHS = (
-    "trace/start|trace/expand|graph/nodes|patterns/detect|agent/query|risk/score|wallet-scanner/scan|reports/generate"
-)
+from billing_site import operations, sandbox
+from billing_site.openapi import schema_view
 
 
 class NoSuchPath(ApiView):
@@ -55,12 +51,12 @@ api: list[URLPattern | URLResolver] = [
     path("usage/", include("usage.urls")),
 ]
 if settings.SANDBOX:
-    api.append(re_path(rf"^(?:{SANDBOX_PATHS})(?:/.*)?$", SandboxView.as_view(), name="sandbox"))
+    api.append(re_path(rf"^(?:{'|'.join(sandbox.PATHS)})(?:/.*)?$", sandbox.SandboxView.as_view(), name="sandbox"))
 api.append(re_path(r"", NoSuchPath.as_view()))
 
 urlpatterns = [
     path("api/v1/", include(api)),
-    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/schema", schema_view, name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/auth/", include("rest_framework.urls")),
     path("health", operations.health),

@@ -5,16 +5,50 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from billing.api import NumberOrUnlimited, StrictSerializer
+from billing.api import MoneyField, NumberOrUnlimited, StrictSerializer
 
 LARGEST_METADATA = 4096
+TRACKED = {
+    "tokens_used": 5,
+    "tokens_total": 90,
+    "tokens_remaining": 10,
+    "quota_exceeded": False,
+    "event": "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f",
+}
+CHECKED = {"allowed": True, "code": None, "cost": 5, "tokens_remaining": 10, "retry_after": None}
+CURRENT = {
+    "tokens_used": 90,
+    "quota": 100,
+    "tokens_remaining": 10,
+    "quota_percentage": 90.0,
+    "resets_at": "2025-11-01T00:00:00Z",
+    "plan": "community",
+    "suggestion": None,
+}
+BREAKDOWN = {"trace_start": 50, "ai_agent_query": 25, "graph_query": 15, "total": 90}
+BREAKDOWN_SCHEMA = {
+    "type": "object",
+    "description": "Tokens by feature, and their sum.",
+    "properties": {"total": {"type": "integer", "minimum": 0}},
+    "additionalProperties": {"type": "integer", "minimum": 0},
+    "required": ["total"],
+}
 
 
+@extend_schema_field({"type": "object", "additionalProperties": {}})
+class MetadataField(serializers.JSONField):
+    pass
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("A call", {"feature": "ai_agent_query", "metadata": {"conversation": "c-17"}})]
+)
 class TrackRequest(StrictSerializer):
     feature = serializers.CharField(max_length=50, help_text="A feature's code.")
-    metadata = serializers.JSONField(required=False, help_text="A JSON object of at most 4 KB, kept in the usage log.")
+    metadata = MetadataField(required=False, help_text="A JSON object of at most 4 KB, kept in the usage log.")
 
     def validate_metadata(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -31,6 +65,7 @@ class TrackRequest(StrictSerializer):
         return value
 
 
+@extend_schema_serializer(examples=[OpenApiExample("A call", {"feature": "ai_agent_query"})])
 class CheckRequest(StrictSerializer):
     feature = serializers.CharField(max_length=50, help_text="A feature's code.")
 
@@ -38,10 +73,11 @@ class CheckRequest(StrictSerializer):
 class SuggestionSerializer(serializers.Serializer[Any]):
     plan = serializers.CharField()
     reason = serializers.CharField()
-    prorated_amount = serializers.FloatField()
+    prorated_amount = MoneyField()
     currency = serializers.CharField()
 
 
+@extend_schema_serializer(examples=[OpenApiExample("On community", CURRENT)])
 class CurrentUsage(serializers.Serializer[Any]):
     tokens_used = serializers.IntegerField()
     quota = NumberOrUnlimited()
@@ -52,6 +88,7 @@ class CurrentUsage(serializers.Serializer[Any]):
     suggestion = SuggestionSerializer(allow_null=True)
 
 
+@extend_schema_serializer(examples=[OpenApiExample("Charged", TRACKED)])
 class TrackResponse(serializers.Serializer[Any]):
     tokens_used = serializers.IntegerField(help_text="What this call cost.")
     tokens_total = serializers.IntegerField(help_text="Used in the window, this call included.")
@@ -60,6 +97,7 @@ class TrackResponse(serializers.Serializer[Any]):
     event = serializers.UUIDField(help_text="The audit event; it is what a void names.")
 
 
+@extend_schema_serializer(examples=[OpenApiExample("It would pass", CHECKED)])
 class CheckResponse(serializers.Serializer[Any]):
     allowed = serializers.BooleanField()
     code = serializers.ChoiceField(["feature_not_in_plan", "quota_exceeded", "rate_limited"], allow_null=True)

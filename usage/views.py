@@ -9,7 +9,7 @@ from uuid import UUID
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
@@ -17,6 +17,7 @@ from rest_framework.serializers import ValidationError
 from billing import snapshots
 from billing.api import ApiView
 from billing.entitlement import Metered
+from billing.openapi import METERED, problem
 from billing.problems import Problem
 from billing.snapshots import Catalogue
 from ratelimit.limits import longest_wait, whole_seconds
@@ -24,7 +25,15 @@ from usage import events, ingest, voiding
 from usage.meter import Admission, Charge
 from usage.models import FeatureUsage
 from usage.quota import percentage_used
-from usage.serializers import CheckRequest, CheckResponse, CurrentUsage, TrackRequest, TrackResponse
+from usage.serializers import (
+    BREAKDOWN,
+    BREAKDOWN_SCHEMA,
+    CheckRequest,
+    CheckResponse,
+    CurrentUsage,
+    TrackRequest,
+    TrackResponse,
+)
 
 
 def admission_of(request: Request) -> Admission:
@@ -34,7 +43,7 @@ def admission_of(request: Request) -> Admission:
 class Current(ApiView):
     """Tokens used in the present window, every call answered before included."""
 
-    @extend_schema(responses=CurrentUsage)
+    @extend_schema("getCurrentUsage", responses=CurrentUsage)
     def get(self, request: Request, **_: Any) -> Response:
         admission = admission_of(request)
         entitlement, quota = admission.snapshot.entitlement, admission.quota
@@ -54,7 +63,7 @@ class Breakdown(ApiView):
     """Tokens by feature in the present window, and their sum; every call answered before included."""
 
     @extend_schema(
-        responses={200: {"type": "object", "additionalProperties": {"type": "integer"}, "required": ["total"]}}
+        "getUsageBreakdown", responses={200: BREAKDOWN_SCHEMA}, examples=[OpenApiExample("Three features", BREAKDOWN)]
     )
     def get(self, request: Request, **_: Any) -> Response:
         admission = admission_of(request)
@@ -79,7 +88,7 @@ class Track(ApiView):
         given = serializer.validated_data
         return Charge(catalogue.features.get(given["feature"]), events.TRACK, given.get("metadata"))
 
-    @extend_schema(request=TrackRequest, responses=TrackResponse)
+    @extend_schema("trackUsage", request=TrackRequest, responses=TrackResponse, extensions=METERED)
     def post(self, request: Request, **_: Any) -> Response:
         serializer = TrackRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
@@ -99,7 +108,7 @@ class Track(ApiView):
 class Check(ApiView):
     """Whether a call of a feature would be admitted now. Spends no tokens; counts as a request, like any other."""
 
-    @extend_schema(request=CheckRequest, responses=CheckResponse)
+    @extend_schema("checkUsage", request=CheckRequest, responses=CheckResponse)
     def post(self, request: Request, **_: Any) -> Response:
         serializer = CheckRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
@@ -119,7 +128,12 @@ class Check(ApiView):
 class VoidEvent(ApiView):
     """Take back a charge that `/usage/track` has made, within an hour, once. Needs a key with the scope `meter`."""
 
-    @extend_schema(request=None, responses={204: None})
+    @extend_schema(
+        "voidUsageEvent",
+        parameters=[OpenApiParameter("event", UUID, OpenApiParameter.PATH, description="As `/usage/track` gave it.")],
+        request=None,
+        responses={204: None} | problem(403, "forbidden", "not_voidable") | problem(409, "too_late", "already_voided"),
+    )
     def delete(self, request: Request, event: UUID, **_: Any) -> Response:
         caller = cast(Any, request._request).caller
         if not caller.may(voiding.METER_SCOPE):

@@ -1,0 +1,213 @@
+"""The OpenAPI document: what every operation has in common is added here to what the views say (billing.openapi)."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from django.conf import settings
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import conditional_page
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.renderers import (
+    OpenApiJsonRenderer,
+    OpenApiJsonRenderer2,
+    OpenApiYamlRenderer,
+    OpenApiYamlRenderer2,
+)
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from billing.openapi import IDEMPOTENCY_KEY, METERED
+from billing.problems import MEDIA_TYPE
+
+PARTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("openapi_parts.yaml").read_text())
+CACHED_SECONDS: Final = 300
+
+TAG_OF_SEGMENT: Final = {"plans": "plans", "features": "plans", "usage": "usage", "billing": "billing"}
+
+CODE_ALONE: Final = {
+    "NotFound": ("not_found", "There is no such thing, or it is not yours."),
+    "NotAcceptable": ("not_acceptable", "Answers are JSON, which the Accept header does not take."),
+    "IdempotencyConflict": ("idempotency_conflict", "The Idempotency-Key was used for another request."),
+    "TooLarge": ("too_large", "The body is too large."),
+    "UnsupportedMediaType": ("unsupported_media_type", "The body is not JSON."),
+    "Unavailable": ("unavailable", "No decision can be made at the moment; the call was not served. Try again."),
+}
+"""Problems without members of their own: component, code, description."""
+
+CALLER_HEADERS: Final = (
+    "X-Request-ID",
+    "RateLimit-Policy",
+    "RateLimit",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+)
+PHRASES: Final = {str(status.value): status.phrase for status in HTTPStatus} | {"4XX": "Failed", "5XX": "Failed"}
+USAGE_HEADERS: Final = ("X-Usage-Cost", "X-Usage-Event")
+UNDECIDED_HEADERS: Final = ("X-Request-ID", "Retry-After")
+
+Endpoint = tuple[str, str, str, Callable[..., Any]]
+
+
+class OperationSchema(AutoSchema):
+    """One operation: its view's own words, and the security, headers and problems that the gateway gives to all."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
+        if operation is None:
+            return None
+        if getattr(self.view, "public", False):
+            operation["security"].append({})
+        responses = operation["responses"]
+        names = CALLER_HEADERS + (*USAGE_HEADERS, "Idempotency-Replayed") * self._is_metered()
+        for status, response in responses.items():
+            response["description"] = response["description"] or PHRASES[status]
+            response.setdefault("headers", {}).update(_headers(names if status < "300" else CALLER_HEADERS))
+        for status, name in self._problems(operation).items():
+            responses[status] = _either(responses.get(status), name)
+        operation["responses"] = dict(sorted(responses.items()))
+        return operation
+
+    def get_operation_id(self) -> str:
+        """For views that name none: the method and the path, such as `postAgentQuery`."""
+        words = "-".join(segment for segment in self._tokenize_path()).split("-")
+        return self.method.lower() + "".join(word.capitalize() for word in words)
+
+    def get_override_parameters(self) -> list[Any]:
+        return [IDEMPOTENCY_KEY] if self._is_metered() else []
+
+    def get_tags(self) -> list[str]:
+        return [TAG_OF_SEGMENT.get(self._tokenize_path()[0], "sandbox")]
+
+    def get_summary(self) -> str:
+        """The first words of the description, up to its first stop."""
+        return re.split(r"[.,:;]( |$)", self.get_description(), maxsplit=1, flags=re.MULTILINE)[0]
+
+    def _is_metered(self) -> bool:
+        return METERED.items() <= self.get_extensions().items()
+
+    def _problems(self, operation: dict[str, Any]) -> dict[str, str]:
+        """By status, the component of the problem that the gateway or REST framework answers with."""
+        problems = {
+            "400": "Invalid",
+            "401": "NotAuthenticated",
+            "403": "Forbidden",
+            "406": "NotAcceptable",
+            "429": "TooManyRequests",
+            "503": "Unavailable",
+        }
+        if "{" in self.path or self._get_paginator() is not None:  # type: ignore[no-untyped-call]
+            problems["404"] = "NotFound"
+        if "requestBody" in operation:
+            problems |= {"413": "TooLarge", "415": "UnsupportedMediaType"}
+        if self._is_metered():
+            problems["409"] = "IdempotencyConflict"
+        return problems
+
+
+class GatewayAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "billing_site.authentication.GatewayAuthentication"
+    name = ["apiKey", "session"]
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[str]]]:
+        return [{name: []} for name in self.name]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
+        browser = "The session of a browser that is logged in. All but GET needs X-CSRFToken as well."
+        return [
+            {"type": "http", "scheme": "bearer", "description": "An API key."},
+            {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME, "description": browser},
+        ]
+
+
+class SchemaView(APIView):
+    """The document as JSON (default) or YAML."""
+
+    authentication_classes = ()
+    schema = None
+    renderer_classes = (OpenApiJsonRenderer2, OpenApiJsonRenderer, OpenApiYamlRenderer2, OpenApiYamlRenderer)
+
+    def get(self, request: Request) -> Response:
+        return Response(document())
+
+
+#: Clients keep a copy for some minutes and then ask whether it still holds (ETag).
+schema_view = cache_control(public=True, max_age=CACHED_SECONDS)(conditional_page(SchemaView.as_view()))
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The document, made once: nothing of it depends on who asks, or on the catalogue."""
+    made: dict[str, Any] = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    return made
+
+
+def as_served(endpoints: list[Endpoint]) -> list[Endpoint]:
+    """Preprocessing hook: paths without the optional slash, and those that a view names instead of its pattern."""
+    return [
+        (served, pattern, method, view)
+        for path, pattern, method, view in endpoints
+        for served in getattr(view.cls, "documented_paths", [path.rstrip("/")])  # type: ignore[attr-defined]
+    ]
+
+
+def with_parts(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Postprocessing hook: add openapi_parts.yaml and the plain problems, and leave out tags that nothing has."""
+    parts = copy.deepcopy(PARTS)
+    result["info"] |= parts["info"]
+    components = result["components"]
+    for kind, members in parts["components"].items():
+        components[kind] = dict(sorted({**components.get(kind, {}), **members}.items()))
+    components["responses"] = dict(sorted((_plain_problems() | components["responses"]).items()))
+    used = {tag for methods in result["paths"].values() for operation in methods.values() for tag in operation["tags"]}
+    result["tags"] = [tag for tag in result["tags"] if tag["name"] in used]
+    return result
+
+
+def _headers(names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _plain_problems() -> dict[str, Any]:
+    return {
+        name: {
+            "description": description,
+            "headers": _headers(UNDECIDED_HEADERS if name == "Unavailable" else CALLER_HEADERS + USAGE_HEADERS),
+            "content": {MEDIA_TYPE: {"schema": _problem(code)}},
+        }
+        for name, (code, description) in CODE_ALONE.items()
+    }
+
+
+def _problem(code: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "allOf": [{"$ref": "#/components/schemas/Problem"}],
+        "properties": {"code": {"type": "string", "const": code}},
+    }
+
+
+def _either(own: dict[str, Any] | None, name: str) -> dict[str, Any]:
+    """The common response, or where the view has problems of its own with this status, both."""
+    common = {"$ref": f"#/components/responses/{name}"}
+    if own is None:
+        return common
+    shared = PARTS["components"]["responses"].get(name) or _plain_problems()[name]
+    schema = shared["content"][MEDIA_TYPE]["schema"]
+    alternatives = [*schema.get("anyOf", [schema]), own["content"][MEDIA_TYPE]["schema"]]
+    return {
+        "description": own["description"] or shared["description"],
+        "headers": shared["headers"] | own["headers"],
+        "content": {MEDIA_TYPE: {"schema": {"anyOf": alternatives}}},
+    }
