@@ -16,6 +16,7 @@ from billing import credentials, lifecycle, snapshots
 from billing.credentials import Caller
 from billing.models import ApiKey, Plan
 from ratelimit.store import client as redis_client
+from tests.schema import CheckedClient
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +66,7 @@ def customer(catalogue: None) -> Callable[..., Customer]:
         user = get_user_model().objects.create_user(name)
         lifecycle.subscribe(user.pk, Plan.objects.get(code=plan), timezone.now())
         _, key = ApiKey.issue(account=user, name=f"{name}'s key", scope=scope)
-        api = Client(headers={"authorization": f"Bearer {key}"}, raise_request_exception=False)
+        api = CheckedClient(headers={"authorization": f"Bearer {key}"}, raise_request_exception=False)
         return Customer(user, key, api)
 
     return make
