@@ -11,7 +11,7 @@ PAGES = {
     "Catalogue": [
         ("Plans", "billing.plan", "sell"),
         ("Features", "billing.feature", "bolt"),
-        ("Paths", "billing.route", "route"),
+        ("Routes", "billing.route", "route"),
         ("Capabilities", "billing.capability", "extension"),
     ],
     "Customers": [

@@ -38,6 +38,11 @@ class LogChangeList(ChangeList):
         """Newest first and nothing else: any other order would sort the whole log."""
         return ["-charged_at", "-id"]
 
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        # Equal, so that the heading does not show the paginator's number as a count.
+        self.full_result_count = self.result_count
+
 
 class WhenFilter(admin.SimpleListFilter):
     """By default the past week, unless something is searched for; months are the log's partitions."""
@@ -101,7 +106,6 @@ class FeatureFilter(admin.SimpleListFilter):
 class UsageLogAdmin(ReadOnly, ModelAdmin[UsageLog]):
     list_display = ["called_at", "account", "feature", "tokens", "kind_shown", "source", "key_prefix", "event_id"]
     list_filter = [WhenFilter, "kind", SourceFilter, FeatureFilter]
-    list_filter_sheet = False
     list_per_page = PAGE
     list_fullwidth = True
     paginator = LogPaginator

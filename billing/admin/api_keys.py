@@ -38,7 +38,7 @@ class ApiKeyAdmin(FencedAdmin[ApiKey]):
     search_fields = ["name", "prefix", "account__username", "account__email"]
     search_help_text = "Name, prefix, username or e-mail"
     autocomplete_fields = ["account"]
-    actions_row = actions_detail = ["revoke"]
+    actions_detail = ["revoke"]
     add_fieldsets = [
         (
             None,

@@ -39,7 +39,7 @@ F = TypeVar("F", bound=Callable[..., HttpResponse])
 class FencedAdmin(ModelAdmin[M]):
     """For rows that decisions rest on: each is saved and deleted by itself, so that its fence is pushed at once."""
 
-    compressed_fields = True
+    compressed_fields = False
     warn_unsaved_form = True
     list_filter_sheet = False
 
@@ -50,6 +50,9 @@ class FencedAdmin(ModelAdmin[M]):
 
 class ReadOnly:
     """Looked at here, written elsewhere."""
+
+    compressed_fields = False
+    list_filter_sheet = False
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

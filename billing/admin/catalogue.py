@@ -110,7 +110,7 @@ class PlanAdmin(HistoryAdmin[Plan]):
 
     @admin.display(description="price", ordering="price")
     def price_shown(self, row: Plan) -> str:
-        return f"{money.in_currency(row.price, row.currency)} {row.currency} / {row.interval}"
+        return f"{money.in_currency(row.price, row.currency)} {row.currency} / {row.interval}".replace(" ", "\N{NO-BREAK SPACE}")
 
     @admin.display(description="tokens / window", ordering="monthly_token_quota")
     def quota_shown(self, row: Plan) -> str:
@@ -196,6 +196,7 @@ class RouteInline(TabularInline[Route, Feature]):
     extra = 0
     fields = ["path", "method"]
     verbose_name_plural = "paths metered as this feature"
+    hide_title = True
 
 
 @admin.register(Feature)

@@ -37,7 +37,6 @@ class SubscriptionAdmin(ReadOnly, ModelAdmin[Subscription]):
     list_display = ["account", "plan", "status_shown", "anchor", "scheduled_plan", "scheduled_at", "created_at"]
     list_display_links = ["account"]
     list_filter = ["status", "plan"]
-    list_filter_sheet = False
     list_select_related = ["account", "plan", "scheduled_plan"]
     search_fields = ["account__username", "account__email"]
     search_help_text = "Username or e-mail"
