@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys
 from ratelimit.limits import Decision, Outcome, Standing, Take
-from ratelimit.store import Store
+from ratelimit.store import Argument, Store
 
 LARGEST_SKEW_MS = 5_000
 RECEIPT_LIFE_MS = 24 * 3600 * 1000
@@ -83,7 +83,7 @@ def admit(
     `epoch` is the server's when this account was told to it; raises ServerChanged when another one answers now.
     """
     names = [keys.fence, keys.catalogue_fence, keys.stream, receipt.key if receipt else keys.stream]
-    arguments: list[Any] = [
+    arguments: list[Argument] = [
         versions.account,
         versions.catalogue,
         charged_at_ms,
@@ -139,14 +139,15 @@ def void(
         receipt.key if receipt else keys.stream,
     ]
     expiry = limit.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS
-    arguments = [take.amount, audit, event, VOID_MARKER_LIFE_MS, expiry, b"1" if receipt else b""]
+    arguments: list[Argument] = [take.amount, audit, event, VOID_MARKER_LIFE_MS, expiry, b"1" if receipt else b""]
     status, used = store.run(scripts.VOID, names, arguments)
     return Voided(status), Standing(limit, used, 0)
 
 
 def tell(store: Store, keys: AccountKeys, versions: Versions, counters: Iterable[Counter]) -> None:
     """Raise the fences to these versions and store counters of a newer revision than Redis knows."""
-    names, arguments = [keys.fence, keys.catalogue_fence], [*versions]
+    names = [keys.fence, keys.catalogue_fence]
+    arguments: list[Argument] = [*versions]
     for counter in counters:
         names.append(counter.key)
         arguments += _counter_arguments(counter)
@@ -156,7 +157,7 @@ def tell(store: Store, keys: AccountKeys, versions: Versions, counters: Iterable
 def acknowledge(store: Store, stream: bytes, counters: Sequence[Counter], entries: Sequence[Entry]) -> int:
     """Remove committed entries from a shard's stream and settle their counters; returns how many really left."""
     names = [stream, *(counter.key for counter in counters)]
-    arguments: list[Any] = [len(counters)]
+    arguments: list[Argument] = [len(counters)]
     for counter in counters:
         arguments += _counter_arguments(counter)
     for entry in entries:

@@ -10,7 +10,7 @@ import os
 import select
 import threading
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, cast
 
 import hiredis
@@ -18,18 +18,19 @@ import redis
 from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 
 from ratelimit.scripts import Script
 
 Argument = bytes | str | int
 
+CANNOT_SERVE = frozenset({"READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "TRYAGAIN"})
+"""Codes of replies that tell of the server's state, not of a faulty script. None of them leaves a script half run."""
+
 
 class RedisUnreachable(Exception):
-    """Redis did not answer in time, or not at all. Whether the script ran is not known."""
+    """Redis did not answer in time, or not at all, or cannot serve. Whether the script ran is not known."""
 
 
 class ServerChanged(Exception):
@@ -61,11 +62,19 @@ class _Wire:
         self.idle = select.poll()
         self.idle.register(cast(Any, connection)._sock, select.POLLIN | select.POLLHUP | select.POLLERR)
 
+    def ask(self, *words: Argument) -> Any:
+        # hiredis' types leave out that a tuple may be of any length.
+        command = hiredis.pack_command(cast(Any, words))
+        self.connection.send_packed_command([command], check_health=False)
+        return self.connection.read_response()
+
 
 class SingleServer(Store):
     """One Redis or Valkey, by TCP or Unix socket."""
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
+        # Only to read the URL. It gives out no connections: it would stop at a hundred ever made, and every reconnect
+        # makes one.
         self._pool = redis.ConnectionPool.from_url(
             url,
             protocol=2,
@@ -87,41 +96,54 @@ class SingleServer(Store):
     def run(
         self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
     ) -> Any:
-        wire: _Wire | None = getattr(self._local, "wire", None)
+        wire = self._wire()
+        if epoch is not None and epoch != self.epoch:
+            raise ServerChanged
         try:
-            if wire is None or wire.idle.poll(0):
-                wire = self._connect(wire)
-            if epoch is not None and epoch != self.epoch:
-                raise ServerChanged
-            command = hiredis.pack_command((b"EVALSHA", script.sha, len(keys), *keys, *arguments))
-            wire.connection.send_packed_command([command], check_health=False)
             try:
-                return wire.connection.read_response()
+                return wire.ask(b"EVALSHA", script.sha, len(keys), *keys, *arguments)
             except NoScriptError:
                 # The one blind retry that is safe: the server says that it ran nothing.
-                command = hiredis.pack_command((b"EVAL", script.source, len(keys), *keys, *arguments))
-                wire.connection.send_packed_command([command], check_health=False)
-                return wire.connection.read_response()
-        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+                return wire.ask(b"EVAL", script.source, len(keys), *keys, *arguments)
+        except ResponseError as error:
+            if _code(error) not in CANNOT_SERVE:
+                raise
+            # A replica that was a primary stays one for this connection; the address may name another by now.
+            self._hang_up()
+            raise RedisUnreachable(str(error)) from error
+        except BaseException as error:
             # The connection is closed, or the next caller would read this call's late reply.
-            self._hang_up(wire)
+            self._hang_up()
+            if isinstance(error, RedisError | OSError):
+                raise RedisUnreachable(str(error)) from error
+            raise
+
+    def _wire(self) -> _Wire:
+        """The calling thread's connection, made anew when there is none or the server has hung up."""
+        wire: _Wire | None = getattr(self._local, "wire", None)
+        if wire is not None and not wire.idle.poll(0):
+            return wire
+        self._hang_up()
+        try:
+            return self._connect()
+        except (RedisError, OSError) as error:
             raise RedisUnreachable(str(error)) from error
 
-    def _connect(self, stale: _Wire | None) -> _Wire:
-        self._hang_up(stale)
-        connection = self._pool.make_connection()
+    def _connect(self) -> _Wire:
+        connection = cast(redis.Connection, self._pool.connection_class(**self._pool.connection_kwargs))
         connection.connect()
-        connection.send_command("INFO", "server")
-        facts = cast(bytes, connection.read_response())
+        wire = _Wire(connection)
+        facts = cast(bytes, wire.ask(b"INFO", b"server"))
         server = next((line for line in facts.splitlines() if line.startswith(b"run_id:")), b"")
-        wire = self._local.wire = _Wire(connection)
         with self._lock:
             known, self._server = self._server, server
             if known and known != server:
                 self.epoch += 1
+        self._local.wire = wire
         return wire
 
-    def _hang_up(self, wire: _Wire | None) -> None:
+    def _hang_up(self) -> None:
+        wire: _Wire | None = getattr(self._local, "wire", None)
         self._local.wire = None
         if wire is not None:
             wire.connection.disconnect()
@@ -131,11 +153,17 @@ class Cluster(Store):
     """A Redis Cluster. Only replies that say nothing was run (MOVED, ASK, TRYAGAIN) are followed up by the client."""
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
-        self._client = RedisCluster.from_url(
-            url,
+        self._url = url
+        self._timeout_seconds = timeout_seconds
+
+    @cached_property
+    def _client(self) -> RedisCluster:
+        # Made on first use, since that asks the cluster, which may be out of reach.
+        return RedisCluster.from_url(
+            self._url,
             protocol=2,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
+            socket_timeout=self._timeout_seconds,
+            socket_connect_timeout=self._timeout_seconds,
             retry=Retry(NoBackoff(), 0),
         )
 
@@ -147,8 +175,17 @@ class Cluster(Store):
                 return self._client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
             except NoScriptError:
                 return self._client.execute_command("EVAL", script.source, len(keys), *keys, *arguments)
-        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        except ResponseError as error:
+            if _code(error) not in CANNOT_SERVE:
+                raise
             raise RedisUnreachable(str(error)) from error
+        except (RedisError, RedisClusterException, OSError) as error:
+            raise RedisUnreachable(str(error)) from error
+
+
+def _code(error: ResponseError) -> str:
+    """The first word of an error reply, which redis-py cuts off where it knows it."""
+    return error.status_code or str(error).partition(" ")[0]
 
 
 @cache
@@ -168,4 +205,14 @@ def client() -> redis.Redis | RedisCluster:
     return redis.Redis.from_url(settings.REDIS_URL, retry=Retry(NoBackoff(), 0), **options)
 
 
-__all__ = ["Cluster", "RedisError", "RedisUnreachable", "ServerChanged", "SingleServer", "Store", "client", "store"]
+__all__ = [
+    "Argument",
+    "Cluster",
+    "RedisError",
+    "RedisUnreachable",
+    "ServerChanged",
+    "SingleServer",
+    "Store",
+    "client",
+    "store",
+]
