@@ -4,23 +4,31 @@
 -- ARGV  1 number of quotas, then three a quota: ledger, revision, expiry ms; then three an entry: stream id,
 --       position of its quota (0 = none: an entry set aside), tokens (signed)
 -- Result  entries that really left
-local quotas = natural(ARGV[1])
-local left, done = {}, 0
+local count = natural(ARGV[1])
+local entries = 2 + 3 * count
+local quotas, left, done = {}, {}, 0
 redis.call('XLEN', KEYS[1])
-for i = 1, quotas do
-  quota_read(KEYS[i + 1])
-  left[i] = 0
+for i = 1, count do
+  local at = 3 * i - 1
+  quota_check(ARGV[at], ARGV[at + 1], ARGV[at + 2])
+  quotas[i], left[i] = quota_read(KEYS[i + 1]), 0
 end
-for at = 2 + 3 * quotas, #ARGV, 3 do
+for at = entries, #ARGV, 3 do
+  if not string.find(ARGV[at], '^%d+%-%d+$') then error('not an id of a stream entry: ' .. ARGV[at]) end
+  if natural(ARGV[at + 1]) > count then error('no such quota: ' .. ARGV[at + 1]) end
+  stored(ARGV[at + 2])
+end
+
+for at = entries, #ARGV, 3 do
   if redis.call('XDEL', KEYS[1], ARGV[at]) == 1 then
     local i = tonumber(ARGV[at + 1])
     done = done + 1
     if i > 0 then left[i] = left[i] + tonumber(ARGV[at + 2]) end
   end
 end
-for i = 1, quotas do
+for i, quota in ipairs(quotas) do
   local at = 3 * i - 1
-  if left[i] ~= 0 then redis.call('HINCRBY', KEYS[i + 1], 'p', string.format('%.0f', -left[i])) end
-  quota_tell(KEYS[i + 1], ARGV[at], ARGV[at + 1], ARGV[at + 2])
+  if left[i] ~= 0 then redis.call('HINCRBY', quota.key, 'p', string.format('%.0f', -left[i])) end
+  quota_tell(quota, ARGV[at], ARGV[at + 1], ARGV[at + 2])
 end
 return done

@@ -20,6 +20,7 @@ else
 end
 if math.abs(now - natural(ARGV[3])) > natural(ARGV[5]) then return {SKEWED, now} end
 
+natural(ARGV[9])
 local receipt = ARGV[8] ~= '' and receipt_read(KEYS[4])
 local conflict = receipt and receipt.fingerprint ~= ARGV[8]
 
@@ -28,9 +29,11 @@ for i = 5, #KEYS do
   local at = 10 + 4 * (i - 5)
   local limit = {ring = ARGV[at] == 'ring', key = KEYS[i], amount = natural(ARGV[at + 2]), period = natural(ARGV[at + 3])}
   limit.maximum = ARGV[at + 1] ~= '' and natural(ARGV[at + 1])
+  if limit.ring and (limit.amount > 1 or not limit.maximum) then error('a ring has a maximum and takes one at a time') end
   if receipt and not limit.ring then limit.amount = 0 end
   limit.state = limit.ring and ring_read(limit.key, now, limit.period) or quota_read(limit.key)
   local used = limit.ring and limit.state.count or limit.state.used
+  if used + limit.amount > EXACT then error('a counter would leave the exact numbers: ' .. limit.key) end
   if limit.amount > 0 and limit.maximum and used + limit.amount > limit.maximum then violated = violated + 2 ^ (i - 5) end
   limits[#limits + 1] = limit
 end

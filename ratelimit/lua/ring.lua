@@ -9,13 +9,13 @@ local function ring_age(ring, i)
 end
 
 local function ring_read(key, now, window)
-  local ring = {key = key, now = now % WRAP, window = window, capacity = 0, first = 0, count = 0}
+  local ring = {key = key, now = now % WRAP, lag = 0, window = window, capacity = 0, first = 0, count = 0}
   local head = redis.call('GETRANGE', key, 0, HEAD - 1)
   if #head < HEAD then return ring end
   local last
   ring.capacity, ring.first, ring.count, last = struct.unpack('>I4I4I4I4', head)
   -- A server clock that stepped back must not free a slot early: time stands still until it has caught up.
-  if (ring.now - last) % WRAP > WRAP / 2 then ring.now = last end
+  if (ring.now - last) % WRAP > WRAP / 2 then ring.lag, ring.now = (last - ring.now) % WRAP, last end
   if ring.count > 0 and ring_age(ring, 0) >= window then
     local low, high = 1, ring.count
     while low < high do
@@ -32,7 +32,7 @@ end
 local function ring_wait(ring, limit)
   if limit == 0 then return -1 end
   if ring.count == 0 then return 0 end
-  return ring.window - ring_age(ring, math.max(ring.count - limit, 0))
+  return ring.lag + ring.window - ring_age(ring, math.max(ring.count - limit, 0))
 end
 
 local function ring_grow(ring, limit)
@@ -49,5 +49,5 @@ local function ring_take(ring, limit)
   redis.call('SETRANGE', ring.key, at, struct.pack('>I4', ring.now))
   ring.count = ring.count + 1
   redis.call('SETRANGE', ring.key, 0, struct.pack('>I4I4I4I4', ring.capacity, ring.first, ring.count, ring.now))
-  redis.call('PEXPIRE', ring.key, ring.window)
+  redis.call('PEXPIRE', ring.key, ring.lag + ring.window)
 end

@@ -2,17 +2,18 @@
 -- KEYS  1 account fence, 2 catalogue fence, 3.. quotas
 -- ARGV  1 account version, 2 catalogue version, then three a quota: ledger, revision, expiry ms
 -- Result  1
-natural(ARGV[1])
-natural(ARGV[2])
+fence_check(KEYS[1], ARGV[1])
+fence_check(KEYS[2], ARGV[2])
+local quotas = {}
 for i = 3, #KEYS do
   local at = 3 * (i - 2)
-  stored(ARGV[at])
-  natural(ARGV[at + 1])
-  natural(ARGV[at + 2])
+  quota_check(ARGV[at], ARGV[at + 1], ARGV[at + 2])
+  quotas[i] = quota_read(KEYS[i])
 end
+
 for i = 3, #KEYS do
   local at = 3 * (i - 2)
-  quota_tell(KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2])
+  quota_tell(quotas[i], ARGV[at], ARGV[at + 1], ARGV[at + 2])
 end
 fence_raise(KEYS[1], ARGV[1])
 fence_raise(KEYS[2], ARGV[2])
