@@ -28,6 +28,8 @@ def ratelimit_headers(standings: Iterable[Standing], now_ms: int) -> dict[str, s
 
 
 def _wait_ms(standing: Standing, now_ms: int) -> int | None:
+    if standing.limit.maximum == 0:
+        return None
     if standing.limit.starts_at_ms is None:
         return standing.wait_ms
     return max(standing.limit.ends_at_ms - now_ms, 0)

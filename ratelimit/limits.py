@@ -63,8 +63,8 @@ class Standing(NamedTuple):
         return max(self.limit.maximum - self.used, 0)
 
     def admits(self, amount: int) -> bool:
-        """Whether a call that takes `amount` would pass now."""
-        return self.limit.maximum is None or self.used + amount <= self.limit.maximum
+        """Whether a call that takes `amount` would pass now; nothing can always be taken."""
+        return amount == 0 or self.limit.maximum is None or self.used + amount <= self.limit.maximum
 
     def wait_for_ms(self, amount: int) -> int | None:
         """Milliseconds until a call that takes `amount` would pass; None when it never will."""

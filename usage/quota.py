@@ -34,6 +34,6 @@ def percentage_used(standing: Standing) -> float:
 
 def passes(entitlement: Entitlement, cost: int, used: int, requests: int) -> bool:
     """Whether a call of that cost would pass with this usage: what a plan that is suggested has to allow."""
-    quota_left = entitlement.quota is None or used + cost <= entitlement.quota
+    quota_left = cost == 0 or entitlement.quota is None or used + cost <= entitlement.quota
     minute_left = entitlement.requests_per_minute is None or requests + 1 <= entitlement.requests_per_minute
     return quota_left and minute_left
