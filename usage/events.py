@@ -11,9 +11,13 @@ from typing import Any
 from ratelimit.limits import LARGEST_NUMBER
 
 FORMAT = 1
-LATEST_MS = 253_402_300_799_000
+LATEST_MS = 253_370_764_800_000 - 1
+"""The end of the year 9998: a year later the month that an instant falls into has no end that Python can name."""
+DEEPEST_METADATA = 32
 CHARGE, VOID = "charge", "void"
 GATEWAY, TRACK = "gateway", "track"
+LONGEST_TEXTS = {"charge": 36, "feature": 50, "source": 10, "key_prefix": 8, "kind": 10}
+"""What the audit log's columns hold."""
 
 
 class MalformedEvent(ValueError):
@@ -72,6 +76,9 @@ class Event:
         return replace(self, kind=CHARGE, tokens=-self.tokens, at_ms=self.charged_at_ms)
 
     def encode(self) -> bytes:
+        """Raises MalformedEvent for metadata that `decode` refuses: what the drain sets aside is never billed."""
+        if self.metadata is not None and not storable(self.metadata):
+            raise MalformedEvent("the metadata are no object that PostgreSQL can hold")
         fields = [FORMAT, self.charge, self.kind, self.account, self.window_start, self.window_end, self.feature]
         fields += [self.tokens, self.at_ms, self.source, self.key_prefix, self.metadata]
         return json.dumps(fields, separators=(",", ":")).encode()
@@ -94,12 +101,36 @@ def _check(event: Event) -> None:
     numbers = (event.account, event.window_start, event.window_end, event.at_ms, abs(event.tokens), event.charged_at_ms)
     if any(type(number) is not int or not 0 <= number <= LARGEST_NUMBER for number in numbers):
         raise MalformedEvent("a number is out of bounds")
-    texts = (event.charge, event.feature, event.source, event.key_prefix, event.kind)
-    if any(type(text) is not str or len(text) > 50 or not text.isprintable() for text in texts):
-        raise MalformedEvent("a text is out of bounds")
+    for name, length in LONGEST_TEXTS.items():
+        text = getattr(event, name)
+        if type(text) is not str or len(text) > length or not text.isprintable():
+            raise MalformedEvent(f"{name} is no text of at most {length} printable characters")
+    if str(uuid.UUID(event.charge)) != event.charge:
+        raise MalformedEvent("the charge is no UUID as PostgreSQL reads it")
     if event.kind not in (CHARGE, VOID) or not event.window_start < event.window_end:
         raise MalformedEvent(f"a {event.kind} in a window from {event.window_start} to {event.window_end}")
     if max(event.charged_at_ms, event.at_ms, event.window_end * 1000) > LATEST_MS:
-        raise MalformedEvent("an instant lies after the year 9999")
-    if not isinstance(event.metadata, dict | None) or "\\u0000" in json.dumps(event.metadata):
+        raise MalformedEvent("an instant lies after the year 9998")
+    if event.metadata is not None and not storable(event.metadata):
         raise MalformedEvent("the metadata are no object that PostgreSQL can hold")
+
+
+def storable(metadata: object) -> bool:
+    """Whether PostgreSQL's jsonb holds it: an object, not too deep, without NUL, lone surrogates, NaN or infinity."""
+    if not isinstance(metadata, dict) or _deeper_than(DEEPEST_METADATA, metadata):
+        return False
+    try:
+        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError):
+        return False
+    # An escaped backslash before "u0000" is six harmless characters, not a NUL.
+    return "\\u0000" not in text.replace("\\\\", "")
+
+
+def _deeper_than(levels: int, value: object) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        return False
+    return levels == 0 or any(_deeper_than(levels - 1, part) for part in value)
