@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from billing.periods import MONTH, Period, month_window, period_at
 from billing.plan_change import PlanTerms
+from ratelimit.limits import LARGEST_NUMBER
 
 CALENDAR_MONTH, BILLING_PERIOD = "calendar_month", "billing_period"
 
@@ -100,8 +101,16 @@ def quota_window(kind: str, anchor: datetime, now: datetime) -> Period:
     return period_at(anchor, MONTH, now)[1] if kind == BILLING_PERIOD else month_window(now)
 
 
-def window_in_force(facts: Facts, plan: PlanOffer, now: datetime) -> Period:
+def window_in_force(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Period:
     """A change of kind, by another plan or by an edit of the plan, acts when the window it fell into has ended."""
+    if facts.scheduled_at is None or now < facts.scheduled_at:
+        return _window_on(facts, plans[facts.plan], now)
+    # Until the period's close has run, `former_quota_window` does not tell of the scheduled change yet.
+    before = _window_on(facts, plans[facts.plan], facts.scheduled_at - timedelta.resolution)
+    return before if now < before.end else _window_on(facts, plans[facts.scheduled_plan], now)
+
+
+def _window_on(facts: Facts, plan: PlanOffer, now: datetime) -> Period:
     if facts.former_quota_window_until is not None and now < facts.former_quota_window_until:
         return quota_window(facts.former_quota_window, facts.anchor, now)
     if plan.quota_window_changed_at is not None:
@@ -112,13 +121,14 @@ def window_in_force(facts: Facts, plan: PlanOffer, now: datetime) -> Period:
 
 
 def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan: str | None = None) -> Entitlement:
-    """What the account may do at `now`; with `plan`, what it might do had it that plan (for suggestions)."""
+    """What the account may do at `now`; with `plan`, what it might do had it changed to that plan (for suggestions)."""
     offer = plans[plan or effective_plan(facts, now)]
-    window = window_in_force(facts, offer, now)
+    window = window_in_force(facts, plans, now)
     overrides = [o for o in facts.overrides if o.expires_at is None or now < o.expires_at]
     quota = _overridden("quota", offer.monthly_token_quota, overrides)
     if quota is not None:
         quota += sum(top_up.tokens for top_up in facts.top_ups if _counts(top_up, window, now))
+        quota = min(quota, LARGEST_NUMBER)
     return Entitlement(
         plan=offer,
         quota=quota,
@@ -155,6 +165,10 @@ def _counts(top_up: TopUp, window: Period, now: datetime) -> bool:
 def _turning_points(facts: Facts, window: Period, now: datetime) -> Iterable[datetime]:
     """Instants after `now` at which time alone changes the answer; the window's end is always one of them."""
     yield window.end
-    edges = [facts.scheduled_at, *(override.expires_at for override in facts.overrides)]
+    edges = [
+        facts.scheduled_at,
+        facts.former_quota_window_until,
+        *(override.expires_at for override in facts.overrides),
+    ]
     edges += [edge for top_up in facts.top_ups for edge in (top_up.starts_at, top_up.expires_at)]
     yield from (edge for edge in edges if edge is not None and edge > now)
