@@ -1,0 +1,216 @@
+"""lua/admit.lua: all limits or none, and every check before the first write (laws L1, L3)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from django.conf import settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from redis.exceptions import ResponseError
+
+from ratelimit import scripts
+from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, Receipt
+from ratelimit.limits import LARGEST_NUMBER, Outcome, Take
+from ratelimit.store import Store
+from tests.ratelimit.account import HOUR_MS, NOW_MS, WINDOW_STARTS_AT_MS, Account, minute, quota
+
+
+@pytest.mark.parametrize(
+    ("used", "cost", "passes"), [(95, 4, True), (95, 5, True), (95, 6, False), (100, 1, False), (0, 101, False)]
+)
+def test_the_quota_under_at_and_over(account: Account, used: int, cost: int, passes: bool) -> None:
+    account.admit(Take(quota(None), used))
+    decision = account.admit(Take(quota(100), cost))
+    assert (decision.outcome is Outcome.ADMITTED) is passes
+    assert decision.violated == (() if passes else (quota(100),))
+    assert decision.standings[0].used == used + cost * passes
+    assert decision.standings[0].remaining == 100 - used - cost * passes
+
+
+def test_an_unlimited_quota_counts_and_never_refuses(account: Account) -> None:
+    for _ in range(3):
+        assert account.admit(Take(quota(None), 10**9)).outcome is Outcome.ADMITTED
+    assert account.used(quota(None)) == 3 * 10**9
+    assert account.admit(Take(quota(None), 1)).standings[0].remaining is None
+
+
+def test_an_amount_of_zero_passes_whatever_the_standing(account: Account, everything: Any) -> None:
+    account.admit(Take(quota(None), 50))
+    before = everything()
+    for maximum in (0, 10, 50, None):
+        assert account.admit(Take(minute(0), 0), Take(quota(maximum), 0), audit=b"").outcome is Outcome.ADMITTED
+    assert everything() == before
+
+
+def test_a_maximum_of_zero_admits_nothing(account: Account) -> None:
+    refused = account.admit(Take(minute(0), 1), Take(quota(0), 1))
+    assert refused.outcome is Outcome.REFUSED
+    assert refused.violated == (minute(0), quota(0))
+    assert [standing.wait_for_ms(1) for standing in refused.standings] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("minute_maximum", "quota_maximum", "names"), [(0, 9, ["minute"]), (9, 0, ["quota"]), (0, 0, ["minute", "quota"])]
+)
+def test_a_refusal_by_either_consumes_nothing(
+    account: Account, everything: Any, minute_maximum: int, quota_maximum: int, names: list[str]
+) -> None:
+    account.admit(Take(minute(5), 1), Take(quota(5), 1))
+    before = everything()
+    takes = [Take(minute(minute_maximum), 1), Take(quota(quota_maximum), 1)]
+    receipt = Receipt(account.keys.receipt("key"), b"print")
+    refused = account.admit(*takes, receipt=receipt)
+    assert refused.outcome is Outcome.REFUSED
+    assert [limit.name for limit in refused.violated] == names
+    assert everything() == before
+
+
+def test_an_admitted_call_writes_its_event_and_a_reading_none(account: Account, server: Any) -> None:
+    account.admit(Take(minute(5), 1), Take(quota(5), 2), audit=b"what happened")
+    account.admit(Take(minute(5), 1), Take(quota(5), 0), audit=b"")
+    assert [fields for _, fields in server.xrange(account.keys.stream)] == [{b"e": b"what happened"}]
+
+
+def test_windows_are_counted_apart_and_outlive_their_end(account: Account, server: Any) -> None:
+    this, following = quota(5), quota(5, quota(5).ends_at_ms)
+    assert account.admit(Take(this, 5)).outcome is Outcome.ADMITTED
+    assert account.admit(Take(following, 5)).outcome is Outcome.ADMITTED
+    assert account.admit(Take(this, 1)).outcome is Outcome.REFUSED
+    expires_at_ms = server.pexpiretime(account.keys.quota(WINDOW_STARTS_AT_MS))
+    assert expires_at_ms == this.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS
+
+
+def test_the_standing_of_a_quota_waits_for_the_windows_end(account: Account) -> None:
+    now_ms = quota(5).ends_at_ms - 1_001
+    standing = account.admit(Take(quota(5), 5), now_ms=now_ms).standings[0]
+    assert (standing.wait_ms, standing.wait_for_ms(1), standing.wait_for_ms(6)) == (1_001, 1_001, None)
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    calls=st.lists(st.tuples(st.integers(0, 9), st.one_of(st.none(), st.integers(0, 40))), max_size=20),
+    per_minute=st.integers(0, 12),
+)
+def test_both_limits_are_charged_or_neither(store: Store, calls: list[tuple[int, int | None]], per_minute: int) -> None:
+    account, requests, tokens = Account(store).told(), 0, 0
+    for cost, maximum in calls:
+        decision = account.admit(Take(minute(per_minute), 1), Take(quota(maximum), cost))
+        passes = requests < per_minute and (cost == 0 or maximum is None or tokens + cost <= maximum)
+        requests, tokens = requests + passes, tokens + cost * passes
+        assert (decision.outcome is Outcome.ADMITTED) is passes
+        assert [standing.used for standing in decision.standings] == [requests, tokens]
+
+
+@pytest.mark.parametrize("ahead_ms", [5_001, -5_001, 10 * HOUR_MS])
+def test_a_skewed_clock_is_told_the_servers_and_charges_nothing(
+    account: Account, everything: Any, ahead_ms: int
+) -> None:
+    before = everything()
+    skewed = account.admit(Take(quota(5), 1), charged_at_ms=NOW_MS + ahead_ms, now_ms=NOW_MS)
+    assert (skewed.outcome, skewed.now_ms) == (Outcome.SKEWED, NOW_MS)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("ahead_ms", [5_000, -5_000, 4_999, 0])
+def test_a_skew_of_five_seconds_is_borne(account: Account, ahead_ms: int) -> None:
+    decision = account.admit(Take(quota(5), 1), charged_at_ms=NOW_MS + ahead_ms, now_ms=NOW_MS)
+    assert decision.outcome is Outcome.ADMITTED
+
+
+def test_the_servers_clock_judges_unless_another_is_given(account: Account, server: Any) -> None:
+    seconds, microseconds = server.time()
+    decision = account.admit(Take(minute(5), 1), charged_at_ms=time.time_ns() // 10**6, now_ms=None)
+    assert decision.outcome is Outcome.ADMITTED
+    assert decision.now_ms >= seconds * 1000 + microseconds // 1000
+
+
+NO_NATURALS = [b"nan", b"inf", b"-inf", b"0x10", b"1e3", b" 5 ", b"5\n", b"-1", b"", b"1.5", b"+1", b"5\0"]
+NO_NATURALS += [str(2**53).encode(), b"1" * 16, "٣".encode(), b"0" * 16, b"abc"]
+PLACES = {"charged_at": 2, "now": 3, "skew": 4, "receipt's life": 8, "maximum": 10, "amount": 11, "expiry": 12}
+MAY_BE_EMPTY = {("now", b"ring"), ("now", b"quota"), ("maximum", b"quota")}  # the server's clock, unlimited
+
+
+def raw_call(account: Account, changes: dict[int, bytes], kind: bytes = b"quota") -> Any:
+    """The script itself, with some arguments replaced."""
+    keys, window = account.keys, quota(None)
+    key = keys.quota(WINDOW_STARTS_AT_MS) if kind == b"quota" else keys.ring
+    now = str(NOW_MS).encode()
+    arguments: list[Any] = [b"1", b"1", now, now, b"5000", b"audit", b"event", b"print", b"1000"]
+    arguments += [kind, b"100", b"1", window.ends_at_ms if kind == b"quota" else b"60000"]
+    for place, value in changes.items():
+        arguments[place] = value
+    names = [keys.fence, keys.catalogue_fence, keys.stream, keys.receipt("key"), key]
+    return account.store.run(scripts.ADMIT, names, arguments)
+
+
+@pytest.mark.parametrize("kind", [b"quota", b"ring"])
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_no_natural_number_is_an_error_before_the_first_write(
+    account: Account, everything: Any, kind: bytes, place: str
+) -> None:
+    before = everything()
+    for text in NO_NATURALS:
+        if text == b"" and (place, kind) in MAY_BE_EMPTY:
+            continue
+        with pytest.raises(ResponseError, match=r"not a natural number|a ring has a maximum"):
+            raw_call(account, {PLACES[place]: text}, kind)
+        assert everything() == before
+    assert raw_call(account, {}, kind)[0] == Outcome.ADMITTED
+
+
+@pytest.mark.parametrize("amount", [b"2", b"10"])
+def test_a_ring_takes_one_request_at_a_time(account: Account, everything: Any, amount: bytes) -> None:
+    before = everything()
+    with pytest.raises(ResponseError, match="takes one at a time"):
+        raw_call(account, {11: amount}, b"ring")
+    assert everything() == before
+
+
+def test_the_largest_numbers_stay_exact(account: Account, everything: Any) -> None:
+    largest = quota(LARGEST_NUMBER)
+    assert account.admit(Take(largest, LARGEST_NUMBER - 1)).outcome is Outcome.ADMITTED
+    assert account.admit(Take(largest, 2)).outcome is Outcome.REFUSED
+    assert account.admit(Take(largest, 1)).standings[0].used == LARGEST_NUMBER
+    for count in range(2, 10):
+        assert account.admit(Take(quota(None), LARGEST_NUMBER)).standings[0].used == count * LARGEST_NUMBER
+    before = everything()
+    with pytest.raises(ResponseError, match="exact"):
+        account.admit(Take(quota(None), LARGEST_NUMBER))
+    assert everything() == before
+
+
+@pytest.mark.parametrize("which", ["stream", "receipt", "ring", "quota"])
+def test_a_key_of_another_type_is_an_error_and_nothing_changes(
+    account: Account, server: Any, everything: Any, which: str
+) -> None:
+    receipt = Receipt(account.keys.receipt("key"), b"print")
+    keys = {"stream": account.keys.stream, "receipt": receipt.key, "ring": account.keys.ring}
+    server.sadd(keys.get(which, account.keys.quota(WINDOW_STARTS_AT_MS)), "member")
+    before = everything()
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        account.admit(Take(minute(5), 1), Take(quota(5), 1), receipt=receipt)
+    assert everything() == before
+
+
+@pytest.mark.parametrize("field", ["l", "p", "r"])
+@pytest.mark.parametrize("value", ["nan", "1e3", "9007199254740993", "0x10", ""])
+def test_a_counter_that_is_no_number_is_an_error(
+    account: Account, server: Any, everything: Any, field: str, value: str
+) -> None:
+    server.hset(account.keys.quota(WINDOW_STARTS_AT_MS), field, value)
+    before = everything()
+    with pytest.raises(ResponseError, match="not a counter"):
+        account.admit(Take(quota(5), 1))
+    assert everything() == before
+
+
+def test_all_keys_of_a_call_carry_the_accounts_shard(account: Account) -> None:
+    receipt = Receipt(account.keys.receipt("key"), b"print")
+    tag = b"{s%02d}" % (account.number % settings.RATELIMIT_SHARDS)
+    names = [*account.all_keys(receipts=[receipt]), account.keys.void_marker("event")]
+    assert all(name.startswith(tag + b":") for name in names)
+    assert len(set(names)) == len(names)

@@ -1,0 +1,105 @@
+"""lua/fence.lua and raise.lua: no decision rests on stale facts, and versions only grow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.exceptions import ResponseError
+
+from ratelimit import scripts
+from ratelimit.keys import catalogue_fence, shard_of
+from ratelimit.limiter import StaleFacts
+from ratelimit.limits import Outcome, Take
+from ratelimit.store import Store
+from tests.ratelimit.account import Account, minute, quota
+
+TAKES = (Take(minute(9), 1), Take(quota(9), 1))
+
+
+@pytest.mark.parametrize(
+    ("account_version", "catalogue_version"),
+    [(1, 1), (6, 7), (5, 6), (5, 8), (4, 7), (2**31, 7), (5, 2**31 + 1)],
+)
+def test_versions_that_differ_are_stale_and_charge_nothing(
+    account: Account, everything: Any, account_version: int, catalogue_version: int
+) -> None:
+    account.at(5, 7).told()
+    before = everything()
+    assert account.at(account_version, catalogue_version).ask(*TAKES) == StaleFacts(5, 7)
+    assert everything() == before
+    assert account.at(5, 7).admit(*TAKES).outcome is Outcome.ADMITTED
+
+
+def test_a_stale_account_is_not_even_refused(account: Account) -> None:
+    account.at(2).told()
+    assert isinstance(account.ask(Take(quota(0), 1)), StaleFacts)
+
+
+def test_after_a_flush_nothing_is_known(account: Account, server: Any) -> None:
+    server.flushall()
+    assert account.ask(*TAKES) == StaleFacts(0, 0)
+    account.told()
+    assert account.admit(*TAKES).outcome is Outcome.ADMITTED
+
+
+@pytest.mark.parametrize("version", [2**31 - 1, 2**31, 2**31 + 1, 2**32, 2**53 // 10, 10**15 - 1])
+def test_large_versions_are_compared_exactly(account: Account, version: int) -> None:
+    account.at(version, version).told()
+    assert account.at(version, version).admit(*TAKES).outcome is Outcome.ADMITTED
+    assert account.at(version - 1, version).ask(*TAKES) == StaleFacts(version, version)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 10**15 - 1), st.integers(1, 10**15 - 1)), max_size=8))
+def test_raising_and_telling_never_lower(store: Store, steps: list[tuple[bool, int, int]]) -> None:
+    account = Account(store)
+    account.store.run(scripts.RAISE, [account.keys.fence, account.keys.catalogue_fence], [1, 1])
+    before = account.at(10**15 - 1, 10**15 - 1).ask(*TAKES)
+    held = list(before) if isinstance(before, StaleFacts) else [10**15 - 1] * 2
+    for tells, version, catalogue in steps:
+        if tells:
+            account.at(version, catalogue).told()
+        else:
+            account.store.run(scripts.RAISE, [account.keys.fence, account.keys.catalogue_fence], [version, catalogue])
+        held = [max(held[0], version), max(held[1], catalogue)]
+        assert account.at(*held).admit(*TAKES[:1]).outcome in (Outcome.ADMITTED, Outcome.REFUSED)
+
+
+def test_the_catalogues_fence_is_one_a_shard(store: Store) -> None:
+    account, neighbour = Account(store).told(), Account(store)
+    assert account.keys.catalogue_fence == catalogue_fence(shard_of(account.number)).encode()
+    assert shard_of(neighbour.number) != shard_of(account.number)
+    store.run(scripts.RAISE, [account.keys.catalogue_fence], [9])
+    neighbour.told()
+    assert account.ask(*TAKES) == StaleFacts(1, 9)
+    assert neighbour.admit(*TAKES).outcome is Outcome.ADMITTED
+
+
+@pytest.mark.parametrize("version", [b"nan", b"0x10", b"1e3", b" 5 ", b"-1", b"", b"1" * 16])
+def test_a_version_is_a_natural_number(account: Account, everything: Any, version: bytes) -> None:
+    before = everything()
+    for keys in ([account.keys.fence], [account.keys.catalogue_fence, account.keys.fence]):
+        with pytest.raises(ResponseError, match="not a natural number"):
+            account.store.run(scripts.RAISE, keys, [2, version][-len(keys) :])
+    for versions in ((version, b"2"), (b"2", version)):
+        with pytest.raises(ResponseError, match="not a natural number"):
+            account.at(*versions).told(account.counter(5, 5))
+    assert everything() == before
+
+
+@pytest.mark.parametrize("which", ["fence", "catalogue_fence"])
+def test_a_fence_of_another_type_is_an_error_and_nothing_changes(
+    account: Account, server: Any, everything: Any, which: str
+) -> None:
+    server.delete(getattr(account.keys, which))
+    server.sadd(getattr(account.keys, which), "member")
+    before = everything()
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        account.at(2, 2).told(account.counter(5, 5))
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        account.store.run(scripts.RAISE, [account.keys.fence, account.keys.catalogue_fence], [3, 3])
+    assert isinstance(account.ask(*TAKES), StaleFacts)
+    assert everything() == before

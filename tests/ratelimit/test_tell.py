@@ -1,0 +1,87 @@
+"""lua/tell.lua: Redis learns PostgreSQL's counters by revision, and nothing older replaces anything newer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.exceptions import ResponseError
+
+from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
+from ratelimit.limits import Outcome, Take
+from ratelimit.store import Store
+from tests.ratelimit.account import MONTH_MS, WINDOW_STARTS_AT_MS, Account, quota
+
+
+def test_what_postgresql_knows_is_judged(account: Account) -> None:
+    account.told(account.counter(95, 1))
+    assert account.admit(Take(quota(100), 6)).outcome is Outcome.REFUSED
+    assert account.admit(Take(quota(100), 5)).standings[0].used == 100
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(-50, 10**15), st.integers(1, 6)), min_size=1, max_size=10))
+def test_the_newest_revision_holds_in_whatever_order_they_come(store: Store, tellings: list[tuple[int, int]]) -> None:
+    account = Account(store)
+    newest = (0, 0)
+    for ledger, revision in tellings:
+        account.told(account.counter(ledger, revision))
+        if revision > newest[1]:
+            newest = (ledger, revision)
+        assert account.used(quota(None)) == newest[0]
+
+
+def test_telling_leaves_pending_alone(account: Account) -> None:
+    account.admit(Take(quota(None), 7))
+    account.told(account.counter(100, 3))
+    account.told(account.counter(50, 2))
+    account.told(account.counter(50, 3))
+    assert account.used(quota(None)) == 107
+
+
+def test_several_windows_are_told_at_once(account: Account) -> None:
+    this, following = quota(100), quota(100, WINDOW_STARTS_AT_MS + MONTH_MS)
+    account.told(account.counter(10, 1, this), account.counter(20, 1, following))
+    assert (account.used(this), account.used(following)) == (10, 20)
+
+
+def test_a_told_counter_expires_after_its_window(account: Account, server: Any) -> None:
+    account.told(account.counter(10, 1))
+    expires_at_ms = server.pexpiretime(account.keys.quota(WINDOW_STARTS_AT_MS))
+    assert expires_at_ms == quota(None).ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS
+
+
+def test_a_window_long_past_is_not_kept(account: Account, server: Any) -> None:
+    past = quota(None, WINDOW_STARTS_AT_MS - 3 * MONTH_MS)
+    account.told(account.counter(10, 1, past))
+    assert not server.exists(account.keys.quota(WINDOW_STARTS_AT_MS - 3 * MONTH_MS))
+
+
+@pytest.mark.parametrize("field", ["ledger", "revision", "ends_at_ms"])
+@pytest.mark.parametrize("text", ["nan", "0x10", "1e3", " 5 ", "", "inf", str(2**53 + 1), "1" * 17])
+def test_a_counter_that_is_no_number_is_an_error_and_nothing_changes(
+    account: Account, everything: Any, field: str, text: str
+) -> None:
+    if field == "ends_at_ms":  # it is added to in Python, which wants a number
+        bad = account.counter(1, 2)._replace(ends_at_ms=10**15)
+    else:
+        bad = account.counter(1, 2)._replace(**{field: text})
+    good = account.counter(7, 7, quota(None, WINDOW_STARTS_AT_MS + MONTH_MS))
+    before = everything()
+    for counters in ([good, bad], [bad, good]):
+        with pytest.raises(ResponseError, match="not a"):
+            account.at(2, 2).told(*counters)
+        assert everything() == before
+
+
+def test_a_counter_of_another_type_is_an_error_and_nothing_changes(
+    account: Account, server: Any, everything: Any
+) -> None:
+    following = quota(None, WINDOW_STARTS_AT_MS + MONTH_MS)
+    server.set(account.keys.quota(WINDOW_STARTS_AT_MS + MONTH_MS), "text")
+    before = everything()
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        account.at(2, 2).told(account.counter(1, 2), account.counter(1, 2, following))
+    assert everything() == before
