@@ -81,10 +81,14 @@ def close_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -
 
 def close(subscriptions: Sequence[Subscription], now: datetime) -> Closed:
     """Close the ended periods of locked subscriptions, in the caller's transaction."""
+    return _write(renewals(subscriptions, now), now)
+
+
+def renewals(subscriptions: Sequence[Subscription], now: datetime) -> list[Renewal]:
+    """What a close would do with each of these subscriptions; writes nothing."""
     latest = _latest_periods(subscriptions)
-    prices = _Prices()
-    renewals = [renewal(subscription, latest[subscription.pk], now, prices) for subscription in subscriptions]
-    return _write(renewals, now)
+    prices = Prices()
+    return [renewal(subscription, latest[subscription.pk], now, prices) for subscription in subscriptions]
 
 
 def renewal(
@@ -112,6 +116,11 @@ def renewal(
         )
         start = period.end
     return Renewal(subscription, tuple(opened), plan, applies_schedule=scheduled is not None and plan == scheduled)
+
+
+def bills(renewed: Renewal) -> list[Bill]:
+    """One for each period that is opened, but for a price of nothing."""
+    return [base_price(period) for period in renewed.opened if period.price]
 
 
 def base_price(period: BillingPeriod) -> Bill:
@@ -142,7 +151,7 @@ def issued_today(accounts: Iterable[int], now: datetime) -> dict[int, int]:
     return dict(rows.order_by().values_list("account").annotate(count=Count("pk")))
 
 
-class _Prices:
+class Prices:
     """A plan's price at an instant, from its history where it was edited since; each looked up once."""
 
     def __init__(self) -> None:
@@ -190,18 +199,17 @@ def _write(renewals: Sequence[Renewal], now: datetime) -> Closed:
     sound: list[tuple[Renewal, list[Bill]]] = []
     done = Closed()
     for renewed in renewals:
-        bills = [base_price(period) for period in renewed.opened if period.price]
-        if reason := suspicion(bills, today):
+        of_one = bills(renewed)
+        if reason := suspicion(of_one, today):
             _park(renewed.subscription, reason, now)
             done.parked.append(renewed.subscription.pk)
         else:
-            sound.append((renewed, bills))
+            sound.append((renewed, of_one))
     opened = [period for renewed, _ in sound for period in renewed.opened]
     BillingPeriod.objects.bulk_create(opened)
     _advance([renewed for renewed, _ in sound], now)
-    bills = [bill for _, of_one in sound for bill in of_one]
-    invoicing.issue(bills, now)
-    done.renewed, done.periods, done.invoices = len(sound), len(opened), len(bills)
+    issued = invoicing.issue([bill for _, of_one in sound for bill in of_one], now)
+    done.renewed, done.periods, done.invoices = len(sound), len(opened), len(issued)
     done.changed = sum(renewed.applies_schedule for renewed, _ in sound)
     return done
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -48,6 +48,10 @@ class QuoteExpired(PlanChangeRefused):
 
 class UnderReview(PlanChangeRefused):
     """The account is parked: an invoice looked wrong, and staff have to look at it first."""
+
+
+class ActivityUnknown(Exception):
+    """It cannot be told at the moment which features are in active use; later it can."""
 
 
 class ActiveFeatures(PlanChangeRefused):
@@ -113,7 +117,10 @@ def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
 
 
 def preview(period: BillingPeriod, target: Plan, at: datetime) -> tuple[Direction, Proration]:
-    """What a change from the period's plan to the target at an instant would cost. Raises IncomparablePlans."""
+    """What a change from the period's plan to the target at an instant would cost. Raises IncomparablePlans.
+
+    A period without a primary key is one that the close, which is late, is going to open and bill in full.
+    """
     direction = decide(terms_of(period), terms(target))
     return direction, _prorated(period, target, at)
 
@@ -138,10 +145,9 @@ def change_now(subscription: Subscription, target: Plan, now: datetime, priced_a
     """Put a locked subscription on another plan now, in either direction, prorated as of `priced_at`."""
     period = current_period(subscription)
     previous, proration = period.plan, _prorated(period, target, priced_at)
-    credit = min(proration.credit, invoicing.billed_in(subscription, period.period))
     rest = Period(max(now, period.starts_at), period.ends_at)
     lines = [
-        Line(Kind.CREDIT, f"Unused time on {previous.name}", -credit, rest),
+        Line(Kind.CREDIT, f"Unused time on {previous.name}", -proration.credit, rest),
         Line(Kind.CHARGE, f"Remaining time on {target.name}", proration.charge, rest),
     ]
     bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or tuple(lines[1:]))
@@ -156,14 +162,26 @@ def change_now(subscription: Subscription, target: Plan, now: datetime, priced_a
     return Changed(previous, subscription, period.period, invoice, proration)
 
 
-def downgrade_with_effective_date(account: int, target: Plan, now: datetime) -> Subscription:
+def features_in_use(account: int, target: Plan, now: datetime) -> frozenset[str]:
+    """Capabilities in active use, asked before a downgrade to the target (the setting says whom).
+
+    Never within a transaction: the usage log is brought up to now first, and what it takes from Redis has to be
+    committed whatever becomes of the downgrade. Raises NotADowngrade, IncomparablePlans, ActivityUnknown.
+    """
+    _check_lower(current_period(live_subscription(account, now)), target)
+    return frozenset(import_string(settings.BILLING_ACTIVE_FEATURES)(account, now))
+
+
+def downgrade_with_effective_date(
+    account: int, target: Plan, now: datetime, in_use: frozenset[str] | None = None
+) -> Subscription:
     """Schedule a lower plan for the end of the present period; it replaces what was scheduled.
 
-    Raises NotADowngrade, ActiveFeatures (the setting BILLING_ACTIVE_FEATURES names who knows), IncomparablePlans.
+    `in_use` is what `features_in_use` said, for a caller with a transaction of its own; else it is asked here.
+    Raises NotADowngrade, ActiveFeatures, ActivityUnknown, UnderReview, IncomparablePlans.
     """
-    check_active_features = import_string(settings.BILLING_ACTIVE_FEATURES)
-    _check_lower(current_period(live_subscription(account, now)), target)
-    in_use = check_active_features(account, now)
+    if in_use is None:
+        in_use = features_in_use(account, target, now)
     with transaction.atomic():
         subscription = locked(account, now)
         period = current_period(subscription)
@@ -231,7 +249,10 @@ def _check_lower(period: BillingPeriod, target: Plan) -> None:
 
 def _prorated(period: BillingPeriod, target: Plan, at: datetime) -> Proration:
     old, new = (in_currency(price, period.currency) for price in (period.price, target.price))
-    return prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
+    proration = prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
+    billed = period.price if period.pk is None else invoicing.billed_in(period.subscription, period.period)
+    credit = in_currency(min(proration.credit, billed), period.currency)
+    return replace(proration, credit=credit, net=proration.charge - credit)
 
 
 def _put_on(subscription: Subscription, target: Plan, now: datetime) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db.models import Sum
+from redis.exceptions import RedisError
 
+from billing.lifecycle import ActivityUnknown
 from billing.models import Feature
+from ratelimit.store import RedisUnreachable
 from usage import ingest
 from usage.models import DailyUsage
 
@@ -16,9 +19,12 @@ ACTIVE_FOR = timedelta(days=30)
 def check_active_features(account: int, now: datetime) -> set[str]:
     """Capabilities of the features used in the last 30 days, from the audit log; voided calls do not count.
 
-    Every call answered before counts: the log is brought up to now first. Raises ingest.Behind.
+    Every call answered before counts: the log is brought up to now first. Raises ActivityUnknown.
     """
-    ingest.catch_up(account)
+    try:
+        ingest.catch_up(account)
+    except (ingest.Behind, RedisUnreachable, RedisError) as error:
+        raise ActivityUnknown(str(error)) from error
     used = (
         DailyUsage.objects.filter(account_id=account, date__gte=(now - ACTIVE_FOR).date())
         .values("feature")
