@@ -15,6 +15,9 @@ from billing.money import ExactJSONEncoder
 MEDIA_TYPE = "application/problem+json"
 QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
+RETRY_AFTER_SECONDS = 1
+"""For what is unavailable: when to try again."""
+
 CODE_OF_STATUS = {
     400: "invalid",
     401: "not_authenticated",
@@ -38,6 +41,8 @@ class Problem(exceptions.APIException):
         self.status_code = status_code
         self.code = code
         self.members = members
+        # What REST framework sends as Retry-After; seconds.
+        self.wait = RETRY_AFTER_SECONDS if status_code == status.HTTP_503_SERVICE_UNAVAILABLE else None
 
 
 def document(status_code: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
