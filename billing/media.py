@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
-from django.conf import settings
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.utils.encoders import JSONEncoder
 
 from billing.money import ExactJSONEncoder
-from billing.problems import Problem
+
+DEEPEST_JSON = 64
 
 
 class _Encoder(ExactJSONEncoder, JSONEncoder):
@@ -22,18 +24,62 @@ class ApiJSONRenderer(JSONRenderer):
     encoder_class = _Encoder
 
 
+class NotJson(ValueError):
+    """The text is not JSON within bounds; the message says why."""
+
+
+def read_json(body: bytes) -> Any:
+    """What the text says, if all of it can be written back and stored. Raises NotJson.
+
+    Always UTF-8 (RFC 8259), whatever charset the request claims. Refused although Python reads it: NaN and numbers
+    beyond a double's range, lone surrogates, and nesting beyond DEEPEST_JSON.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise NotJson("the body is not UTF-8") from None
+    try:
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+    except RecursionError:
+        raise NotJson("nested too deeply") from None
+    except NotJson:
+        raise
+    except ValueError as error:
+        raise NotJson(str(error)) from None
+    _bounded(value, DEEPEST_JSON)
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise NotJson(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise NotJson("a number is too large")
+    return number
+
+
+def _bounded(value: Any, levels: int) -> None:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise NotJson("a text holds half of a surrogate pair") from None
+    elif isinstance(value, dict | list):
+        if levels == 0:
+            raise NotJson(f"nested more than {DEEPEST_JSON} levels deep")
+        for part in value:
+            _bounded(part, levels - 1)
+        for part in value.values() if isinstance(value, dict) else ():
+            _bounded(part, levels - 1)
+
+
 class StrictJSONParser(JSONParser):
-    """JSON within bounds: not larger than the setting, not nested beyond what Python reads, no NaN."""
+    """JSON that `read_json` accepts."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        meta = (parser_context or {})["request"].META
-        if int(meta.get("CONTENT_LENGTH") or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            raise Problem(
-                413, "too_large", f"The body is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes; send less."
-            )
         try:
-            return super().parse(stream, media_type, parser_context)
-        except RecursionError:
-            raise ParseError("JSON parse error - nested too deeply.") from None
-        except UnicodeError:
-            raise ParseError("JSON parse error - the body is not UTF-8.") from None
+            return read_json(stream.read())
+        except NotJson as error:
+            raise ParseError(f"JSON parse error - {error}.") from None

@@ -45,11 +45,25 @@ class Problem(exceptions.APIException):
         self.wait = RETRY_AFTER_SECONDS if status_code == status.HTTP_503_SERVICE_UNAVAILABLE else None
 
 
+def title_of(status_code: int) -> str:
+    """The status' registered phrase, or that of its class."""
+    try:
+        return HTTPStatus(status_code).phrase
+    except ValueError:
+        return HTTPStatus(status_code // 100 * 100).phrase
+
+
 def document(status_code: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
     """The body of a problem response."""
     kind = QUOTA_EXCEEDED_TYPE if status_code == status.HTTP_429_TOO_MANY_REQUESTS else "about:blank"
-    title = HTTPStatus(status_code).phrase
-    return {"type": kind, "title": title, "status": status_code, "detail": detail, "code": code, **members}
+    return {
+        "type": kind,
+        "title": title_of(status_code),
+        "status": status_code,
+        "detail": detail,
+        "code": code,
+        **members,
+    }
 
 
 def respond(
@@ -63,7 +77,8 @@ def respond(
     """A problem outside of REST framework's views; a browser sees a page."""
     body = document(status_code, code, detail, **members)
     if _wants_page(request):
-        response = render(request, "problem.html", {"problem": body}, status=status_code)
+        text = json.dumps(body, cls=ExactJSONEncoder, indent=4, ensure_ascii=False)
+        response = render(request, "problem.html", {"problem": body, "text": text}, status=status_code)
     else:
         text = json.dumps(body, cls=ExactJSONEncoder)
         response = HttpResponse(text, status=status_code, content_type=MEDIA_TYPE)

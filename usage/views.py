@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, cast
 from uuid import UUID
 
@@ -10,13 +9,15 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
+from rest_framework.utils.mediatypes import media_type_matches
 
-from billing import snapshots
 from billing.api import ApiView
 from billing.entitlement import Metered
+from billing.media import NotJson, read_json
 from billing.openapi import METERED, problem
 from billing.problems import Problem
 from billing.snapshots import Catalogue
@@ -92,9 +93,10 @@ class Track(ApiView):
     def post(self, request: Request, **_: Any) -> Response:
         serializer = TrackRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
-        known_feature(serializer.validated_data["feature"])
         admission = admission_of(request)
-        assert admission.event is not None
+        known_feature(serializer.validated_data["feature"], admission)
+        if admission.event is None:
+            raise UnsupportedMediaType(request.content_type)
         tracked = {
             "tokens_used": admission.event.tokens,
             "tokens_total": admission.quota.used,
@@ -112,8 +114,8 @@ class Check(ApiView):
     def post(self, request: Request, **_: Any) -> Response:
         serializer = CheckRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
-        feature = known_feature(serializer.validated_data["feature"])
         admission = admission_of(request)
+        feature = known_feature(serializer.validated_data["feature"], admission)
         code, retry_after = verdict(admission, feature)
         answer = {
             "allowed": code is None,
@@ -146,6 +148,8 @@ class VoidEvent(ApiView):
             raise Problem(403, "not_voidable", "The gateway charged this for a call that was served.") from None
         except voiding.TooLate:
             raise Problem(409, "too_late", "A charge can be voided within an hour.") from None
+        except ingest.Behind as error:
+            raise Problem(503, "unavailable", f"The usage log is behind: {error}") from error
         except voiding.AlreadyVoided:
             raise Problem(409, "already_voided", "This charge was voided before.") from None
         return Response(status=204)
@@ -164,8 +168,8 @@ def verdict(admission: Admission, feature: Metered) -> tuple[str | None, int | N
     return code, None if wait_ms is None else whole_seconds(wait_ms)
 
 
-def known_feature(code: str) -> Metered:
-    features = snapshots.catalogue().features
+def known_feature(code: str, admission: Admission) -> Metered:
+    features = admission.snapshot.catalogue.features
     if code not in features:
         raise ValidationError({"feature": [f"Unknown feature. Known are: {', '.join(sorted(features))}."]})
     return features[code]
@@ -181,9 +185,9 @@ def caught_up(account: int) -> None:
 
 def _peek(request: HttpRequest) -> Any:
     """The body before the view reads it; None where the view is going to refuse it."""
-    if request.content_type != "application/json":
+    if not media_type_matches("application/json", request.META.get("CONTENT_TYPE", "")):
         return None
     try:
-        return json.loads(request.body)
-    except (ValueError, RecursionError, RequestDataTooBig):
+        return read_json(request.body)
+    except (NotJson, RequestDataTooBig):
         return None
