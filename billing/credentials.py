@@ -40,7 +40,7 @@ def known(key: str) -> Identity | None:
 
 def known_to_be_unknown(key: str) -> bool:
     """Whether the key was looked up in vain a moment ago; no key can come to exist later under the same text."""
-    return len(key) > LONGEST_KEY or _unknown.get(_digest(key), 0.0) > time.monotonic()
+    return len(key) > LONGEST_KEY or not key.isprintable() or _unknown.get(_digest(key), 0.0) > time.monotonic()
 
 
 def look_up(key: str) -> Identity | None:

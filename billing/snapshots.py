@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Generic, TypeVar
@@ -35,7 +36,9 @@ class Remembered(dict[K, V], Generic[K, V]):
     def remember(self, key: K, value: V) -> V:
         self[key] = value
         while len(self) > self.size:
-            self.pop(next(iter(self)), None)
+            # Another thread may add to it at this moment; then the next turn finds the oldest.
+            with suppress(RuntimeError, StopIteration):
+                self.pop(next(iter(self)), None)
         return value
 
 
@@ -89,11 +92,19 @@ class Snapshot:
         if self.from_ms <= now_ms < self.until_ms and self.catalogue is present:
             return self
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
-        self.entitlement = entitle(self.facts, present.plans, now)
-        self.catalogue = present
-        self.versions = Versions(self.versions.account, present.version_text)
-        self.from_ms, self.until_ms = now_ms, _milliseconds(self.entitlement.valid_until)
-        return self
+        entitlement = entitle(self.facts, present.plans, now)
+        # Another object: a thread that decides by this one must not find old limits beside new versions.
+        brought = replace(
+            self,
+            catalogue=present,
+            entitlement=entitlement,
+            versions=Versions(self.versions.account, present.version_text),
+            from_ms=now_ms,
+            until_ms=_milliseconds(entitlement.valid_until),
+        )
+        if _accounts.get(self.facts.account) is self:
+            _accounts.remember(self.facts.account, brought)
+        return brought
 
     def suggest(self, passing: Iterable[str]) -> PlanOffer | None:
         return cheapest(self.catalogue.plans.values(), self.entitlement.plan, frozenset(passing))
@@ -143,7 +154,7 @@ def reload(account: int, stale: Snapshot | None, now_ms: int) -> Snapshot:
     """Read the account anew unless another thread has done so since `stale` was found stale."""
     with _locks[account % len(_locks)]:
         known = _accounts.get(account)
-        if known is not None and known is not stale:
+        if known is not None and (stale is None or known.facts is not stale.facts):
             return known.at(now_ms)
         facts = _read_facts(account, datetime.fromtimestamp(now_ms / 1000, UTC))
         present = catalogue()
