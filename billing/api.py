@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError as InvalidValue
+from django.db import DataError
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -65,6 +68,20 @@ class NewestFirst(CursorPagination):
             if parameter["name"] == self.page_size_query_param:
                 parameter["schema"] |= bounds
         return parameters
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (NotFound, InvalidValue, ValueError, DataError):
+            # A cursor that was made up: its position may be of any type, or no text that PostgreSQL takes.
+            message = "Not a cursor of this list. Follow `next` and `previous` as they are given."
+            raise serializers.ValidationError({self.cursor_query_param: [message]}) from None
+
+    def get_page_size(self, request: Request) -> int:
+        limit = request.query_params.get("limit", str(self.page_size))
+        if not (limit.isascii() and limit.isdigit() and len(limit) <= 9 and int(limit) > 0):
+            raise serializers.ValidationError({"limit": ["Give a whole number above 0."]})
+        return min(int(limit), self.max_page_size)
 
 
 @extend_schema_field({"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "enum": [UNLIMITED]}]})
