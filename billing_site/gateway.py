@@ -54,7 +54,7 @@ class Gateway:
             return None
         view_class = getattr(view, "cls", None)
         path = normalised_path(request.path_info)
-        ours = path.startswith(PREFIX)
+        ours = f"{path}/".startswith(PREFIX)
         try:
             catalogue = snapshots.catalogue() if ours else snapshots.recent_catalogue()
             metered = catalogue.feature_at(request.method or "", path) is not None
