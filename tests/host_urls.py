@@ -1,0 +1,48 @@
+"""A host product's own views beside the site's: plain functions, streams, and what is no view of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.urls import include, path, re_path
+
+from billing_site import urls as site
+
+runs: list[str] = []
+handler400, handler403, handler404, handler500 = site.handler400, site.handler403, site.handler404, site.handler500
+
+
+def plain(request: HttpRequest, rest: str = "") -> HttpResponse:
+    runs.append(request.method or "")
+    status = int(request.GET.get("status", "200"))
+    return JsonResponse({"body": len(request.body)}, status=status)
+
+
+def form(request: HttpRequest) -> HttpResponse:
+    runs.append("form")
+    return JsonResponse({"fields": dict(request.POST.items()), "files": sorted(request.FILES)})
+
+
+def stream(request: HttpRequest) -> HttpResponseBase:
+    def parts() -> Iterator[bytes]:
+        yield b"first "
+        if "break" in request.GET:
+            raise RuntimeError("the stream broke")
+        yield b"last"
+
+    return StreamingHttpResponse(parts(), status=int(request.GET.get("status", "200")))
+
+
+def broken(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("the view broke")
+
+
+urlpatterns = [
+    path("host/plain", plain),
+    re_path(r"^host/(?P<rest>[lL][oO][oO][sS][eE].*)$", plain),
+    path("host/form", form),
+    path("host/stream", stream),
+    path("host/broken", broken),
+    path("", include(site.urlpatterns)),
+]
