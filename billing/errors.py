@@ -18,7 +18,6 @@ from billing.problems import CODE_OF_STATUS, MEDIA_TYPE, Problem, document, titl
 from ratelimit.store import RedisUnreachable
 
 logger = logging.getLogger(__name__)
-RETRY_AFTER_SECONDS = 1
 ENGINE_GONE = (OperationalError, InterfaceError, RedisUnreachable, RedisConnectionError, RedisTimeoutError)
 
 
@@ -37,8 +36,6 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     elif isinstance(error, exceptions.ParseError):
         members = {"errors": {"non_field_errors": [detail]}}
     response.data = document(response.status_code, code, detail, **members)
-    if response.status_code == 503:
-        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     request = context.get("request")
     if getattr(getattr(request, "accepted_renderer", None), "format", "json") == "json":
         response.content_type = MEDIA_TYPE
