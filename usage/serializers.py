@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from billing.api import MoneyField, NumberOrUnlimited, StrictSerializer
+from usage.events import DEEPEST_METADATA, storable
 from usage.history import DAY, MONTH, MOST_DAYS
 from usage.models import UsageLog
 
@@ -56,15 +57,13 @@ class TrackRequest(StrictSerializer):
     def validate_metadata(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise serializers.ValidationError("Give a JSON object.")
-        try:
-            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-            size = len(text.encode())
-        except (UnicodeError, RecursionError):
-            raise serializers.ValidationError("Give text that is valid Unicode, and no deep nesting.") from None
+        if not storable(value):
+            raise serializers.ValidationError(
+                f"Give valid Unicode without the character NUL, and at most {DEEPEST_METADATA} levels of nesting."
+            )
+        size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
         if size > LARGEST_METADATA:
             raise serializers.ValidationError(f"At most {LARGEST_METADATA} bytes of JSON; these are {size}.")
-        if "\\u0000" in text:
-            raise serializers.ValidationError("A text may not contain the character NUL.")
         return value
 
 
