@@ -110,7 +110,8 @@ class PlanAdmin(HistoryAdmin[Plan]):
 
     @admin.display(description="price", ordering="price")
     def price_shown(self, row: Plan) -> str:
-        return f"{money.in_currency(row.price, row.currency)} {row.currency} / {row.interval}".replace(" ", "\N{NO-BREAK SPACE}")
+        shown = f"{money.in_currency(row.price, row.currency)} {row.currency} / {row.interval}"
+        return shown.replace(" ", "\N{NO-BREAK SPACE}")
 
     @admin.display(description="tokens / window", ordering="monthly_token_quota")
     def quota_shown(self, row: Plan) -> str:
@@ -129,7 +130,7 @@ class PlanAdmin(HistoryAdmin[Plan]):
         url = reverse("admin:billing_subscription_changelist")
         number = getattr(row, "subscribers", 0)
         active = Subscription.Status.ACTIVE
-        return format_html('<a href="{}?plan__id__exact={}&status__exact={}">{}</a>', url, row.pk, active, number)
+        return format_html('<a href="{}?plan__id__exact={}&amp;status__exact={}">{}</a>', url, row.pk, active, number)
 
     def state(self, row: Plan) -> str:
         if row.archived_at:

@@ -22,6 +22,7 @@ class Command(BaseCommand):
             made = default_catalogue.seed(timezone.now())
         except ProgrammingError as error:
             raise CommandError("the tables are missing; run manage.py migrate first") from error
-        counts = [f"{number} {kind}" for kind, number in vars(made).items() if number]
+        counts = [f"{kind}: {number}" for kind, number in vars(made).items() if number]
         created = f"created {', '.join(counts)}" if counts else "nothing was missing, nothing changed"
-        self.stdout.write(f"catalogue: {created}")
+        if options["verbosity"]:
+            self.stdout.write(f"catalogue: {created}")

@@ -1,0 +1,152 @@
+"""The admin's page of the usage log: read, searched, never counted, never written."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tests.conftest import Customer
+from usage import events, partitions
+from usage.admin import LAST_PAGE
+from usage.models import SetAsideEntry, UsageLog
+
+pytestmark = pytest.mark.django_db
+LOG = "/admin/usage/usagelog/"
+
+
+@pytest.fixture
+def staff(db: None) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("sue", password="sue"))
+    return client
+
+
+def charge(customer: Customer, at: datetime, **fields: Any) -> UsageLog:
+    """A charge in the log, as the drain writes it."""
+    partitions.ensure([at])
+    event = uuid.UUID(events.mint(round(at.timestamp() * 1000)))
+    defaults = {"feature": "trace_start", "tokens": 10, "kind": events.CHARGE, "source": events.GATEWAY}
+    return UsageLog.objects.create(
+        id=event,
+        event_id=event,
+        charged_at=at,
+        created_at=at,
+        account=customer.user,
+        window_starts_at=at.replace(day=1, hour=0, minute=0, second=0, microsecond=0),
+        **(defaults | fields),
+    )
+
+
+def void(entry: UsageLog) -> UsageLog:
+    taken_back = UsageLog.objects.get(pk=entry.pk)
+    taken_back.id = uuid.uuid5(entry.event_id, events.VOID)
+    taken_back.kind, taken_back.tokens = events.VOID, -entry.tokens
+    taken_back.save(force_insert=True)
+    return taken_back
+
+
+def shown(staff: Client, query: str = "") -> list[uuid.UUID]:
+    answer = staff.get(f"{LOG}{query}")
+    assert answer.status_code == 200
+    return [entry.pk for entry in answer.context["cl"].result_list]
+
+
+def test_newest_first_whatever_order_is_asked_for(staff: Client, alice: Customer) -> None:
+    now = timezone.now()
+    older, newer = charge(alice, now - timedelta(minutes=2)), charge(alice, now - timedelta(minutes=1))
+    assert shown(staff) == shown(staff, "?o=2") == [newer.pk, older.pk]
+
+
+def test_by_default_the_past_week_and_months_on_demand(staff: Client, alice: Customer) -> None:
+    now = timezone.now()
+    inside, outside = charge(alice, now - timedelta(days=6, hours=23)), charge(alice, now - timedelta(days=7, hours=1))
+    month = datetime(now.year - 1, 12, 1, tzinfo=UTC)
+    first, last = charge(alice, month), charge(alice, month + timedelta(days=31, microseconds=-1))
+    after = charge(alice, month + timedelta(days=31))
+    assert shown(staff) == [inside.pk]
+    assert shown(staff, f"?when={month:%Y-%m}") == [last.pk, first.pk]
+    assert shown(staff, "?when=any") == [inside.pk, outside.pk, after.pk, last.pk, first.pk]
+    assert shown(staff, "?when=hour") == shown(staff, "?when=never") == []
+
+
+def test_an_event_is_found_with_its_void_however_old(staff: Client, alice: Customer) -> None:
+    entry = charge(alice, timezone.now() - timedelta(days=60))
+    charge(alice, timezone.now())
+    taken_back = void(entry)
+    assert set(shown(staff, f"?q={entry.event_id}")) == {entry.pk, taken_back.pk}
+
+
+def test_a_username_finds_its_own_log_and_a_beginning_finds_all(staff: Client, alice: Customer, bob: Customer) -> None:
+    User.objects.filter(pk=bob.account).update(username="alice2")
+    of_alice, of_bob = charge(alice, timezone.now()), charge(bob, timezone.now())
+    assert shown(staff, "?q=alice") == [of_alice.pk]
+    assert set(shown(staff, "?q=ALI")) == {of_alice.pk, of_bob.pk}
+    assert shown(staff, "?q=nobody") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [("?kind__exact=void", 0), ("?source=track", 1), ("?feature=risk_score", 1), ("?feature=trace_start", 1)],
+)
+def test_filters(staff: Client, alice: Customer, query: str, found: int) -> None:
+    charge(alice, timezone.now())
+    charge(alice, timezone.now(), source=events.TRACK, feature="risk_score")
+    assert len(shown(staff, query)) == found
+
+
+def test_no_query_counts_the_log_or_reads_its_distinct_values(staff: Client, alice: Customer) -> None:
+    charge(alice, timezone.now())
+    for query in ("", "?q=alice", "?kind__exact=charge", "?_facets=True", "?all="):
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            staff.get(f"{LOG}{query}")
+        on_log = [entry["sql"] for entry in queries if "usage_usagelog" in entry["sql"]]
+        assert len(on_log) == 1, query
+        assert "COUNT(" not in on_log[0] and "DISTINCT" not in on_log[0]
+        assert "LIMIT 50" in on_log[0]
+
+
+def test_pages_go_on_to_a_last_one(staff: Client, alice: Customer) -> None:
+    now = timezone.now()
+    for minutes in range(51):
+        charge(alice, now - timedelta(minutes=minutes))
+    assert (len(shown(staff)), len(shown(staff, "?p=2")), shown(staff, f"?p={LAST_PAGE}")) == (50, 1, [])
+    assert staff.get(f"{LOG}?p={LAST_PAGE + 1}").status_code == 302
+
+
+def test_an_entry_is_looked_at_and_never_written(staff: Client, alice: Customer) -> None:
+    entry = charge(alice, timezone.now(), metadata={"job": "<b>7</b>"})
+    page = f"{LOG}{entry.pk}/change/"
+    text = staff.get(page).content.decode()
+    assert "&lt;b&gt;7" in text and "_save" not in text
+    for address in (page, f"{LOG}{entry.pk}/delete/", f"{LOG}add/"):
+        assert staff.post(address, {"tokens": 0, "post": "yes"}).status_code == 403
+    deletion = {"action": "delete_selected", "_selected_action": str(entry.pk), "post": "yes"}
+    staff.post(LOG, deletion)
+    assert UsageLog.objects.get(pk=entry.pk).tokens == 10
+
+
+def test_the_log_is_for_staff_who_may_see_it(alice: Customer) -> None:
+    browser = Client()
+    assert browser.get(LOG).status_code == 302
+    browser.force_login(alice.user)
+    assert browser.get(LOG).status_code == 302
+    browser.force_login(User.objects.create_user("clark", is_staff=True))
+    assert browser.get(LOG).status_code == 403
+
+
+def test_an_entry_set_aside_shows_its_bytes(staff: Client) -> None:
+    entry = SetAsideEntry.objects.create(shard=3, stream_id="1-0", payload=b"[9,\xff]", error="format 9")
+    assert staff.get("/admin/usage/setasideentry/?q=format").status_code == 200
+    page = f"/admin/usage/setasideentry/{entry.pk}/"
+    assert r"[9,\xff]" in staff.get(f"{page}change/").content.decode()
+    assert staff.post(f"{page}delete/", {"post": "yes"}).status_code == 403
