@@ -1,10 +1,12 @@
 """One PostgreSQL for a test run and one Valkey for each of its processes; gone when the run is, however it ends."""
 
 import atexit
+import contextlib
 import fcntl
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from billing_site.engines import Postgres, Valkey
@@ -31,8 +33,11 @@ def _new_home() -> Path:
     """A folder that this process holds locked; what runs that were killed left behind is removed first."""
     prefix = f"pbt-{os.geteuid()}-"
     for old in sockets_root().glob(f"{prefix}*"):
-        if old.stat().st_uid == os.geteuid() and _hold(old):
-            shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # its own run was faster
+            found = old.stat()
+            settled = time.time() - found.st_mtime > 60  # a younger one may be about to be locked
+            if found.st_uid == os.geteuid() and settled and _hold(old):
+                shutil.rmtree(old, ignore_errors=True)
     home = Path(tempfile.mkdtemp(prefix=prefix, dir=sockets_root()))
     home.chmod(0o711)  # as root, PostgreSQL runs as somebody who has to pass
     _hold(home)

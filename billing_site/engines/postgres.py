@@ -19,6 +19,7 @@ from billing_site.engines.process import (
     last_line,
     lock,
     private_folder,
+    remove_if_empty,
     sockets_folder,
     spawn,
     unprivileged_account,
@@ -95,6 +96,7 @@ class Postgres:
         if self.process:
             end(self.process, [(signal.SIGINT, 6), (signal.SIGQUIT, 2)])
             self.process = None
+            remove_if_empty(self.sockets, self.sockets.parent)
 
     def _data(self, home: Path, binaries: Path, account: Account | None) -> Path:
         """The data folder; the first start makes it, under another name until it is whole."""

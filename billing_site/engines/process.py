@@ -69,6 +69,13 @@ def sockets_folder(path: Path) -> Path:
     return private_folder(path, 0o711 if os.geteuid() == 0 else 0o700)
 
 
+def remove_if_empty(*folders: Path) -> None:
+    """Clear away socket folders, each unless something is still in it."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
 def lock(path: Path, patience_seconds: float) -> int:
     """Take the lock of an engine's folder and return the descriptor that holds it.
 

@@ -16,6 +16,7 @@ from billing_site.engines.process import (
     last_line,
     lock,
     private_folder,
+    remove_if_empty,
     sockets_folder,
     spawn,
     wait_until,
@@ -80,6 +81,8 @@ class Valkey:
         if self.process:
             end(self.process, [(signal.SIGTERM, 6)])
             self.process = None
+            if self.socket:
+                remove_if_empty(self.socket.parent)
 
     def kill(self) -> None:
         """Kill the server as a crash would."""
