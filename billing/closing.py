@@ -7,6 +7,7 @@ batch takes rows that nobody else holds, and a period opens once or not at all.
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,14 +15,13 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Count
+from django.db.models import Count, F, Q
 
-from billing import invoicing
-from billing.entitlement import quota_window
+from billing import fencing, invoicing
+from billing.entitlement import kept_window
 from billing.invoicing import Bill, Kind, Line
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
-from billing.models.fences import push_on_commit
-from billing.money import in_currency
+from billing.money import in_currency, minor_units
 from billing.periods import nth_period
 
 logger = logging.getLogger(__name__)
@@ -69,19 +69,25 @@ _DUE = {"status": Subscription.Status.ACTIVE, "parked_at": None}
 def close_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -> Closed:
     """Close every period that has ended by `now`. One that fails is reported and does not stop the others."""
     total = Closed()
+    last: Subscription | None = None
     while True:
         with transaction.atomic():
-            batch = _take(now, exclude=total.failed)
+            batch = _take(now, last)
             if not batch:
                 return total
+            # Read before the close moves it on.
+            last = Subscription(pk=batch[-1].pk, period_ends_at=batch[-1].period_ends_at)
             done = _close_bisecting(batch, now)
         total.add(done)
         progress(len(batch))
 
 
-def close(subscriptions: Sequence[Subscription], now: datetime) -> Closed:
-    """Close the ended periods of locked subscriptions, in the caller's transaction."""
-    return _write(renewals(subscriptions, now), now)
+def close(subscriptions: Sequence[Subscription], now: datetime, *, reviewed: bool = False) -> Closed:
+    """Close the ended periods of locked subscriptions, in the caller's transaction.
+
+    `reviewed`: staff have looked at what is suspicious about them, so nothing is parked.
+    """
+    return _write(renewals(subscriptions, now), now, reviewed)
 
 
 def renewals(subscriptions: Sequence[Subscription], now: datetime) -> list[Renewal]:
@@ -94,15 +100,20 @@ def renewals(subscriptions: Sequence[Subscription], now: datetime) -> list[Renew
 def renewal(
     subscription: Subscription, last: BillingPeriod, now: datetime, price_at: Callable[[Plan, datetime], Decimal]
 ) -> Renewal:
-    """The rule: which periods are to be opened by `now`, on which plan, at the price of the moment each one opens."""
-    plan, scheduled = subscription.plan, subscription.scheduled_plan
+    """The rule: which periods are to be opened by `now`, on which plan, at the price of the moment each one opens.
+
+    Raises ValueError where the next period would leave a gap or overlap the last one.
+    """
+    plan, scheduled, applies = subscription.plan, subscription.scheduled_plan, False
     opened: list[BillingPeriod] = []
     number, start = last.number, last.ends_at
     while start <= now:
         if scheduled is not None and subscription.scheduled_at is not None and subscription.scheduled_at <= start:
-            plan = scheduled
+            plan, applies = scheduled, True
         number += 1
         period = nth_period(subscription.anchor, plan.billed_every, number)
+        if period.start != start:
+            raise ValueError(f"period {number} starts at {period.start}, not where the last one ended, at {start}")
         opened.append(
             BillingPeriod(
                 subscription=subscription,
@@ -115,7 +126,7 @@ def renewal(
             )
         )
         start = period.end
-    return Renewal(subscription, tuple(opened), plan, applies_schedule=scheduled is not None and plan == scheduled)
+    return Renewal(subscription, tuple(opened), plan, applies)
 
 
 def bills(renewed: Renewal) -> list[Bill]:
@@ -131,15 +142,15 @@ def base_price(period: BillingPeriod) -> Bill:
 
 def suspicion(bills: Sequence[Bill], issued_today: Mapping[int, int]) -> str:
     """Why an account's bills look wrong, so that staff look before they go out; "" when they do not."""
-    bound = Decimal(settings.LARGEST_INVOICE)
     for bill in bills:
-        total = sum((line.amount for line in bill.lines), Decimal(0))
-        if abs(total) > bound:
-            return f"an invoice of {total} {bill.currency} is larger than {bound}"
+        # Where a currency has no cents, its unit is about as small as one.
+        bound = settings.LARGEST_INVOICE * (1 if minor_units(bill.currency) else 100)
+        if abs(bill.total) > bound:
+            return f"an invoice of {bill.total} {bill.currency} is larger than {bound}"
         if any(line.kind == Kind.BASE and line.amount < 0 for line in bill.lines):
             return "a base price is negative"
     account = bills[0].subscription.account_id if bills else 0
-    if issued_today.get(account, 0) + len(bills) > settings.MOST_INVOICES_A_DAY:
+    if bills and issued_today.get(account, 0) + len(bills) > settings.MOST_INVOICES_A_DAY:
         return f"more than {settings.MOST_INVOICES_A_DAY} invoices in a day"
     return ""
 
@@ -152,25 +163,37 @@ def issued_today(accounts: Iterable[int], now: datetime) -> dict[int, int]:
 
 
 class Prices:
-    """A plan's price at an instant, from its history where it was edited since; each looked up once."""
+    """A plan's price at an instant, from its history where it was edited since; each history is read once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, datetime], Decimal] = {}
+        self._edits: dict[int, tuple[list[datetime], list[Decimal]]] = {}
 
     def __call__(self, plan: Plan, at: datetime) -> Decimal:
         if plan.priced_at <= at:
             return plan.price
-        key = (plan.pk, at)
-        if key not in self._known:
-            then = plan.history.filter(history_date__lte=at).order_by("-history_date", "-history_id").first()
-            self._known[key] = then.price if then is not None else plan.price
-        return self._known[key]
+        if plan.pk not in self._edits:
+            edits = plan.history.order_by("history_date", "history_id").values_list("history_date", "price")
+            self._edits[plan.pk] = [date for date, _ in edits], [price for _, price in edits] or [plan.price]
+        dates, prices = self._edits[plan.pk]
+        # Before its first mention a plan cost what it cost then.
+        return prices[max(bisect_right(dates, at) - 1, 0)]
 
 
-def _take(now: datetime, exclude: Mapping[int, str]) -> list[Subscription]:
-    rows = Subscription.objects.filter(**_DUE, period_ends_at__lte=now).exclude(pk__in=list(exclude))
-    rows = rows.select_related("plan", "scheduled_plan").order_by("period_ends_at", "pk")
-    return list(rows.select_for_update(skip_locked=True, of=("self",))[:BATCH])
+def park(subscription: Subscription, reason: str, now: datetime) -> None:
+    """Bill nothing more to the subscription until staff have looked."""
+    logger.error("subscription %s is parked for staff: %s", subscription.pk, reason)
+    Subscription.objects.filter(pk=subscription.pk).update(parked_at=now, parked_because=reason[:200])
+
+
+def _take(now: datetime, last: Subscription | None) -> list[Subscription]:
+    """Lock the next batch in the order of the index; `last` is where the batch before it ended."""
+    rows = Subscription.objects.filter(**_DUE, period_ends_at__lte=now).order_by("period_ends_at", "pk")
+    if last is not None:
+        rows = rows.filter(
+            Q(period_ends_at__gt=last.period_ends_at) | Q(pk__gt=last.pk), period_ends_at__gte=last.period_ends_at
+        )
+    # A plan is one object for all of its subscribers.
+    return list(rows.select_for_update(skip_locked=True).prefetch_related("plan", "scheduled_plan")[:BATCH])
 
 
 def _close_bisecting(batch: Sequence[Subscription], now: datetime) -> Closed:
@@ -190,20 +213,21 @@ def _close_bisecting(batch: Sequence[Subscription], now: datetime) -> Closed:
 
 def _latest_periods(subscriptions: Sequence[Subscription]) -> dict[int, BillingPeriod]:
     ids = [subscription.pk for subscription in subscriptions]
-    rows = BillingPeriod.objects.filter(subscription__in=ids).order_by("subscription", "-number")
-    return {row.subscription_id: row for row in rows.distinct("subscription")}
+    rows = BillingPeriod.objects.filter(subscription__in=ids, ends_at=F("subscription__period_ends_at"))
+    return {row.subscription_id: row for row in rows.order_by()}
 
 
-def _write(renewals: Sequence[Renewal], now: datetime) -> Closed:
+def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Closed:
     today = issued_today([r.subscription.account_id for r in renewals], now)
     sound: list[tuple[Renewal, list[Bill]]] = []
     done = Closed()
     for renewed in renewals:
         of_one = bills(renewed)
-        if reason := suspicion(of_one, today):
-            _park(renewed.subscription, reason, now)
+        reason = "" if reviewed else suspicion(of_one, today)
+        if reason:
+            park(renewed.subscription, reason, now)
             done.parked.append(renewed.subscription.pk)
-        else:
+        elif renewed.opened:
             sound.append((renewed, of_one))
     opened = [period for renewed, _ in sound for period in renewed.opened]
     BillingPeriod.objects.bulk_create(opened)
@@ -214,40 +238,28 @@ def _write(renewals: Sequence[Renewal], now: datetime) -> Closed:
     return done
 
 
-def _park(subscription: Subscription, reason: str, now: datetime) -> None:
-    logger.error("subscription %s is parked for staff: %s", subscription.pk, reason)
-    Subscription.objects.filter(pk=subscription.pk).update(parked_at=now, parked_because=reason[:200])
-
-
 def _advance(renewals: Sequence[Renewal], now: datetime) -> None:
-    rows = [renewed for renewed in renewals if renewed.opened]
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE billing_subscription AS s SET period_ends_at = n.ends_at"
             " FROM unnest(%s::bigint[], %s::timestamptz[]) AS n (id, ends_at) WHERE s.id = n.id",
-            [[r.subscription.pk for r in rows], [r.opened[-1].ends_at for r in rows]],
+            [[r.subscription.pk for r in renewals], [r.opened[-1].ends_at for r in renewals]],
         )
-    for renewed in rows:
-        if renewed.applies_schedule:
-            _apply_schedule(renewed, now)
+    changed = [_with_schedule_applied(renewed, now) for renewed in renewals if renewed.applies_schedule]
+    if changed:
+        Subscription.objects.bulk_update(changed, _TERMS)
+        accounts = [subscription.account_id for subscription in changed]
+        transaction.on_commit(lambda: fencing.push(accounts), robust=True)
 
 
-def _apply_schedule(renewed: Renewal, now: datetime) -> None:
-    subscription, former = renewed.subscription, renewed.subscription.plan
-    if former.quota_window != renewed.plan.quota_window and subscription.scheduled_at is not None:
-        subscription.former_quota_window = former.quota_window
-        until = quota_window(former.quota_window, subscription.anchor, subscription.scheduled_at).end
-        subscription.former_quota_window_until = until
+_TERMS = ("plan", "scheduled_plan", "scheduled_at", "changed_at", "former_quota_window", "former_quota_window_until")
+
+
+def _with_schedule_applied(renewed: Renewal, now: datetime) -> Subscription:
+    subscription = renewed.subscription
+    assert subscription.scheduled_at is not None
+    kind, until = kept_window(subscription, subscription.plan, subscription.scheduled_at - timedelta.resolution)
+    subscription.former_quota_window, subscription.former_quota_window_until = kind, until
     subscription.plan, subscription.scheduled_plan, subscription.scheduled_at = renewed.plan, None, None
     subscription.changed_at = now
-    subscription.save(
-        update_fields=[
-            "plan",
-            "scheduled_plan",
-            "scheduled_at",
-            "changed_at",
-            "former_quota_window",
-            "former_quota_window_until",
-        ]
-    )
-    push_on_commit(subscription.account_id)
+    return subscription

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from billing.periods import MONTH, Period, month_window, period_at
 from billing.plan_change import PlanTerms
@@ -89,6 +90,28 @@ class Entitlement:
         return not feature.capability or feature.capability in self.capabilities
 
 
+class WindowHolder(Protocol):
+    """A subscription, as a row or as facts. `former_quota_window` holds until its instant, whatever the plan says."""
+
+    @property
+    def anchor(self) -> datetime: ...
+    @property
+    def former_quota_window(self) -> str: ...
+    @property
+    def former_quota_window_until(self) -> datetime | None: ...
+
+
+class WindowOffer(Protocol):
+    """A plan, as a row or as an offer. Its former kind holds until the window ends in which the plan was edited."""
+
+    @property
+    def quota_window(self) -> str: ...
+    @property
+    def former_quota_window(self) -> str: ...
+    @property
+    def quota_window_changed_at(self) -> datetime | None: ...
+
+
 def effective_plan(facts: Facts, now: datetime) -> str:
     """The scheduled plan from its instant on, whether or not the period's close has run yet."""
     if facts.scheduled_at is not None and now >= facts.scheduled_at:
@@ -110,14 +133,24 @@ def window_in_force(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime)
     return before if now < before.end else _window_on(facts, plans[facts.scheduled_plan], now)
 
 
+def kept_window(holder: WindowHolder, plan: WindowOffer, last: datetime) -> tuple[str, datetime]:
+    """The kind of window that a change of plan leaves in force, and until when; `last` is on the old plan."""
+    kind = _kind_on(holder, plan, last)
+    return kind, quota_window(kind, holder.anchor, last).end
+
+
 def _window_on(facts: Facts, plan: PlanOffer, now: datetime) -> Period:
-    if facts.former_quota_window_until is not None and now < facts.former_quota_window_until:
-        return quota_window(facts.former_quota_window, facts.anchor, now)
+    return quota_window(_kind_on(facts, plan, now), facts.anchor, now)
+
+
+def _kind_on(holder: WindowHolder, plan: WindowOffer, now: datetime) -> str:
+    if holder.former_quota_window_until is not None and now < holder.former_quota_window_until:
+        return holder.former_quota_window
     if plan.quota_window_changed_at is not None:
-        cut = quota_window(plan.former_quota_window, facts.anchor, plan.quota_window_changed_at)
+        cut = quota_window(plan.former_quota_window, holder.anchor, plan.quota_window_changed_at)
         if now < cut.end:
-            return quota_window(plan.former_quota_window, facts.anchor, now)
-    return quota_window(plan.quota_window, facts.anchor, now)
+            return plan.former_quota_window
+    return plan.quota_window
 
 
 def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan: str | None = None) -> Entitlement:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.module_loading import import_string
 
 from billing import closing, invoicing
-from billing.entitlement import quota_window
+from billing.entitlement import kept_window
 from billing.invoicing import Bill, Kind, Line
-from billing.models import BillingPeriod, Invoice, Plan, Subscription
+from billing.models import BillingPeriod, CreditNote, Invoice, Plan, Subscription
 from billing.money import in_currency
 from billing.periods import Period, nth_period
 from billing.plan_change import Direction, PlanTerms, blockers, decide
@@ -111,9 +110,30 @@ def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
             currency=plan.currency,
         )
         opened.save()
-        if plan.price:
-            invoicing.issue([closing.base_price(opened)], now)
+        bills = [closing.base_price(opened)] if plan.price else []
+        if reason := closing.suspicion(bills, closing.issued_today([account], now)):
+            closing.park(subscription, reason, now)
+            subscription.refresh_from_db()
+        else:
+            invoicing.issue(bills, now)
     return subscription
+
+
+def release(subscription: Subscription, now: datetime) -> closing.Closed:
+    """Let a parked subscription go on, as staff have looked at it: what was held back is billed, at the prices then."""
+    with transaction.atomic():
+        live = Subscription.objects.select_for_update().get(pk=subscription.pk)
+        if live.parked_at is None:
+            return closing.Closed()
+        live.parked_at, live.parked_because = None, ""
+        live.save()
+        # Parked when it was opened, it has no invoice at all yet.
+        first = () if live.invoices.exists() else live.periods.filter(price__gt=0)
+        held_back = [closing.base_price(period) for period in first]
+        invoicing.issue(held_back, now)
+        done = closing.close([live], now, reviewed=True)
+        done.invoices += len(held_back)
+        return done
 
 
 def preview(period: BillingPeriod, target: Plan, at: datetime) -> tuple[Direction, Proration]:
@@ -141,9 +161,15 @@ def upgrade(account: int, target: Plan, now: datetime, quoted_at: datetime | Non
         return change_now(subscription, target, now, quoted_at or now)
 
 
-def change_now(subscription: Subscription, target: Plan, now: datetime, priced_at: datetime) -> Changed:
-    """Put a locked subscription on another plan now, in either direction, prorated as of `priced_at`."""
+def change_now(
+    subscription: Subscription, target: Plan, now: datetime, priced_at: datetime, *, reviewed: bool = False
+) -> Changed:
+    """Put a locked subscription on another plan now, in either direction, prorated as of `priced_at`.
+
+    Raises IncomparablePlans, and UnderReview for an invoice that looks wrong unless staff have looked (`reviewed`).
+    """
     period = current_period(subscription)
+    decide(terms_of(period), terms(target))
     previous, proration = period.plan, _prorated(period, target, priced_at)
     rest = Period(max(now, period.starts_at), period.ends_at)
     lines = [
@@ -151,7 +177,7 @@ def change_now(subscription: Subscription, target: Plan, now: datetime, priced_a
         Line(Kind.CHARGE, f"Remaining time on {target.name}", proration.charge, rest),
     ]
     bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or tuple(lines[1:]))
-    if closing.suspicion([bill], closing.issued_today([subscription.account_id], now)):
+    if not reviewed and closing.suspicion([bill], closing.issued_today([subscription.account_id], now)):
         raise UnderReview("This change needs a look by our staff. Please contact support.")
     _put_on(subscription, target, now)
     subscription.scheduled_plan = subscription.scheduled_at = None
@@ -235,32 +261,26 @@ def terms_of(period: BillingPeriod) -> PlanTerms:
     return PlanTerms(period.plan.code, period.plan.rank, period.price, period.currency, period.plan.billed_every)
 
 
-def next_invoice_amount(subscription: Subscription, period: BillingPeriod) -> Decimal:
-    """What the next period's invoice would come to at present prices, the balance used."""
-    plan = subscription.scheduled_plan or subscription.plan
-    owed = invoicing.balance(subscription.account_id, period.currency)
-    return in_currency(max(plan.price - owed, Decimal(0)), period.currency)
-
-
 def _check_lower(period: BillingPeriod, target: Plan) -> None:
     if decide(terms_of(period), terms(target)) is not Direction.DOWNGRADE or target.archived_at:
         raise NotADowngrade(f"{target.name} is not a downgrade from {period.plan.name}. Choose a lower plan.")
 
 
 def _prorated(period: BillingPeriod, target: Plan, at: datetime) -> Proration:
+    """The change's proration, its credit cut to what was billed for the period net of earlier credits."""
     old, new = (in_currency(price, period.currency) for price in (period.price, target.price))
     proration = prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
-    billed = period.price if period.pk is None else invoicing.billed_in(period.subscription, period.period)
-    credit = in_currency(min(proration.credit, billed), period.currency)
+    if period.pk is None:
+        return proration
+    billed = in_currency(invoicing.billed_in(period.subscription, period.period), period.currency)
+    credit = min(proration.credit, billed)
     return replace(proration, credit=credit, net=proration.charge - credit)
 
 
 def _put_on(subscription: Subscription, target: Plan, now: datetime) -> None:
-    former = subscription.plan
+    kind, until = kept_window(subscription, subscription.plan, now)
     subscription.plan = target
-    if former.quota_window != target.quota_window:
-        subscription.former_quota_window = former.quota_window
-        subscription.former_quota_window_until = quota_window(former.quota_window, subscription.anchor, now).end
+    subscription.former_quota_window, subscription.former_quota_window_until = kind, until
 
 
 def _check_quote(
@@ -274,3 +294,6 @@ def _check_quote(
         raise QuoteExpired("The price was changed since. Ask for a new quote.")
     if subscription.changed_at > quoted_at or not period.period.contains(quoted_at):
         raise QuoteExpired("The subscription was changed since. Ask for a new quote.")
+    credited = CreditNote.objects.filter(invoice__subscription=subscription, issued_at__gt=quoted_at)
+    if credited.exists() or subscription.invoices.filter(voided_at__gt=quoted_at).exists():
+        raise QuoteExpired("An invoice was credited since. Ask for a new quote.")

@@ -559,6 +559,7 @@ class Migration(migrations.Migration):
                 ),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("issued_at", models.DateTimeField(null=True)),
+                ("voided_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "account",
                     models.ForeignKey(
@@ -1145,7 +1146,7 @@ class Migration(migrations.Migration):
             model_name="subscription",
             index=models.Index(
                 condition=models.Q(("parked_at__isnull", True), ("status", "active")),
-                fields=["period_ends_at"],
+                fields=["period_ends_at", "id"],
                 name="subscription_due",
             ),
         ),
@@ -1189,6 +1190,46 @@ class Migration(migrations.Migration):
             model_name="invoice",
             constraint=models.CheckConstraint(
                 condition=models.Q(("settled__gte", 0)), name="invoice_settled_not_negative"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="invoice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("settled", 0), ("settled__lte", models.F("total")), _connector="OR"),
+                name="invoice_settled_within_total",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="invoice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "paid"), _negated=True),
+                    ("settled__gte", models.F("total")),
+                    _connector="OR",
+                ),
+                name="invoice_paid_when_settled",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="invoice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "open"), _negated=True),
+                    ("settled__lt", models.F("total")),
+                    _connector="OR",
+                ),
+                name="invoice_open_while_due",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="invoice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("settled", 0), ("status", "void"), ("voided_at__isnull", False)),
+                    models.Q(models.Q(("status", "void"), _negated=True), ("voided_at__isnull", True)),
+                    _connector="OR",
+                ),
+                name="invoice_void_when_voided",
             ),
         ),
         migrations.AddConstraint(

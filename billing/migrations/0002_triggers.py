@@ -40,21 +40,67 @@ BEGIN
     RAISE EXCEPTION 'an issued document is not changed; issue a credit note' USING ERRCODE = 'restrict_violation';
 END $$;
 
+-- An issued invoice is only settled, paid or voided.
 CREATE TRIGGER keep_issued BEFORE UPDATE ON billing_invoice FOR EACH ROW
-    WHEN (OLD.status <> 'draft' AND (OLD.number, OLD.total, OLD.currency, OLD.account_id, OLD.issued_at)
-        IS DISTINCT FROM (NEW.number, NEW.total, NEW.currency, NEW.account_id, NEW.issued_at))
+    WHEN (OLD.status <> 'draft' AND (
+        (OLD.number, OLD.total, OLD.currency, OLD.account_id, OLD.subscription_id, OLD.issued_at)
+            IS DISTINCT FROM (NEW.number, NEW.total, NEW.currency, NEW.account_id, NEW.subscription_id, NEW.issued_at)
+        OR NEW.settled < OLD.settled
+        OR (NEW.status <> OLD.status AND NOT (OLD.status = 'open' AND NEW.status IN ('paid', 'void')))))
     EXECUTE FUNCTION billing_keep_document();
 CREATE TRIGGER keep BEFORE DELETE ON billing_invoice FOR EACH ROW
     WHEN (OLD.status <> 'draft') EXECUTE FUNCTION billing_keep_document();
 
 CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON billing_invoiceline
     FOR EACH ROW EXECUTE FUNCTION billing_keep_document();
+-- The lines are written before their invoice is issued; from then on none is added.
+CREATE FUNCTION billing_keep_lines() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM added JOIN billing_invoice AS i ON i.id = added.invoice_id WHERE i.status <> 'draft') THEN
+        RAISE EXCEPTION 'an issued document is not changed; issue a credit note' USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION billing_lines_add_up() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM written WHERE status <> 'draft' AND total IS DISTINCT FROM
+            (SELECT sum(amount) FROM billing_invoiceline AS line WHERE line.invoice_id = written.id)
+    ) THEN
+        RAISE EXCEPTION 'an invoice''s total is the sum of its lines' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER keep_added AFTER INSERT ON billing_invoiceline REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION billing_keep_lines();
+CREATE TRIGGER add_up AFTER INSERT ON billing_invoice REFERENCING NEW TABLE AS written
+    FOR EACH STATEMENT EXECUTE FUNCTION billing_lines_add_up();
+CREATE TRIGGER add_up_later AFTER UPDATE ON billing_invoice REFERENCING NEW TABLE AS written
+    FOR EACH STATEMENT EXECUTE FUNCTION billing_lines_add_up();
+
 CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON billing_creditnote
     FOR EACH ROW EXECUTE FUNCTION billing_keep_document();
 CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON billing_payment
     FOR EACH ROW EXECUTE FUNCTION billing_keep_document();
 CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON billing_balanceentry
     FOR EACH ROW EXECUTE FUNCTION billing_keep_document();
+"""
+
+TERMS_OF_SALE = """
+CREATE FUNCTION billing_keep_terms() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM billing_subscription WHERE OLD.id IN (plan_id, scheduled_plan_id)) THEN
+        RAISE EXCEPTION 'the subscribers of % are billed in its currency and interval; add another plan', OLD.code
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER keep_terms BEFORE UPDATE ON billing_plan FOR EACH ROW
+    WHEN ((OLD.currency, OLD.interval) IS DISTINCT FROM (NEW.currency, NEW.interval))
+    EXECUTE FUNCTION billing_keep_terms();
 """
 
 CATALOGUE_TABLES = [
@@ -67,7 +113,16 @@ CATALOGUE_TABLES = [
 ACCOUNT_TABLES = ["billing_limitoverride", "billing_tokentopup", "billing_apikey"]
 
 
-TERMS = ("account_id", "plan_id", "status", "anchor", "scheduled_plan_id", "scheduled_at", "former_quota_window_until")
+TERMS = (
+    "account_id",
+    "plan_id",
+    "status",
+    "anchor",
+    "scheduled_plan_id",
+    "scheduled_at",
+    "former_quota_window",
+    "former_quota_window_until",
+)
 
 
 def _terms(row: str) -> str:
@@ -107,5 +162,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(FUNCTIONS, migrations.RunSQL.noop),
         migrations.RunSQL(DOCUMENTS, migrations.RunSQL.noop),
+        migrations.RunSQL(TERMS_OF_SALE, migrations.RunSQL.noop),
         migrations.RunPython(create_triggers, migrations.RunPython.noop),
     ]

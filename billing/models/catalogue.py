@@ -133,7 +133,7 @@ class Plan(FencedModel):
             return
         before = Plan.objects.get(pk=self.pk)
         terms_change = (before.currency, before.interval) != (self.currency, self.interval)
-        if terms_change and self.subscriptions.exists():
+        if terms_change and (self.subscriptions.exists() or self.scheduled_subscriptions.exists()):
             raise ValidationError("Its subscribers are billed in this currency and interval. Add another plan instead.")
         if before.code != self.code:
             raise ValidationError({"code": "Clients rely on the code. Archive this plan and add another."})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from billing.models.subscriptions import Subscription
@@ -30,6 +30,7 @@ class Invoice(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now)
     issued_at = models.DateTimeField(null=True)
+    voided_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-issued_at", "-pk"]
@@ -41,6 +42,20 @@ class Invoice(models.Model):
                 | Q(~Q(status="draft"), number__isnull=False, issued_at__isnull=False),
             ),
             models.CheckConstraint(name="invoice_settled_not_negative", condition=Q(settled__gte=0)),
+            models.CheckConstraint(
+                name="invoice_settled_within_total", condition=Q(settled=0) | Q(settled__lte=F("total"))
+            ),
+            models.CheckConstraint(
+                name="invoice_paid_when_settled", condition=~Q(status="paid") | Q(settled__gte=F("total"))
+            ),
+            models.CheckConstraint(
+                name="invoice_open_while_due", condition=~Q(status="open") | Q(settled__lt=F("total"))
+            ),
+            models.CheckConstraint(
+                name="invoice_void_when_voided",
+                condition=Q(status="void", settled=0, voided_at__isnull=False)
+                | Q(~Q(status="void"), voided_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -40,7 +40,7 @@ class Subscription(FencedModel):
     class Meta:
         indexes = [
             models.Index(
-                fields=["period_ends_at"],
+                fields=["period_ends_at", "id"],
                 name="subscription_due",
                 condition=Q(status="active", parked_at__isnull=True),
             )

@@ -1,0 +1,100 @@
+"""What a ledger is tested with: plans, customers at an instant, and what must hold on every account (law L6)."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Sum
+
+from billing import invoicing, lifecycle
+from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Payment, Plan, Subscription
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+_serial = itertools.count(1)
+
+
+def at(text: str) -> datetime:
+    """An instant in UTC: `2025-10-16` or `2025-10-16 23:59:59`."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def money(amount: Any) -> Decimal:
+    return Decimal(str(amount))
+
+
+def make_plan(code: str, price: Any, rank: int = 0, **fields: Any) -> Plan:
+    plan = Plan(code=code, name=code.title(), price=money(price), rank=rank, priced_at=LONG_AGO, **fields)
+    plan.save()
+    return plan
+
+
+def make_subscription(plan: Plan, since: datetime, name: str = "") -> Subscription:
+    user = get_user_model().objects.create_user(name or f"customer{next(_serial)}")
+    return lifecycle.subscribe(user.pk, plan, since)
+
+
+def fresh(subscription: Subscription) -> Subscription:
+    return Subscription.objects.select_related("plan", "scheduled_plan").get(pk=subscription.pk)
+
+
+def invoices(subscription: Subscription) -> list[Invoice]:
+    """Oldest first."""
+    return list(Invoice.objects.filter(subscription=subscription).order_by("issued_at", "pk"))
+
+
+def lines(invoice: Invoice) -> list[tuple[str, Decimal]]:
+    return list(invoice.lines.values_list("kind", "amount"))
+
+
+def pay_in_full(invoice: Invoice, now: datetime) -> None:
+    invoicing.pay(invoice, invoicing.due(invoice), now, f"bank-{invoice.number}")
+
+
+def hand_over(subscription: Subscription, target: Plan, now: datetime) -> lifecycle.Changed:
+    """What staff do: another plan now, in either direction."""
+    return lifecycle.change_now(lifecycle.locked(subscription.account_id, now), target, now, now)
+
+
+def assert_explained(subscription: Subscription) -> None:
+    """Every cent of the account's ledger is accounted for, and no period was credited beyond what was billed for it.
+
+    Billed (all lines but the balance used, of invoices that are not void) - credit notes = paid + still due - balance.
+    """
+    account, currency = subscription.account_id, subscription.plan.currency
+    documents = Invoice.objects.filter(account=account)
+    for invoice in documents:
+        assert invoice.total == _sum(invoice.lines.all()), invoice
+        assert 0 <= invoice.settled <= max(invoice.total, Decimal(0)), invoice
+    standing = documents.exclude(status=Invoice.Status.VOID)
+    billed = _sum(InvoiceLine.objects.filter(invoice__in=standing).exclude(kind=InvoiceLine.Kind.BALANCE))
+    noted = _sum(CreditNote.objects.filter(account=account))
+    paid = _sum(Payment.objects.filter(invoice__account=account))
+    due = sum((invoicing.due(invoice) for invoice in documents), Decimal(0))
+    balance = invoicing.balance(account, currency)
+    assert billed - noted == paid + due - balance
+    assert balance >= 0
+    assert not (balance and due), "a balance is used for what is due"
+    for period in BillingPeriod.objects.filter(subscription=subscription):
+        billed_lines = invoicing.lines_in(subscription, period.period)
+        net = _sum(billed_lines.exclude(kind=InvoiceLine.Kind.BALANCE))
+        notes = CreditNote.objects.filter(invoice__in=billed_lines.values("invoice"))
+        assert net - _sum(notes) >= 0, "credit never exceeds what was billed"
+
+
+def assert_tiled(subscription: Subscription) -> None:
+    """Its periods follow one another without gap or overlap, counted from the anchor (law L7)."""
+    live = fresh(subscription)
+    periods = list(BillingPeriod.objects.filter(subscription=live).order_by("number"))
+    assert [period.number for period in periods] == list(range(len(periods)))
+    assert periods[0].starts_at == live.anchor
+    assert periods[-1].ends_at == live.period_ends_at
+    for before, after in itertools.pairwise(periods):
+        assert before.ends_at == after.starts_at
+
+
+def _sum(rows: Any) -> Decimal:
+    return Decimal(rows.aggregate(sum=Sum("amount"))["sum"] or 0)
