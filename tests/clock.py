@@ -1,0 +1,20 @@
+"""A clock that tests move: the process judges the minute by it, not the Redis server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.test import override_settings
+from freezegun import freeze_time
+
+MIDDLE_OF_MARCH = "2031-03-14T10:20:30.400Z"
+"""Later than any real day these tests run on: Redis expires keys by its own clock."""
+
+
+@contextmanager
+def moved_by_hand(start: str = MIDDLE_OF_MARCH) -> Iterator[Any]:
+    """Time stands still at `start` until the yielded clock's `tick(seconds)` or `move_to(instant)`."""
+    with override_settings(RATELIMIT_CLOCK="process"), freeze_time(start) as clock:
+        yield clock
