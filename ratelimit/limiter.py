@@ -112,17 +112,16 @@ def _decision(reply: list[Any], takes: Sequence[Take]) -> Decision:
     outcome = Outcome(reply[0])
     if len(reply) == 2:
         return Decision(outcome, reply[1], "", ())
-    standings = tuple(
-        Standing(take.limit, reply[4 + 2 * i], None if reply[5 + 2 * i] < 0 else reply[5 + 2 * i])
-        for i, take in enumerate(takes)
-    )
-    standings = tuple(
-        s if s.limit.starts_at_ms is None else s._replace(wait_ms=max(s.limit.ends_at_ms - reply[1], 0))
-        for s in standings
-    )
-    violated = tuple(take.limit for i, take in enumerate(takes) if reply[3] & (1 << i))
+    standings, violated = [], []
+    for i, (limit, _) in enumerate(takes):
+        used, wait_ms = reply[4 + 2 * i], reply[5 + 2 * i]
+        if limit.starts_at_ms is not None:
+            wait_ms = max(limit.ends_at_ms - reply[1], 0)
+        standings.append(Standing(limit, used, None if wait_ms < 0 else wait_ms))
+        if reply[3] & (1 << i):
+            violated.append(limit)
     first_run = reply[-1] if outcome is Outcome.REPLAYED else b""
-    return Decision(outcome, reply[1], reply[2].decode(), standings, violated, first_run)
+    return Decision(outcome, reply[1], reply[2].decode(), tuple(standings), tuple(violated), first_run)
 
 
 def void(

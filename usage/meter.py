@@ -164,7 +164,8 @@ def _event(event_id: str, snapshot: Snapshot, caller: Caller, charge: Charge, qu
 def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int) -> None:
     """Reload what is older than Redis knows; what Redis knows too little of is told again."""
     facts, catalogue = snapshot.facts, snapshot.catalogue
-    snapshot.told_epoch = 0
+    if stale.account < facts.version or stale.catalogue < catalogue.version:
+        snapshot.told_epoch = 0
     if stale.catalogue > catalogue.version and snapshots.reload_catalogue(catalogue).version < stale.catalogue:
         fencing.lift(CATALOGUE, stale.catalogue)
         snapshots.reload_catalogue(snapshots.catalogue())
