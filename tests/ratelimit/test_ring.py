@@ -100,7 +100,7 @@ def assert_no_window_holds_more(model: Model, sequence: list[tuple[int, int, int
         assert sum(last - WINDOW_MS < stamp <= last for stamp in model.stamps) <= largest
 
 
-@pytest.mark.parametrize("start", [NOW_MS, BEFORE_WRAP + 80_000])
+@pytest.mark.parametrize("start", [NOW_MS, BEFORE_WRAP + 80_000], ids=["now", "wrap"])
 @pytest.mark.parametrize(("age", "passes"), [(59_999, False), (60_000, True), (60_001, True)])
 def test_a_request_counts_for_exactly_sixty_seconds(account: Account, start: int, age: int, passes: bool) -> None:
     assert [ask(account, start, 3)[0] for _ in range(4)] == [True, True, True, False]
