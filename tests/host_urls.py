@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.urls import include, path, re_path
@@ -10,12 +10,18 @@ from django.urls import include, path, re_path
 from billing_site import urls as site
 
 runs: list[str] = []
+answer = 200
+"""The status of `plain`, unless the query says another one."""
+meanwhile: Callable[[], None] | None = None
+"""What happens while `plain` runs."""
 handler400, handler403, handler404, handler500 = site.handler400, site.handler403, site.handler404, site.handler500
 
 
 def plain(request: HttpRequest, rest: str = "") -> HttpResponse:
     runs.append(request.method or "")
-    status = int(request.GET.get("status", "200"))
+    status = int(request.GET.get("status", answer))
+    if meanwhile is not None:
+        meanwhile()
     return JsonResponse({"body": len(request.body)}, status=status)
 
 
