@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Q, QuerySet
 
 from billing import fencing, invoicing
 from billing.entitlement import kept_window
@@ -58,12 +58,9 @@ class Renewal:
     applies_schedule: bool
 
 
-def due(now: datetime) -> int:
+def due(now: datetime) -> QuerySet[Subscription]:
     """Subscriptions whose period has ended and that are not parked."""
-    return Subscription.objects.filter(**_DUE, period_ends_at__lte=now).count()
-
-
-_DUE = {"status": Subscription.Status.ACTIVE, "parked_at": None}
+    return Subscription.objects.filter(status=Subscription.Status.ACTIVE, parked_at=None, period_ends_at__lte=now)
 
 
 def close_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -> Closed:
@@ -187,7 +184,7 @@ def park(subscription: Subscription, reason: str, now: datetime) -> None:
 
 def _take(now: datetime, last: Subscription | None) -> list[Subscription]:
     """Lock the next batch in the order of the index; `last` is where the batch before it ended."""
-    rows = Subscription.objects.filter(**_DUE, period_ends_at__lte=now).order_by("period_ends_at", "pk")
+    rows = due(now).order_by("period_ends_at", "pk")
     if last is not None:
         rows = rows.filter(
             Q(period_ends_at__gt=last.period_ends_at) | Q(pk__gt=last.pk), period_ends_at__gte=last.period_ends_at

@@ -11,6 +11,9 @@ from billing.problems import MEDIA_TYPE
 METERED: Final = {"x-metered": True}
 """Extension of an operation that spends a feature's tokens."""
 
+IDEMPOTENT: Final = {"x-idempotent": True}
+"""Extension of an operation whose first success under an Idempotency-Key is stored and returned again."""
+
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x20-\x7e]+$"},
@@ -33,3 +36,9 @@ def problem(status: int | str, *codes: str, **members: Any) -> dict[tuple[int | 
         if members:
             schema["required"] = list(members)
     return {(status, MEDIA_TYPE): OpenApiResponse(schema)}
+
+
+def either(*problems: dict[tuple[int | str, str], OpenApiResponse]) -> dict[tuple[int | str, str], OpenApiResponse]:
+    """Problems of one status that carry different members."""
+    (key,) = {key for one in problems for key in one}
+    return {key: OpenApiResponse({"anyOf": [one[key].response for one in problems]})}

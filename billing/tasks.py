@@ -1,10 +1,31 @@
-"""What beat does for subscriptions and the fence."""
+"""What beat does for subscriptions, the fence and stored answers."""
 
 from __future__ import annotations
 
-from celery import shared_task
+import logging
 
-from billing import fencing
+from celery import shared_task
+from django.utils import timezone
+
+from billing import closing, fencing, stored_answers
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task
+def apply_due_changes() -> None:
+    """Close the periods that have ended: renew, apply what is scheduled, invoice. Several at once do no harm."""
+    closed = closing.close_due(timezone.now())
+    if closed.periods or closed.parked or closed.failed:
+        logger.info("%s", closed)
+    if closed.failed:
+        logger.error("%d subscriptions could not be closed and are tried again in a minute", len(closed.failed))
+
+
+@shared_task
+def purge_stored_answers() -> None:
+    """Forget the answers to billing writes that no Idempotency-Key returns any more."""
+    stored_answers.purge(timezone.now())
 
 
 @shared_task

@@ -18,10 +18,20 @@ class Entry(TypedDict, total=False):
     options: dict[str, object]
 
 
-# name -> {"task": "billing.tasks.apply_due", "schedule": timedelta(minutes=1), "options": {"expires": 60}}.
+# name -> {"task": "billing.tasks.apply_due_changes", "schedule": timedelta(minutes=1), "options": {"expires": 55}}.
 # Give every entry an `expires` not longer than its interval, so that a worker that was away does not
 # find a heap of the same task.
 BEAT_SCHEDULE: dict[str, Entry] = {
+    "apply-due-changes": {
+        "task": "billing.tasks.apply_due_changes",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 55},
+    },
+    "purge-stored-answers": {
+        "task": "billing.tasks.purge_stored_answers",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3000},
+    },
     "sweep-fences": {
         "task": "billing.tasks.sweep_fences",
         "schedule": timedelta(seconds=1),

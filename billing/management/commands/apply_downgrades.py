@@ -1,0 +1,77 @@
+"""manage.py apply_downgrades: close the billing periods that have ended, as beat does every minute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import ProgrammingError
+from django.utils import timezone
+
+from billing import closing
+from billing.command_arguments import parsed_time
+from billing.forecast import forecast
+from billing.money import in_currency
+from billing.progress import ProgressBar
+
+FARTHEST_AHEAD = timedelta(days=366)
+FAILURES_TOLD = 20
+
+
+class Command(BaseCommand):
+    help = (
+        "Close the billing periods that have ended: renew, apply scheduled downgrades, open the next period, issue its "
+        "invoice. Several at once do no harm, and what one left unfinished the next one does."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing")
+        parser.add_argument("--at", metavar="ISO", help="as if it were then (UTC unless it names a zone); default: now")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        now = timezone.now()
+        at = now if options["at"] is None else parsed_time(options["at"])
+        if at > now + FARTHEST_AHEAD:
+            raise CommandError(f"--at {options['at']} is more than a year ahead; periods are not closed so early")
+        try:
+            bar = ProgressBar(self.stderr, closing.due(at).count(), shown=options["verbosity"] > 0)
+        except ProgrammingError as error:
+            raise CommandError("the tables are missing; run manage.py migrate first") from error
+        failed = self._tell(at, bar) if options["dry_run"] else self._close(at, bar)
+        if failed:
+            raise CommandError(_failures(failed))
+
+    def _close(self, at: datetime, bar: ProgressBar) -> dict[int, str]:
+        try:
+            closed = closing.close_due(at, bar.advance)
+        finally:
+            bar.end()
+        self.stdout.write(
+            f"{closed.renewed:,} subscriptions renewed ({closed.changed:,} with a change of plan), "
+            f"{closed.periods:,} periods opened, {closed.invoices:,} invoices issued, "
+            f"{len(closed.parked):,} parked for staff, {len(closed.failed):,} failed"
+        )
+        return closed.failed
+
+    def _tell(self, at: datetime, bar: ProgressBar) -> dict[int, str]:
+        try:
+            foreseen = forecast(at, bar.advance)
+        finally:
+            bar.end()
+        amounts = [f"{in_currency(amount, code)} {code}" for code, amount in sorted(foreseen.amounts.items())]
+        billed = f" of {', '.join(amounts)} before balances" if amounts else ""
+        self.stdout.write(
+            f"dry run, nothing was written: {foreseen.renewed:,} subscriptions would renew "
+            f"({foreseen.changed:,} with a change of plan), {foreseen.periods:,} periods open, "
+            f"{foreseen.invoices:,} invoices{billed}, "
+            f"{len(foreseen.parked):,} would be parked for staff, {len(foreseen.failed):,} would fail"
+        )
+        return foreseen.failed
+
+
+def _failures(failed: Mapping[int, str]) -> str:
+    told = [f"subscription {pk}: {' '.join(reason.split())}" for pk, reason in list(failed.items())[:FAILURES_TOLD]]
+    more = len(failed) - len(told)
+    return "\n".join([f"{len(failed):,} subscriptions failed", *told, *([f"and {more:,} more"] if more else [])])
