@@ -6,18 +6,21 @@ import redis
 from django.conf import settings
 from django.db import OperationalError, connection
 
-HINT = "start the embedded one with `make run`, or set"
-
 
 def unreachable() -> str | None:
-    """Which engine does not answer and how to start one; None when both answer."""
+    """Which engine does not answer and what to do about it; None when both answer."""
     if not _postgres_answers():
-        where = f"on {settings.DATABASES['default']['HOST']}" if not settings.EMBEDDED_POSTGRES else "here"
-        return f"no PostgreSQL answers {where}: {HINT} DATABASE_URL"
+        where = settings.DATABASES["default"]["HOST"] or "its socket"
+        return _advice("PostgreSQL", settings.EMBEDDED_POSTGRES, where, "DATABASE_URL")
     if not _redis_answers():
-        where = f"on {_without_password(settings.REDIS_URL)}" if not settings.EMBEDDED_REDIS else "here"
-        return f"no Redis answers {where}: {HINT} REDIS_URL"
+        return _advice("Redis", settings.EMBEDDED_REDIS, _without_password(settings.REDIS_URL), "REDIS_URL")
     return None
+
+
+def _advice(engine: str, embedded: bool, where: str, variable: str) -> str:
+    if embedded:
+        return f"no {engine} answers: start the embedded one with `make run`, or set {variable}"
+    return f"no {engine} answers on {where}: check {variable}, or unset it and start the embedded one with `make run`"
 
 
 def _postgres_answers() -> bool:

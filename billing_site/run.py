@@ -83,7 +83,6 @@ class Run:
 
     def _start(self, held: int) -> None:
         self._lay_out()
-        say("starting the engines ...")
         self._start_engines()
         say("preparing the database ...")
         password, users = self._prepare()
@@ -111,9 +110,11 @@ class Run:
 
     def _start_engines(self) -> None:
         if not os.environ.get("DATABASE_URL"):
+            say("starting PostgreSQL ...")
             home, sockets = self.places.local / "postgres", self.places.postgres_sockets
             self.supervisor.start(Postgres(home, sockets, log=self.logs / "postgres.log"))
         if not os.environ.get("REDIS_URL"):
+            say("starting Valkey ...")
             home, socket = self.places.local / "valkey", self.places.valkey_socket
             self.supervisor.start(Valkey(home, socket, log=self.logs / "valkey.log"))
 

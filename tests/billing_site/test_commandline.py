@@ -36,7 +36,8 @@ def test_without_postgresql_a_command_says_how_to_start_one() -> None:
     done = manage("migrate", DATABASE_URL=NOWHERE)
     assert done.returncode == 1
     assert done.stderr == (
-        "manage.py: no PostgreSQL answers on 127.0.0.1: start the embedded one with `make run`, or set DATABASE_URL\n"
+        "manage.py: no PostgreSQL answers on 127.0.0.1: "
+        "check DATABASE_URL, or unset it and start the embedded one with `make run`\n"
     )
 
 
@@ -77,7 +78,9 @@ def test_a_missing_redis_is_named_without_its_password(settings: Any) -> None:
     settings.EMBEDDED_REDIS = False
     settings.REDIS_URL = "redis://:secret@127.0.0.1:1/0"
     assert unreachable() == (
-        "no Redis answers on 127.0.0.1:1: start the embedded one with `make run`, or set REDIS_URL"
+        "no Redis answers on 127.0.0.1:1: check REDIS_URL, or unset it and start the embedded one with `make run`"
     )
     settings.REDIS_URL = "unix:///no/such.sock?db=0"
     assert "no Redis answers on /no/such.sock:" in str(unreachable())
+    settings.EMBEDDED_REDIS = True
+    assert unreachable() == "no Redis answers: start the embedded one with `make run`, or set REDIS_URL"
