@@ -8,6 +8,8 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from billing.models import Plan
+from ratelimit.store import client as redis_client
 from tests.conftest import Customer
 from usage import meter
 
@@ -49,3 +51,33 @@ def superuser(db: None) -> Staff:
 def clerk(db: None) -> Staff:
     """Staff without any permission."""
     return Staff(User.objects.create_user("clark", is_staff=True))
+
+
+def plan_form(plan: Plan, **changes: Any) -> dict[str, Any]:
+    """What the browser sends when `changes` were typed into the plan's form."""
+    fields: dict[str, Any] = {
+        "name": plan.name,
+        "rank": plan.rank,
+        "price": plan.price,
+        "currency": plan.currency,
+        "interval": plan.interval,
+        "monthly_token_quota": "" if plan.monthly_token_quota is None else plan.monthly_token_quota,
+        "requests_per_minute": "" if plan.requests_per_minute is None else plan.requests_per_minute,
+        "quota_window": plan.quota_window,
+        "capabilities": list(plan.capabilities.values_list("pk", flat=True)),
+    }
+    return fields | changes
+
+
+def edit_plan(staff: Staff, code: str, /, **changes: Any) -> Any:
+    plan = Plan.objects.get(code=code)
+    return staff.send(f"billing/plan/{plan.pk}/change/", **plan_form(plan, **changes))
+
+
+def form_errors(response: Any) -> dict[str, list[str]]:
+    assert response.status_code == 200, "the form was accepted"
+    return dict(response.context["adminform"].errors)
+
+
+def version_in_redis(subject_key: str) -> int:
+    return int(redis_client().get(subject_key) or 0)  # type: ignore[arg-type]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.utils import timezone
 
+from billing import default_catalogue
+from billing.default_catalogue import Seeded
 from billing.models import Capability, Feature, Plan, Route
 
 pytestmark = pytest.mark.django_db
@@ -123,3 +128,17 @@ def test_a_path_that_staff_gave_to_another_feature_stays_there() -> None:
     Route.objects.create(path="/api/v1/risk/score", feature=Feature.objects.get(code="wallet_scan"))
     seed()
     assert Route.objects.get(path="/api/v1/risk/score").feature.code == "wallet_scan"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_runs_at_once_make_one_catalogue() -> None:
+    def run() -> Seeded:
+        try:
+            return default_catalogue.seed(timezone.now())
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        made = [future.result() for future in [pool.submit(run) for _ in range(2)]]
+    assert sorted(seeded.plans for seeded in made) == [0, 6]
+    assert (Plan.objects.count(), Feature.objects.count(), Route.objects.count()) == (6, 8, 8)
