@@ -1,0 +1,249 @@
+"""events.py: ids that sort by time, and texts that come back as they went."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import astuple, replace
+from typing import Any
+
+import pytest
+from django.db import connection
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from psycopg.types.json import Jsonb
+
+from ratelimit.limits import LARGEST_NUMBER
+from usage.events import (
+    CHARGE,
+    GATEWAY,
+    LATEST_MS,
+    TRACK,
+    VOID,
+    Event,
+    MalformedEvent,
+    decode,
+    mint,
+    minted_at_ms,
+    storable,
+)
+
+NOW_MS = 1_795_000_000_000
+INSTANTS = st.integers(0, LATEST_MS)
+PRINTABLE = st.characters(exclude_categories=["C", "Z"])
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.text(max_size=8) | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+METADATA = st.none() | st.dictionaries(st.text(max_size=8), JSON_VALUES, max_size=4).filter(storable)
+
+
+@st.composite
+def events(draw: st.DrawFn) -> Event:
+    start = draw(st.integers(0, LATEST_MS // 1000 - 1))
+    return Event(
+        charge=mint(draw(INSTANTS)),
+        kind=draw(st.sampled_from([CHARGE, VOID])),
+        account=draw(st.integers(0, LARGEST_NUMBER)),
+        window_start=start,
+        window_end=draw(st.integers(start + 1, LATEST_MS // 1000)),
+        feature=draw(st.text(PRINTABLE, max_size=50)),
+        tokens=draw(st.integers(-LARGEST_NUMBER, LARGEST_NUMBER)),
+        at_ms=draw(INSTANTS),
+        source=draw(st.sampled_from([GATEWAY, TRACK])),
+        key_prefix=draw(st.text(PRINTABLE, max_size=8)),
+        metadata=draw(METADATA),
+    )
+
+
+CHARGED = Event(
+    charge=mint(NOW_MS),
+    kind=CHARGE,
+    account=7,
+    window_start=1_793_491_200,
+    window_end=1_796_083_200,
+    feature="trace_start",
+    tokens=10,
+    at_ms=NOW_MS,
+)
+
+
+@settings(deadline=None)
+@given(INSTANTS)
+def test_an_id_is_a_uuid_of_version_7_that_tells_its_instant(now_ms: int) -> None:
+    minted = uuid.UUID(mint(now_ms))
+    assert (minted.version, minted.variant) == (7, uuid.RFC_4122)
+    assert str(minted) == str(minted).lower()
+    assert minted_at_ms(str(minted)) == now_ms
+
+
+@settings(deadline=None)
+@given(st.lists(INSTANTS, min_size=2, max_size=6, unique=True))
+def test_ids_sort_by_time_as_text_and_as_uuids(instants: list[int]) -> None:
+    minted = [mint(now_ms) for now_ms in sorted(instants)]
+    assert sorted(minted) == minted
+    assert sorted(map(uuid.UUID, minted)) == [uuid.UUID(text) for text in minted]
+
+
+def test_ids_of_one_millisecond_differ_in_74_bits() -> None:
+    minted = [uuid.UUID(mint(NOW_MS)).int for _ in range(2_000)]
+    assert len(set(minted)) == 2_000
+    ever_set, ever_clear = 0, 0
+    for value in minted:
+        ever_set, ever_clear = ever_set | value, ever_clear | ~value
+    assert (ever_set & ever_clear & (2**128 - 1)).bit_count() == 74
+
+
+@settings(deadline=None)
+@given(events())
+def test_an_event_comes_back_as_it_went(event: Event) -> None:
+    assert decode(event.encode()) == event
+
+
+@settings(deadline=None)
+@given(events(), INSTANTS)
+def test_a_void_carries_its_whole_charge(event: Event, at_ms: int) -> None:
+    charge = replace(event, kind=CHARGE, at_ms=event.charged_at_ms)
+    void = charge.voided(at_ms)
+    assert (void.kind, void.tokens, void.at_ms) == (VOID, -charge.tokens, at_ms)
+    assert void.charged() == charge
+    assert decode(void.encode()).charged() == charge
+
+
+def test_a_charge_and_its_void_have_ids_of_their_own_and_the_same_on_every_delivery() -> None:
+    void = CHARGED.voided(NOW_MS + 5)
+    assert CHARGED.id == uuid.UUID(CHARGED.charge)
+    assert void.id == uuid.uuid5(CHARGED.id, "void") == CHARGED.voided(NOW_MS + 9).id
+    assert void.charge == CHARGED.charge and void.charged_at_ms == NOW_MS
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200))
+@example(b"")
+@example(b"null")
+@example(b"[]")
+@example(b"[1]")
+@example(b"{}")
+@example(b"7")
+@example(b"[" * 100_000)
+@example(b"\xff\xfe[1]")
+@example(b"[" + b"9" * 5_000 + b"]")
+def test_bytes_that_are_no_event_are_malformed_and_nothing_else(text: bytes) -> None:
+    with pytest.raises(MalformedEvent):
+        decode(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(events(), st.data())
+def test_a_spoilt_event_is_malformed_or_another_event(event: Event, data: st.DataObject) -> None:
+    text = bytearray(event.encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
+    assert_an_event_or_malformed(bytes(text))
+
+
+@settings(max_examples=300, deadline=None)
+@given(events(), st.integers(0, 11), JSON_VALUES)
+def test_a_spoilt_field_is_malformed_or_another_event(event: Event, place: int, value: Any) -> None:
+    fields = json.loads(event.encode())
+    fields[place] = value
+    assert_an_event_or_malformed(json.dumps(fields).encode())
+
+
+def assert_an_event_or_malformed(text: bytes) -> None:
+    try:
+        event = decode(text)
+    except MalformedEvent:
+        return
+    assert decode(event.encode()) == event
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"account": -1},
+        {"account": True},
+        {"account": 10**15},
+        {"account": "7"},
+        {"account": 7.0},
+        {"tokens": 10**15},
+        {"tokens": -(10**15)},
+        {"tokens": None},
+        {"window_end": CHARGED.window_start},
+        {"window_end": LATEST_MS // 1000 + 1},
+        {"at_ms": LATEST_MS + 1},
+        {"charge": mint(LATEST_MS + 1)},
+        {"charge": "no uuid"},
+        {"charge": CHARGED.charge.upper().replace("-", "")},
+        {"charge": "０" + CHARGED.charge[1:]},  # int() reads it, PostgreSQL does not
+        {"charge": None},
+        {"kind": "refund"},
+        {"kind": ["charge"]},
+        {"feature": "x" * 51},
+        {"feature": "a\x00b"},
+        {"feature": "a\nb"},
+        {"feature": "\ud800"},
+        {"source": "x" * 11},
+        {"key_prefix": "x" * 9},
+        {"metadata": []},
+        {"metadata": "text"},
+        {"metadata": 0},
+    ],
+)
+def test_what_the_log_cannot_hold_is_malformed(wrong: dict[str, Any]) -> None:
+    text = json.dumps([1, *astuple(replace(CHARGED, **wrong))]).encode()
+    with pytest.raises(MalformedEvent):
+        decode(text)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_format_is_malformed(version: Any) -> None:
+    text = json.dumps([version, *astuple(CHARGED)]).encode()
+    with pytest.raises(MalformedEvent, match="format"):
+        decode(text)
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"deeper": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("metadata", "holds"),
+    [
+        ({}, True),
+        ({"text": 'ümlaut 🦆 " \\ / \n'}, True),
+        ({"escaped": "\\u0000", "twice": "\\\\u0000"}, True),
+        ({"nul": "\x00"}, False),
+        ({"nul": "\\\x00"}, False),
+        ({"\x00": 1}, False),
+        ({"lone": "\ud800"}, False),
+        ({"\udfff": 1}, False),
+        ({"pair": json.loads('"\\ud83e\\udd86"')}, True),
+        ({"number": 1e308}, True),
+        ({"number": json.loads("1e999")}, False),
+        ({"number": float("nan")}, False),
+        ({"number": [-float("inf")]}, False),
+        ({"number": 10**4_000}, True),
+        ({"number": 10**5_000}, False),
+        (nested(31), True),
+        (nested(33), False),
+        ({"list": json.loads("[" * 900 + "]" * 900)}, False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_metadata_are_what_postgresql_can_hold(db: None, metadata: Any, holds: bool) -> None:
+    assert storable(metadata) is holds
+    if not holds:
+        if isinstance(metadata, dict):
+            with pytest.raises(MalformedEvent):
+                replace(CHARGED, metadata=metadata).encode()
+        return
+    event = decode(replace(CHARGED, metadata=metadata).encode())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s", [Jsonb(event.metadata)])
+        assert cursor.fetchone() is not None
