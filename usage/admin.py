@@ -105,7 +105,7 @@ class FeatureFilter(admin.SimpleListFilter):
 @admin.register(UsageLog)
 class UsageLogAdmin(ReadOnly, ModelAdmin[UsageLog]):
     list_display = ["called_at", "account", "feature", "tokens", "kind_shown", "source", "key_prefix", "event_id"]
-    list_filter = [WhenFilter, "kind", SourceFilter, FeatureFilter]
+    list_filter = ["kind", SourceFilter, FeatureFilter, WhenFilter]
     list_per_page = PAGE
     list_fullwidth = True
     paginator = LogPaginator

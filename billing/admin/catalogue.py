@@ -41,6 +41,19 @@ class CapabilityAdmin(FencedAdmin[Capability]):
         return ", ".join(feature.code for feature in row.features.all()) or None
 
 
+class SaleFilter(admin.SimpleListFilter):
+    title = "sale"
+    parameter_name = "archived"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("no", "On sale"), ("yes", "Archived")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Plan]) -> QuerySet[Plan]:
+        if self.value() in ("no", "yes"):
+            return queryset.filter(archived_at__isnull=self.value() == "no")
+        return queryset
+
+
 class PlanForm(ModelForm[Plan]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -68,7 +81,8 @@ class PlanAdmin(HistoryAdmin[Plan]):
         "subscribers_shown",
         "state",
     ]
-    list_filter = [("archived_at", admin.EmptyFieldListFilter)]
+    list_filter = [SaleFilter]
+    list_filter_sheet = True
     search_fields = ["code", "name"]
     actions_detail = ["make_default", "archive", "put_on_sale"]
     fieldsets = [

@@ -147,6 +147,9 @@ def test_a_plan_can_be_archived_but_not_deleted(superuser: Staff, catalogue: Non
     assert press(superuser, plus, "archive").status_code == 302
     plus.refresh_from_db()
     assert plus.archived_at is not None
+    for archived, shown in (("yes", ["plus"]), ("no", ["community", "starter", "pro", "business", "enterprise"])):
+        listed = superuser.open(f"billing/plan/?archived={archived}").context["cl"].result_list
+        assert [plan.code for plan in listed] == shown
     press(superuser, plus, "put_on_sale")
     plus.refresh_from_db()
     assert plus.archived_at is None
