@@ -43,6 +43,8 @@ class Problem(exceptions.APIException):
         self.members = members
         # What REST framework sends as Retry-After; seconds.
         self.wait = RETRY_AFTER_SECONDS if status_code == status.HTTP_503_SERVICE_UNAVAILABLE else None
+        # And as WWW-Authenticate, without which a 401 is none.
+        self.auth_header = "Bearer" if status_code == status.HTTP_401_UNAUTHORIZED else None
 
 
 def title_of(status_code: int) -> str:
