@@ -1,0 +1,141 @@
+"""/health and /metrics, with both engines and without either."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
+
+from ratelimit import store
+from ratelimit.keys import stream
+from tests.clock import moved_by_hand
+from tests.conftest import Customer
+from tests.contract import has_rate_headers
+from usage import ingest
+
+
+@pytest.fixture
+def redis_gone(settings: Any) -> Any:
+    """The process' way to Redis leads nowhere."""
+    address = settings.REDIS_URL
+    store.client.cache_clear()
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    yield
+    settings.REDIS_URL = address
+    store.client.cache_clear()
+
+
+@pytest.fixture
+def postgres_gone(monkeypatch: pytest.MonkeyPatch, django_db_blocker: Any) -> Any:
+    """The way to PostgreSQL leads to a folder without a socket."""
+    with django_db_blocker.unblock():
+        connections["default"].close()
+        monkeypatch.setitem(connections["default"].settings_dict, "HOST", "/nonexistent")
+        monkeypatch.setitem(connections["default"].settings_dict["OPTIONS"], "host", "/nonexistent")
+        yield
+        monkeypatch.undo()
+        connections["default"].close()
+
+
+def samples() -> dict[str, float]:
+    text = Client().get("/metrics").content.decode()
+    return {
+        sample.name + "".join(sorted(f"[{value}]" for value in sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@pytest.mark.django_db
+class TestHealth:
+    def test_with_both_engines(self) -> None:
+        response = Client().get("/health")
+        assert (response.status_code, response.json()) == (
+            200,
+            {"status": "ok", "parts": {"postgres": "ok", "redis": "ok"}, "degraded": []},
+        )
+        assert "no-store" in response["Cache-Control"]
+
+    def test_without_redis_no_call_can_be_decided_on(self, redis_gone: None) -> None:
+        response = Client().get("/health")
+        assert (response.status_code, response.json()["degraded"]) == (503, ["redis"])
+        assert response.json()["status"] == "down"
+
+    def test_it_is_nobodys_call(self, bob: Customer) -> None:
+        for path in ("/health", "/metrics"):
+            response = bob.api.get(path)
+            assert response.status_code == 200
+            assert not has_rate_headers(response)
+        assert bob.api.get("/api/v1/usage/current")["X-RateLimit-Remaining"] == "29"
+
+
+def test_without_postgres_warm_accounts_are_served(postgres_gone: None) -> None:
+    response = Client().get("/health")
+    assert (response.status_code, response.json()) == (
+        200,
+        {"status": "degraded", "parts": {"postgres": "unreachable", "redis": "ok"}, "degraded": ["postgres"]},
+    )
+    assert samples()["postgres_up"] == 0
+
+
+@pytest.mark.django_db
+class TestMetrics:
+    def test_decisions_by_outcome(self, alice: Customer) -> None:
+        before = samples()
+        for path in ("trace/start",) * 3 + ("graph/nodes",) * 2:
+            alice.api.get(f"/api/v1/{path}")
+        headers = {"Idempotency-Key": "k"}
+        for path in ("risk/score", "risk/score", "trace/start"):
+            alice.api.get(f"/api/v1/{path}", headers=headers)
+        for _ in range(7):
+            alice.api.get("/api/v1/usage/current")
+        after = samples()
+        counted = {
+            outcome: after[f"gateway_decisions_total[{outcome}]"] - before[f"gateway_decisions_total[{outcome}]"]
+            for outcome in ("admitted", "feature_not_in_plan", "replayed", "conflict", "refused")
+        }
+        assert counted == {"admitted": 9, "feature_not_in_plan": 2, "replayed": 1, "conflict": 1, "refused": 2}
+        assert after["gateway_admit_seconds_count"] - before["gateway_admit_seconds_count"] == 15
+
+    def test_what_waits_for_the_drain_and_how_long(self, bob: Customer) -> None:
+        assert (samples()["drain_backlog_entries"], samples()["drain_lag_seconds"]) == (0, 0)
+        for _ in range(3):
+            bob.api.get("/api/v1/trace/start")
+        assert samples()["drain_backlog_entries"] == 3
+        entry, _ = store.client().xrange(stream(bob.account % 64), count=1)[0]
+        born = int(entry.split(b"-")[0]) / 1000
+        with moved_by_hand() as clock:
+            clock.move_to(datetime.fromtimestamp(born + 7, UTC))
+            assert samples()["drain_lag_seconds"] == pytest.approx(7, abs=0.002)
+        ingest.drain()
+        assert (samples()["drain_backlog_entries"], samples()["drain_lag_seconds"]) == (0, 0)
+
+    def test_entries_that_were_set_aside(self, bob: Customer) -> None:
+        before = samples()["drain_set_aside_entries"]
+        store.client().xadd(stream(1), {"e": b"nonsense"})
+        ingest.drain()
+        assert samples()["drain_set_aside_entries"] == before + 1
+
+    def test_without_redis(self, redis_gone: None) -> None:
+        found = samples()
+        assert (found["redis_up"], found["postgres_up"]) == (0, 1)
+        assert "drain_lag_seconds" not in found
+
+    def test_a_token_guards_them(self, settings: Any) -> None:
+        assert Client().get("/metrics").status_code == 200
+        settings.METRICS_TOKEN = "secret"
+        statuses = [
+            Client().get("/metrics", headers=headers).status_code
+            for headers in ({}, {"authorization": "Bearer secre"}, {"authorization": "Bearer é"})
+        ]
+        assert statuses == [401, 401, 401]
+        assert Client().get("/metrics", headers={"authorization": "Bearer secret"}).status_code == 200
+
+    def test_several_processes_are_added_up(self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(os.environ, "PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+        assert samples()["redis_up"] == 1
