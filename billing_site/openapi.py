@@ -27,7 +27,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.openapi import IDEMPOTENCY_KEY, METERED
+from billing import problems
+from billing.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, METERED
 from billing.problems import MEDIA_TYPE
 
 PARTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("openapi_parts.yaml").read_text())
@@ -36,14 +37,14 @@ CACHED_SECONDS: Final = 300
 TAG_OF_SEGMENT: Final = {"plans": "plans", "features": "plans", "usage": "usage", "billing": "billing"}
 
 CODE_ALONE: Final = {
-    "NotFound": ("not_found", "There is no such thing, or it is not yours."),
-    "NotAcceptable": ("not_acceptable", "Answers are JSON, which the Accept header does not take."),
-    "IdempotencyConflict": ("idempotency_conflict", "The Idempotency-Key was used for another request."),
-    "TooLarge": ("too_large", "The body is too large."),
-    "UnsupportedMediaType": ("unsupported_media_type", "The body is not JSON."),
-    "Unavailable": ("unavailable", "No decision can be made at the moment; the call was not served. Try again."),
+    "NotFound": (404, "not_found", "There is no such thing, or it is not yours."),
+    "NotAcceptable": (406, "not_acceptable", "Answers are JSON, which the Accept header does not take."),
+    "IdempotencyConflict": (409, "idempotency_conflict", "The Idempotency-Key was used for another request."),
+    "TooLarge": (413, "too_large", "The body is too large."),
+    "UnsupportedMediaType": (415, "unsupported_media_type", "The body is not JSON."),
+    "Unavailable": (503, "unavailable", "No decision can be made at the moment; the call was not served. Try again."),
 }
-"""Problems without members of their own: component, code, description."""
+"""Problems without members of their own: component, status, code, description."""
 
 CALLER_HEADERS: Final = (
     "X-Request-ID",
@@ -70,7 +71,8 @@ class OperationSchema(AutoSchema):
         if getattr(self.view, "public", False):
             operation["security"].append({})
         responses = operation["responses"]
-        names = CALLER_HEADERS + (*USAGE_HEADERS, "Idempotency-Replayed") * self._is_metered()
+        names = CALLER_HEADERS + USAGE_HEADERS * self._is_metered()
+        names += ("Idempotency-Replayed",) * self._takes_key()
         for status, response in responses.items():
             response["description"] = response["description"] or PHRASES[status]
             response.setdefault("headers", {}).update(_headers(names if status < "300" else CALLER_HEADERS))
@@ -85,21 +87,26 @@ class OperationSchema(AutoSchema):
         return self.method.lower() + "".join(word.capitalize() for word in words)
 
     def get_override_parameters(self) -> list[Any]:
-        return [IDEMPOTENCY_KEY] if self._is_metered() else []
+        return [IDEMPOTENCY_KEY] if self._takes_key() else []
 
     def get_tags(self) -> list[str]:
         return [TAG_OF_SEGMENT.get(self._tokenize_path()[0], "sandbox")]
 
     def get_summary(self) -> str:
         """The first words of the description, up to its first stop."""
-        return re.split(r"[.,:;]( |$)", self.get_description(), maxsplit=1, flags=re.MULTILINE)[0]
+        description = self.get_description().replace("`", "")
+        return re.split(r"[.,:;]( |$)", description, maxsplit=1, flags=re.MULTILINE)[0]
 
     def _is_metered(self) -> bool:
         return METERED.items() <= self.get_extensions().items()
 
+    def _takes_key(self) -> bool:
+        """Whether it does or charges nothing again under an Idempotency-Key that it has seen."""
+        return self._is_metered() or IDEMPOTENT.items() <= self.get_extensions().items()
+
     def _problems(self, operation: dict[str, Any]) -> dict[str, str]:
         """By status, the component of the problem that the gateway or REST framework answers with."""
-        problems = {
+        answers = {
             "400": "Invalid",
             "401": "NotAuthenticated",
             "403": "Forbidden",
@@ -108,12 +115,12 @@ class OperationSchema(AutoSchema):
             "503": "Unavailable",
         }
         if "{" in self.path or self._get_paginator() is not None:  # type: ignore[no-untyped-call]
-            problems["404"] = "NotFound"
+            answers["404"] = "NotFound"
         if "requestBody" in operation:
-            problems |= {"413": "TooLarge", "415": "UnsupportedMediaType"}
-        if self._is_metered():
-            problems["409"] = "IdempotencyConflict"
-        return problems
+            answers |= {"413": "TooLarge", "415": "UnsupportedMediaType"}
+        if self._takes_key():
+            answers["409"] = "IdempotencyConflict"
+        return answers
 
 
 class GatewayAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -184,9 +191,11 @@ def _plain_problems() -> dict[str, Any]:
         name: {
             "description": description,
             "headers": _headers(UNDECIDED_HEADERS if name == "Unavailable" else CALLER_HEADERS + USAGE_HEADERS),
-            "content": {MEDIA_TYPE: {"schema": _problem(code)}},
+            "content": {
+                MEDIA_TYPE: {"schema": _problem(code), "example": problems.document(status, code, description)}
+            },
         }
-        for name, (code, description) in CODE_ALONE.items()
+        for name, (status, code, description) in CODE_ALONE.items()
     }
 
 

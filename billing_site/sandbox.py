@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -50,9 +50,14 @@ AS_ASKED = {status: entry for code in (403, 409, 429, 503, "4XX", "5XX") for sta
         OpenApiParameter("sleep_ms", SLEEP_MS, description="Wait so long first."),
     ],
     request={
-        "application/json": {"type": "object", "properties": {"fail": FAIL, "sleep_ms": SLEEP_MS}},
+        "application/json": {
+            "type": "object",
+            "properties": {"fail": FAIL, "sleep_ms": SLEEP_MS},
+            "additionalProperties": {},
+        },
     },
     responses={200: ECHO} | AS_ASKED,
+    examples=[OpenApiExample("Any object", {"depth": 2}, request_only=True)],
     extensions=METERED,
 )
 class SandboxView(ApiView):

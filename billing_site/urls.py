@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views import defaults
@@ -58,6 +59,7 @@ urlpatterns = [
     path("api/v1/", include(api)),
     path("api/schema", schema_view, name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/auth/login/", LoginView.as_view(template_name="rest_framework/login.html", next_page="usage-current")),
     path("api/auth/", include("rest_framework.urls")),
     path("health", operations.health),
     path("metrics", operations.prometheus),

@@ -1,0 +1,355 @@
+"""The OpenAPI document, and the page that shows it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import yaml
+from django.core.management import call_command
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import URLPattern, get_resolver, resolve
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from billing.api import ApiView
+from billing.models import Route
+from billing_site.openapi import CACHED_SECONDS, document
+from billing_site.sandbox import SandboxView
+from tests import schema
+from tests.conftest import Customer
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+EVENT = "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f"
+SAMPLES = {"event": EVENT}
+METHODS = {"get", "post", "put", "patch", "delete"}
+PUBLIC = {"listPlans", "getPlan", "listFeatures"}
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def by_id(operation_id: str) -> dict[str, Any]:
+    return next(operation for _, _, operation in operations() if operation["operationId"] == operation_id)
+
+
+def at(path: str) -> str:
+    """A path with its variables filled in."""
+    return re.sub(r"\{(\w+)\}", lambda variable: SAMPLES.get(variable[1], "starter"), path)
+
+
+# --- The document as such
+
+
+def test_document_is_valid_openapi_3_1() -> None:
+    assert document()["openapi"].startswith("3.1.")
+    errors = OpenAPIV31SpecValidator(document()).iter_errors()
+    assert [error.message for error in errors] == []
+
+
+def test_generating_it_warns_of_nothing() -> None:
+    out = io.StringIO()
+    call_command("spectacular", "--validate", "--fail-on-warn", stdout=out)
+    assert yaml.safe_load(out.getvalue()) == document()
+
+
+def test_paths_are_those_of_the_contract_without_slash_or_pattern() -> None:
+    for path in document()["paths"]:
+        assert re.fullmatch(r"/api/v1(/[a-z-]+|/\{[a-z]+\})+", path)
+    ours = {path for path, _, operation in operations() if operation["tags"] != ["sandbox"]}
+    assert {
+        "/api/v1/plans",
+        "/api/v1/plans/{code}",
+        "/api/v1/features",
+        "/api/v1/usage/current",
+        "/api/v1/usage/breakdown",
+        "/api/v1/usage/track",
+        "/api/v1/usage/check",
+        "/api/v1/usage/events/{event}",
+    } <= ours
+
+
+def views(patterns: Any = None) -> Iterator[Any]:
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        if isinstance(pattern, URLPattern):
+            view = getattr(pattern.callback, "cls", None)
+            if view is not None and issubclass(view, ApiView) and view.schema is not None:
+                yield view
+        else:
+            yield from views(pattern.url_patterns)
+
+
+def test_every_view_is_documented_and_everything_documented_is_there() -> None:
+    served = {(view, method) for view in views() for method in METHODS if hasattr(view, method)}
+    documented = set()
+    for path, method, _ in operations():
+        for spelling in (at(path), at(path) + "/"):
+            documented.add((resolve(spelling).func.cls, method))  # type: ignore[attr-defined]
+    assert documented == served
+
+
+def test_head_and_options_are_not_listed() -> None:
+    assert {method for _, method, _ in operations()} <= METHODS
+
+
+# --- What every operation says
+
+
+def test_operations_have_a_name_of_their_own_a_summary_and_a_known_tag() -> None:
+    names = [operation["operationId"] for _, _, operation in operations()]
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", name) for name in names)
+    tags = {tag["name"] for tag in document()["tags"]}
+    for path, _, operation in operations():
+        assert operation["summary"] and operation["summary"][-1] not in ".,:;", path
+        assert len(operation["tags"]) == 1 and set(operation["tags"]) <= tags
+
+
+def test_key_or_session_and_nothing_at_all_where_it_is_public() -> None:
+    schemes = document()["components"]["securitySchemes"]
+    assert schemes["apiKey"]["scheme"] == "bearer"
+    assert (schemes["session"]["in"], schemes["session"]["name"]) == ("cookie", "sessionid")
+    for _, _, operation in operations():
+        nobody = [{}] if operation["operationId"] in PUBLIC else []
+        assert operation["security"] == [{"apiKey": []}, {"session": []}, *nobody]
+
+
+def test_every_operation_documents_what_the_gateway_answers() -> None:
+    for path, _, operation in operations():
+        responses = operation["responses"]
+        assert {"400", "401", "403", "406", "429", "503"} <= set(responses), path
+        for status, entry in responses.items():
+            shared = document()["components"]["responses"]
+            response = shared[entry["$ref"].rpartition("/")[2]] if "$ref" in entry else entry
+            media_types = set(response.get("content", {}))
+            assert media_types <= {"application/json" if status < "300" else "application/problem+json"}, path
+            headers = set(response["headers"])
+            assert "X-Request-ID" in headers
+            if status not in ("401", "503"):
+                assert {"RateLimit", "RateLimit-Policy", "X-RateLimit-Limit"} <= headers
+            assert ("Retry-After" in headers) == (status in ("429", "503"))
+
+
+def test_metered_operations_take_an_idempotency_key_and_tell_the_cost() -> None:
+    metered = {operation["operationId"] for _, _, operation in operations() if operation.get("x-metered")}
+    sandbox = {operation["operationId"] for _, _, operation in operations() if operation["tags"] == ["sandbox"]}
+    assert metered == {"trackUsage"} | sandbox
+    for name in metered:
+        operation = by_id(name)
+        parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
+        assert parameters["Idempotency-Key"]["in"] == "header"
+        headers = set(operation["responses"]["200"]["headers"])
+        assert {"X-Usage-Cost", "X-Usage-Event", "Idempotency-Replayed"} <= headers
+        assert "409" in operation["responses"]
+
+
+def test_types_of_numbers_money_times_and_ids() -> None:
+    schemas = document()["components"]["schemas"]
+    number_or_unlimited = [{"type": "integer", "minimum": 0}, {"type": "string", "enum": ["unlimited"]}]
+    assert schemas["Plan"]["properties"]["monthly_token_quota"]["oneOf"] == number_or_unlimited
+    assert schemas["Plan"]["properties"]["requests_per_minute"]["oneOf"] == number_or_unlimited
+    assert schemas["Plan"]["properties"]["price"]["type"] == "number"
+    assert schemas["CurrentUsage"]["properties"]["tokens_remaining"]["oneOf"] == number_or_unlimited
+    assert schemas["CurrentUsage"]["properties"]["resets_at"]["format"] == "date-time"
+    assert schemas["TrackResponse"]["properties"]["event"]["format"] == "uuid"
+    (event,) = by_id("voidUsageEvent")["parameters"]
+    assert event["schema"]["format"] == "uuid"
+
+
+def examples(node: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
+    """Every example beside a schema: the schema's place in the document, and the example."""
+    if isinstance(node, list):
+        for position, child in enumerate(node):
+            yield from examples(child, f"{pointer}/{position}")
+    if not isinstance(node, dict):
+        return
+    if isinstance(node.get("schema"), dict):
+        found = [example["value"] for example in node.get("examples", {}).values()]
+        found += [node["example"]] if "example" in node else []
+        yield from ((f"{pointer}/schema", example) for example in found)
+    for name, child in node.items():
+        yield from examples(child, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
+
+
+def test_every_example_fits_its_schema() -> None:
+    found = list(examples(document()))
+    assert len(found) > 20
+    for pointer, example in found:
+        assert [error.message for error in schema.validator(pointer).iter_errors(example)] == [], pointer
+
+
+# --- The sandbox
+
+
+def test_sandbox_is_listed_at_the_paths_of_the_default_catalogue(catalogue: None) -> None:
+    listed = {path for path, _, operation in operations() if operation["tags"] == ["sandbox"]}
+    assert listed == set(SandboxView.documented_paths) == set(Route.objects.values_list("path", flat=True))
+    assert len(listed) == 8
+    assert all(set(document()["paths"][path]) == {"get", "post"} for path in listed)
+
+
+def test_without_the_sandbox_nothing_of_it_is_listed() -> None:
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "billing_site.settings", "SECRET_KEY": "x", "SANDBOX": "0"}
+    command = [sys.executable, "manage.py", "spectacular", "--format", "openapi-json", "--fail-on-warn"]
+    run = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
+    without = json.loads(run.stdout)
+    assert set(without["paths"]) == set(document()["paths"]) - set(SandboxView.documented_paths)
+    assert "sandbox" not in [tag["name"] for tag in without["tags"]]
+
+
+# --- Serving it
+
+
+def test_schema_is_served_to_anybody_as_json_or_yaml(db: None) -> None:
+    plain = Client().get("/api/schema")
+    assert (plain.status_code, plain["Content-Type"]) == (200, "application/json")
+    assert plain.json() == document()
+    as_yaml = Client().get("/api/schema", headers={"accept": "application/yaml"})
+    assert as_yaml["Content-Type"].startswith("application/yaml")
+    assert yaml.safe_load(as_yaml.content) == document()
+    in_browser = Client().get("/api/schema", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert in_browser["Content-Type"] == "application/json"
+    with_bad_key = Client().get("/api/schema", headers={"authorization": "Bearer nonsense"})
+    assert with_bad_key.status_code == 200
+
+
+def test_schema_is_cached_and_then_asked_for_by_its_etag(db: None) -> None:
+    first = Client().get("/api/schema")
+    assert set(first["Cache-Control"].split(", ")) == {"public", f"max-age={CACHED_SECONDS}"}
+    assert "Accept" in first["Vary"] and "Cookie" not in first["Vary"] and not first.cookies
+    again = Client().get("/api/schema", headers={"if-none-match": first["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    as_yaml = Client().get("/api/schema", headers={"if-none-match": first["ETag"], "accept": "application/yaml"})
+    assert as_yaml.status_code == 200 and as_yaml["ETag"] != first["ETag"]
+
+
+class References(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attributes if name in ("src", "href")]
+
+
+def test_docs_page_is_open_to_anybody_and_loads_nothing_from_elsewhere(db: None) -> None:
+    page = Client().get("/api/docs")
+    assert page.status_code == 200
+    references = References(page.text).found
+    assert len(references) >= 4
+    for reference in references:
+        assert reference.startswith("/static/drf_spectacular_sidecar/")
+        assert Client().get(reference).status_code == 200
+    assert not re.search(r"https?://", page.text)
+    assert 'url: "/api/schema"' in page.text
+    assert '"validatorUrl": null' in page.text
+
+
+# --- Whatever is sent, the answer is a documented one
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+members = st.sampled_from(["feature", "metadata", "x"])
+features = st.sampled_from(["trace_start", "ai_agent_query", "nonsense"])
+bodies = values | st.dictionaries(members, values, max_size=3) | st.fixed_dictionaries({"feature": features | values})
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
+@given(data=st.data(), body=bodies)
+def test_any_input_gets_a_documented_answer(erin: Customer, data: st.DataObject, body: Any) -> None:
+    """The client itself compares; an undocumented status, such as a 500, fails."""
+    asked = [(path, method) for path, method, operation in operations() if operation["tags"] != ["sandbox"]]
+    path, method = data.draw(st.sampled_from(sorted(asked)))
+    query = data.draw(
+        st.dictionaries(st.sampled_from(["limit", "cursor", "from", "q"]), st.text(max_size=5), max_size=2)
+    )
+    text = json.dumps(body)
+    response = erin.api.generic(method.upper(), at(path), text, "application/json", query_params=query)
+    assert response.status_code < 500
+
+
+# --- The comparison itself
+
+
+def answer(status: int, body: Any, media_type: str = "application/json", **headers: str) -> HttpResponse:
+    content = body if isinstance(body, str) else json.dumps(body)
+    response = HttpResponse(content, status=status, content_type=media_type)
+    response["X-Request-ID"] = "x"
+    for name, value in headers.items():
+        response[name.replace("_", "-")] = value
+    return response
+
+
+TRACKED = {"tokens_used": 5, "tokens_total": 90, "tokens_remaining": 10, "quota_exceeded": False, "event": EVENT}
+UNAVAILABLE = {
+    "type": "about:blank",
+    "title": "Service Unavailable",
+    "status": 503,
+    "detail": "Try again.",
+    "code": "unavailable",
+}
+
+
+def test_check_passes_what_is_documented() -> None:
+    schema.check(answer(200, TRACKED, X_Usage_Cost="5", X_Usage_Event=EVENT), "POST", "/api/v1/usage/track")
+    schema.check(answer(200, TRACKED | {"tokens_remaining": "unlimited"}), "POST", "/api/v1/usage/track/")
+    schema.check(answer(503, UNAVAILABLE, schema.PROBLEM, Retry_After="1"), "GET", "/api/v1/plans")
+    schema.check(answer(503, UNAVAILABLE, schema.PROBLEM), "POST", "/api/v1/trace/start/7")
+    schema.check(answer(204, ""), "DELETE", f"/api/v1/usage/events/{UUID(EVENT)}")
+    schema.check(answer(200, "<p>", "text/html"), "GET", "/api/v1/plans")
+    schema.check(answer(200, "anything", "text/plain"), "GET", "/health")
+
+
+@pytest.mark.parametrize(
+    ("response", "method", "path", "complaint"),
+    [
+        (answer(201, TRACKED), "POST", "/api/v1/usage/track", "status is not documented"),
+        (answer(200, TRACKED | {"extra": 1}), "POST", "/api/v1/usage/track", "extra"),
+        (answer(200, TRACKED | {"tokens_remaining": None}), "POST", "/api/v1/usage/track", "tokens_remaining"),
+        (answer(200, TRACKED | {"event": "1"}), "POST", "/api/v1/usage/track", "event"),
+        (answer(200, TRACKED, "text/plain"), "POST", "/api/v1/usage/track", "text/plain is not documented"),
+        (answer(200, TRACKED, X_Usage_Cost="-1"), "POST", "/api/v1/usage/track", "X-Usage-Cost"),
+        (answer(200, TRACKED, RateLimit="minute=3"), "POST", "/api/v1/usage/track", "RateLimit"),
+        (answer(200, TRACKED), "PUT", "/api/v1/usage/track", "method is not documented"),
+        (answer(204, "text"), "DELETE", f"/api/v1/usage/events/{EVENT}", "a body"),
+        (answer(503, UNAVAILABLE), "GET", "/api/v1/plans", "application/json is not documented"),
+        (answer(503, UNAVAILABLE | {"code": "busy"}, schema.PROBLEM), "GET", "/api/v1/plans", "unavailable"),
+        (answer(503, UNAVAILABLE | {"status": 500}, schema.PROBLEM), "GET", "/api/v1/plans", "503"),
+        (
+            answer(429, UNAVAILABLE | {"status": 429, "retry_after": 2}, schema.PROBLEM, Retry_After="1"),
+            "POST",
+            "/api/v1/trace/start",
+            "differ",
+        ),
+        (answer(404, {"detail": "no"}, schema.PROBLEM), "GET", "/api/v1/nothing", "not as documented"),
+    ],
+)
+def test_check_fails_what_is_not(response: HttpResponse, method: str, path: str, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        schema.check(response, method, path)
+
+
+def test_check_wants_the_headers_that_are_always_there() -> None:
+    response = answer(200, TRACKED)
+    del response["X-Request-ID"]
+    with pytest.raises(AssertionError, match="X-Request-ID is missing"):
+        schema.check(response, "POST", "/api/v1/usage/track")
