@@ -13,6 +13,7 @@ from typing import Any, Final
 import yaml
 from django.conf import settings
 from django.views.decorators.cache import cache_control
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import conditional_page
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
@@ -149,8 +150,8 @@ class SchemaView(APIView):
         return Response(document())
 
 
-#: Clients keep a copy for some minutes and then ask whether it still holds (ETag).
-schema_view = cache_control(public=True, max_age=CACHED_SECONDS)(conditional_page(SchemaView.as_view()))
+#: Clients keep a copy for some minutes and then ask whether it still holds (ETag, made before it is compressed).
+schema_view = cache_control(public=True, max_age=CACHED_SECONDS)(gzip_page(conditional_page(SchemaView.as_view())))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -233,6 +234,14 @@ def test_schema_is_cached_and_then_asked_for_by_its_etag(db: None) -> None:
     assert (again.status_code, again.content) == (304, b"")
     as_yaml = Client().get("/api/schema", headers={"if-none-match": first["ETag"], "accept": "application/yaml"})
     assert as_yaml.status_code == 200 and as_yaml["ETag"] != first["ETag"]
+
+
+def test_schema_is_compressed_for_those_who_can_read_that(db: None) -> None:
+    zipped = Client().get("/api/schema", headers={"accept-encoding": "gzip"})
+    assert json.loads(gzip.decompress(zipped.content)) == document()
+    assert "Accept-Encoding" in zipped["Vary"]
+    again = Client().get("/api/schema", headers={"accept-encoding": "gzip", "if-none-match": zipped["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
 
 
 class References(HTMLParser):
