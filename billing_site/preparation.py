@@ -33,7 +33,7 @@ def local_password(path: Path) -> str:
         draft = path.with_name(f"{path.name}.new")
         draft.unlink(missing_ok=True)
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(9) + "\n")
+            file.write(secrets.token_hex(8) + "\n")
         draft.rename(path)
     return path.read_text().strip()
 
@@ -51,6 +51,6 @@ def ensure_staff(password: str) -> None:
 def make_test_users(password: str) -> list[TestUser]:
     """One user a plan, each with a fresh key."""
     output = io.StringIO()
-    call_command("create_test_users", "--json", "--password", password, stdout=output)
+    call_command("create_test_users", "--json", f"--password={password}", stdout=output)
     users: list[TestUser] = json.loads(output.getvalue())
     return users
