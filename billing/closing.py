@@ -18,6 +18,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Count, F, Q, QuerySet
 
 from billing import fencing, invoicing
+from billing.copying import copy_rows
 from billing.entitlement import kept_window
 from billing.invoicing import Bill, Kind, Line
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
@@ -227,7 +228,7 @@ def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Closed
         elif renewed.opened:
             sound.append((renewed, of_one))
     opened = [period for renewed, _ in sound for period in renewed.opened]
-    BillingPeriod.objects.bulk_create(opened)
+    copy_rows(opened)
     _advance([renewed for renewed, _ in sound], now)
     issued = invoicing.issue([bill for _, of_one in sound for bill in of_one], now)
     done.renewed, done.periods, done.invoices = len(sound), len(opened), len(issued)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from django.db import connection, transaction
 from django.db.models import QuerySet, Sum
 
+from billing.copying import copy_rows
 from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, Payment, Subscription
 from billing.money import in_currency, is_exact
 from billing.numbering import CREDIT_NOTES, INVOICES, take_numbers
@@ -56,7 +57,7 @@ def issue(bills: Sequence[Bill], now: datetime) -> list[Invoice]:
     billed = [_with_balance(bill, available) for bill in bills]
     # Known beforehand, so that the lines can go first and an invoice is issued by the one statement that writes it.
     pairs = [(_invoice(pk, bill, now), bill) for pk, bill in zip(_reserve_ids(len(bills)), billed, strict=True)]
-    InvoiceLine.objects.bulk_create(_rows(pairs))
+    copy_rows(list(_rows(pairs)))
     entries = [_entry(invoice, line.amount, now) for invoice, bill in pairs for line in bill.lines if _is_balance(line)]
     for invoice, bill in pairs:
         if invoice.total < 0:
@@ -65,7 +66,8 @@ def issue(bills: Sequence[Bill], now: datetime) -> list[Invoice]:
     invoices = [invoice for invoice, _ in pairs]
     for invoice, number in zip(invoices, take_numbers(INVOICES, len(invoices)), strict=True):
         invoice.number = number
-    return Invoice.objects.bulk_create(invoices)
+    copy_rows(invoices)
+    return invoices
 
 
 def pay(invoice: Invoice, amount: Decimal, paid_at: datetime, reference: str) -> Payment:

@@ -19,9 +19,12 @@ class Invoice(models.Model):
         PAID = "paid"
         VOID = "void"
 
-    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="invoices")
+    # invoice_of_account, line_once and period_once serve as the indices of their first columns.
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="invoices", db_index=False
+    )
     subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="invoices")
-    number = models.CharField(max_length=20, unique=True, null=True, help_text="Gapless; none while it is a draft.")
+    number = models.CharField(max_length=20, null=True, help_text="Gapless; none while it is a draft.")
     status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
     currency = models.CharField(max_length=3)
     total = models.DecimalField(max_digits=18, decimal_places=4)
@@ -36,6 +39,7 @@ class Invoice(models.Model):
         ordering = ["-issued_at", "-pk"]
         indexes = [models.Index(fields=["account", "-issued_at", "-id"], name="invoice_of_account")]
         constraints = [
+            models.UniqueConstraint(name="invoice_number_once", fields=["number"]),
             models.CheckConstraint(
                 name="invoice_numbered_when_issued",
                 condition=Q(status="draft", number__isnull=True, issued_at__isnull=True)
@@ -69,7 +73,7 @@ class InvoiceLine(models.Model):
         CHARGE = "charge", "charge for remaining time"
         BALANCE = "balance", "balance used"
 
-    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines")
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines", db_index=False)
     position = models.PositiveIntegerField()
     kind = models.CharField(max_length=10, choices=Kind)
     description = models.CharField(max_length=200)

@@ -64,11 +64,11 @@ class Subscription(FencedModel):
 class BillingPeriod(models.Model):
     """What was sold for one stretch of time. The price is copied when the period opens; no edit reaches it."""
 
-    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="periods")
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="periods", db_index=False)
     number = models.PositiveIntegerField(help_text="Counted from the anchor, the first is 0.")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
-    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+")
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+", db_index=False)
     price = models.DecimalField(max_digits=15, decimal_places=4)
     currency = models.CharField(max_length=3)
 
