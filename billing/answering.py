@@ -31,6 +31,8 @@ def answered_once(request: Request, now: datetime, prepare: Callable[[], Callabl
         raise Problem(400, "invalid", detail, errors={"Idempotency-Key": [str(error)]}) from None
     if key is None:
         return prepare()()
+    if request.content_type != "application/json":
+        _ = request.data  # a media type that is none of ours is refused here; a form read for its digest is not later
     account, fingerprint = account_of(request), idempotency_keys.fingerprint(request._request)
     try:
         answer = stored_answers.find(account, key, fingerprint, now)
