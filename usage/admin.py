@@ -36,7 +36,7 @@ class LogPaginator(InfinitePaginator):
 class LogChangeList(ChangeList):
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[UsageLog]) -> list[str]:
         """Newest first and nothing else: any other order would sort the whole log."""
-        return ["-charged_at", "-id"]
+        return ["-id"]
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -138,7 +138,7 @@ class UsageLogAdmin(ReadOnly, ModelAdmin[UsageLog]):
             event = uuid.UUID(term)
         except ValueError:
             return queryset.filter(account__in=_accounts(term)), False
-        return queryset.filter(id__in=[event, uuid.uuid5(event, events.VOID)]), False
+        return queryset.filter(id__in=[event, events.void_of(event)]), False
 
     @admin.display(description="time of the call (UTC)")
     def called_at(self, row: UsageLog) -> str:

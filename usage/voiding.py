@@ -66,7 +66,10 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
     Raises EventNotFound, NotVoidable, TooLate, AlreadyVoided; RedisUnreachable; ingest.Behind.
     """
     ingest.catch_up(caller.account)
-    rows = {row.kind: row for row in UsageLog.objects.filter(account=caller.account, id__in=_ids(charge))}
+    rows = {
+        row.kind: row
+        for row in UsageLog.objects.filter(account=caller.account, id__in=[charge, events.void_of(charge)])
+    }
     row = rows.get(events.CHARGE)
     if row is None:
         raise EventNotFound
@@ -79,11 +82,6 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
     status, _ = _void(ingest.event_of(row), round(now.timestamp() * 1000))
     if status is not Voided.VOIDED:
         raise AlreadyVoided
-
-
-def _ids(charge: UUID) -> list[UUID]:
-    event = Event(str(charge), events.VOID, 0, 0, 0, "", 0, 0)
-    return [charge, event.id]
 
 
 def _void(event: Event, now_ms: int, receipt: limiter.Receipt | None = None) -> tuple[Voided, int]:

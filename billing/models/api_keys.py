@@ -11,6 +11,14 @@ from rest_framework_api_key.models import AbstractAPIKey, APIKeyManager
 from billing.models.fences import FencedModel
 
 
+class _KeyManager(APIKeyManager):
+    def assign_key(self, obj: AbstractAPIKey) -> str:
+        """Name the row by its prefix: the library's own primary key holds the hash, which would stand in every URL."""
+        text = super().assign_key(obj)
+        obj.id = obj.prefix
+        return text
+
+
 class ApiKey(FencedModel, AbstractAPIKey):
     class Scope(models.TextChoices):
         NONE = "", "none"
@@ -19,7 +27,7 @@ class ApiKey(FencedModel, AbstractAPIKey):
     account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys")
     scope = models.CharField(max_length=10, choices=Scope, blank=True, default=Scope.NONE)
     if not TYPE_CHECKING:
-        objects = APIKeyManager()
+        objects = _KeyManager()
 
     class Meta(AbstractAPIKey.Meta):
         verbose_name = "API key"
