@@ -1,7 +1,7 @@
 -- ring: an exact sliding window in one string, O(1) a decision.
--- 16 bytes of header (capacity, first, count, last), then `capacity` stamps of 4 bytes: milliseconds modulo 2^32,
--- the oldest at `first`. Ages are unsigned differences, so the wrap after 49 days is harmless.
-local WRAP, HEAD = 4294967296, 16
+-- A header (capacity, first, count, and the time of the last stamp in full), then `capacity` stamps of 4 bytes:
+-- milliseconds modulo 2^32, the oldest at `first`. Ages are unsigned differences, so the wrap after 49 days is harmless.
+local WRAP, HEADER, HEAD = 4294967296, '>I4I4I4d', 20
 
 local function ring_age(ring, i)
   local at = HEAD + 4 * ((ring.first + i) % ring.capacity)
@@ -9,14 +9,16 @@ local function ring_age(ring, i)
 end
 
 local function ring_read(key, now, window)
-  local ring = {key = key, now = now % WRAP, lag = 0, window = window, capacity = 0, first = 0, count = 0}
+  local ring = {key = key, now = now, lag = 0, window = window, capacity = 0, first = 0, count = 0}
   local head = redis.call('GETRANGE', key, 0, HEAD - 1)
   if #head < HEAD then return ring end
   local last
-  ring.capacity, ring.first, ring.count, last = struct.unpack('>I4I4I4I4', head)
+  ring.capacity, ring.first, ring.count, last = struct.unpack(HEADER, head)
   -- A server clock that stepped back must not free a slot early: time stands still until it has caught up.
-  if (ring.now - last) % WRAP > WRAP / 2 then ring.lag, ring.now = (last - ring.now) % WRAP, last end
-  if ring.count > 0 and ring_age(ring, 0) >= window then
+  if now < last then ring.lag, ring.now = last - now, last end
+  if ring.now - last >= window then
+    ring.count = 0
+  elseif ring.count > 0 and ring_age(ring, 0) >= window then
     local low, high = 1, ring.count
     while low < high do
       local middle = math.floor((low + high) / 2)
@@ -46,8 +48,8 @@ end
 local function ring_take(ring, limit)
   if ring.count == ring.capacity then ring_grow(ring, limit) end
   local at = HEAD + 4 * ((ring.first + ring.count) % ring.capacity)
-  redis.call('SETRANGE', ring.key, at, struct.pack('>I4', ring.now))
+  redis.call('SETRANGE', ring.key, at, struct.pack('>I4', ring.now % WRAP))
   ring.count = ring.count + 1
-  redis.call('SETRANGE', ring.key, 0, struct.pack('>I4I4I4I4', ring.capacity, ring.first, ring.count, ring.now))
+  redis.call('SETRANGE', ring.key, 0, struct.pack(HEADER, ring.capacity, ring.first, ring.count, ring.now))
   redis.call('PEXPIRE', ring.key, ring.lag + ring.window)
 end
