@@ -136,12 +136,12 @@ class VoidEvent(ApiView):
         request=None,
         responses={204: None} | problem(403, "forbidden", "not_voidable") | problem(409, "too_late", "already_voided"),
     )
-    def delete(self, request: Request, event: UUID, **_: Any) -> Response:
+    def delete(self, request: Request, event: str, **_: Any) -> Response:
         caller = cast(Any, request._request).caller
         if not caller.may(voiding.METER_SCOPE):
             raise Problem(403, "forbidden", "This needs an API key with the scope `meter`, which staff issue.")
         try:
-            voiding.void_tracked_charge(caller, event, timezone.now())
+            voiding.void_tracked_charge(caller, UUID(event), timezone.now())
         except voiding.EventNotFound:
             raise Problem(404, "not_found", "You have made no such charge.") from None
         except voiding.NotVoidable:
