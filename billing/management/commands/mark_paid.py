@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from billing import invoicing
 from billing.command_arguments import parsed_time
-from billing.invoicing import BillingError
 from billing.models import Invoice, Payment
 from billing.moments import rfc3339
 from billing.money import in_currency
@@ -42,7 +41,7 @@ class Command(BaseCommand):
         amount = invoicing.due(invoice) if options["amount"] is None else _amount(options["amount"])
         try:
             payment = invoicing.pay(invoice, amount, paid_at, _reference(options["reference"], now))
-        except BillingError as error:
+        except ValueError as error:  # a BillingError, or no amount of money
             raise CommandError(str(error)) from error
         invoice.refresh_from_db()
         received, left = (in_currency(each, invoice.currency) for each in (payment.amount, invoicing.due(invoice)))

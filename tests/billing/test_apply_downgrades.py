@@ -1,0 +1,321 @@
+"""manage.py apply_downgrades."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import LazySettings
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
+
+import billing
+from billing.models import BillingPeriod, Invoice, InvoiceLine, Plan, Subscription
+from billing.periods import MONTH, nth_period
+from tests.billing.clock import clock_at
+from tests.billing.sale import sell
+from tests.billing.waiting import until
+from tests.conftest import Customer
+
+pytestmark = pytest.mark.django_db
+CHECKOUT = Path(billing.__file__).resolve().parent.parent
+MANY = 2_000
+
+
+def apply(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command("apply_downgrades", *arguments, stdout=out, stderr=io.StringIO())
+    return out.getvalue()
+
+
+def ledger() -> list[Any]:
+    return [
+        list(Subscription.objects.order_by("pk").values()),
+        list(BillingPeriod.objects.order_by("pk").values()),
+        list(Invoice.objects.order_by("pk").values()),
+        list(InvoiceLine.objects.order_by("pk").values()),
+    ]
+
+
+@pytest.fixture
+def three(customer: Callable[..., Customer]) -> Iterator[Any]:
+    """October's bob, carol with a downgrade to starter scheduled, and alice, who pays nothing; a clock at its end."""
+    with clock_at("2025-10-01T00:00:00Z") as clock:
+        customer("bob", "starter")
+        customer("carol", "pro").post("/api/v1/billing/downgrade", {"target_plan": "starter"})
+        customer("alice", "community")
+        clock.move_to("2025-11-01T00:00:00Z")
+        yield clock
+
+
+def test_it_renews_applies_what_is_scheduled_and_invoices(three: Any) -> None:
+    assert apply() == (
+        "3 subscriptions renewed (1 with a change of plan), 3 periods opened, 2 invoices issued, "
+        "0 parked for staff, 0 failed\n"
+    )
+    plans = Subscription.objects.order_by("account__username").values_list("account__username", "plan__code")
+    assert list(plans) == [("alice", "community"), ("bob", "starter"), ("carol", "starter")]
+    assert [invoice.total for invoice in Invoice.objects.filter(issued_at=timezone.now())] == [29, 29]
+
+
+def test_again_it_finds_nothing_to_do(three: Any) -> None:
+    apply()
+    before = ledger()
+    assert apply().startswith("0 subscriptions renewed")
+    assert ledger() == before
+
+
+def test_a_dry_run_says_it_all_and_writes_nothing(three: Any) -> None:
+    sell("tokyo", "1200", currency="JPY")
+    Subscription.objects.filter(account__username="alice").update(plan=Plan.objects.get(code="tokyo"))
+    before = ledger()
+    assert apply("--dry-run") == (
+        "dry run, nothing was written: 3 subscriptions would renew (1 with a change of plan), 3 periods open, "
+        "3 invoices of 1200 JPY, 58.00 USD before balances, 0 would be parked for staff, 0 would fail\n"
+    )
+    assert ledger() == before
+
+
+def test_a_dry_run_foresees_what_the_run_does(three: Any) -> None:
+    three.move_to("2026-02-01T00:00:00Z")
+    foreseen = apply("--dry-run")
+    done = apply()
+    for count in ("3 subscriptions", "1 with a change", "12 periods", "8 invoices"):
+        assert count in foreseen
+        assert count in done
+
+
+def test_a_microsecond_before_the_end_nothing_is_due(three: Any) -> None:
+    three.move_to("2025-10-31T23:59:59.999999Z")
+    assert apply().startswith("0 subscriptions renewed")
+    assert apply("--at", "2025-11-01").startswith("3 subscriptions renewed")
+
+
+@pytest.mark.parametrize(
+    "at", ["2025-11-01", "2025-11-01T00:00:00", "2025-11-01T01:00:00+01:00", "2025-10-31T19:00-05"]
+)
+def test_without_a_zone_the_time_is_utc(three: Any, at: str) -> None:
+    three.move_to("2025-10-15T00:00:00Z")
+    assert apply("--at", at).startswith("3 subscriptions renewed")
+
+
+@pytest.mark.parametrize("at", ["", "soon", "2025-13-01", "0001-01-01T00:00:00+14:00", "2027-01-01"])
+def test_a_time_that_is_none_or_too_far_ahead_changes_nothing(three: Any, at: str) -> None:
+    before = ledger()
+    with pytest.raises(CommandError, match=r"^--at"):
+        apply("--at", at)
+    assert ledger() == before
+
+
+def broken(name: str) -> int:
+    """Take away what the close of the customer's period builds upon."""
+    subscription = Subscription.objects.get(account__username=name)
+    BillingPeriod.objects.filter(subscription=subscription).delete()
+    return int(subscription.pk)
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_one_that_fails_is_told_and_stops_nobody(three: Any, options: tuple[str, ...]) -> None:
+    out, faulty = io.StringIO(), broken("bob")
+    with pytest.raises(CommandError) as error:
+        call_command("apply_downgrades", *options, stdout=out, stderr=io.StringIO())
+    assert str(error.value).splitlines()[0] == "1 subscriptions failed"
+    assert str(error.value).splitlines()[1].startswith(f"subscription {faulty}: ")
+    assert "2 subscriptions" in out.getvalue()
+
+
+def test_of_many_failures_twenty_are_told(customer: Callable[..., Customer]) -> None:
+    many_due(23, Plan.objects.first() or sell("free", "0"))
+    BillingPeriod.objects.all().delete()
+    with pytest.raises(CommandError) as error:
+        apply("--at", "2025-11-01")
+    told = str(error.value).splitlines()
+    assert (told[0], len(told), told[-1]) == ("23 subscriptions failed", 22, "and 3 more")
+
+
+def test_what_looks_wrong_is_parked_and_told(three: Any, settings: LazySettings) -> None:
+    settings.LARGEST_INVOICE = 28
+    assert "2 would be parked" in apply("--dry-run")
+    assert "2 parked" in apply()
+    assert Subscription.objects.filter(parked_at=timezone.now()).count() == 2
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_drawn_on_a_terminal_only(three: Any) -> None:
+    terminal = Terminal()
+    call_command("apply_downgrades", "--dry-run", stdout=io.StringIO(), stderr=terminal)
+    assert terminal.getvalue() == f"\r[{'#' * 30}] 3 of 3\n"
+    quiet, elsewhere = Terminal(), io.StringIO()
+    call_command("apply_downgrades", "--dry-run", verbosity=0, stdout=io.StringIO(), stderr=quiet)
+    call_command("apply_downgrades", stdout=io.StringIO(), stderr=elsewhere)
+    assert quiet.getvalue() == elsewhere.getvalue() == ""
+
+
+def many_due(count: int, plan: Plan, to: Plan | None = None) -> None:
+    """Customers since October 1st; every second one is scheduled to change."""
+    anchor = datetime(2025, 10, 1, tzinfo=UTC)
+    october = nth_period(anchor, MONTH, 0)
+    users = User.objects.bulk_create(User(username=f"customer{n}", password="!") for n in range(count))
+    subscriptions = Subscription.objects.bulk_create(
+        Subscription(
+            account=user,
+            plan=plan,
+            anchor=anchor,
+            created_at=anchor,
+            changed_at=anchor,
+            period_ends_at=october.end,
+            scheduled_plan=to if position % 2 else None,
+            scheduled_at=october.end if to and position % 2 else None,
+        )
+        for position, user in enumerate(users)
+    )
+    BillingPeriod.objects.bulk_create(
+        BillingPeriod(
+            subscription=subscription,
+            number=0,
+            starts_at=october.start,
+            ends_at=october.end,
+            plan=plan,
+            price=plan.price,
+            currency=plan.currency,
+        )
+        for subscription in subscriptions
+    )
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """Start manage.py apply_downgrades as an operator does, on this test's database."""
+    started: list[subprocess.Popen[str]] = []
+
+    def one() -> subprocess.Popen[str]:
+        started.append(process())
+        return started[-1]
+
+    yield one
+    for child in started:
+        child.kill()
+        child.communicate()
+
+
+def process() -> subprocess.Popen[str]:
+    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "apply_downgrades", "--at", "2025-11-01"],
+        cwd=CHECKOUT,
+        env=os.environ
+        | {"DJANGO_SETTINGS_MODULE": "billing_site.settings", "SECRET_KEY": "x", "DATABASE_URL": database},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def waiting_for_numbers() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'RowExclusiveLock'"
+            " AND relation = 'billing_documentnumber'::regclass"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def closing_processes() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(DISTINCT pid) FROM pg_locks WHERE relation = 'billing_documentnumber'::regclass"
+            " AND mode = 'RowExclusiveLock'"
+        )
+        return int(cursor.fetchone()[0])
+
+
+class Gate:
+    """Lets nobody take a document number, and so nobody commit a batch, while it is shut."""
+
+    def __init__(self) -> None:
+        self.connection = connection.copy()
+        self.connection.set_autocommit(False)
+        self.connection.inc_thread_sharing()
+
+    def shut(self) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE billing_documentnumber IN ACCESS EXCLUSIVE MODE")
+
+    def open(self) -> None:
+        self.connection.rollback()
+
+
+@contextmanager
+def gates() -> Iterator[tuple[Gate, Gate]]:
+    both = Gate(), Gate()
+    try:
+        yield both
+    finally:
+        for gate in both:
+            gate.connection.close()
+
+
+def asking_to_shut() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'")
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_at_once_and_one_killed_halfway_close_each_period_once(
+    catalogue: None, start: Callable[[], subprocess.Popen[str]]
+) -> None:
+    pro, starter = Plan.objects.get(code="pro"), Plan.objects.get(code="starter")
+    Plan.objects.update(priced_at=datetime(2020, 1, 1, tzinfo=UTC))
+    many_due(MANY, pro, starter)
+    with gates() as (first, second):
+        first.shut()
+        killed, survivor = start(), start()
+        until(lambda: waiting_for_numbers() == 2)
+        # Queued behind the two: it shuts again as soon as each of them has committed one batch of 500.
+        shutting = Thread(target=second.shut)
+        shutting.start()
+        until(lambda: asking_to_shut() == 1)
+        first.open()
+        shutting.join()
+        until(lambda: waiting_for_numbers() == 2)
+        assert BillingPeriod.objects.filter(number=1).count() == MANY / 2
+        killed.send_signal(signal.SIGKILL)
+        assert killed.wait() == -signal.SIGKILL
+        second.open()
+        told, errors = survivor.communicate()
+        # Its backend notices when it has something to say, and gives up what it has not committed.
+        until(lambda: closing_processes() == 0)
+    assert (survivor.returncode, errors) == (0, "")
+    restarted = start()
+    assert "0 failed" in restarted.communicate()[0]
+    assert restarted.returncode == 0
+
+    periods = Counter(BillingPeriod.objects.values_list("subscription", "number"))
+    assert (len(periods), set(periods.values())) == (2 * MANY, {1})
+    invoices = Counter(Invoice.objects.values_list("subscription", "total"))
+    assert (len(invoices), set(invoices.values())) == (MANY, {1})
+    numbers = sorted(Invoice.objects.values_list("number", flat=True))
+    assert numbers == [f"INV-{n:06d}" for n in range(1, MANY + 1)]
+    plans = Counter(Subscription.objects.values_list("plan__code", "scheduled_plan", "period_ends_at"))
+    end = datetime(2025, 12, 1, tzinfo=UTC)
+    assert plans == {("pro", None, end): MANY / 2, ("starter", None, end): MANY / 2}
+    assert "0 failed" in told
