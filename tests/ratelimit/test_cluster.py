@@ -32,10 +32,12 @@ TAKES = (Take(minute(50), 1), Take(quota(100), 10))
 def cluster() -> Iterator[ThreeNodes]:
     folder = Path(tempfile.mkdtemp(prefix=f"pbv-{os.geteuid()}-", dir=sockets_root()))
     nodes = ThreeNodes(folder)
-    nodes.start()
-    yield nodes
-    nodes.stop()
-    shutil.rmtree(folder)
+    try:
+        nodes.start()
+        yield nodes
+    finally:
+        nodes.stop()
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
