@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db import transaction
 from django.db.models import Sum
 
 from billing import invoicing, lifecycle
@@ -56,7 +57,8 @@ def pay_in_full(invoice: Invoice, now: datetime) -> None:
 
 def hand_over(subscription: Subscription, target: Plan, now: datetime) -> lifecycle.Changed:
     """What staff do: another plan now, in either direction."""
-    return lifecycle.change_now(lifecycle.locked(subscription.account_id, now), target, now, now)
+    with transaction.atomic():
+        return lifecycle.change_now(lifecycle.locked(subscription.account_id, now), target, now, now)
 
 
 def assert_explained(subscription: Subscription) -> None:
