@@ -7,6 +7,9 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
+from billing.admin.customers import PARKED
+from billing.models import Subscription
+
 PAGES = {
     "Catalogue": [
         ("Plans", "billing.plan", "sell"),
@@ -20,6 +23,12 @@ PAGES = {
         ("API keys", "billing.apikey", "key"),
         ("Limit overrides", "billing.limitoverride", "tune"),
         ("Token top-ups", "billing.tokentopup", "add_circle"),
+    ],
+    "Invoicing": [
+        ("Invoices", "billing.invoice", "receipt"),
+        ("Credit notes", "billing.creditnote", "undo"),
+        ("Payments", "billing.payment", "payments"),
+        ("Balance entries", "billing.balanceentry", "account_balance_wallet"),
     ],
     "Usage": [
         ("Usage log", "usage.usagelog", "receipt_long"),
@@ -45,4 +54,7 @@ def _may_see(request: HttpRequest, model: str) -> bool:
 
 
 def _item(title: str, model: str, icon: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse(f"admin:{model.replace('.', '_')}_changelist")}
+    item = {"title": title, "icon": icon, "link": reverse(f"admin:{model.replace('.', '_')}_changelist")}
+    if model == "billing.subscription" and (parked := Subscription.objects.filter(PARKED).count()):
+        item |= {"badge": f"{parked} parked", "badge_variant": "warning"}
+    return item
