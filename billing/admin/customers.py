@@ -6,14 +6,21 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Field
+from django.db.models import Field, Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 
-from billing import money
-from billing.admin.base import ModelAdmin, ModelForm, ReadOnly, TabularInline, unlimited
+from billing import invoicing, money
+from billing.admin.base import ModelForm, ReadOnly, TabularInline, unlimited
+from billing.admin.documents import amount_of
 from billing.admin.history import HistoryAdmin
-from billing.models import BillingPeriod, LimitOverride, Subscription, TokenTopUp
+from billing.admin.plan_changes import PlanChangeAdmin
+from billing.in_force import InForce, in_force
+from billing.models import BillingPeriod, Invoice, LimitOverride, Subscription, TokenTopUp
+
+PARKED = Q(status=Subscription.Status.ACTIVE, parked_at__isnull=False)
 
 
 class BillingPeriodInline(ReadOnly, TabularInline[BillingPeriod, Subscription]):
@@ -30,29 +37,102 @@ class BillingPeriodInline(ReadOnly, TabularInline[BillingPeriod, Subscription]):
         return f"{money.in_currency(row.price, row.currency)} {row.currency}"
 
 
+class InvoiceInline(ReadOnly, TabularInline[Invoice, Subscription]):
+    model = Invoice
+    extra = 0
+    fields = ["invoice", "status", "total_shown", "due_shown", "issued_at"]
+    readonly_fields = ["invoice", "total_shown", "due_shown"]
+    hide_title = True
+    per_page = 24
+
+    def invoice(self, row: Invoice) -> str:
+        return format_html('<a href="{}">{}</a>', reverse("admin:billing_invoice_change", args=[row.pk]), row)
+
+    @admin.display(description="total")
+    def total_shown(self, row: Invoice) -> str:
+        return amount_of(row.total, row.currency)
+
+    @admin.display(description="due")
+    def due_shown(self, row: Invoice) -> str:
+        return amount_of(invoicing.due(row), row.currency)
+
+
+class ParkedFilter(admin.SimpleListFilter):
+    title = "parked for staff"
+    parameter_name = "parked"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Parked"), ("no", "Not parked")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> QuerySet[Subscription]:
+        if self.value() == "yes":
+            return queryset.filter(PARKED)
+        return queryset.exclude(PARKED) if self.value() == "no" else queryset
+
+
 @admin.register(Subscription)
-class SubscriptionAdmin(ReadOnly, ModelAdmin[Subscription]):
+class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
     """Written by billing.lifecycle alone, which keeps plan, periods and schedule in step."""
 
+    change_form_before_template = "admin/billing/subscription/parked.html"
     list_display = ["account", "plan", "status_shown", "anchor", "scheduled_plan", "scheduled_at", "created_at"]
     list_display_links = ["account"]
-    list_filter = ["status", "plan"]
+    list_filter = [ParkedFilter, "status", "plan"]
     list_select_related = ["account", "plan", "scheduled_plan"]
     search_fields = ["account__username", "account__email"]
     search_help_text = "Username or e-mail"
     ordering = ["-created_at", "-pk"]
     fieldsets = [
         (None, {"fields": [("account", "plan", "status")]}),
+        (
+            "Now",
+            {"fields": [("present_period", "present_price"), ("balance", "next_invoice")]},
+        ),
         ("Scheduled change", {"fields": [("scheduled_plan", "scheduled_at")]}),
         ("Time", {"fields": [("anchor", "created_at")]}),
     ]
-    inlines = [BillingPeriodInline]
+    readonly_fields = ["present_period", "present_price", "balance", "next_invoice"]
+    inlines = [BillingPeriodInline, InvoiceInline]
 
     @admin.display(description="status", ordering="status")
     def status_shown(self, row: Subscription) -> str:
+        if row.status == Subscription.Status.ACTIVE and row.parked_at:
+            return "Parked"
         return str(row.get_status_display())
 
-    status_shown.label = {"Active": "success", "Canceled": "danger"}  # type: ignore[attr-defined]
+    status_shown.label = {  # type: ignore[attr-defined]
+        "Active": "success",
+        "Parked": "warning",
+        "Canceled": "danger",
+    }
+
+    def present_period(self, row: Subscription) -> str:
+        standing = _standing(row)
+        if standing is None:
+            return "none"
+        period = standing.period
+        late = "" if period.pk else " (its close is late)"
+        return f"{period.plan}, {period.starts_at:%Y-%m-%d %H:%M:%S} to {period.ends_at:%Y-%m-%d %H:%M:%S}{late}"
+
+    @admin.display(description="price of the present period")
+    def present_price(self, row: Subscription) -> str:
+        standing = _standing(row)
+        return amount_of(standing.period.price, standing.period.currency) if standing else "none"
+
+    @admin.display(description="balance, owed to the customer")
+    def balance(self, row: Subscription) -> str:
+        standing = _standing(row)
+        return amount_of(standing.balance, standing.period.currency) if standing else "none"
+
+    @admin.display(description="next invoice, at present prices")
+    def next_invoice(self, row: Subscription) -> str:
+        standing = _standing(row)
+        return amount_of(standing.next_invoice_amount, standing.period.currency) if standing else "none"
+
+
+def _standing(row: Subscription) -> InForce | None:
+    """As the API tells it to the customer; None once the subscription has ended."""
+    return in_force(row.account_id, timezone.now()) if row.status == Subscription.Status.ACTIVE else None
 
 
 class ExceptionForm(ModelForm[Any]):

@@ -1,0 +1,219 @@
+"""What staff do to a subscription: another plan now, a downgrade at the period's end, cancelled, or released."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+
+from billing import lifecycle, staff_changes
+from billing.admin.action_pages import ActionPages, page_action
+from billing.admin.base import confirmed_action
+from billing.admin.documents import amount_of, invoice_shown
+from billing.admin.plan_offers import (
+    REFUSALS,
+    downgrade_rows,
+    limit_rows,
+    missed_now,
+    offer_row,
+    offers,
+    on_sale,
+)
+from billing.in_force import in_force
+from billing.models import Plan, Subscription
+from billing.moments import rfc3339
+from billing.plan_change import days_until
+from billing.staff_changes import Outcome, ShownOtherwise
+
+MAY_CHANGE = "billing.change_subscription"
+
+
+class PlanChangeAdmin(ActionPages[Subscription]):
+    """Each action shows what it would do, does it on a POST through the functions of the API, and is logged."""
+
+    actions_detail = ["change_plan", "schedule_downgrade", "cancel_scheduled_change", "release"]
+
+    def sensible_actions(self, row: Subscription) -> set[str]:
+        if row.status != Subscription.Status.ACTIVE:
+            return set()
+        if row.parked_at:
+            return {"release"}
+        return {"change_plan", "schedule_downgrade", *(["cancel_scheduled_change"] if row.scheduled_plan else [])}
+
+    @page_action("Change plan now", permission=MAY_CHANGE, icon="swap_vert")
+    def change_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        subscription, now = self._live(request, object_id), timezone.now()
+        is_confirmed = request.method == "POST"
+        code = (request.POST if is_confirmed else request.GET).get("target", "")
+        try:
+            if not code:
+                return self._choose_plan(request, subscription, now)
+            target = on_sale(code)
+            if is_confirmed:
+                return self._change(request, subscription, target, now)
+            return self._preview(request, subscription, target, now)
+        except REFUSALS as error:
+            return self._refused(request, subscription, error)
+
+    def _choose_plan(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
+        current = in_force(subscription.account_id, now)
+        plans = [offer_row(plan, direction) for plan, direction in offers(current)]
+        return self.page(request, subscription, "choose_plan.html", "Change plan now", current=current, plans=plans)
+
+    def _preview(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
+        current = in_force(subscription.account_id, now)
+        outcome = staff_changes.preview_change(subscription.account_id, target, now)
+        assert outcome.changed is not None
+        previous, proration = outcome.changed.previous_plan, outcome.changed.proration
+        about = {
+            "outcome": outcome,
+            "previous": previous,
+            "target": target,
+            "proration": proration,
+            "credit": amount_of(proration.credit, proration.currency),
+            "charge": amount_of(proration.charge, proration.currency),
+            "net": amount_of(proration.net, proration.currency),
+            "price_before": amount_of(current.period.price, current.period.currency),
+            "price_after": amount_of(outcome.period.price, outcome.period.currency),
+            "limits": limit_rows(previous, target),
+            "missed": missed_now(subscription.account_id, current, target, now),
+            "shown_at": rfc3339(now),
+        }
+        title = f"Change {subscription.account} from {previous} to {target} now?"
+        return self.page(request, subscription, "preview_change.html", title, **about, **_billing(outcome))
+
+    def _change(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
+        try:
+            shown_at, seal = _time(request.POST.get("shown_at", "")), request.POST.get("seal", "")
+            with transaction.atomic():
+                outcome = staff_changes.change_plan(subscription.account_id, target, now, shown_at, seal)
+                assert outcome.changed is not None
+                net = amount_of(outcome.changed.proration.net, outcome.period.currency)
+                done = (
+                    f"Changed from {outcome.changed.previous_plan} to {target}: {net}, "
+                    f"invoice {outcome.changed.invoice}."
+                )
+                self.log_change(request, subscription, done)
+        except ShownOtherwise as stale:
+            messages.warning(request, str(stale))
+            return self._preview(request, subscription, target, now)
+        return self.back(request, subscription, done)
+
+    @page_action("Schedule a downgrade", permission=MAY_CHANGE, icon="event")
+    def schedule_downgrade(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        subscription, now = self._live(request, object_id), timezone.now()
+        try:
+            if request.method == "POST":
+                return self._schedule(request, subscription, on_sale(request.POST.get("target", "")), now)
+            return self._choose_downgrade(request, subscription, now)
+        except REFUSALS as error:
+            return self._refused(request, subscription, error)
+
+    def _choose_downgrade(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
+        current = in_force(subscription.account_id, now)
+        about = {
+            "current": current,
+            "days": days_until(now, current.period.ends_at),
+            "plans": downgrade_rows(subscription.account_id, current, now),
+        }
+        return self.page(request, subscription, "choose_downgrade.html", "Schedule a downgrade", **about)
+
+    def _schedule(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
+        account = subscription.account_id
+        # Asked before the transaction, as the API does: it brings the usage log up to now, whatever is decided.
+        in_use = lifecycle.features_in_use(account, target, now)
+        try:
+            with transaction.atomic():
+                changed = lifecycle.downgrade_with_effective_date(account, target, now, in_use)
+                done = f"Downgrade to {target} scheduled for {changed.scheduled_at:%Y-%m-%d %H:%M:%S} UTC."
+                self.log_change(request, subscription, done)
+        except lifecycle.ActiveFeatures as error:
+            messages.error(request, str(error))
+            return self._choose_downgrade(request, subscription, now)
+        return self.back(request, subscription, done)
+
+    @confirmed_action(
+        "Cancel the scheduled change",
+        "The present plan stays beyond the period's end.",
+        permission=MAY_CHANGE,
+        icon="event_busy",
+    )
+    def cancel_scheduled_change(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        subscription = self._live(request, object_id)
+        try:
+            with transaction.atomic():
+                lifecycle.cancel_scheduled_change(subscription.account_id, timezone.now())
+                done = f"Scheduled change to {subscription.scheduled_plan} cancelled."
+                self.log_change(request, subscription, done)
+        except REFUSALS as error:
+            return self._refused(request, subscription, error)
+        return self.back(request, subscription, done)
+
+    @page_action("Release", permission=MAY_CHANGE, icon="lock_open")
+    def release(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        subscription, now = self._live(request, object_id), timezone.now()
+        try:
+            if request.method == "POST":
+                return self._release(request, subscription, now)
+            return self._preview_release(request, subscription, now)
+        except REFUSALS as error:
+            return self._refused(request, subscription, error)
+
+    def _preview_release(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
+        outcome = staff_changes.preview_release(subscription, now)
+        title = f"Release {subscription.account}?"
+        return self.page(request, subscription, "release.html", title, outcome=outcome, **_billing(outcome))
+
+    def _release(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
+        try:
+            with transaction.atomic():
+                outcome = staff_changes.release(subscription, now, request.POST.get("seal", ""))
+                billed = ", ".join(str(invoice) for invoice, _ in outcome.invoices) or "nothing"
+                done = f"Released. Billed: {billed}."
+                self.log_change(request, subscription, f"{done} It was parked: {subscription.parked_because}.")
+        except ShownOtherwise as stale:
+            messages.warning(request, str(stale))
+            return self._preview_release(request, subscription, now)
+        return self.back(request, subscription, done)
+
+    def _live(self, request: HttpRequest, object_id: str) -> Subscription:
+        subscription = self.existing(request, object_id)
+        if subscription.status != Subscription.Status.ACTIVE:
+            raise Http404("The subscription has ended.")
+        return subscription
+
+    def _refused(self, request: HttpRequest, subscription: Subscription, error: Exception) -> HttpResponse:
+        return self.back(request, subscription, _to_staff(error), messages.ERROR)
+
+
+def _to_staff(error: Exception) -> str:
+    """A refusal, told to those whom customers are sent to."""
+    if isinstance(error, lifecycle.UnderReview):
+        return "The subscription is parked, or its next invoice looks wrong. See why, and release it first."
+    if isinstance(error, lifecycle.ActivityUnknown):
+        return f"It cannot be told at the moment which features are in active use ({error}). Try again."
+    return str(error)
+
+
+def _billing(outcome: Outcome) -> dict[str, Any]:
+    """The outcome's invoices and balance, as documents.html draws them."""
+    return {
+        "invoices": [invoice_shown(invoice, lines) for invoice, lines in outcome.invoices],
+        "settled": [(entry.invoice, amount_of(-entry.amount, entry.currency)) for entry in outcome.settled],
+        "balance": amount_of(outcome.balance, outcome.period.currency),
+    }
+
+
+def _time(text: str) -> datetime:
+    """Raises ShownOtherwise for what no preview has sent."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise ShownOtherwise("Look at the change before you confirm it.")
+    return at

@@ -1,0 +1,77 @@
+"""The plans that staff choose from for a subscription, and what a customer gains or misses on each."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from billing import lifecycle
+from billing.admin.base import unlimited
+from billing.admin.documents import amount_of
+from billing.in_force import InForce
+from billing.models import Plan
+from billing.plan_change import Direction, IncomparablePlans, blockers, decide
+
+REFUSALS = (lifecycle.PlanChangeRefused, lifecycle.ActivityUnknown, IncomparablePlans)
+
+
+def on_sale(code: str) -> Plan:
+    """Raises PlanChangeRefused."""
+    plan = Plan.objects.filter(code=code, archived_at=None).first()
+    if plan is None:
+        raise lifecycle.PlanChangeRefused("No such plan is on sale. Choose one of the list.")
+    return plan
+
+
+def offers(current: InForce) -> list[tuple[Plan, Direction]]:
+    """Other plans on sale that the present one can be exchanged for, and which way that goes."""
+    held = lifecycle.terms_of(current.period)
+    found = []
+    for plan in Plan.objects.filter(archived_at=None).exclude(pk=current.plan.pk).prefetch_related("capabilities"):
+        try:
+            found.append((plan, decide(held, lifecycle.terms(plan))))
+        except IncomparablePlans:
+            continue
+    return found
+
+
+def offer_row(plan: Plan, direction: Direction) -> dict[str, Any]:
+    return {
+        "plan": plan,
+        "price": f"{amount_of(plan.price, plan.currency)} / {plan.interval}",
+        "direction": str(direction),
+        "quota": unlimited(plan.monthly_token_quota),
+        "rate": unlimited(plan.requests_per_minute),
+        "capabilities": ", ".join(_codes(plan)) or "none",
+    }
+
+
+def limit_rows(before: Plan, after: Plan) -> list[tuple[str, str, str]]:
+    """What is limited, how much it is on the one plan, and on the other."""
+    return [
+        ("Tokens / window", unlimited(before.monthly_token_quota), unlimited(after.monthly_token_quota)),
+        ("Window", before.get_quota_window_display(), after.get_quota_window_display()),
+        ("Requests / minute", unlimited(before.requests_per_minute), unlimited(after.requests_per_minute)),
+        ("Capabilities", ", ".join(_codes(before)) or "none", ", ".join(_codes(after)) or "none"),
+    ]
+
+
+def missed_now(account: int, current: InForce, target: Plan, now: datetime) -> list[str] | None:
+    """Capabilities in active use that a lower target lacks; staff may go on, but knowing it. None: it is not known."""
+    if decide(lifecycle.terms_of(current.period), lifecycle.terms(target)) is not Direction.DOWNGRADE:
+        return []
+    try:
+        return blockers(lifecycle.features_in_use(account, target, now), _codes(target))
+    except REFUSALS:
+        return None
+
+
+def downgrade_rows(account: int, current: InForce, now: datetime) -> list[dict[str, Any]]:
+    """Lower plans, each with its `blockers`: capabilities in active use that it lacks. Raises ActivityUnknown."""
+    lower = [plan for plan, direction in offers(current) if direction is Direction.DOWNGRADE]
+    in_use = lifecycle.features_in_use(account, lower[0], now) if lower else frozenset()
+    return [offer_row(plan, Direction.DOWNGRADE) | {"blockers": blockers(in_use, _codes(plan))} for plan in lower]
+
+
+def _codes(plan: Plan) -> list[str]:
+    return [capability.code for capability in plan.capabilities.all()]
