@@ -1,0 +1,270 @@
+"""The drain: each event exactly once, whatever arrives twice, early, unreadable, or while it dies."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, connections
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ratelimit import limiter
+from ratelimit.keys import stream
+from ratelimit.store import client
+from tests.clock import moved_by_hand
+from tests.conftest import Customer, forget_everything
+from tests.usage.histories import APRIL, MARCH, admit, charge, in_redis, in_redis_now, put, sums
+from usage import ingest, ledger, meter, voiding
+from usage.meter import Charge
+from usage.models import SetAsideEntry, UsageLog, WindowUsage
+
+pytestmark = pytest.mark.django_db
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def test_every_call_arrives_once_and_redis_is_told(bob: Customer) -> None:
+    for _ in range(3):
+        admit(bob)
+    assert ingest.backlog() == {bob.account % 64: 3}
+    assert ingest.drain() == ingest.Drained(3, 0)
+    assert (ingest.backlog(), ingest.drain()) == ({}, ingest.Drained(0, 0))
+    assert (sums(bob.account), in_redis_now(bob, now_ms())) == ({30}, 30)
+
+
+def test_an_entry_delivered_twice_is_one(bob: Customer) -> None:
+    event = charge(bob.account)
+    put(event, event, shard=bob.account % 64)
+    assert ingest.drain().entries == 2
+    assert sums(bob.account) == {10}
+
+
+def test_a_void_that_arrives_first(bob: Customer) -> None:
+    event = charge(bob.account)
+    put(event.voided(event.at_ms), shard=bob.account % 64)
+    ingest.drain()
+    assert sums(bob.account) == {0}
+    put(event, shard=bob.account % 64)
+    ingest.drain()
+    assert sums(bob.account) == {0}
+    assert UsageLog.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"nonsense",
+        b"null",
+        b"{}",
+        b"[]",
+        b"[2]",
+        b"\xff\xfe",
+        b"[" * 10_000,
+        b'[1,"x","charge",1,1,2,"f",1,1,"gateway","",null]',
+        charge(1).encode().replace(b'"charge"', b'"gift"'),
+        charge(1).encode().replace(b",10,", b",1e400,"),
+        charge(1).encode().replace(b",10,", b",10.5,"),
+        charge(1).encode().replace(b"null", b'{"a":NaN}'),
+        charge(1).encode().replace(b"null", rb'{"a":"\u0000"}'),
+        charge(1).encode().replace(b"null", rb'{"a":"\ud800"}'),
+        charge(1).encode().replace(b"null", b'"text"'),
+        charge(1).encode().replace(b'"gateway"', b'"%s"' % (b"x" * 60)),
+    ],
+)
+def test_what_cannot_be_read_is_set_aside_and_stops_nobody(bob: Customer, payload: bytes) -> None:
+    shard = bob.account % 64
+    put(charge(bob.account), payload, charge(bob.account), shard=shard)
+    assert ingest.drain() == ingest.Drained(3, 1)
+    (aside,) = SetAsideEntry.objects.all()
+    assert (bytes(aside.payload), aside.shard) == (payload, shard)
+    assert aside.error
+    assert (sums(bob.account), ingest.backlog()) == ({20}, {})
+
+
+def test_an_entry_without_the_field_is_set_aside_too(bob: Customer) -> None:
+    client().xadd(stream(1), {"other": "field"})
+    assert ingest.drain_shard(1) == ingest.Drained(1, 1)
+
+
+def test_a_missing_partition_is_made(bob: Customer) -> None:
+    for year in (2045, 2046):
+        at_ms = int(ingest.datetime(year, 6, 30, 23, 59, 59).timestamp()) * 1000
+        put(charge(bob.account, at_ms=at_ms), shard=bob.account % 64)
+    assert ingest.drain() == ingest.Drained(2, 0)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM usage_usagelog_2045_06")
+        assert cursor.fetchone() == (1,)
+
+
+@pytest.mark.parametrize("entries", [6, 7, 8, 14, 15])
+def test_more_than_a_batch(bob: Customer, monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
+    monkeypatch.setattr(ingest, "BATCH", 7)
+    put(*(charge(bob.account, 1) for _ in range(entries)), shard=bob.account % 64)
+    assert ingest.drain().entries == entries
+    assert (sums(bob.account), ingest.backlog()) == ({entries}, {})
+
+
+class TestDying:
+    """Between any two steps; what comes after finds everything again."""
+
+    def test_between_commit_and_acknowledgement(self, bob: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+        admit(bob)
+        admit(bob)
+
+        def die(*_: Any) -> int:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+            dying.setattr(limiter, "acknowledge", die)
+            ingest.drain()
+        assert (sums(bob.account), ingest.backlog()) == ({20}, {bob.account % 64: 2})
+        assert in_redis_now(bob, now_ms()) == 20
+        admit(bob)
+        assert ingest.drain().entries == 3
+        assert (sums(bob.account), in_redis_now(bob, now_ms())) == ({30}, 30)
+
+    def test_before_commit(self, bob: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+        admit(bob)
+
+        def die(_: Any) -> list[Any]:
+            raise OperationalError("the server closed the connection")
+
+        with monkeypatch.context() as dying, pytest.raises(OperationalError):
+            dying.setattr(ledger, "store", die)
+            ingest.drain()
+        assert (sums(bob.account), ingest.backlog()) == ({0}, {bob.account % 64: 1})
+        ingest.drain()
+        assert (sums(bob.account), in_redis_now(bob, now_ms())) == ({10}, 10)
+
+    def test_an_old_telling_replaces_no_newer_one(self, bob: Customer) -> None:
+        """A drain that was paused after its commit acknowledges after another one has done more."""
+        shard = bob.account % 64
+        late = charge(bob.account)
+        put(late, shard=shard)
+        entries = client().xrange(stream(shard))
+        (counter,) = ledger.store([late])
+        put(charge(bob.account, 5), shard=shard)
+        ingest.drain()
+        keys = limiter.AccountKeys(bob.account)
+        told = limiter.Counter(keys.quota(MARCH * 1000), counter.tokens, counter.revision, APRIL * 1000)
+        limiter.acknowledge(
+            ingest.store(), stream(shard).encode(), [told], [limiter.Entry(entries[0][0], 0, late.tokens)]
+        )
+        assert client().hget(keys.quota(MARCH * 1000), "l") == b"15"
+
+
+class TestCatchingUp:
+    def test_it_waits_for_no_entry_that_came_later(self, bob: Customer) -> None:
+        admit(bob)
+        ingest.catch_up(bob.account)
+        assert sums(bob.account) == {10}
+
+    def test_an_empty_stream_is_caught_up(self, bob: Customer) -> None:
+        ingest.catch_up(bob.account)
+
+    def test_a_drain_that_never_comes_ends_the_wait(self, bob: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+        admit(bob)
+        monkeypatch.setattr(ingest, "CATCH_UP_SECONDS", 0.0)
+        monkeypatch.setattr(ingest, "BATCH", 0)
+        with pytest.raises(ingest.Behind, match="drain_usage"):
+            ingest.catch_up(bob.account)
+
+
+def test_an_event_becomes_a_row_and_an_event_again(bob: Customer) -> None:
+    admission = admit(bob, source="track")
+    ingest.drain()
+    assert ingest.event_of(UsageLog.objects.get()) == admission.event
+
+
+def test_what_redis_never_saw_is_recorded_and_told(bob: Customer) -> None:
+    admit(bob)
+    ingest.drain()
+    event = admit(bob).event
+    assert event is not None
+    forget_everything()
+    ingest.record([event])
+    assert sums(bob.account) == {20}
+    assert admit(bob).quota.used == 30
+
+
+def test_the_age_of_the_oldest_entry(bob: Customer) -> None:
+    assert ingest.lag_seconds(now_ms()) == 0
+    client().xadd(stream(3), {"e": b"x"}, id="1000-0")
+    client().xadd(stream(4), {"e": b"x"}, id="3000-0")
+    assert ingest.lag_seconds(5_500) == 4.5
+    assert ingest.lag_seconds(500) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_drains_at_once_on_one_shard_are_one(bob: Customer) -> None:
+    put(*(charge(bob.account, 1) for _ in range(300)), shard=bob.account % 64)
+
+    def drain(_: int) -> int:
+        try:
+            return ingest.drain().entries
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(6) as threads:
+        entries = list(threads.map(drain, range(6)))
+    assert sum(entries) == 300
+    assert max(entries) == 300, "the others left the shard to the first"
+    assert (sums(bob.account), ingest.backlog()) == ({300}, {})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_calls_voids_and_drains_at_once_come_out_even(erin: Customer) -> None:
+    def call(number: int) -> int:
+        try:
+            admission = admit(erin)
+            if number % 3 == 0:
+                voiding.void_failed_call(admission)
+            if number % 4 == 0:
+                ingest.drain()
+            return 0 if number % 3 == 0 else 10
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as threads:
+        standing = sum(threads.map(call, range(60)))
+    ingest.drain()
+    assert (sums(erin.account), in_redis_now(erin, now_ms())) == ({standing}, standing)
+    assert WindowUsage.objects.get().tokens == standing == 400
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.sampled_from(["call", "call", "fail", "drain", "flush", "die", "again"]), max_size=25))
+def test_any_history_keeps_the_three_sums_equal(erin: Customer, steps: list[str]) -> None:
+    """Law L2; nothing is lost with Redis but what was not drained, so the test drains before it flushes."""
+    with moved_by_hand("2031-03-14T00:00:00Z") as clock:
+        before = sums(erin.account).pop()
+        standing = before
+        for step in steps:
+            clock.tick(1)
+            if step in ("call", "fail"):
+                admission = admit(erin)
+                if step == "fail":
+                    voiding.void_failed_call(admission)
+                    voiding.void_failed_call(admission)
+                standing += 10 if step == "call" else 0
+            elif step == "die":
+                entries = client().xrange(stream(erin.account % 64))
+                ledger.store([ingest.decode(fields[b"e"]) for _, fields in entries])
+            else:
+                ingest.drain()
+                if step == "flush":
+                    forget_everything()
+            assert admit_nothing(erin) == standing
+        ingest.drain()
+        assert (sums(erin.account), in_redis(erin.account, MARCH)) == ({standing}, standing)
+
+
+def admit_nothing(customer: Customer) -> int:
+    """What the account has used, as a call that costs nothing sees it."""
+    return meter.admit(customer.caller, lambda _: Charge()).quota.used
