@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import threading
 from collections.abc import Callable
 from functools import cache
 from http import HTTPStatus
@@ -154,9 +155,18 @@ class SchemaView(APIView):
 schema_view = cache_control(public=True, max_age=CACHED_SECONDS)(gzip_page(conditional_page(SchemaView.as_view())))
 
 
-@cache
+_making = threading.Lock()
+
+
 def document() -> dict[str, Any]:
     """The document, made once: nothing of it depends on who asks, or on the catalogue."""
+    with _making:
+        return _made()
+
+
+@cache
+def _made() -> dict[str, Any]:
+    """By one thread at a time: the generator loads its extensions while it goes."""
     made: dict[str, Any] = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
     return made
 
