@@ -15,7 +15,8 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import BooleanField, Count, F, QuerySet
+from django.db.models.expressions import RawSQL
 
 from billing import fencing, invoicing
 from billing.copying import copy_rows
@@ -187,9 +188,9 @@ def _take(now: datetime, last: Subscription | None) -> list[Subscription]:
     """Lock the next batch in the order of the index; `last` is where the batch before it ended."""
     rows = due(now).order_by("period_ends_at", "pk")
     if last is not None:
-        rows = rows.filter(
-            Q(period_ends_at__gt=last.period_ends_at) | Q(pk__gt=last.pk), period_ends_at__gte=last.period_ends_at
-        )
+        # As a row value, so that the index is entered where the last batch ended, however many periods end together.
+        beyond = "(billing_subscription.period_ends_at, billing_subscription.id) > (%s, %s)"
+        rows = rows.filter(RawSQL(beyond, [last.period_ends_at, last.pk], output_field=BooleanField()))
     # A plan is one object for all of its subscribers.
     return list(rows.select_for_update(skip_locked=True).prefetch_related("plan", "scheduled_plan")[:BATCH])
 
@@ -212,7 +213,7 @@ def _close_bisecting(batch: Sequence[Subscription], now: datetime) -> Closed:
 def _latest_periods(subscriptions: Sequence[Subscription]) -> dict[int, BillingPeriod]:
     ids = [subscription.pk for subscription in subscriptions]
     rows = BillingPeriod.objects.filter(subscription__in=ids, ends_at=F("subscription__period_ends_at"))
-    return {row.subscription_id: row for row in rows.order_by()}
+    return {row.subscription_id: row for row in rows.order_by().only("subscription_id", "number", "ends_at")}
 
 
 def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Closed:
