@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterable
@@ -181,7 +182,8 @@ def forget_everything() -> None:
 
 
 def _milliseconds(at: datetime) -> int:
-    return round(at.timestamp() * 1000)
+    """Rounded down, so that nothing holds beyond its instant."""
+    return math.floor(at.timestamp() * 1000)
 
 
 def fence_version(subject: int) -> int:

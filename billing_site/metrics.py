@@ -11,9 +11,9 @@ from django.db import connection
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
-from redis.exceptions import RedisError
 
 from ratelimit.limits import Outcome
+from ratelimit.store import RedisUnreachable
 from usage import ingest
 from usage.meter import Admission
 from usage.models import SetAsideEntry
@@ -40,7 +40,7 @@ class _Engines:
         try:
             backlog = sum(ingest.backlog().values())
             lag = ingest.lag_seconds(time.time_ns() // 1_000_000)
-        except (RedisError, OSError):
+        except RedisUnreachable:
             redis_up = 0
         yield GaugeMetricFamily("redis_up", "1 while Redis answers.", redis_up)
         if redis_up:

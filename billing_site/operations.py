@@ -10,10 +10,9 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST
-from redis.exceptions import RedisError
 
 from billing_site import metrics
-from ratelimit.store import client
+from ratelimit.store import RedisUnreachable, client, reaching_redis
 
 
 @never_cache
@@ -46,8 +45,9 @@ def _postgres() -> str:
 
 def _redis() -> str:
     try:
-        client().ping()
-    except (RedisError, OSError):
+        with reaching_redis():
+            client().ping()
+    except RedisUnreachable:
         return "unreachable"
     return "ok"
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import select
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import Any, cast
 
@@ -188,6 +189,15 @@ def _code(error: ResponseError) -> str:
     return error.status_code or str(error).partition(" ")[0]
 
 
+@contextmanager
+def reaching_redis() -> Iterator[None]:
+    """What an ordinary client raises when Redis is out of reach, as RedisUnreachable."""
+    try:
+        yield
+    except (RedisError, RedisClusterException, OSError) as error:
+        raise RedisUnreachable(str(error)) from error
+
+
 @cache
 def store() -> Store:
     """The process' way to the enforcement Redis, as the settings name it."""
@@ -214,5 +224,6 @@ __all__ = [
     "SingleServer",
     "Store",
     "client",
+    "reaching_redis",
     "store",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db.models import Sum
-from redis.exceptions import RedisError
 
 from billing.lifecycle import ActivityUnknown
 from billing.models import Feature
@@ -23,7 +22,7 @@ def check_active_features(account: int, now: datetime) -> set[str]:
     """
     try:
         ingest.catch_up(account)
-    except (ingest.Behind, RedisUnreachable, RedisError) as error:
+    except (ingest.Behind, RedisUnreachable) as error:
         raise ActivityUnknown(str(error)) from error
     used = (
         DailyUsage.objects.filter(account_id=account, date__gte=(now - ACTIVE_FOR).date())

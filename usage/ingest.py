@@ -10,25 +10,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
 from billing import fencing
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys, shard_of, stream
-from ratelimit.store import client, store
+from ratelimit.store import client, reaching_redis, store
 from usage import ledger
 from usage.events import Event, MalformedEvent, decode
 from usage.models import SetAsideEntry, UsageLog
+from usage.shard_locks import draining
 
 logger = logging.getLogger(__name__)
 BATCH = 2_000
-LOCK_SPACE = 0x0D7A1
 CATCH_UP_SECONDS = 5.0
 
 
@@ -56,19 +55,18 @@ def drain(shards: Iterable[int] | None = None) -> Drained:
 def drain_shard(shard: int) -> Drained:
     """Empty one shard's stream; nothing when another drain holds it."""
     entries = set_aside = 0
-    with _only_drain_of(shard) as mine:
-        while mine:
-            done = _drain_batch(shard)
-            entries, set_aside = entries + done.entries, set_aside + done.set_aside
-            if done.entries < BATCH:
-                break
-    return Drained(entries, set_aside)
+    while True:
+        with draining(shard) as mine:
+            done = _drain_batch(shard) if mine else Drained()
+        entries, set_aside = entries + done.entries, set_aside + done.set_aside
+        if done.entries < BATCH:
+            return Drained(entries, set_aside)
 
 
 def backlog() -> dict[int, int]:
     """Entries that wait in each shard's stream; shards with none are left out."""
     shards = range(settings.RATELIMIT_SHARDS)
-    with client().pipeline(transaction=False) as pipeline:
+    with reaching_redis(), client().pipeline(transaction=False) as pipeline:
         for shard in shards:
             pipeline.xlen(stream(shard))
         lengths = cast(list[int], pipeline.execute())
@@ -163,7 +161,8 @@ def _with_backlog(shards: Iterable[int]) -> Iterator[int]:
 
 
 def _read(shard: int, count: int) -> list[tuple[bytes, bytes]]:
-    found = cast(list[Any], client().xrange(stream(shard), count=count))
+    with reaching_redis():
+        found = cast(list[Any], client().xrange(stream(shard), count=count))
     return [(stream_id, fields.get(b"e", b"")) for stream_id, fields in found]
 
 
@@ -177,17 +176,6 @@ def _first_entry(shard: int) -> tuple[int, int] | None:
 
 
 def _last_entry(shard: int) -> tuple[int, int] | None:
-    found = cast(list[Any], client().xrevrange(stream(shard), count=1))
+    with reaching_redis():
+        found = cast(list[Any], client().xrevrange(stream(shard), count=1))
     return _entry_id(found[0][0]) if found else None
-
-
-@contextmanager
-def _only_drain_of(shard: int) -> Iterator[bool]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK_SPACE, shard])
-        mine = bool(cast(tuple[bool], cursor.fetchone())[0])
-        try:
-            yield mine
-        finally:
-            if mine:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK_SPACE, shard])

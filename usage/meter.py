@@ -17,12 +17,14 @@ from billing.entitlement import Metered
 from billing.models.fences import CATALOGUE
 from billing.snapshots import Catalogue, Snapshot
 from ratelimit import limiter
+from ratelimit.keys import AccountKeys, shard_of
 from ratelimit.limits import Decision, Limit, Outcome, Standing, Take
 from ratelimit.store import RedisUnreachable, ServerChanged, store
 from usage import events
 from usage.events import Event
 from usage.models import WindowUsage
 from usage.quota import MINUTE, minute_limit, quota_limit
+from usage.shard_locks import telling
 
 logger = logging.getLogger(__name__)
 TRIES = 3
@@ -178,12 +180,15 @@ def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int) -> None
 
 def _tell(snapshot: Snapshot) -> None:
     """Make the server know the versions of this snapshot and PostgreSQL's counter of its window."""
-    window = snapshot.entitlement.window
-    row = WindowUsage.objects.filter(account_id=snapshot.facts.account, starts_at=window.start).first()
-    epoch = store().epoch
-    counters = []
-    if row is not None:
-        starts_at_ms, ends_at_ms = (round(at.timestamp() * 1000) for at in (row.starts_at, row.ends_at))
-        counters.append(limiter.Counter(snapshot.keys.quota(starts_at_ms), row.tokens, row.revision, ends_at_ms))
-    limiter.tell(store(), snapshot.keys, snapshot.versions, counters)
-    snapshot.told_epoch = max(epoch, 1)
+    account, window, epoch = snapshot.facts.account, snapshot.entitlement.window, store().epoch
+    with telling([shard_of(account)]):
+        row = WindowUsage.objects.filter(account_id=account, starts_at=window.start).first()
+        counters = [] if row is None else [counter(row, snapshot.keys)]
+        limiter.tell(store(), snapshot.keys, snapshot.versions, counters)
+    snapshot.told_epoch = epoch
+
+
+def counter(row: WindowUsage, keys: AccountKeys) -> limiter.Counter:
+    """PostgreSQL's counter as Redis is told it."""
+    starts_at_ms, ends_at_ms = (round(at.timestamp() * 1000) for at in (row.starts_at, row.ends_at))
+    return limiter.Counter(keys.quota(starts_at_ms), row.tokens, row.revision, ends_at_ms)

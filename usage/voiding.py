@@ -66,16 +66,14 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
     Raises EventNotFound, NotVoidable, TooLate, AlreadyVoided; RedisUnreachable; ingest.Behind.
     """
     ingest.catch_up(caller.account)
-    rows = {
-        row.kind: row
-        for row in UsageLog.objects.filter(account=caller.account, id__in=[charge, events.void_of(charge)])
-    }
-    row = rows.get(events.CHARGE)
-    if row is None:
+    found = UsageLog.objects.filter(account=caller.account, id__in=[charge, events.void_of(charge)])
+    rows = {row.id: row for row in found}
+    row = rows.get(charge)
+    if row is None or row.kind != events.CHARGE:
         raise EventNotFound
     if row.source != events.TRACK:
         raise NotVoidable
-    if events.VOID in rows:
+    if len(rows) > 1:
         raise AlreadyVoided
     if now - row.charged_at > VOIDABLE_FOR:
         raise TooLate

@@ -17,7 +17,7 @@ from ratelimit.keys import shard_of
 from tests.billing.clock import clock_at
 from tests.billing.sale import sell
 from tests.conftest import Customer
-from usage import ingest
+from usage import ingest, shard_locks
 from usage.activity import check_active_features
 from usage.models import UsageLog
 
@@ -196,7 +196,7 @@ def drained_by_another(account: int) -> Iterator[None]:
     other = connection.copy()
     try:
         with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [ingest.LOCK_SPACE, shard_of(account)])
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [shard_locks.SPACE, shard_of(account)])
         yield
     finally:
         other.close()

@@ -69,7 +69,7 @@ def test_by_default_the_past_week_and_months_on_demand(staff: Client, alice: Cus
     now = timezone.now()
     inside, outside = charge(alice, now - timedelta(days=6, hours=23)), charge(alice, now - timedelta(days=7, hours=1))
     month = datetime(now.year - 1, 12, 1, tzinfo=UTC)
-    first, last = charge(alice, month), charge(alice, month + timedelta(days=31, microseconds=-1))
+    first, last = charge(alice, month), charge(alice, month + timedelta(days=31, milliseconds=-1))
     after = charge(alice, month + timedelta(days=31))
     assert shown(staff) == [inside.pk]
     assert shown(staff, f"?when={month:%Y-%m}") == [last.pk, first.pk]

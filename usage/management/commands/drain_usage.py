@@ -9,7 +9,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, connection
-from redis.exceptions import RedisError
 
 from ratelimit.store import RedisUnreachable
 from usage import ingest
@@ -41,7 +40,7 @@ class Command(BaseCommand):
         while not stop.wait(pause):
             try:
                 done = ingest.drain()
-            except (RedisUnreachable, RedisError, OperationalError, InterfaceError) as error:
+            except (RedisUnreachable, OperationalError, InterfaceError) as error:
                 # One line for each change of state: an outage is not told five times a second.
                 if well:
                     logger.error("the drain waits for an engine: %s", str(error).strip())

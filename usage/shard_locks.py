@@ -1,0 +1,42 @@
+"""Who may touch a shard's stream and ledger: one drain, or any number that tell Redis what the ledger says.
+
+Between a drain's commit and its acknowledgement PostgreSQL's counter already holds what Redis still calls pending. A
+counter that was read then and told to Redis would count those tokens twice until the drain has gone on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+from django.db import connection
+
+SPACE = 0x0D7A1
+"""Of PostgreSQL's advisory locks; the second key is the shard."""
+
+
+@contextmanager
+def draining(shard: int) -> Iterator[bool]:
+    """Whether this is the shard's only drain now; false, at once, while another one or a teller is at work."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [SPACE, shard])
+        mine = bool(cast(tuple[bool], cursor.fetchone())[0])
+        try:
+            yield mine
+        finally:
+            if mine:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [SPACE, shard])
+
+
+@contextmanager
+def telling(shards: Sequence[int]) -> Iterator[None]:
+    """Hold the drains of these shards off, waiting for their present batch, so that a counter can be read and told."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock_shared(%s, shard) FROM unnest(%s::int[]) AS shard", [SPACE, [*shards]])
+        try:
+            yield
+        finally:
+            cursor.execute(
+                "SELECT pg_advisory_unlock_shared(%s, shard) FROM unnest(%s::int[]) AS shard", [SPACE, [*shards]]
+            )
