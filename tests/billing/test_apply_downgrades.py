@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
@@ -18,15 +17,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.conf import LazySettings
-from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
 import billing
 from billing.models import BillingPeriod, Invoice, InvoiceLine, Plan, Subscription
-from billing.periods import MONTH, nth_period
 from tests.billing.clock import clock_at
+from tests.billing.closers import asking_to_shut, closing_processes, gates, many_due, waiting_for_numbers
 from tests.billing.sale import sell
 from tests.billing.waiting import until
 from tests.conftest import Customer
@@ -169,38 +167,6 @@ def test_progress_is_drawn_on_a_terminal_only(three: Any) -> None:
     assert quiet.getvalue() == elsewhere.getvalue() == ""
 
 
-def many_due(count: int, plan: Plan, to: Plan | None = None) -> None:
-    """Customers since October 1st; every second one is scheduled to change."""
-    anchor = datetime(2025, 10, 1, tzinfo=UTC)
-    october = nth_period(anchor, MONTH, 0)
-    users = User.objects.bulk_create(User(username=f"customer{n}", password="!") for n in range(count))
-    subscriptions = Subscription.objects.bulk_create(
-        Subscription(
-            account=user,
-            plan=plan,
-            anchor=anchor,
-            created_at=anchor,
-            changed_at=anchor,
-            period_ends_at=october.end,
-            scheduled_plan=to if position % 2 else None,
-            scheduled_at=october.end if to and position % 2 else None,
-        )
-        for position, user in enumerate(users)
-    )
-    BillingPeriod.objects.bulk_create(
-        BillingPeriod(
-            subscription=subscription,
-            number=0,
-            starts_at=october.start,
-            ends_at=october.end,
-            plan=plan,
-            price=plan.price,
-            currency=plan.currency,
-        )
-        for subscription in subscriptions
-    )
-
-
 @pytest.fixture
 def start() -> Iterator[Callable[[], subprocess.Popen[str]]]:
     """Start manage.py apply_downgrades as an operator does, on this test's database."""
@@ -227,56 +193,6 @@ def process() -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def waiting_for_numbers() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'RowExclusiveLock'"
-            " AND relation = 'billing_documentnumber'::regclass"
-        )
-        return int(cursor.fetchone()[0])
-
-
-def closing_processes() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(DISTINCT pid) FROM pg_locks WHERE relation = 'billing_documentnumber'::regclass"
-            " AND mode = 'RowExclusiveLock'"
-        )
-        return int(cursor.fetchone()[0])
-
-
-class Gate:
-    """Lets nobody take a document number, and so nobody commit a batch, while it is shut."""
-
-    def __init__(self) -> None:
-        self.connection = connection.copy()
-        self.connection.set_autocommit(False)
-        self.connection.inc_thread_sharing()
-
-    def shut(self) -> None:
-        with self.connection.cursor() as cursor:
-            cursor.execute("LOCK TABLE billing_documentnumber IN ACCESS EXCLUSIVE MODE")
-
-    def open(self) -> None:
-        self.connection.rollback()
-
-
-@contextmanager
-def gates() -> Iterator[tuple[Gate, Gate]]:
-    both = Gate(), Gate()
-    try:
-        yield both
-    finally:
-        for gate in both:
-            gate.connection.close()
-
-
-def asking_to_shut() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'")
-        return int(cursor.fetchone()[0])
 
 
 @pytest.mark.django_db(transaction=True)
