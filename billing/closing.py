@@ -244,21 +244,24 @@ def _advance(renewals: Sequence[Renewal], now: datetime) -> None:
             " FROM unnest(%s::bigint[], %s::timestamptz[]) AS n (id, ends_at) WHERE s.id = n.id",
             [[r.subscription.pk for r in renewals], [r.opened[-1].ends_at for r in renewals]],
         )
-    changed = [_with_schedule_applied(renewed, now) for renewed in renewals if renewed.applies_schedule]
-    if changed:
-        Subscription.objects.bulk_update(changed, _TERMS)
-        accounts = [subscription.account_id for subscription in changed]
-        transaction.on_commit(lambda: fencing.push(accounts), robust=True)
+    if changed := [renewed for renewed in renewals if renewed.applies_schedule]:
+        _apply_schedules(changed, now)
 
 
-_TERMS = ("plan", "scheduled_plan", "scheduled_at", "changed_at", "former_quota_window", "former_quota_window_until")
+def _apply_schedules(changed: Sequence[Renewal], now: datetime) -> None:
+    rows = [(r.subscription.pk, r.plan.pk, *_window_kept(r.subscription)) for r in changed]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE billing_subscription AS s SET plan_id = n.plan_id, scheduled_plan_id = NULL, scheduled_at = NULL,"
+            " changed_at = %s, former_quota_window = n.kind, former_quota_window_until = n.until"
+            " FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[]) AS n (id, plan_id, kind, until)"
+            " WHERE s.id = n.id",
+            [now, *(list(column) for column in zip(*rows, strict=True))],
+        )
+    accounts = [renewed.subscription.account_id for renewed in changed]
+    transaction.on_commit(lambda: fencing.push(accounts), robust=True)
 
 
-def _with_schedule_applied(renewed: Renewal, now: datetime) -> Subscription:
-    subscription = renewed.subscription
+def _window_kept(subscription: Subscription) -> tuple[str, datetime]:
     assert subscription.scheduled_at is not None
-    kind, until = kept_window(subscription, subscription.plan, subscription.scheduled_at - timedelta.resolution)
-    subscription.former_quota_window, subscription.former_quota_window_until = kind, until
-    subscription.plan, subscription.scheduled_plan, subscription.scheduled_at = renewed.plan, None, None
-    subscription.changed_at = now
-    return subscription
+    return kept_window(subscription, subscription.plan, subscription.scheduled_at - timedelta.resolution)
