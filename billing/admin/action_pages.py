@@ -49,7 +49,7 @@ class ActionPages(ModelAdmin[M]):
             **self.admin_site.each_context(request),
             "title": title,
             "opts": self.opts,
-            "row": row,
+            "original": row,
             "back_url": self._page_of(row),
             **about,
         }

@@ -46,7 +46,8 @@ class InvoiceInline(ReadOnly, TabularInline[Invoice, Subscription]):
     per_page = 24
 
     def invoice(self, row: Invoice) -> str:
-        return format_html('<a href="{}">{}</a>', reverse("admin:billing_invoice_change", args=[row.pk]), row)
+        url = reverse("admin:billing_invoice_change", args=[row.pk])
+        return format_html('<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', url, row)
 
     @admin.display(description="total")
     def total_shown(self, row: Invoice) -> str:

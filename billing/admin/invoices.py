@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
 
 from billing import invoicing
 from billing.admin.base import ModelAdmin, ReadOnly, TabularInline
@@ -54,23 +51,21 @@ class InvoiceAdmin(ReadOnly, InvoiceActions):
 
     list_display = ["number", "account", "status_shown", "total_shown", "due_shown", "issued_at"]
     list_display_links = ["number"]
-    list_filter = ["status", "currency"]
+    list_filter = ["status", "currency", "issued_at"]
     list_select_related = ["account"]
     search_fields = ["number", "account__username", "account__email"]
     search_help_text = "Number, username or e-mail"
-    date_hierarchy = "issued_at"
     inlines = [InvoiceLineInline, PaymentInline, CreditNoteInline, BalanceEntryInline]
     fieldsets = [
-        (
-            None,
-            {"fields": [("number", "account_link", "subscription_link"), ("status_plain", "issued_at", "voided_at")]},
-        ),
+        (None, {"fields": [("number", "account", "subscription"), ("status_plain", "issued_at", "voided_at")]}),
         ("Amounts", {"fields": [("total_shown", "settled_shown"), ("due_shown", "creditable_shown")]}),
     ]
+    readonly_fields = ["status_plain", "total_shown", "settled_shown", "due_shown", "creditable_shown"]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        shown = ["total_shown", "settled_shown", "due_shown", "creditable_shown"]
-        return ["account_link", "subscription_link", "status_plain", *shown]
+    def get_inlines(self, request: HttpRequest, obj: Invoice | None) -> list[Any]:
+        """The lines, and what there is beside them."""
+        beside = [inline for inline in self.inlines[1:] if inline.model.objects.filter(invoice=obj).exists()]
+        return [InvoiceLineInline, *beside]
 
     @admin.display(description="status", ordering="status")
     def status_shown(self, row: Invoice) -> str:
@@ -81,14 +76,6 @@ class InvoiceAdmin(ReadOnly, InvoiceActions):
     @admin.display(description="status")
     def status_plain(self, row: Invoice) -> str:
         return str(row.get_status_display())
-
-    @admin.display(description="account")
-    def account_link(self, row: Invoice) -> str:
-        return _link("auth_user", row.account)
-
-    @admin.display(description="subscription")
-    def subscription_link(self, row: Invoice) -> str:
-        return _link("billing_subscription", row.subscription)
 
     @admin.display(description="total", ordering="total")
     def total_shown(self, row: Invoice) -> str:
@@ -111,36 +98,32 @@ class MovementAdmin(ReadOnly, ModelAdmin[Any]):
     """What moved a customer's account; written with the invoice it belongs to."""
 
     search_fields = ["invoice__number", "invoice__account__username", "invoice__account__email"]
-    readonly_fields = ["amount_shown", "invoice_link"]
+    readonly_fields = ["amount_shown"]
 
     @admin.display(description="amount", ordering="amount")
     def amount_shown(self, row: Any) -> str:
         return amount_of(row.amount, getattr(row, "currency", "") or row.invoice.currency)
 
-    @admin.display(description="invoice", ordering="invoice__number", empty_value="none")
-    def invoice_link(self, row: Any) -> str | None:
-        return _link("billing_invoice", row.invoice) if row.invoice else None
-
 
 @admin.register(CreditNote)
 class CreditNoteAdmin(MovementAdmin):
-    list_display = ["number", "account", "invoice_link", "amount_shown", "reason", "issued_at"]
+    list_display = ["number", "account", "invoice", "amount_shown", "reason", "issued_at"]
     list_select_related = ["account", "invoice"]
     search_fields = ["number", "reason", *MovementAdmin.search_fields]
     search_help_text = "Number, reason, invoice, username or e-mail"
-    date_hierarchy = "issued_at"
-    fieldsets = [(None, {"fields": [("number", "account", "issued_at"), ("invoice_link", "amount_shown"), "reason"]})]
+    list_filter = ["issued_at"]
+    fieldsets = [(None, {"fields": [("number", "account", "issued_at"), ("invoice", "amount_shown"), "reason"]})]
 
 
 @admin.register(Payment)
 class PaymentAdmin(MovementAdmin):
-    list_display = ["reference", "account", "invoice_link", "amount_shown", "paid_at"]
+    list_display = ["reference", "account", "invoice", "amount_shown", "paid_at"]
     list_select_related = ["invoice__account"]
     search_fields = ["reference", *MovementAdmin.search_fields]
     search_help_text = "Reference, invoice, username or e-mail"
-    date_hierarchy = "paid_at"
+    list_filter = ["paid_at"]
     ordering = ["-paid_at", "-pk"]
-    fieldsets = [(None, {"fields": [("reference", "paid_at"), ("invoice_link", "amount_shown")]})]
+    fieldsets = [(None, {"fields": [("reference", "paid_at"), ("invoice", "amount_shown")]})]
 
     @admin.display(ordering="invoice__account__username")
     def account(self, row: Payment) -> str:
@@ -149,17 +132,13 @@ class PaymentAdmin(MovementAdmin):
 
 @admin.register(BalanceEntry)
 class BalanceEntryAdmin(MovementAdmin):
-    list_display = ["account", "amount_shown", "invoice_link", "credit_note", "created_at"]
+    list_display = ["account", "amount_shown", "invoice", "credit_note", "created_at"]
     list_display_links = ["account"]
     list_select_related = ["account", "invoice", "credit_note"]
     search_fields = ["invoice__number", "credit_note__number", "account__username", "account__email"]
     search_help_text = "Invoice, credit note, username or e-mail"
-    date_hierarchy = "created_at"
+    list_filter = ["currency", "created_at"]
     ordering = ["-created_at", "-pk"]
     fieldsets = [
-        (None, {"fields": [("account", "created_at", "amount_shown"), ("invoice_link", "credit_note")]}),
+        (None, {"fields": [("account", "created_at", "amount_shown"), ("invoice", "credit_note")]}),
     ]
-
-
-def _link(page: str, row: Model) -> str:
-    return format_html('<a href="{}">{}</a>', reverse(f"admin:{page}_change", args=[row.pk]), row)
