@@ -1,4 +1,9 @@
-"""The only writer of invoices, credit notes, payments and balances. Callers hold the subscription's row lock."""
+"""The only writer of invoices, credit notes, payments and balances. Callers hold the subscription's row lock.
+
+For every account and currency: billed - credit notes = paid + due - balance, where billed is all lines of invoices that
+are not void, but for the balance they used. A balance is never negative, and there is none while anything is due. For
+every period of a subscription: billed - credit notes >= 0.
+"""
 
 from __future__ import annotations
 
