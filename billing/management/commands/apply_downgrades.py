@@ -35,6 +35,8 @@ class Command(BaseCommand):
         at = now if options["at"] is None else parsed_time(options["at"])
         if at > now + FARTHEST_AHEAD:
             raise CommandError(f"--at {options['at']} is more than a year ahead; periods are not closed so early")
+        if at > now and not options["dry_run"]:
+            self.stderr.write(f"--at {options['at']} lies ahead: periods are closed before they end")
         try:
             bar = ProgressBar(self.stderr, closing.due(at).count(), shown=options["verbosity"] > 0)
         except ProgrammingError as error:
