@@ -8,13 +8,11 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Field, Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
 
 from billing import invoicing, money
 from billing.admin.base import ModelForm, ReadOnly, TabularInline, unlimited
-from billing.admin.documents import amount_of
+from billing.admin.documents import amount_of, invoice_link
 from billing.admin.history import HistoryAdmin
 from billing.admin.plan_changes import PlanChangeAdmin
 from billing.in_force import InForce, in_force
@@ -32,7 +30,7 @@ class BillingPeriodInline(ReadOnly, TabularInline[BillingPeriod, Subscription]):
     hide_title = True
     per_page = 24
 
-    @admin.display(description="price, fixed when the period opened")
+    @admin.display(description="price of the whole period")
     def price_shown(self, row: BillingPeriod) -> str:
         return f"{money.in_currency(row.price, row.currency)} {row.currency}"
 
@@ -46,8 +44,7 @@ class InvoiceInline(ReadOnly, TabularInline[Invoice, Subscription]):
     per_page = 24
 
     def invoice(self, row: Invoice) -> str:
-        url = reverse("admin:billing_invoice_change", args=[row.pk])
-        return format_html('<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', url, row)
+        return invoice_link(row)
 
     @admin.display(description="total")
     def total_shown(self, row: Invoice) -> str:

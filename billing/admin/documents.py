@@ -6,6 +6,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+from django.urls import reverse
+from django.utils.html import format_html
+
+from billing import invoicing
 from billing.models import Invoice, InvoiceLine
 from billing.money import in_currency
 
@@ -31,6 +35,26 @@ def invoice_shown(invoice: Invoice, lines: Iterable[InvoiceLine]) -> dict[str, A
         "is_negative": invoice.total < 0,
         "is_due": invoice.status == Invoice.Status.OPEN,
     }
+
+
+def invoice_link(invoice: Invoice, page: str = "change") -> str:
+    url = reverse(f"admin:billing_invoice_{page}", args=[invoice.pk])
+    return format_html('<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', url, invoice)
+
+
+def credit_rows(invoices: Iterable[Invoice]) -> list[list[str]]:
+    """Those of the invoices on which something can be credited, each leading to the form for it."""
+    left = [(invoice, invoicing.creditable(invoice)) for invoice in invoices]
+    return [
+        [
+            invoice_link(invoice, "credit"),
+            f"{invoice.issued_at:%Y-%m-%d %H:%M:%S}",
+            amount_of(invoice.total, invoice.currency),
+            amount_of(amount, invoice.currency),
+        ]
+        for invoice, amount in left
+        if amount
+    ]
 
 
 STATUS_COLOURS = {"Draft": "default", "Open": "warning", "Paid": "success", "Void": "danger"}

@@ -13,7 +13,7 @@ from django.utils import timezone
 from billing import lifecycle, staff_changes
 from billing.admin.action_pages import ActionPages, page_action
 from billing.admin.base import confirmed_action
-from billing.admin.documents import amount_of, invoice_shown
+from billing.admin.documents import amount_of, credit_rows, invoice_shown
 from billing.admin.plan_offers import (
     REFUSALS,
     downgrade_rows,
@@ -24,7 +24,7 @@ from billing.admin.plan_offers import (
     on_sale,
 )
 from billing.in_force import in_force
-from billing.models import Plan, Subscription
+from billing.models import Invoice, Plan, Subscription
 from billing.moments import rfc3339
 from billing.plan_change import days_until
 from billing.staff_changes import Outcome, ShownOtherwise
@@ -35,14 +35,15 @@ MAY_CHANGE = "billing.change_subscription"
 class PlanChangeAdmin(ActionPages[Subscription]):
     """Each action shows what it would do, does it on a POST through the functions of the API, and is logged."""
 
-    actions_detail = ["change_plan", "schedule_downgrade", "cancel_scheduled_change", "release"]
+    actions_detail = ["change_plan", "schedule_downgrade", "cancel_scheduled_change", "release", "credit"]
 
     def sensible_actions(self, row: Subscription) -> set[str]:
         if row.status != Subscription.Status.ACTIVE:
             return set()
         if row.parked_at:
-            return {"release"}
-        return {"change_plan", "schedule_downgrade", *(["cancel_scheduled_change"] if row.scheduled_plan else [])}
+            return {"release", "credit"}
+        scheduled = {"cancel_scheduled_change"} if row.scheduled_plan else set()
+        return {"change_plan", "schedule_downgrade", "credit"} | scheduled
 
     @page_action("Change plan now", permission=MAY_CHANGE, icon="swap_vert")
     def change_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -62,7 +63,8 @@ class PlanChangeAdmin(ActionPages[Subscription]):
     def _choose_plan(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
         current = in_force(subscription.account_id, now)
         plans = [offer_row(plan, direction) for plan, direction in offers(current)]
-        return self.page(request, subscription, "choose_plan.html", "Change plan now", current=current, plans=plans)
+        title = f"Change the plan of {subscription.account} now"
+        return self.page(request, subscription, "choose_plan.html", title, current=current, plans=plans)
 
     def _preview(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         current = in_force(subscription.account_id, now)
@@ -120,7 +122,8 @@ class PlanChangeAdmin(ActionPages[Subscription]):
             "days": days_until(now, current.period.ends_at),
             "plans": downgrade_rows(subscription.account_id, current, now),
         }
-        return self.page(request, subscription, "choose_downgrade.html", "Schedule a downgrade", **about)
+        title = f"Schedule a downgrade of {subscription.account}"
+        return self.page(request, subscription, "choose_downgrade.html", title, **about)
 
     def _schedule(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         account = subscription.account_id
@@ -179,6 +182,14 @@ class PlanChangeAdmin(ActionPages[Subscription]):
             messages.warning(request, str(stale))
             return self._preview_release(request, subscription, now)
         return self.back(request, subscription, done)
+
+    @page_action("Issue a credit note", permission="billing.change_invoice", icon="undo")
+    def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Leads to the invoice: what is credited was billed on one."""
+        subscription = self._live(request, object_id)
+        issued = subscription.invoices.filter(status__in=[Invoice.Status.OPEN, Invoice.Status.PAID], total__gt=0)
+        table = {"headers": ["Invoice", "Issued (UTC)", "Total", "Can be credited"], "rows": credit_rows(issued)}
+        return self.page(request, subscription, "choose_invoice.html", "Issue a credit note", table=table)
 
     def _live(self, request: HttpRequest, object_id: str) -> Subscription:
         subscription = self.existing(request, object_id)

@@ -58,7 +58,7 @@ def errors(response: Any) -> str:
 def test_the_list_shows_what_is_billed_and_what_is_due(superuser: Staff, sold: Subscription) -> None:
     (invoice,) = invoices(sold)
     invoicing.pay(invoice, Decimal(9), timezone.now(), "part")
-    for query in ("", "?q=INV-000001", "?q=bob", "?status__exact=open", "?currency=USD", "?issued_at__gte=2025-11-01T00:00Z"):
+    for query in ("", "?q=INV-000001", "?q=bob", "?status__exact=open", "?issued_at__gte=2025-11-01T00:00Z"):
         text = text_of(superuser.open(f"billing/invoice/{query}"))
         for part in ("INV-000001", "bob", "29.00 USD", "20.00 USD", "Open", "2025-11-01 00:00:00"):
             assert part in text, (query, part)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from threading import Barrier
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.test import override_settings
+from django.db import connection
+from django.test import Client, override_settings
 from django.utils import timezone
 from freezegun import freeze_time
 
@@ -108,6 +111,29 @@ def test_a_double_submit_is_one_change_and_one_invoice(superuser: Staff, october
         assert "is on Pro already" in told(confirm(superuser, october, fields))
     assert len(invoices(october)) == 2
     assert LogEntry.objects.count() == 1
+
+
+@committed
+def test_the_same_confirmation_many_times_at_once_is_one_invoice(superuser: Staff, bob: Customer) -> None:
+    subscription = Subscription.objects.get(account=bob.user)
+    fields = shown(superuser, subscription, "pro")
+    cookies = superuser.client.cookies
+    together = Barrier(8)
+
+    def press(_: int) -> int:
+        client = Client()
+        client.cookies = cookies
+        together.wait(30)
+        try:
+            return client.post(f"/admin/{page(subscription, 'change_plan')}", fields).status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(press, range(8))) == {302}
+    assert [invoice.number for invoice in invoices(subscription)] == ["INV-000001", "INV-000002"]
+    assert LogEntry.objects.count() == 1
+    assert_explained(subscription)
 
 
 def test_another_plans_confirmation_is_not_good_after_a_change(superuser: Staff, october: Subscription) -> None:

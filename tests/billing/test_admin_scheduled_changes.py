@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
+from django.utils import timezone
 from freezegun import freeze_time
 
+from billing import invoicing
 from billing.models import Plan, Subscription
 from tests.billing.conftest import Staff
 from tests.billing.ledger import fresh, invoices
@@ -82,6 +84,17 @@ def test_what_is_no_lower_plan_is_refused(superuser: Staff, october: Subscriptio
     with freeze_time("2025-10-16"):
         assert message in told(confirm(superuser, october, {"target": code}, "schedule_downgrade"))
     assert fresh(october).scheduled_plan is None
+
+
+def test_a_credit_note_begins_at_an_invoice_that_can_be_credited(clerk: Staff, october: Subscription) -> None:
+    clerk.may("billing.change_subscription")
+    assert clerk.open(page(october, "credit")).status_code == 403
+    clerk.may("billing.change_invoice")
+    assert "credit/" in text_of(clerk.open(page(october, "change")))
+    (invoice,) = invoices(october)
+    assert f"billing/invoice/{invoice.pk}/credit/" in text_of(clerk.open(page(october, "credit")))
+    invoicing.credit(invoice, invoice.total, "all of it", timezone.now())
+    assert "Nothing that was billed is left" in text_of(clerk.open(page(october, "credit")))
 
 
 ACTIONS = ["change_plan", "schedule_downgrade", "cancel_scheduled_change", "release"]
