@@ -230,14 +230,14 @@ def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Closed
             sound.append((renewed, of_one))
     opened = [period for renewed, _ in sound for period in renewed.opened]
     copy_rows(opened)
-    _advance([renewed for renewed, _ in sound], now)
+    _advance([renewed for renewed, _ in sound])
     issued = invoicing.issue([bill for _, of_one in sound for bill in of_one], now)
     done.renewed, done.periods, done.invoices = len(sound), len(opened), len(issued)
     done.changed = sum(renewed.applies_schedule for renewed, _ in sound)
     return done
 
 
-def _advance(renewals: Sequence[Renewal], now: datetime) -> None:
+def _advance(renewals: Sequence[Renewal]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE billing_subscription AS s SET period_ends_at = n.ends_at"
@@ -245,18 +245,19 @@ def _advance(renewals: Sequence[Renewal], now: datetime) -> None:
             [[r.subscription.pk for r in renewals], [r.opened[-1].ends_at for r in renewals]],
         )
     if changed := [renewed for renewed in renewals if renewed.applies_schedule]:
-        _apply_schedules(changed, now)
+        _apply_schedules(changed)
 
 
-def _apply_schedules(changed: Sequence[Renewal], now: datetime) -> None:
+def _apply_schedules(changed: Sequence[Renewal]) -> None:
+    """A change counts from its own instant, however late the close: a quote made since then holds."""
     rows = [(r.subscription.pk, r.plan.pk, *_window_kept(r.subscription)) for r in changed]
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE billing_subscription AS s SET plan_id = n.plan_id, scheduled_plan_id = NULL, scheduled_at = NULL,"
-            " changed_at = %s, former_quota_window = n.kind, former_quota_window_until = n.until"
+            " changed_at = s.scheduled_at, former_quota_window = n.kind, former_quota_window_until = n.until"
             " FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[]) AS n (id, plan_id, kind, until)"
             " WHERE s.id = n.id",
-            [now, *(list(column) for column in zip(*rows, strict=True))],
+            [list(column) for column in zip(*rows, strict=True)],
         )
     accounts = [renewed.subscription.account_id for renewed in changed]
     transaction.on_commit(lambda: fencing.push(accounts), robust=True)

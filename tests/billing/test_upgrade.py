@@ -228,6 +228,18 @@ class TestPreviewed:
             clock.move_to("2025-11-01T00:00:00Z")
             refused(upgrade(bob, "pro", quoted_at=quote["at"]), 409, "quote_expired")
 
+    def test_with_a_late_beat_a_quote_for_the_scheduled_plan_holds(self, customer: Callable[..., Customer]) -> None:
+        with clock_at("2025-10-01T00:00:00Z") as clock:
+            carol = customer("carol", "pro")
+            priced_long_ago()
+            carol.post("/api/v1/billing/downgrade", {"target_plan": "starter"})
+            before = carol.post(PREVIEW, {"target_plan": "business"}).json()
+            clock.move_to("2025-11-01T00:00:10Z")
+            quote = carol.post(PREVIEW, {"target_plan": "pro"}).json()
+            clock.move_to("2025-11-01T00:00:20Z")
+            refused(upgrade(carol, "pro", quoted_at=before["at"]), 409, "quote_expired")
+            assert upgrade(carol, "pro", quoted_at=quote["at"]).json()["prorated_amount"] == quote["prorated_amount"]
+
     def test_what_is_no_time_is_no_quote(self, bob: Customer) -> None:
         for quoted_at in (None, 7, True, "", "2025-10-16", "2025-10-16T12:00:00", [], "yesterday"):
             body = refused(upgrade(bob, "pro", quoted_at=quoted_at), 400, "invalid")
