@@ -187,7 +187,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Leads to the invoice: what is credited was billed on one."""
         subscription = self._live(request, object_id)
-        issued = subscription.invoices.filter(status__in=[Invoice.Status.OPEN, Invoice.Status.PAID], total__gt=0)
+        issued = subscription.invoices.filter(status__in=[Invoice.Status.OPEN, Invoice.Status.PAID])
         table = {"headers": ["Invoice", "Issued (UTC)", "Total", "Can be credited"], "rows": credit_rows(issued)}
         return self.page(request, subscription, "choose_invoice.html", "Issue a credit note", table=table)
 
