@@ -188,6 +188,7 @@ def test_payments_credits_and_changes_at_once_keep_the_ledger(low: Plan, high: P
 
 CLOSER = """
 import sys
+from datetime import UTC, datetime
 import django
 django.setup()
 from billing import closing
@@ -195,7 +196,7 @@ closing.BATCH = 50
 def progress(count):
     print(count, flush=True)
     sys.stdin.readline()  # go on when told to
-closing.close_due(__import__("tests.billing.ledger", fromlist=["at"]).at("2025-11-01"), progress)
+closing.close_due(datetime(2025, 11, 1, tzinfo=UTC), progress)
 """
 
 
@@ -203,7 +204,7 @@ def test_what_a_killed_closer_had_begun_is_done_once_by_others(low: Plan, high: 
     for _ in range(200):
         make_subscription(high, START)
     Subscription.objects.update(scheduled_plan=low, scheduled_at=END)
-    environment = os.environ | {"DATABASE_URL": _test_database(), "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    environment = os.environ | {"DATABASE_URL": _test_database(), "DJANGO_SETTINGS_MODULE": "billing_site.settings"}
     process = subprocess.Popen(
         [sys.executable, "-c", CLOSER],
         env=environment,
