@@ -9,9 +9,10 @@ from django.http import HttpRequest, HttpResponse
 
 from billing import problems
 from billing.entitlement import Entitlement, entitle
-from ratelimit.limits import Outcome, longest_wait, whole_seconds
+from ratelimit.limits import Outcome, whole_seconds
 from usage.meter import Admission
 from usage.quota import MINUTE, passes
+from usage.waiting import longest_wait
 
 logger = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = 1
@@ -67,11 +68,10 @@ def _exceeds(request: HttpRequest, admission: Admission) -> HttpResponse:
     names = [limit.name for limit in admission.decision.violated]
     violated = [standing for standing in admission.standings if standing.limit.name in names]
     cost = admission.charge.feature.tokens if admission.charge.feature else 0
-    position, wait_ms = longest_wait(violated, [1 if s.limit.name == MINUTE else cost for s in violated])
+    worst, wait_ms = longest_wait(admission, violated, cost)
     retry_after = None if wait_ms is None else max(whole_seconds(wait_ms), 1)
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     members: dict[str, Any] = {"violated-policies": names, "retry_after": retry_after} | _way_up(admission)
-    worst = violated[position]
     if worst.limit.name == MINUTE:
         detail = f"Rate limit exceeded. Limit: {worst.limit.maximum} requests/minute. Upgrade for higher limits."
         return problems.respond(request, 429, "rate_limited", detail, headers, limit=worst.limit.maximum, **members)

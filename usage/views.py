@@ -21,11 +21,11 @@ from billing.media import NotJson, read_json
 from billing.openapi import METERED, problem
 from billing.problems import Problem
 from billing.snapshots import Catalogue
-from ratelimit.limits import longest_wait, whole_seconds
+from ratelimit.limits import whole_seconds
 from usage import events, ingest, voiding
 from usage.meter import Admission, Charge
 from usage.models import FeatureUsage
-from usage.quota import percentage_used
+from usage.quota import MINUTE, percentage_used
 from usage.serializers import (
     BREAKDOWN,
     BREAKDOWN_SCHEMA,
@@ -35,6 +35,7 @@ from usage.serializers import (
     TrackRequest,
     TrackResponse,
 )
+from usage.waiting import longest_wait
 
 
 def admission_of(request: Request) -> Admission:
@@ -159,12 +160,10 @@ def verdict(admission: Admission, feature: Metered) -> tuple[str | None, int | N
     """Why a call would be refused (None: it would not), and whole seconds until it would pass (None: never)."""
     if not admission.snapshot.entitlement.includes(feature):
         return "feature_not_in_plan", None
-    standings = admission.standings
-    amounts = [feature.tokens if standing is admission.quota else 1 for standing in standings]
-    position, wait_ms = longest_wait(standings, amounts)
+    standing, wait_ms = longest_wait(admission, admission.standings, feature.tokens)
     if wait_ms == 0:
         return None, None
-    code = "quota_exceeded" if standings[position] is admission.quota else "rate_limited"
+    code = "rate_limited" if standing.limit.name == MINUTE else "quota_exceeded"
     return code, None if wait_ms is None else whole_seconds(wait_ms)
 
 

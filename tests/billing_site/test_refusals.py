@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from billing.models import Feature, LimitOverride, Plan
+from billing.models import Feature, LimitOverride, Plan, TokenTopUp
 from tests.clock import moved_by_hand
 from tests.conftest import Customer
 from tests.contract import (
@@ -225,6 +226,34 @@ class TestTruth:
         body = alice.api.get("/api/v1/trace/start").json()
         assert body["resets_at"] == "2031-05-14T10:20:30Z"
         self.wait(alice, clock, "/api/v1/trace/start")
+
+    def test_of_an_override_that_ends_before_the_month(self, alice: Customer, clock: Any) -> None:
+        expires_at = timezone.now() + timedelta(minutes=10)
+        LimitOverride.objects.create(account=alice.user, limit="quota", maximum=5, expires_at=expires_at)
+        response = alice.api.get("/api/v1/trace/start")
+        assert response.json()["retry_after"] == 600
+        self.wait(alice, clock, "/api/v1/trace/start")
+
+    def test_of_a_top_up_that_is_still_to_come(self, alice: Customer, clock: Any) -> None:
+        TokenTopUp.objects.create(account=alice.user, tokens=10, starts_at=timezone.now() + timedelta(seconds=90))
+        for _ in range(10):
+            alice.api.get("/api/v1/trace/start")
+        self.wait(alice, clock, "/api/v1/trace/start")
+
+    def test_what_only_a_top_up_has_room_for_will_not_fit_next_month(self, alice: Customer) -> None:
+        TokenTopUp.objects.create(account=alice.user, tokens=50)
+        Feature.objects.filter(code="trace_start").update(tokens=101)
+        assert alice.api.get("/api/v1/trace/start").status_code == 200
+        response = alice.api.get("/api/v1/trace/start")
+        assert (response.status_code, response.json()["retry_after"]) == (429, None)
+        assert "Retry-After" not in response
+        assert alice.post("/api/v1/usage/check", {"feature": "trace_start"}).json()["retry_after"] is None
+
+    def test_where_neither_wait_helps_the_quota_is_told(self, alice: Customer) -> None:
+        limit(alice, "minute", 0)
+        limit(alice, "quota", 0)
+        body = problem(alice.api.get("/api/v1/trace/start"), 429, "quota_exceeded", QUOTA_MEMBERS - PROBLEM)
+        assert (body["violated-policies"], body["retry_after"]) == (["minute", "quota"], None)
 
     def test_of_check(self, alice: Customer, clock: Any) -> None:
         limit(alice, "minute", None)

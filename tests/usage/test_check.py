@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from billing.models import LimitOverride
+from billing import fencing
+from billing.models import Feature, LimitOverride
 from tests.clock import moved_by_hand
 from tests.conftest import Customer
 from tests.contract import left
@@ -55,8 +56,6 @@ def test_the_quota_to_the_token(alice: Customer) -> None:
     for feature in ("trace_start",) * 9 + ("trace_expand",):
         alice.post("/api/v1/usage/track", {"feature": feature})
     LimitOverride.objects.create(account=alice.user, limit="minute", maximum=None)
-    from billing import fencing
-
     fencing.sweep()
     assert check(alice, "trace_expand") == answer(None, 5, 5)
     assert check(alice, "wallet_scan") == answer("quota_exceeded", 7, 5, TO_APRIL)
@@ -84,10 +83,17 @@ def test_both_at_once_tell_the_longer_wait(alice: Customer) -> None:
     for _ in range(9):
         alice.api.get("/api/v1/trace/start")
     LimitOverride.objects.create(account=alice.user, limit="quota", maximum=95)
-    from billing import fencing
-
     fencing.sweep()
     assert check(alice, "trace_start") == answer("quota_exceeded", 10, 5, TO_APRIL)
+
+
+def test_what_costs_nothing_is_not_refused_by_a_quota_that_was_lowered(alice: Customer) -> None:
+    alice.api.get("/api/v1/trace/start")
+    LimitOverride.objects.create(account=alice.user, limit="quota", maximum=5)
+    Feature.objects.filter(code="risk_score").update(tokens=0)
+    fencing.sweep()
+    assert check(alice, "risk_score") == answer(None, 0, 0)
+    assert alice.api.get("/api/v1/risk/score").status_code == 200
 
 
 def test_unlimited(erin: Customer) -> None:
