@@ -22,7 +22,7 @@ from billing.invoicing import BillingError
 from billing.models import Invoice, Payment
 from billing.money import in_currency, is_exact, minor_units
 
-MAY_CHANGE = "billing.change_invoice"
+MAY_CHANGE = "change_invoices"
 LONGEST = 200
 
 

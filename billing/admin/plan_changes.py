@@ -29,7 +29,7 @@ from billing.moments import rfc3339
 from billing.plan_change import days_until
 from billing.staff_changes import Outcome, ShownOtherwise
 
-MAY_CHANGE = "billing.change_subscription"
+MAY_CHANGE = "change_subscriptions"
 
 
 class PlanChangeAdmin(ActionPages[Subscription]):
@@ -183,7 +183,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
             return self._preview_release(request, subscription, now)
         return self.back(request, subscription, done)
 
-    @page_action("Issue a credit note", permission="billing.change_invoice", icon="undo")
+    @page_action("Issue a credit note", permission="change_invoices", icon="undo")
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Leads to the invoice: what is credited was billed on one."""
         subscription = self._live(request, object_id)
