@@ -130,7 +130,8 @@ def _drain_batch(shard: int) -> Drained:
             unreadable.append(entry)
     if not readable and not unreadable:
         return Drained()
-    with transaction.atomic():
+    # Durable: what is acknowledged below is gone from Redis, so it must not hang on a transaction around this one.
+    with transaction.atomic(durable=True):
         rows = ledger.store([event for _, event in readable])
         SetAsideEntry.objects.bulk_create(unreadable, ignore_conflicts=True)
     if unreadable:
