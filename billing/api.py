@@ -9,12 +9,13 @@ from django.db import DataError
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, UnsupportedMediaType
 from rest_framework.pagination import CursorPagination
-from rest_framework.request import Request
+from rest_framework.request import Request, is_form_media_type
 from rest_framework.views import APIView
 
 UNLIMITED = "unlimited"
+NO_BODY = (None, "", "0")
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -38,6 +39,12 @@ class ApiView(APIView):
 
     public: ClassVar[bool] = False
     query_fields: ClassVar[frozenset[str]] = frozenset()
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        # A form that the CSRF check or an idempotency key has read would reach the view as an empty body.
+        if not force and is_form_media_type(request.content_type) and request.META.get("CONTENT_LENGTH") not in NO_BODY:
+            raise UnsupportedMediaType(request.content_type)
+        return super().perform_content_negotiation(request, force)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

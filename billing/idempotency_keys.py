@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
+from django.http.multipartparser import MultiPartParserError
 
 LONGEST_KEY = 255
 
@@ -35,6 +36,11 @@ def fingerprint(request: HttpRequest) -> str:
 def _body(request: HttpRequest) -> Iterator[bytes]:
     if request.method == "POST" and request.content_type == "multipart/form-data":
         # The check for CSRF may have read the stream, and files may be larger than a body in memory.
+        try:
+            request.FILES.lists()
+        except MultiPartParserError:
+            yield os.urandom(16)
+            return
         for name, values in sorted(request.POST.lists()):
             yield f"{name}={values!r}\n".encode(errors="backslashreplace")
         for name, files in sorted(request.FILES.lists()):

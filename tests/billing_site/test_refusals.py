@@ -337,6 +337,20 @@ class TestRequests:
             problem(response, 415, "unsupported_media_type")
         assert left(bob.api.get("/api/v1/usage/current"))["quota"] == 500
 
+    @pytest.mark.parametrize("boundary", ["a", "", "\x7f"])
+    def test_a_form_is_no_json_however_it_was_read_before(self, bob: Customer, boundary: str) -> None:
+        kind = f"multipart/form-data; boundary={boundary}" if boundary else "multipart/form-data"
+        browser = Client(headers={"X-CSRFToken": "t" * 32}, enforce_csrf_checks=True)
+        browser.force_login(bob.user)
+        browser.cookies["csrftoken"] = "t" * 32
+        form = b"--a\r\nContent-Disposition: form-data; name=b\r\n\r\n1\r\n--a--\r\n"
+        for client in (bob.api, browser) if boundary == "a" else (bob.api,):
+            for path in ("trace/start", "usage/track", "usage/check"):
+                for headers in ({}, {"Idempotency-Key": "k"}):
+                    response = client.generic("POST", f"/api/v1/{path}", form, content_type=kind, headers=headers)
+                    problem(response, 415, "unsupported_media_type")
+        assert bob.api.get("/api/v1/usage/current").json()["tokens_used"] == 0
+
     @pytest.mark.parametrize(("size", "status"), [(999_999, 400), (1_000_000, 400), (1_000_001, 413)])
     def test_size(self, bob: Customer, size: int, status: int) -> None:
         body = '{"feature": "%s"}' % ("x" * (size - 15))
