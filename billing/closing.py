@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import BooleanField, Count, F, QuerySet
 from django.db.models.expressions import RawSQL
 
@@ -200,7 +200,7 @@ def _close_bisecting(batch: Sequence[Subscription], now: datetime) -> Closed:
     try:
         with transaction.atomic():
             return close(batch, now)
-    except (DatabaseError, ArithmeticError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever is wrong with one subscription must not stop the others
         if len(batch) == 1:
             logger.exception("the period of subscription %s could not be closed", batch[0].pk)
             return Closed(failed={batch[0].pk: f"{type(error).__name__}: {error}"})

@@ -6,16 +6,26 @@ import logging
 from collections.abc import Iterable
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 
-from billing.models.fences import CATALOGUE, Fence, push_on_commit
+from billing.models.fences import CATALOGUE, Fence
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys, catalogue_fence
 from ratelimit.store import RedisUnreachable, Store, store
 
 logger = logging.getLogger(__name__)
 SWEEP_BATCH = 1000
+# Only up to what was told: a change that came in between is told by its own push, which may hold the row now.
+MARK_PUSHED = """
+UPDATE billing_fence SET pushed = told.version
+FROM (
+    SELECT fence.subject, given.version
+    FROM unnest(%s::bigint[], %s::bigint[]) AS given (subject, version) JOIN billing_fence fence USING (subject)
+    WHERE fence.pushed < given.version FOR UPDATE OF fence SKIP LOCKED
+) AS told
+WHERE billing_fence.subject = told.subject
+"""
 
 
 def push(subjects: Iterable[int]) -> int:
@@ -28,9 +38,9 @@ def push(subjects: Iterable[int]) -> int:
             logger.warning("Redis is unreachable: the fence of %s waits for the sweep", fence)
             break
         told.append(fence)
-    for fence in told:
-        # Only up to what was told: a change that came in between is told by its own push.
-        Fence.objects.filter(pk=fence.pk, pushed__lt=fence.version).update(pushed=fence.version)
+    if told:
+        with connection.cursor() as cursor:
+            cursor.execute(MARK_PUSHED, [[fence.subject for fence in told], [fence.version for fence in told]])
     return len(told)
 
 
@@ -39,8 +49,7 @@ def bump(subjects: Iterable[int]) -> None:
     ordered = sorted(set(subjects))
     with connection.cursor() as cursor:
         cursor.execute("SELECT billing_raise_fence(subject) FROM unnest(%s::bigint[]) AS subject", [ordered])
-    for subject in ordered:
-        push_on_commit(subject)
+    transaction.on_commit(lambda: push(ordered), robust=True)
 
 
 def sweep() -> int:
