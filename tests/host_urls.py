@@ -44,11 +44,16 @@ def broken(request: HttpRequest) -> HttpResponse:
     raise RuntimeError("the view broke")
 
 
+def stopped(request: HttpRequest) -> HttpResponse:
+    raise SystemExit("the worker is told to stop")
+
+
 urlpatterns = [
     path("host/plain", plain),
     re_path(r"^host/(?P<rest>[lL][oO][oO][sS][eE].*)$", plain),
     path("host/form", form),
     path("host/stream", stream),
     path("host/broken", broken),
+    path("host/stopped", stopped),
     path("", include(site.urlpatterns)),
 ]

@@ -271,7 +271,7 @@ def host(bob: Customer, settings: Any) -> Customer:
     """Bob, and a host product's own views, metered at 3 tokens a call."""
     settings.ROOT_URLCONF = "tests.host_urls"
     feature = Feature.objects.create(code="host", tokens=3)
-    for name in ("plain", "loose", "stream", "broken", "form"):
+    for name in ("plain", "loose", "stream", "broken", "stopped", "form"):
         Route.objects.create(path=f"/host/{name}", feature=feature)
     host_urls.runs.clear()
     return bob
@@ -311,6 +311,11 @@ class TestHostViews:
     def test_an_exception_gives_the_tokens_back(self, host: Customer) -> None:
         response = host.api.get("/host/broken")
         assert (response.status_code, response["X-Usage-Cost"]) == (500, "0")
+        assert used(host) == 0
+
+    def test_a_worker_that_is_stopped_gives_them_back_first(self, host: Customer) -> None:
+        with pytest.raises(SystemExit):
+            host.api.get("/host/stopped")
         assert used(host) == 0
 
     def test_a_view_that_answers_at_odd_spellings_is_metered_at_them(self, host: Customer) -> None:

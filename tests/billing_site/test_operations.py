@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import connections
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -16,30 +15,10 @@ from ratelimit.keys import stream
 from tests.clock import moved_by_hand
 from tests.conftest import Customer
 from tests.contract import has_rate_headers
+from tests.outages import lose_postgres, redis_gone
 from usage import ingest
 
-
-@pytest.fixture
-def redis_gone(settings: Any) -> Any:
-    """The process' way to Redis leads nowhere."""
-    address = settings.REDIS_URL
-    store.client.cache_clear()
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    yield
-    settings.REDIS_URL = address
-    store.client.cache_clear()
-
-
-@pytest.fixture
-def postgres_gone(monkeypatch: pytest.MonkeyPatch, django_db_blocker: Any) -> Any:
-    """The way to PostgreSQL leads to a folder without a socket."""
-    with django_db_blocker.unblock():
-        connections["default"].close()
-        monkeypatch.setitem(connections["default"].settings_dict, "HOST", "/nonexistent")
-        monkeypatch.setitem(connections["default"].settings_dict["OPTIONS"], "host", "/nonexistent")
-        yield
-        monkeypatch.undo()
-        connections["default"].close()
+__all__ = ["lose_postgres", "redis_gone"]
 
 
 def samples() -> dict[str, float]:
@@ -74,7 +53,8 @@ class TestHealth:
         assert bob.api.get("/api/v1/usage/current")["X-RateLimit-Remaining"] == "29"
 
 
-def test_without_postgres_warm_accounts_are_served(postgres_gone: None) -> None:
+def test_without_postgres_warm_accounts_are_served(lose_postgres: Any) -> None:
+    lose_postgres()
     response = Client().get("/health")
     assert (response.status_code, response.json()) == (
         200,

@@ -12,8 +12,10 @@ from django.test import Client
 from tests.clock import moved_by_hand
 from tests.conftest import Customer
 from tests.contract import problem
+from tests.outages import lose_postgres, redis_gone
 from usage import ingest
 
+__all__ = ["lose_postgres", "redis_gone"]
 BREAKDOWN = "/api/v1/usage/breakdown"
 
 
@@ -54,6 +56,25 @@ class TestBreakdown:
         response = bob.api.get(BREAKDOWN)
         problem(response, 503, "unavailable")
         assert response["Retry-After"] == "1"
+
+
+@pytest.mark.django_db
+def test_without_redis_it_is_unavailable(bob: Customer, redis_gone: None) -> None:
+    response = bob.api.get(BREAKDOWN)
+    problem(response, 503, "unavailable")
+    assert response["Retry-After"] == "1"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_postgres_it_is_unavailable_and_other_calls_are_served(bob: Customer, lose_postgres: Any) -> None:
+    bob.api.get(BREAKDOWN)
+    lose_postgres()
+    response = bob.api.get(BREAKDOWN)
+    problem(response, 503, "unavailable")
+    assert response["Retry-After"] == "1"
+    assert bob.api.get("/api/v1/trace/start")["X-Usage-Cost"] == "10"
+    assert bob.api.get("/api/v1/trace/start?fail=500")["X-Usage-Cost"] == "0"
+    assert bob.api.get("/api/v1/usage/current").json()["tokens_used"] == 10
 
 
 @pytest.mark.django_db(transaction=True)
