@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
+from django.db import connections
 from django.db.models import Sum
 
-from billing.models import LimitOverride
+from billing.models import LimitOverride, Plan, TokenTopUp
 from tests.conftest import Customer
 from tests.journeys.server import Server
 from usage import ingest
@@ -77,3 +78,26 @@ def test_accounts_do_not_share(server: Server, customer: Callable[..., Customer]
     assert storm(server, [one.key for one in crowd], "/api/v1/risk/score", 2) == {200: 80, 429: 48}
     ingest.drain()
     assert sorted(WindowUsage.objects.values_list("tokens", flat=True)) == [20] * 8
+
+
+def test_edits_under_load_fail_nobody(server: Server, erin: Customer) -> None:
+    """Each edit makes every worker's facts stale; each call reloads once and is decided by the new ones."""
+    done = Event()
+
+    def edit() -> None:
+        try:
+            while not done.wait(0.15):
+                Plan.objects.get(code="enterprise").save()
+                TokenTopUp.objects.create(account=erin.user, tokens=1)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as editor:
+        edits = editor.submit(edit)
+        try:
+            assert storm(server, [erin.key], "/api/v1/risk/score", 20) == {200: CLIENTS * 20}
+        finally:
+            done.set()
+        edits.result()
+    ingest.drain()
+    assert WindowUsage.objects.get(account_id=erin.account).tokens == CLIENTS * 20 * 2
