@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
@@ -16,6 +15,7 @@ from billing import credentials, lifecycle, snapshots
 from billing.credentials import Caller
 from billing.models import ApiKey, Plan
 from ratelimit.store import client as redis_client
+from tests.catalogue import seed
 from tests.schema import CheckedClient
 
 
@@ -57,7 +57,7 @@ class Customer:
 @pytest.fixture
 def catalogue(db: None) -> None:
     """The default plans, features and routes."""
-    call_command("seed_catalogue", verbosity=0)
+    seed(timezone.now())
 
 
 @pytest.fixture
