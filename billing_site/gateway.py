@@ -27,7 +27,7 @@ from billing.models.catalogue import normalised_path
 from billing.snapshots import Catalogue
 from billing_site import metrics, refusals
 from billing_site.authentication import BadCredentials, CsrfFailed, Flooded, identify
-from billing_site.idempotency import InvalidIdempotencyKey, under_key
+from billing_site.idempotency import under_key
 from ratelimit.headers import ratelimit_headers
 from usage.meter import Admission, Charge, Unavailable, admit
 from usage.voiding import void_failed_call
@@ -72,13 +72,14 @@ class Gateway:
             return refusals.csrf_failed(request, str(error))
         except Flooded as error:
             return refusals.flooded(request, error.retry_after_seconds)
-        except InvalidIdempotencyKey as error:
-            return refusals.invalid_header(request, "Idempotency-Key", str(error))
         except (Unavailable, OperationalError, InterfaceError, NoDefaultPlan) as error:
             return refusals.unavailable(request, error)
         metrics.count(admission)
         request.caller, request.admission = caller, admission  # type: ignore[attr-defined]
-        return None if admission.admitted else refusals.refuse(request, admission)
+        if not admission.admitted:
+            return refusals.refuse(request, admission)
+        bad_key = admission.charge.invalid_key
+        return refusals.invalid_header(request, "Idempotency-Key", bad_key) if bad_key else None
 
 
 def charge_of(request: HttpRequest, path: str, view_class: Any, catalogue: Catalogue) -> Charge:

@@ -7,12 +7,13 @@ from django.http import HttpRequest
 from billing.idempotency_keys import InvalidIdempotencyKey, fingerprint, key_of
 from usage.meter import Charge
 
-__all__ = ["InvalidIdempotencyKey", "under_key"]
-
 
 def under_key(request: HttpRequest, charge: Charge) -> Charge:
-    """The charge bound to the request's Idempotency-Key, where it has one. Raises InvalidIdempotencyKey."""
-    key = key_of(request)
+    """The charge bound to the request's Idempotency-Key, where it has one; a bad one is not metered."""
+    try:
+        key = key_of(request)
+    except InvalidIdempotencyKey as error:
+        return Charge(invalid_key=str(error))
     if key is None:
         return charge
     return charge._replace(idempotency_key=key, fingerprint=fingerprint(request)[:32].encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -104,10 +103,3 @@ class Decision(NamedTuple):
 def whole_seconds(wait_ms: int) -> int:
     """Rounded up, so that waiting this long is always enough."""
     return -(-wait_ms // 1000)
-
-
-def longest_wait(standings: Sequence[Standing], amounts: Sequence[int]) -> tuple[int, int | None]:
-    """Position of the standing to wait longest for, and that wait in milliseconds; None, never, is the longest."""
-    waits = [standing.wait_for_ms(amount) for standing, amount in zip(standings, amounts, strict=True)]
-    position = max(range(len(waits)), key=lambda i: (waits[i] is None, waits[i] or 0))
-    return position, waits[position]

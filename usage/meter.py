@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from billing import fencing, snapshots
 from billing.credentials import Caller
 from billing.entitlement import Metered
 from billing.models.fences import CATALOGUE
+from billing.periods import Period
 from billing.snapshots import Catalogue, Snapshot
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys, shard_of
@@ -27,8 +29,10 @@ from usage.quota import MINUTE, minute_limit, quota_limit
 from usage.shard_locks import telling
 
 logger = logging.getLogger(__name__)
-TRIES = 3
-"""At first touch facts are loaded, stale facts are reloaded once, and a skewed clock is corrected once; then 503."""
+TRIES = 5
+"""At first touch facts are loaded, stale facts are reloaded once, a skewed clock is corrected once; the rest is for an
+account whose facts change again and again while they are read. Then 503."""
+_tellers = tuple(threading.Lock() for _ in range(256))
 
 
 class Unavailable(Exception):
@@ -43,6 +47,8 @@ class Charge(NamedTuple):
     metadata: dict[str, Any] | None = None
     idempotency_key: str = ""
     fingerprint: bytes = b""
+    invalid_key: str = ""
+    """What is wrong with the request's Idempotency-Key: it is going to be refused, and only counts as a request."""
 
 
 @dataclass(slots=True)
@@ -181,11 +187,19 @@ def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int) -> None
 def _tell(snapshot: Snapshot) -> None:
     """Make the server know the versions of this snapshot and PostgreSQL's counter of its window."""
     account, window, epoch = snapshot.facts.account, snapshot.entitlement.window, store().epoch
+    # One thread tells for all that came upon the same snapshot.
+    with _tellers[account % len(_tellers)]:
+        if snapshot.told_epoch == epoch:
+            return
+        _tell_counter(snapshot, account, window)
+        snapshot.told_epoch = epoch
+
+
+def _tell_counter(snapshot: Snapshot, account: int, window: Period) -> None:
     with telling([shard_of(account)]):
         row = WindowUsage.objects.filter(account_id=account, starts_at=window.start).first()
         counters = [] if row is None else [counter(row, snapshot.keys)]
         limiter.tell(store(), snapshot.keys, snapshot.versions, counters)
-    snapshot.told_epoch = epoch
 
 
 def counter(row: WindowUsage, keys: AccountKeys) -> limiter.Counter:

@@ -102,6 +102,7 @@ def test_unlimited_policies_are_left_out(carol: Customer, erin: Customer) -> Non
     [
         (400, lambda bob: bob.api.get("/api/v1/usage/current?x=1")),
         (400, lambda bob: bob.post("/api/v1/usage/track", {"feature": "nope"})),
+        (400, lambda bob: bob.api.get("/api/v1/trace/start", headers={"Idempotency-Key": "é"})),
         (403, lambda bob: bob.api.get("/api/v1/agent/query")),
         (404, lambda bob: bob.api.get("/api/v1/nothing/here")),
         (404, lambda bob: bob.api.get("/api/v1/plans/nope")),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ratelimit.limits import Limit, Standing, longest_wait, whole_seconds
+from ratelimit.limits import Limit, Standing, whole_seconds
 
 MINUTE = Limit("minute", 10, 60_000)
 QUOTA = Limit("quota", 100, 3_600_000, 7_200_000)
@@ -50,11 +50,3 @@ def test_unlimited_admits_everything_and_has_no_remainder() -> None:
 @given(st.integers(0, 10**12))
 def test_whole_seconds_are_enough_and_no_second_more_than_needed(wait_ms: int) -> None:
     assert whole_seconds(wait_ms) * 1000 >= wait_ms > (whole_seconds(wait_ms) - 1) * 1000
-
-
-def test_never_is_the_longest_wait() -> None:
-    minute, quota = Standing(MINUTE, 10, 30_000), Standing(QUOTA, 100, 5_000)
-    assert longest_wait([minute, quota], [1, 1]) == (0, 30_000)
-    assert longest_wait([minute, quota._replace(wait_ms=30_001)], [1, 1]) == (1, 30_001)
-    assert longest_wait([minute, quota], [1, 101]) == (1, None)
-    assert longest_wait([minute, quota], [0, 0]) == (0, 0)
