@@ -120,7 +120,7 @@ RECENT_SECONDS = 1.0
 
 
 def catalogue() -> Catalogue:
-    return _catalogue or reload_catalogue(None)
+    return _catalogue or reload_catalogue(0)
 
 
 def recent_catalogue() -> Catalogue:
@@ -129,16 +129,15 @@ def recent_catalogue() -> Catalogue:
     present = catalogue()
     if time.monotonic() - _catalogue_checked > RECENT_SECONDS:
         _catalogue_checked = time.monotonic()
-        if fence_version(CATALOGUE) != present.version:
-            return reload_catalogue(present)
+        return reload_catalogue(fence_version(CATALOGUE))
     return present
 
 
-def reload_catalogue(stale: Catalogue | None) -> Catalogue:
-    """Read the catalogue anew unless another thread has done so since `stale` was found stale."""
+def reload_catalogue(at_least: int) -> Catalogue:
+    """The catalogue, read anew unless this process knows that version or a later one."""
     global _catalogue  # noqa: PLW0603 - one catalogue a process is the point
     with _catalogue_lock:
-        if _catalogue is None or _catalogue is stale:
+        if _catalogue is None or _catalogue.version < at_least:
             _catalogue = _read_catalogue()
         return _catalogue
 
@@ -147,20 +146,20 @@ def snapshot(account: int, now_ms: int) -> Snapshot:
     """The account's snapshot, from memory where it is warm. Raises NoDefaultPlan, or django's OperationalError."""
     known = _accounts.get(account)
     if known is None:
-        known = reload(account, None, now_ms)
+        known = reload(account, 0, now_ms)
     return known.at(now_ms)
 
 
-def reload(account: int, stale: Snapshot | None, now_ms: int) -> Snapshot:
-    """Read the account anew unless another thread has done so since `stale` was found stale."""
+def reload(account: int, at_least: int, now_ms: int) -> Snapshot:
+    """The account's snapshot, read anew unless this process knows that version of it or a later one."""
     with _locks[account % len(_locks)]:
         known = _accounts.get(account)
-        if known is not None and (stale is None or known.facts is not stale.facts):
+        if known is not None and known.facts.version >= at_least:
             return known.at(now_ms)
         facts = _read_facts(account, datetime.fromtimestamp(now_ms / 1000, UTC))
         present = catalogue()
         if facts.plan not in present.plans or (facts.scheduled_plan and facts.scheduled_plan not in present.plans):
-            present = reload_catalogue(present)
+            present = reload_catalogue(present.version + 1)
         entitlement = entitle(facts, present.plans, datetime.fromtimestamp(now_ms / 1000, UTC))
         fresh = Snapshot(
             facts=facts,

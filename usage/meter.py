@@ -174,14 +174,14 @@ def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int) -> None
     facts, catalogue = snapshot.facts, snapshot.catalogue
     if stale.account < facts.version or stale.catalogue < catalogue.version:
         snapshot.told_epoch = 0
-    if stale.catalogue > catalogue.version and snapshots.reload_catalogue(catalogue).version < stale.catalogue:
+    if stale.catalogue > catalogue.version and snapshots.reload_catalogue(stale.catalogue).version < stale.catalogue:
         fencing.lift(CATALOGUE, stale.catalogue)
-        snapshots.reload_catalogue(snapshots.catalogue())
+        snapshots.reload_catalogue(stale.catalogue + 1)
     if stale.account > facts.version:
-        fresh = snapshots.reload(facts.account, snapshot, now_ms)
+        fresh = snapshots.reload(facts.account, stale.account, now_ms)
         if fresh.facts.version < stale.account:
             fencing.lift(facts.account, stale.account)
-            snapshots.reload(facts.account, fresh, now_ms)
+            snapshots.reload(facts.account, stale.account + 1, now_ms)
 
 
 def _tell(snapshot: Snapshot) -> None:

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from billing import snapshots
 from billing.entitlement import Metered
 from billing.models import LimitOverride, Plan, Route
-from billing.snapshots import Catalogue, Remembered
+from billing.snapshots import Catalogue, Remembered, fence_version
 from tests.conftest import Customer
 
 
@@ -107,7 +107,7 @@ class TestSnapshot:
         held = snapshots.snapshot(bob.account, NOON)
         limits, versions = held.entitlement, held.versions
         Plan.objects.filter(code="starter").update(monthly_token_quota=7)
-        snapshots.reload_catalogue(held.catalogue)
+        snapshots.reload_catalogue(held.catalogue.version + 1)
         fresh = snapshots.snapshot(bob.account, NOON)
         assert (fresh.entitlement.quota, fresh.versions != versions) == (7, True)
         assert (held.entitlement, held.versions) == (limits, versions)
@@ -115,17 +115,27 @@ class TestSnapshot:
 
     def test_a_reload_that_another_thread_has_done_is_not_done_again(self, bob: Customer) -> None:
         stale = snapshots.snapshot(bob.account, NOON)
-        fresh = snapshots.reload(bob.account, stale, NOON)
+        LimitOverride.objects.create(account=bob.user, limit="quota", maximum=7)
+        wanted = stale.facts.version + 1
+        fresh = snapshots.reload(bob.account, wanted, NOON)
         with CaptureQueriesContext(connection) as queries:
-            assert snapshots.reload(bob.account, stale, NOON) is fresh
+            assert snapshots.reload(bob.account, wanted, NOON) is fresh
         assert len(queries) == 0
-        assert fresh.facts is not stale.facts
+        assert (fresh.facts.version, fresh.entitlement.quota) == (wanted, 7)
+
+    def test_what_another_thread_has_read_is_not_new_enough_for_a_later_version(self, bob: Customer) -> None:
+        stale = snapshots.snapshot(bob.account, NOON)
+        for maximum in (7, 8):
+            LimitOverride.objects.create(account=bob.user, limit="quota", maximum=maximum)
+            wanted = fence_version(bob.account)
+            assert snapshots.reload(bob.account, wanted, NOON).entitlement.quota == maximum
+        assert wanted == stale.facts.version + 2
 
     def test_facts_brought_to_a_new_catalogue_are_as_old_as_before(self, bob: Customer) -> None:
         stale = snapshots.snapshot(bob.account, NOON)
-        snapshots.reload_catalogue(stale.catalogue)
+        snapshots.reload_catalogue(stale.catalogue.version + 1)
         assert snapshots.snapshot(bob.account, NOON).facts is stale.facts
-        assert snapshots.reload(bob.account, stale, NOON).facts is not stale.facts
+        assert snapshots.reload(bob.account, stale.facts.version + 1, NOON).facts is not stale.facts
 
     def test_a_plan_made_after_the_catalogue_was_read(self, bob: Customer) -> None:
         snapshots.catalogue()
@@ -135,7 +145,7 @@ class TestSnapshot:
 
     def test_routes_are_compared_in_one_spelling(self, bob: Customer) -> None:
         Route.objects.filter(path="/api/v1/risk/score").update(path="/API/v1//Risk/score/")
-        assert snapshots.reload_catalogue(None).feature_at("GET", "/api/v1/risk/score/7") is not None
+        assert snapshots.catalogue().feature_at("GET", "/api/v1/risk/score/7") is not None
 
 
 @pytest.mark.django_db(transaction=True)
