@@ -24,6 +24,7 @@ from billing_site.engines.process import (
     unprivileged_account,
     wait_until,
 )
+from tests.ports import free_port
 
 ROOT = os.geteuid() == 0
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
@@ -167,7 +168,7 @@ def test_an_interrupted_first_start_is_begun_anew(postgres: Postgres) -> None:
 
 def test_an_engine_that_cannot_start_says_why_in_one_line(folder: Path, valkey: Valkey) -> None:
     valkey.start()
-    first = Valkey(folder / "first", port=_free_port())
+    first = Valkey(folder / "first", port=free_port())
     second = Valkey(folder / "second", port=first.port)
     first.start()
     try:
@@ -180,7 +181,7 @@ def test_an_engine_that_cannot_start_says_why_in_one_line(folder: Path, valkey: 
 
 
 def test_a_node_of_a_cluster_listens_on_its_port(folder: Path) -> None:
-    node = Valkey(folder / "node", port=_free_port(), cluster=True, durable=False)
+    node = Valkey(folder / "node", port=free_port(), cluster=True, durable=False)
     node.start()
     try:
         assert redis.Redis.from_url(node.url).cluster("INFO")["cluster_known_nodes"] == "1"
@@ -296,18 +297,3 @@ def test_a_lock_is_held_by_the_child_after_its_parent_let_go(tmp_path: Path) -> 
     child.kill()
     child.wait()
     os.close(lock(tmp_path / "lock", 5))
-
-
-def _free_port() -> int:
-    """A port that nobody listens on, low enough for a cluster's bus, 10,000 above it."""
-    import random
-    import socket
-
-    while True:
-        port = random.randint(20_000, 30_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +11,10 @@ from redis.crc import key_slot
 from billing_site.engines import Valkey
 from billing_site.engines.process import wait_until
 from ratelimit.keys import shard_tag
+from tests.ports import free_port
 
 SLOTS = 16_384
 PATIENCE_SECONDS = 30
-BUS_OFFSET = 10_000  # a node's cluster bus listens on its port plus this
-
-
-def free_port() -> int:
-    """A port that is free together with its cluster bus'."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as one, socket.socket() as other:
-            try:
-                one.bind(("127.0.0.1", port))
-                other.bind(("127.0.0.1", port + BUS_OFFSET))
-            except OSError:
-                continue
-        return port
 
 
 class ThreeNodes:
