@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -38,11 +39,12 @@ class ServerChanged(Exception):
     """A new server answers at the address: what this process told the old one may be missing. Nothing was run."""
 
 
-class Store:
+class Store(ABC):
     """Runs scripts. `epoch` grows whenever another server process answers, as after a restart or a failover."""
 
     epoch = 1
 
+    @abstractmethod
     def run(
         self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
     ) -> Any:
@@ -50,7 +52,6 @@ class Store:
 
         With an `epoch`: raises ServerChanged, and runs nothing, when that is no longer the server's.
         """
-        raise NotImplementedError
 
 
 class _Wire:

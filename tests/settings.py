@@ -11,7 +11,6 @@ from billing_site.settings import *  # noqa: E402, F403
 
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 SANDBOX = True
 DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405  # a test's threads give their connections back
 CELERY_TASK_ALWAYS_EAGER = False
