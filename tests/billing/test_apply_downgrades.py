@@ -241,3 +241,4 @@ def test_two_at_once_and_one_killed_halfway_close_each_period_once(
     end = datetime(2025, 12, 1, tzinfo=UTC)
     assert plans == {("pro", None, end): MANY / 2, ("starter", None, end): MANY / 2}
     assert "0 failed" in told
+    assert "subscriptions a second" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -46,6 +47,7 @@ class Command(BaseCommand):
             raise CommandError(_failures(failed))
 
     def _close(self, at: datetime, bar: ProgressBar) -> dict[int, str]:
+        began = time.perf_counter()
         try:
             closed = closing.close_due(at, bar.advance)
         finally:
@@ -55,6 +57,9 @@ class Command(BaseCommand):
             f"{closed.periods:,} periods opened, {closed.invoices:,} invoices issued, "
             f"{len(closed.parked):,} parked for staff, {len(closed.failed):,} failed"
         )
+        seconds = time.perf_counter() - began
+        if closed.renewed and seconds:
+            self.stdout.write(f"in {seconds:,.1f} s, {closed.renewed / seconds:,.0f} subscriptions a second")
         return closed.failed
 
     def _tell(self, at: datetime, bar: ProgressBar) -> dict[int, str]:
