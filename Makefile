@@ -1,10 +1,10 @@
-# make run | make test | make lint; PYTHON chooses the interpreter that .venv is made with.
+# make run | make test | make lint | make bench | make bench-quick; PYTHON chooses the interpreter that .venv is made with.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint
+.PHONY: run test lint bench bench-quick
 
 # $(call install,FILE): make .venv and install FILE into it, unless exactly that was done before.
 define install
@@ -35,3 +35,11 @@ lint:
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -W "ignore:Got an error checking:RuntimeWarning" manage.py makemigrations --check --dry-run
+
+bench:
+	$(call install,requirements-bench.txt)
+	@$(BIN)/python -m tests.bench
+
+bench-quick:
+	$(call install,requirements-bench.txt)
+	@$(BIN)/python -m tests.bench --quick

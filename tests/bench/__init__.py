@@ -1,0 +1,46 @@
+"""Benchmarks: each figure is a ratio to something measured in the same run, since machines differ.
+
+    python -m tests.bench [--quick] [SECTION ...]        (make bench, make bench-quick)
+
+A section is a module with a docstring, whose first paragraph becomes the text above its table, a `TITLE`, and
+
+    def run(*, quick: bool) -> list[Row]
+
+entered in `tests.bench.sections.SECTIONS`. The runner gives each section a process of its own: private engines started
+empty, Django set up on `tests.bench.settings`, every table migrated and the default catalogue seeded
+(`tests.bench.stage`). It may change the settings' URLs for processes it starts, fill the database, flush Redis: nothing
+outlives it. What it starts besides, it stops in a `finally`; children started by `billing_site.engines.process.spawn`
+also die with it. It reports progress with `tests.bench.stage.say`.
+`quick`: under a minute in all, on fewer rounds or a smaller population; quick runs are printed and never written down.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One line of a section's table.
+
+    `value` in `unit` is what was measured. A row that has a goal carries it as text (`"≤ 1.2 × the bare EVALSHA"`), the
+    measured `ratio` that it is about (None where it is about `value` itself) and whether it was met.
+    """
+
+    name: str
+    value: float
+    unit: str
+    goal: str = ""
+    ratio: float | None = None
+    passed: bool | None = None
+
+
+def at_most(name: str, value: float, unit: str, *, times: float, of: float, what: str) -> Row:
+    """A row whose goal is `value <= times x of`."""
+    ratio = value / of
+    return Row(name, value, unit, f"≤ {times:.2g} × {what}", ratio, ratio <= times)
+
+
+def at_least(name: str, value: float, unit: str, *, times: float, of: float, what: str) -> Row:
+    """A row whose goal is `value >= times x of`."""
+    ratio = value / of
+    return Row(name, value, unit, f"≥ {times:.2g} × {what}", ratio, ratio >= times)
