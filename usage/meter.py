@@ -15,7 +15,7 @@ from django.conf import settings
 from billing import fencing, snapshots
 from billing.credentials import Caller
 from billing.entitlement import Metered
-from billing.models.fences import CATALOGUE
+from billing.models.fences import CATALOGUE, Fence
 from billing.periods import Period
 from billing.snapshots import Catalogue, Snapshot
 from ratelimit import limiter
@@ -199,7 +199,15 @@ def _tell_counter(snapshot: Snapshot, account: int, window: Period) -> None:
     with telling([shard_of(account)]):
         row = WindowUsage.objects.filter(account_id=account, starts_at=window.start).first()
         counters = [] if row is None else [counter(row, snapshot.keys)]
-        limiter.tell(store(), snapshot.keys, snapshot.versions, counters)
+        limiter.tell(store(), snapshot.keys, _newest_versions(snapshot), counters)
+
+
+def _newest_versions(snapshot: Snapshot) -> limiter.Versions:
+    """A push that a lost server took with it is made good here, or these facts would look fresh and be older."""
+    facts, catalogue = snapshot.facts, snapshot.catalogue
+    known = dict(Fence.objects.filter(subject__in=[facts.account, CATALOGUE]).values_list("subject", "version"))
+    newest = max(known.get(facts.account, 1), facts.version), max(known.get(CATALOGUE, 1), catalogue.version)
+    return limiter.Versions(*(str(version).encode() for version in newest))
 
 
 def counter(row: WindowUsage, keys: AccountKeys) -> limiter.Counter:

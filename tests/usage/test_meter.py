@@ -101,6 +101,18 @@ class TestFacts:
         client().flushall()
         assert admit(bob).quota.used == 20
 
+    @pytest.mark.parametrize("name", CHANGES)
+    def test_a_change_whose_push_was_lost_with_the_server_acts_all_the_same(self, bob: Customer, name: str) -> None:
+        """Pushed to a Redis that has lost its data since, before this process asked for the account again."""
+        caller = bob.caller
+        before = meter.admit(caller, lambda catalogue: Charge(catalogue.features["trace_start"]))
+        self.CHANGES[name](bob)
+        fencing.sweep()
+        client().flushall()
+        after = meter.admit(caller, lambda catalogue: Charge(catalogue.features["trace_start"]))
+        seen = [(call.admitted, [standing.limit.maximum for standing in call.standings]) for call in (before, after)]
+        assert seen[0] != seen[1]
+
     def test_redis_that_knows_more_than_postgresql_is_believed(self, bob: Customer) -> None:
         """PostgreSQL came back from a backup: its versions are lifted above those Redis has seen."""
         admit(bob)
