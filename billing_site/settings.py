@@ -251,6 +251,12 @@ SNAPSHOT_CACHE_SIZE = 100_000  # accounts a process remembers
 PRORATION_GRANULARITY = env.str("PRORATION_GRANULARITY", default="day")  # or "second"
 LARGEST_INVOICE = env.int("LARGEST_INVOICE", default=10_000)  # in major units; a larger one parks the account for staff
 MOST_INVOICES_A_DAY = env.int("MOST_INVOICES_A_DAY", default=50)  # of one account; more of them park it
+USAGE_LOG_MONTHS = env.int("USAGE_LOG_MONTHS", default=13)  # whole months kept in the usage log before the present one
+USAGE_LOG_MONTHS_AHEAD = env.int("USAGE_LOG_MONTHS_AHEAD", default=3)  # made ahead; an event beyond them is set aside
+USAGE_LOG_EXPORTS = Path(env.str("USAGE_LOG_EXPORTS", default="") or PLACES.local / "usage-log")  # of months that left
+USAGE_LOG_DROP = env.bool("USAGE_LOG_DROP", default=False)  # nightly, tables of months that left, once exported
+if min(USAGE_LOG_MONTHS, USAGE_LOG_MONTHS_AHEAD) < 1:
+    raise ImproperlyConfigured("USAGE_LOG_MONTHS and USAGE_LOG_MONTHS_AHEAD are whole numbers of months, 1 or more")
 BILLING_ACTIVE_FEATURES = "usage.activity.check_active_features"
 UNKNOWN_KEYS_PER_MINUTE = 600  # look-ups of unknown keys an address may cause
 CLIENT_ADDRESS_HEADER = env.str("CLIENT_ADDRESS_HEADER", default="")  # such as X-Real-IP, where a proxy always sets it
