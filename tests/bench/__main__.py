@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import Row, report, stage
-from tests.bench.sections import QUICK, SECTIONS
+from tests.bench.sections import QUICK, SECTIONS, SETTINGS
 
 
 def main() -> int:
@@ -66,7 +66,7 @@ def _in_a_process(name: str, *, quick: bool) -> report.Result:
 
 
 def _run_section(name: str, *, quick: bool, into: Path) -> None:
-    stage.prepare()
+    stage.prepare(SETTINGS.get(name, "tests.bench.settings"))
     section = import_module(SECTIONS[name])
     rows = section.run(quick=quick)
     about = " ".join((section.__doc__ or "").split("\n\n")[0].split())

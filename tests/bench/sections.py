@@ -1,8 +1,10 @@
-"""Which sections there are, in the order of the report, and the module of each."""
+"""Which sections there are, in the order of the report: the module of each, and the settings it runs on."""
 
 SECTIONS = {
     "hot-path": "tests.bench.hot_path",
     "served": "tests.bench.served",
 }
+SETTINGS = {"hot-path": "tests.bench.peer_settings", "served": "tests.bench.peer_settings"}
+"""Other sections run on `tests.bench.settings`."""
 QUICK = ("hot-path",)
 """What `--quick` runs when no section is named."""

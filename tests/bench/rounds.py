@@ -1,0 +1,53 @@
+"""Interleaved rounds: each contestant for a short while, in an order that changes, again and again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from statistics import median, quantiles
+from time import perf_counter_ns
+from typing import NamedTuple
+
+
+class Contestant(NamedTuple):
+    """`call` is timed; `before` is not, and leaves its engines as they are at the start of every round."""
+
+    call: Callable[[], None]
+    before: Callable[[], None]
+
+
+class Timing(NamedTuple):
+    """Microseconds a call: the median of the rounds' medians, and the rounds' quartiles."""
+
+    us: float
+    low: float
+    high: float
+
+
+def measure(contestants: Mapping[str, Contestant], rounds: int, calls: int) -> dict[str, list[float]]:
+    """The median of each round, in microseconds, by contestant. A machine's mood changes hit all of them alike."""
+    medians: dict[str, list[float]] = {name: [] for name in contestants}
+    order = list(contestants)
+    for _ in range(rounds):
+        random.shuffle(order)
+        for name in order:
+            medians[name].append(_round(contestants[name], calls))
+    return medians
+
+
+def timing(medians: list[float]) -> Timing:
+    low, _, high = quantiles(medians, n=4)
+    return Timing(median(medians), low, high)
+
+
+def _round(contestant: Contestant, calls: int) -> float:
+    contestant.before()
+    call = contestant.call
+    for _ in range(5):
+        call()
+    taken = []
+    for _ in range(calls):
+        began = perf_counter_ns()
+        call()
+        taken.append(perf_counter_ns() - began)
+    return median(taken) / 1000
