@@ -42,6 +42,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": crontab(hour=2, minute=15),
         "options": {"expires": 3600},
     },
+    "retire-partitions": {
+        "task": "usage.tasks.retire_partitions",
+        "schedule": crontab(hour=2, minute=45),
+        "options": {"expires": 3600},
+    },
 }
 
 app = Celery("billing_site")
