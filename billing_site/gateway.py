@@ -29,7 +29,8 @@ from billing_site import metrics, refusals
 from billing_site.authentication import BadCredentials, CsrfFailed, Flooded, identify
 from billing_site.idempotency import under_key
 from ratelimit.headers import ratelimit_headers
-from usage.meter import Admission, Charge, Unavailable, admit
+from usage.admission import Admission, Charge
+from usage.meter import Unavailable, admit
 from usage.voiding import void_failed_call
 
 PREFIX = "/api/v1/"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest
 
 from billing.idempotency_keys import InvalidIdempotencyKey, fingerprint, key_of
-from usage.meter import Charge
+from usage.admission import Charge
 
 
 def under_key(request: HttpRequest, charge: Charge) -> Charge:

@@ -15,7 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from ratelimit.limits import Outcome
 from ratelimit.store import RedisUnreachable
 from usage import ingest
-from usage.meter import Admission
+from usage.admission import Admission
 from usage.models import SetAsideEntry
 
 decisions = Counter("gateway_decisions", "Calls decided on, by outcome.", ["outcome"])

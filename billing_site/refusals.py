@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from billing import problems
 from billing.entitlement import Entitlement, entitle
 from ratelimit.limits import Outcome, whole_seconds
-from usage.meter import Admission
+from usage.admission import Admission
 from usage.quota import MINUTE, passes
 from usage.waiting import longest_wait
 

@@ -24,6 +24,10 @@ DATABASE_URL = env.str("DATABASE_URL", default="") or PLACES.database_url
 REDIS_URL = env.str("REDIS_URL", default="") or PLACES.redis_url
 REDIS_CLUSTER = env.bool("REDIS_CLUSTER", default=False)
 REDIS_TIMEOUT_MS = env.int("REDIS_TIMEOUT_MS", default=100)  # a decision waits no longer for Redis
+# Replicas that confirm a charge before it is answered (WAIT), so that a failover loses none; 0 = the primary alone. When
+# they take longer than REDIS_WAIT_MS, which is below REDIS_TIMEOUT_MS, the charge stands all the same.
+REDIS_WAIT_REPLICAS = env.int("REDIS_WAIT_REPLICAS", default=0)
+REDIS_WAIT_MS = env.int("REDIS_WAIT_MS", default=50)
 CACHE_URL = env.str("CACHE_URL", default="")
 BROKER_URL = env.str("BROKER_URL", default="")
 if REDIS_CLUSTER and not (CACHE_URL and BROKER_URL):
@@ -246,6 +250,9 @@ SANDBOX = env.bool("SANDBOX", default=False)  # mounts small metered endpoints t
 RATELIMIT_CLOCK = (
     "server"  # whose clock judges the minute: the Redis server's, or ("process") this process' in frozen tests
 )
+WHEN_REDIS_IS_DOWN = env.str("WHEN_REDIS_IS_DOWN", default="fallback")  # to PostgreSQL; or "refuse", or "admit" all
+WEB_PROCESSES = env.int("WEB_PROCESSES", default=env.int("WEB_CONCURRENCY", default=2))  # share a minute while it is
+REDIS_PROBE_MS = env.int("REDIS_PROBE_MS", default=250)  # between two looks whether it is back
 RATELIMIT_SHARDS = 64  # changing it means `manage.py init_redis_keys`
 SNAPSHOT_CACHE_SIZE = 100_000  # accounts a process remembers
 PRORATION_GRANULARITY = env.str("PRORATION_GRANULARITY", default="day")  # or "second"

@@ -25,12 +25,18 @@ class AccountKeys:
         return f"{self._prefix % 'q'}:{window_starts_at_ms // 1000}".encode()
 
     def receipt(self, idempotency_key: str) -> bytes:
-        """Hashed: the customer's text is neither kept nor able to collide with another account's."""
-        digest = hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
+        return self.receipt_of(receipt_digest(idempotency_key))
+
+    def receipt_of(self, digest: str) -> bytes:
         return f"{self._prefix % 'i'}:{digest}".encode()
 
     def void_marker(self, event: str) -> bytes:
         return f"{self._prefix % 'x'}:{event}".encode()
+
+
+def receipt_digest(idempotency_key: str) -> str:
+    """Names an Idempotency-Key: the customer's text is neither kept nor able to collide with another one's."""
+    return hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
 
 
 def shard_of(account: int) -> int:

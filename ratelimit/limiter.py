@@ -32,6 +32,16 @@ class Receipt(NamedTuple):
     fingerprint: bytes
 
 
+class Bought(NamedTuple):
+    """All that a receipt holds: what Redis is told again when it has lost it. `runs` that have not failed."""
+
+    receipt: Receipt
+    event: str
+    audit: bytes
+    runs: int
+    expires_at_ms: int
+
+
 class Counter(NamedTuple):
     """PostgreSQL's counter of one account and window at one revision. `ends_at_ms` is the window's end."""
 
@@ -47,6 +57,14 @@ class Entry(NamedTuple):
     stream_id: bytes
     counter: int | None
     tokens: int
+
+
+class Held(NamedTuple):
+    """What Redis holds of one quota; None where it holds nothing."""
+
+    ledger: int | None
+    revision: int | None
+    pending: int | None
 
 
 class Voided(IntEnum):
@@ -153,6 +171,19 @@ def tell(store: Store, keys: AccountKeys, versions: Versions, counters: Iterable
     store.run(scripts.TELL, names, arguments)
 
 
+def revision(store: Store, counter: bytes) -> int:
+    """The revision of the counter that Redis was last told; 0 where it knows none."""
+    return int(store.run(scripts.REVISION, [counter], []))
+
+
+def recall(store: Store, receipts: Sequence[Bought]) -> int:
+    """Bring back those receipts of one account that Redis lacks; returns how many."""
+    arguments: list[Argument] = []
+    for bought in receipts:
+        arguments += (bought.receipt.fingerprint, bought.event, bought.audit, bought.runs, bought.expires_at_ms)
+    return int(store.run(scripts.RECALL, [bought.receipt.key for bought in receipts], arguments))
+
+
 def acknowledge(store: Store, stream: bytes, counters: Sequence[Counter], entries: Sequence[Entry]) -> int:
     """Remove committed entries from a shard's stream and settle their counters; returns how many really left."""
     names = [stream, *(counter.key for counter in counters)]
@@ -162,6 +193,35 @@ def acknowledge(store: Store, stream: bytes, counters: Sequence[Counter], entrie
     for entry in entries:
         arguments += (entry.stream_id, 0 if entry.counter is None else entry.counter + 1, entry.tokens)
     return int(store.run(scripts.ACKNOWLEDGE, names, arguments))
+
+
+def trim(store: Store, stream: bytes, first: bytes, last: bytes, counters: Sequence[tuple[Counter, int]]) -> bool:
+    """Acknowledge every entry from `first`, the head of a shard's stream, to `last`; each counter with their tokens.
+
+    False, and nothing has changed, when any of them may have left: then `acknowledge` them one by one.
+    """
+    names = [stream, *(counter.key for counter, _ in counters)]
+    arguments: list[Argument] = [first, last]
+    for counter, tokens in counters:
+        arguments += (*_counter_arguments(counter), tokens)
+    return bool(store.run(scripts.TRIM, names, arguments))
+
+
+def look(store: Store, stream: bytes, quotas: Sequence[bytes]) -> tuple[bytes, list[Held]]:
+    """What Redis holds of one shard's quotas, and the id of the stream's last entry (b"": none) at the same instant."""
+    last, *fields = store.run(scripts.LOOK, [stream, *quotas], [])
+    numbers = [None if field is None else int(field) for field in fields]
+    return last, [Held(*numbers[at : at + 3]) for at in range(0, len(numbers), 3)]
+
+
+def mend(store: Store, stream: bytes, counter: Counter, last: bytes, looked_at: Held, pending: int) -> bool:
+    """Make `pending` what Redis calls pending, and tell it the counter, in one step.
+
+    False when nothing was done, since the quota is no longer as `look` has shown it: look again.
+    """
+    seen = b"" if looked_at.pending is None else looked_at.pending
+    arguments: list[Argument] = [last, seen, pending, *_counter_arguments(counter)]
+    return bool(store.run(scripts.MEND, [stream, counter.key], arguments))
 
 
 def _counter_arguments(counter: Counter) -> tuple[int, int, int]:

@@ -17,6 +17,7 @@ from billing.models import ApiKey, Plan
 from ratelimit.store import client as redis_client
 from tests.catalogue import seed
 from tests.schema import CheckedClient
+from usage import fallback, outage
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,8 @@ def forget_everything() -> None:
     redis_client().flushall()
     snapshots.forget_everything()
     credentials.forget_everything()
+    outage.forget_everything()
+    fallback.minutes.clear()
 
 
 @dataclass

@@ -16,3 +16,4 @@ DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405  # a test's threads give 
 CELERY_TASK_ALWAYS_EAGER = False
 REDIS_TIMEOUT_MS = 10_000  # patient, so that a busy machine fails no test of a rule
 USAGE_LOG_MONTHS_AHEAD = 240  # the cast calls in years to come, too
+REDIS_PROBE_MS = 0  # a test that opens the circuit closes it

@@ -8,7 +8,6 @@ from django.db.models import Sum
 
 from billing.lifecycle import ActivityUnknown
 from billing.models import Feature
-from ratelimit.store import RedisUnreachable
 from usage import ingest
 from usage.models import DailyUsage
 
@@ -22,7 +21,7 @@ def check_active_features(account: int, now: datetime) -> set[str]:
     """
     try:
         ingest.catch_up(account)
-    except (ingest.Behind, RedisUnreachable) as error:
+    except ingest.Behind as error:
         raise ActivityUnknown(str(error)) from error
     used = (
         DailyUsage.objects.filter(account_id=account, date__gte=(now - ACTIVE_FOR).date())

@@ -16,8 +16,16 @@ LATEST_MS = 253_370_764_800_000 - 1
 DEEPEST_METADATA = 32
 CHARGE, VOID = "charge", "void"
 GATEWAY, TRACK = "gateway", "track"
-LONGEST_TEXTS = {"charge": 36, "feature": 50, "source": 10, "key_prefix": 8, "kind": 10}
-"""What the audit log's columns hold."""
+LONGEST_TEXTS = {
+    "charge": 36,
+    "feature": 50,
+    "source": 10,
+    "key_prefix": 8,
+    "kind": 10,
+    "receipt": 32,
+    "fingerprint": 32,
+}
+"""What the columns of PostgreSQL hold."""
 
 
 class MalformedEvent(ValueError):
@@ -51,6 +59,7 @@ class Event:
 
     `tokens` is signed, so the sum over the log is the counter; a void is the adjustment that takes all of it back.
     `charge` is the id of the charge, whose instant picks the window and the partition, for whatever happens to it.
+    `receipt` is the digest of the Idempotency-Key it was made under, `fingerprint` that of the request; "" without one.
     """
 
     charge: str
@@ -64,6 +73,8 @@ class Event:
     source: str = GATEWAY
     key_prefix: str = ""
     metadata: dict[str, Any] | None = None
+    receipt: str = ""
+    fingerprint: str = ""
 
     @property
     def id(self) -> uuid.UUID:
@@ -89,6 +100,8 @@ class Event:
             raise MalformedEvent("the metadata are no object that PostgreSQL can hold")
         fields = [FORMAT, self.charge, self.kind, self.account, self.window_start, self.window_end, self.feature]
         fields += [self.tokens, self.at_ms, self.source, self.key_prefix, self.metadata]
+        if self.receipt:
+            fields += [self.receipt, self.fingerprint]
         return json.dumps(fields, separators=(",", ":")).encode()
 
 

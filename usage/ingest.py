@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -20,14 +22,17 @@ from django.db import transaction
 from billing import fencing
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys, shard_of, stream
-from ratelimit.store import client, reaching_redis, store
+from ratelimit.store import RedisUnreachable, client, reaching_redis, store
 from usage import ledger
 from usage.events import Event, MalformedEvent, decode
-from usage.models import SetAsideEntry, UsageLog
+from usage.models import SetAsideEntry, UsageLog, WindowUsage
+from usage.outage import asking_redis
 from usage.shard_locks import draining
 
 logger = logging.getLogger(__name__)
-BATCH = 2_000
+StreamEntry = tuple[bytes, bytes]
+"""Its id and its payload."""
+BATCH = 5_000
 CATCH_UP_SECONDS = 5.0
 
 
@@ -83,8 +88,15 @@ def lag_seconds(now_ms: int) -> float:
 
 
 def catch_up(account: int) -> None:
-    """Bring the log and its sums up to every call of the account that was answered before. Raises Behind."""
-    shard = shard_of(account)
+    """Bring the log and its sums up to every call of the account that was answered before. Raises Behind.
+
+    While Redis is out of reach they stay as they are: what it holds cannot be had, and new calls are in the log.
+    """
+    with suppress(RedisUnreachable):
+        asking_redis(lambda: _catch_up(shard_of(account)))
+
+
+def _catch_up(shard: int) -> None:
     last = _last_entry(shard)
     give_up_at = time.monotonic() + CATCH_UP_SECONDS
     while (first := _first_entry(shard)) is not None and last is not None and first <= last:
@@ -95,10 +107,10 @@ def catch_up(account: int) -> None:
 
 
 def record(events: Sequence[Event]) -> None:
-    """Store events without Redis; the accounts' fences make every worker and Redis learn the new counters."""
+    """Store events without Redis, which learns the new counters by the accounts' fences when it is back."""
     with transaction.atomic():
         ledger.store(events)
-        fencing.bump({event.account for event in events})
+        fencing.counters_changed({event.account for event in events})
 
 
 def event_of(row: UsageLog) -> Event:
@@ -120,36 +132,60 @@ def event_of(row: UsageLog) -> Event:
 
 
 def _drain_batch(shard: int) -> Drained:
-    readable: list[tuple[bytes, Event]] = []
-    unreadable: list[SetAsideEntry] = []
-    for stream_id, payload in _read(shard, BATCH):
-        try:
-            readable.append((stream_id, decode(payload)))
-        except MalformedEvent as error:
-            entry = SetAsideEntry(shard=shard, stream_id=stream_id.decode(), payload=payload, error=str(error)[:500])
-            unreadable.append(entry)
-    if not readable and not unreadable:
+    entries = _read(shard, BATCH)
+    if not entries:
         return Drained()
+    readable, unreadable = _decoded(shard, entries)
     # Durable: what is acknowledged below is gone from Redis, so it must not hang on a transaction around this one.
     with transaction.atomic(durable=True):
         rows = ledger.store([event for _, event in readable])
         SetAsideEntry.objects.bulk_create(unreadable, ignore_conflicts=True)
     if unreadable:
         logger.error("%d entries of shard %d could not be read and were set aside", len(unreadable), shard)
-    counters = [
-        limiter.Counter(
-            AccountKeys(row.account_id).quota(_ms(row.starts_at)), row.tokens, row.revision, _ms(row.ends_at)
-        )
-        for row in rows
-    ]
-    position = {(row.account_id, _ms(row.starts_at)): at for at, row in enumerate(rows)}
-    entries = [
-        limiter.Entry(stream_id, position[event.account, event.window_start * 1000], event.tokens)
-        for stream_id, event in readable
-    ]
-    entries += [limiter.Entry(entry.stream_id.encode(), None, 0) for entry in unreadable]
-    limiter.acknowledge(store(), stream(shard).encode(), counters, entries)
+    _acknowledge(shard, entries, readable, rows)
     return Drained(len(entries), len(unreadable))
+
+
+def _decoded(shard: int, entries: Iterable[StreamEntry]) -> tuple[list[tuple[bytes, Event]], list[SetAsideEntry]]:
+    readable: list[tuple[bytes, Event]] = []
+    unreadable: list[SetAsideEntry] = []
+    for stream_id, payload in entries:
+        try:
+            readable.append((stream_id, decode(payload)))
+        except MalformedEvent as error:
+            entry = SetAsideEntry(shard=shard, stream_id=stream_id.decode(), payload=payload, error=str(error)[:500])
+            unreadable.append(entry)
+    return readable, unreadable
+
+
+def _acknowledge(
+    shard: int,
+    entries: Sequence[StreamEntry],
+    readable: Collection[tuple[bytes, Event]],
+    rows: Iterable[WindowUsage],
+) -> None:
+    """Remove what was read from the head of the stream, and tell its counters."""
+    name, tokens = stream(shard).encode(), Counter[tuple[int, int]]()
+    for _, event in readable:
+        tokens[event.account, event.window_start] += event.tokens
+    counters = {(row.account_id, _ms(row.starts_at) // 1000): _counter(row) for row in rows}
+    moved = [(counter, tokens[window]) for window, counter in counters.items()]
+    if limiter.trim(store(), name, entries[0][0], entries[-1][0], moved):
+        return
+    position = {window: at for at, window in enumerate(counters)}
+    event_of = dict(readable)
+    single = [
+        limiter.Entry(stream_id, position[event.account, event.window_start], event.tokens)
+        if (event := event_of.get(stream_id))
+        else limiter.Entry(stream_id, None, 0)
+        for stream_id, _ in entries
+    ]
+    limiter.acknowledge(store(), name, list(counters.values()), single)
+
+
+def _counter(row: WindowUsage) -> limiter.Counter:
+    key = AccountKeys(row.account_id).quota(_ms(row.starts_at))
+    return limiter.Counter(key, row.tokens, row.revision, _ms(row.ends_at))
 
 
 def _ms(at: datetime) -> int:
@@ -161,7 +197,7 @@ def _with_backlog(shards: Iterable[int]) -> Iterator[int]:
     return (shard for shard in shards if shard in waiting)
 
 
-def _read(shard: int, count: int) -> list[tuple[bytes, bytes]]:
+def _read(shard: int, count: int) -> list[StreamEntry]:
     with reaching_redis():
         found = cast(list[Any], client().xrange(stream(shard), count=count))
     return [(stream_id, fields.get(b"e", b"")) for stream_id, fields in found]

@@ -16,6 +16,8 @@ class UsageLog(models.Model):
     class Kind(models.TextChoices):
         CHARGE = "charge"
         VOID = "void"
+        REFUSED = "refused"
+        """Of no tokens: takes the id of a call that was refused when it was not known whether Redis had charged it."""
 
     id = models.UUIDField(primary_key=True)
     event_id = models.UUIDField()
@@ -89,3 +91,77 @@ class SetAsideEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stream_id} of shard {self.shard}"
+
+
+class Receipt(models.Model):
+    """What an Idempotency-Key has bought, for when Redis cannot tell: from the drain, or a charge made without Redis.
+
+    `key` is the digest that names it in Redis too, `audit` the text of the event that was charged. `runs` that have
+    not failed, as far as PostgreSQL knows: those that Redis has counted since are not among them.
+    """
+
+    pk = models.CompositePrimaryKey("account_id", "key")
+    account_id = models.BigIntegerField()
+    key = models.CharField(max_length=32)
+    fingerprint = models.CharField(max_length=32)
+    event_id = models.UUIDField()
+    audit = models.BinaryField()
+    runs = models.IntegerField(default=1)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="receipt_expiry")]
+
+    def __str__(self) -> str:
+        return f"{self.key} of account {self.account_id}"
+
+
+class RedisOutage(models.Model):
+    """A time in which some process could not reach Redis and decided by PostgreSQL. At most one goes on."""
+
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "Redis outage"
+        constraints = [
+            models.UniqueConstraint(models.Value(1), name="one_outage_at_a_time", condition=models.Q(ended_at=None))
+        ]
+
+    def __str__(self) -> str:
+        return f"from {self.began_at:%Y-%m-%d %H:%M:%S} to {self.ended_at or 'now'}"
+
+
+class RetiredMonth(models.Model):
+    """A month that leaves the log. From this row on the log takes no event of it, or of any month before it, again.
+
+    `rows`, `tokens`, `file` and `sha256` are its export's. `left_at` is set when it has left and its export is proven.
+    """
+
+    starts_at = models.DateTimeField(primary_key=True)
+    closed_at = models.DateTimeField(auto_now_add=True)
+    rows = models.BigIntegerField(null=True)
+    tokens = models.BigIntegerField(null=True)
+    file = models.TextField(blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    left_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.starts_at:%Y-%m}"
+
+
+class Reconciliation(models.Model):
+    """One comparison of all accounts: how many drifted, and how many of those were repaired. The last is a metric."""
+
+    began_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    accounts = models.BigIntegerField()
+    windows = models.BigIntegerField()
+    drifting = models.BigIntegerField()
+    repaired = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["finished_at"], name="reconciliation_last")]
+
+    def __str__(self) -> str:
+        return f"of {self.finished_at:%Y-%m-%d %H:%M:%S}"

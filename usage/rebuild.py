@@ -14,9 +14,9 @@ from billing.snapshots import fence_version
 from ratelimit import limiter, scripts
 from ratelimit.keys import AccountKeys, catalogue_fence
 from ratelimit.store import store
-from usage.meter import counter
 from usage.models import WindowUsage
 from usage.shard_locks import telling
+from usage.telling import tell
 
 BATCH = 500
 """Counters told while the drains are held off: some 50 ms of work."""
@@ -49,4 +49,4 @@ def _tell(rows: list[WindowUsage], catalogue: int) -> None:
     for row in rows:
         keys = AccountKeys(row.account_id)
         versions = limiter.Versions(str(known.get(row.account_id, 1)).encode(), str(catalogue).encode())
-        limiter.tell(store(), keys, versions, [counter(row, keys)])
+        tell(keys, versions, [row])

@@ -62,6 +62,7 @@ class Logs(ApiView, ListAPIView[UsageLog]):
         query = LogQuery(data={name: self.request.query_params[name] for name in self._given()})
         query.is_valid(raise_exception=True)
         rows = UsageLog.objects.filter(account=admission_of(self.request).snapshot.facts.account)
+        rows = rows.exclude(kind=UsageLog.Kind.REFUSED)
         given = cast(dict[str, Any], query.validated_data)
         if "feature" in given:
             rows = rows.filter(feature=given["feature"])

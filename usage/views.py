@@ -23,7 +23,7 @@ from billing.problems import Problem
 from billing.snapshots import Catalogue
 from ratelimit.limits import whole_seconds
 from usage import events, ingest, voiding
-from usage.meter import Admission, Charge
+from usage.admission import Admission, Charge
 from usage.models import FeatureUsage
 from usage.quota import MINUTE, percentage_used
 from usage.serializers import (

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, transaction
 
 from billing.credentials import Caller
 from ratelimit import limiter
@@ -13,10 +15,11 @@ from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Voided
 from ratelimit.limits import Limit, Take
 from ratelimit.store import RedisUnreachable, store
-from usage import events, ingest
+from usage import events, ingest, receipts
+from usage.admission import Admission
 from usage.events import Event
-from usage.meter import Admission
 from usage.models import UsageLog
+from usage.outage import asking_redis
 from usage.quota import QUOTA
 
 logger = logging.getLogger(__name__)
@@ -48,22 +51,32 @@ def void_failed_call(admission: Admission) -> None:
     admission.cost = 0
     now_ms = time.time_ns() // 1_000_000
     try:
-        _, used = _void(event, now_ms, admission.receipt)
+        _, used = asking_redis(lambda: _void(event, now_ms, admission.receipt))
     except RedisUnreachable:
-        if admission.receipt is not None:
-            # Whether other runs stand is not known, and a served call must not become free: the charge stays.
-            logger.error("charge %s of a failed call stands: Redis did not answer", event.charge)
-            return
-        ingest.record([event.voided(now_ms)])
-        used = admission.quota.used - event.tokens
+        used = _void_failed_without(admission, event, now_ms)
     if admission.quota.limit.starts_at_ms == event.window_start * 1000:
         admission.standings = (*admission.standings[:-1], admission.quota._replace(used=used))
+
+
+def _void_failed_without(admission: Admission, event: Event, now_ms: int) -> int:
+    """The tokens used after it. Never raises: the call has its answer already."""
+    used = admission.quota.used
+    try:
+        if event.receipt and (admission.by_redis or receipts.fail(event)):
+            # Whether other runs stand is known to Redis, or they do: a served call must not become free.
+            logger.error("charge %s of a failed call stands: Redis did not answer", event.charge)
+            return used
+        ingest.record([event.voided(now_ms)])
+    except (OperationalError, InterfaceError) as error:
+        logger.error("charge %s of a failed call stands, neither engine answers: %s", event.charge, error)
+        return used
+    return used - event.tokens
 
 
 def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
     """Take back a charge of `/usage/track`, once, within an hour.
 
-    Raises EventNotFound, NotVoidable, TooLate, AlreadyVoided; RedisUnreachable; ingest.Behind.
+    Raises EventNotFound, NotVoidable, TooLate, AlreadyVoided; ingest.Behind.
     """
     ingest.catch_up(caller.account)
     found = UsageLog.objects.filter(account=caller.account, id__in=[charge, events.void_of(charge)])
@@ -77,9 +90,23 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
         raise AlreadyVoided
     if now - row.charged_at > VOIDABLE_FOR:
         raise TooLate
-    status, _ = _void(ingest.event_of(row), round(now.timestamp() * 1000))
+    event, now_ms = ingest.event_of(row), round(now.timestamp() * 1000)
+    try:
+        status, _ = asking_redis(lambda: _void(event, now_ms))
+    except RedisUnreachable:
+        status = _void_without(event, now_ms)
     if status is not Voided.VOIDED:
         raise AlreadyVoided
+
+
+def _void_without(event: Event, now_ms: int) -> Voided:
+    """In PostgreSQL, where one void of a charge waits for another one on the charge's row."""
+    with transaction.atomic():
+        list(UsageLog.objects.select_for_update().filter(id=event.id, charged_at=_at(event.charged_at_ms)))
+        if UsageLog.objects.filter(id=events.void_of(event.id)).exists():
+            return Voided.ALREADY
+        ingest.record([event.voided(now_ms)])
+    return Voided.VOIDED
 
 
 def _void(event: Event, now_ms: int, receipt: limiter.Receipt | None = None) -> tuple[Voided, int]:
@@ -92,3 +119,7 @@ def _void(event: Event, now_ms: int, receipt: limiter.Receipt | None = None) -> 
         store(), keys, Take(quota, event.tokens), event=event.charge, audit=audit, receipt=receipt
     )
     return status, standing.used
+
+
+def _at(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from billing.entitlement import Facts, entitle
 from ratelimit.limits import Standing
-from usage.meter import Admission
+from usage.admission import Admission
 from usage.quota import QUOTA
 
 MILLISECOND = timedelta(milliseconds=1)

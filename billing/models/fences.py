@@ -16,10 +16,14 @@ class Fence(models.Model):
 
     A row whose `version` is above `pushed` waits to be told to Redis: on commit by the process that wrote, and by a
     sweep every second when that process died in between. An account without a row stands at version 1.
+
+    `changed` is the version at which a fact last changed. Above it stand raises that only make Redis learn a counter:
+    a snapshot of version `changed` or later is not stale.
     """
 
     subject = models.BigIntegerField(primary_key=True, help_text="An account's id, or 0 for the catalogue.")
     version = models.BigIntegerField(default=1)
+    changed = models.BigIntegerField(default=1, db_default=1)
     pushed = models.BigIntegerField(default=1)
 
     class Meta:

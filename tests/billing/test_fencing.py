@@ -121,9 +121,9 @@ class TestRaising:
             transaction.set_rollback(True)
         assert version(CATALOGUE) == before
 
-    def test_bump_raises_each_once(self, bob: Customer, carol: Customer) -> None:
+    def test_counters_raise_each_once(self, bob: Customer, carol: Customer) -> None:
         before = version(bob.account), version(carol.account)
-        fencing.bump([carol.account, bob.account, bob.account])
+        fencing.counters_changed([carol.account, bob.account, bob.account])
         assert (version(bob.account), version(carol.account)) == (before[0] + 1, before[1] + 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -132,7 +133,7 @@ class TestFacts:
 
     def test_an_override_that_ends_acts_on_the_instant(self, bob: Customer) -> None:
         with moved_by_hand("2031-03-14T00:00:00Z") as clock:
-            expiry = meter.datetime(2031, 3, 14, 1, tzinfo=meter.UTC)
+            expiry = datetime(2031, 3, 14, 1, tzinfo=UTC)
             LimitOverride.objects.create(account=bob.user, limit="quota", maximum=5, expires_at=expiry)
             outcomes = []
             for seconds in (0, 3599.999, 0.001):

@@ -1,0 +1,75 @@
+"""A circuit breaker around Redis: once it has failed nobody waits for it again until a probe has found it well."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+class Breaker:
+    """Closed: Redis is asked. Open: it is not, and one thread of this process probes it until it may be closed.
+
+    `recover` runs before it closes, so that nothing is judged by a Redis that does not know what happened meanwhile.
+    Both callables raise when Redis is not well yet. With `every_seconds` 0 nobody probes; whoever opened it has to.
+    """
+
+    def __init__(self, probe: Callable[[], None], recover: Callable[[], None], every_seconds: float) -> None:
+        self.is_open = False
+        self._probe = probe
+        self._recover = recover
+        self._every_seconds = every_seconds
+        self._lock = threading.Lock()
+        self._attempting = threading.Lock()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        # The thread that would close it was not copied.
+        self.is_open = False
+        self._lock = threading.Lock()
+        self._attempting = threading.Lock()
+
+    def trip(self, reason: Exception) -> None:
+        """Open it. Only the first of many that find Redis gone says so."""
+        with self._lock:
+            if self.is_open:
+                return
+            self.is_open = True
+        logger.error("Redis is out of reach, calls are decided without it: %s", reason)
+        if self._every_seconds:
+            threading.Thread(target=self._watch, name="redis-probe", daemon=True).start()
+
+    def attempt(self) -> bool:
+        """Probe, recover and close; whether it is closed now. One thread at a time; others get the present state."""
+        if not self._attempting.acquire(blocking=False):
+            return not self.is_open
+        try:
+            self._probe()
+            self._recover()
+        except Exception as reason:
+            logger.debug("Redis is not well yet: %s", reason)
+            return False
+        else:
+            with self._lock:
+                was_open, self.is_open = self.is_open, False
+            if was_open:
+                logger.warning("Redis is back, calls are decided by it again")
+            return True
+        finally:
+            self._attempting.release()
+
+    def reset(self) -> None:
+        """Closed, as in a new process."""
+        self.is_open = False
+
+    def _watch(self) -> None:
+        # Jittered, so that the processes that lost Redis together do not come back as one herd.
+        pause = threading.Event()
+        while self.is_open:
+            pause.wait(self._every_seconds * random.uniform(0.5, 1.5))
+            if self.attempt():
+                return

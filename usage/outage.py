@@ -1,0 +1,111 @@
+"""An outage of Redis as all processes see it: it begins with the first call decided without Redis, and ends once.
+
+Redis must not judge again before it knows, by a raised fence, every account that was charged without it. So whoever
+ends an outage first pushes every waiting fence, alone: an advisory lock that each call decided without Redis shares
+keeps such calls out for that moment, and those that come after it find the outage over and ask Redis again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TypeVar
+
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
+
+from billing import fencing
+from billing.models.fences import CATALOGUE
+from billing.snapshots import fence_version
+from ratelimit import scripts
+from ratelimit.breaker import Breaker
+from ratelimit.keys import catalogue_fence
+from ratelimit.store import RedisUnreachable, store
+from usage.models import RedisOutage
+
+T = TypeVar("T")
+LOCK = 0x0D7A2
+"""Of PostgreSQL's advisory locks."""
+
+
+class OutageOver(Exception):
+    """Another process has found Redis well and has told it everything: ask it again."""
+
+
+_joined: int | None = None
+"""The outage in which this process has decided calls."""
+
+
+def join(now: datetime) -> None:
+    """Before deciding without Redis: begin an outage, or join the one that goes on."""
+    global _joined  # noqa: PLW0603 - one a process is the point
+    if _joined is not None:
+        return
+    present = _present()
+    if present is None:
+        RedisOutage.objects.bulk_create([RedisOutage(began_at=now)], ignore_conflicts=True)
+        present = _present()
+    _joined = present
+
+
+@contextmanager
+def going_on() -> Iterator[None]:
+    """A transaction within the outage that this process has joined: nobody ends it meanwhile. Raises OutageOver."""
+    global _joined  # noqa: PLW0603
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [LOCK])
+        if _joined is None or _present() != _joined:
+            _joined = None
+            raise OutageOver
+        yield
+
+
+def recover() -> None:
+    """Tell Redis what changed without it, and end the outage. Raises RedisUnreachable or django's OperationalError."""
+    global _joined  # noqa: PLW0603
+    try:
+        # Every shard takes a write; a server that is full or read-only answers a PING all the same.
+        catalogue = fence_version(CATALOGUE)
+        for shard in range(settings.RATELIMIT_SHARDS):
+            store().run(scripts.RAISE, [catalogue_fence(shard).encode()], [catalogue])
+        fencing.push_all()
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            fencing.push_all()
+            RedisOutage.objects.filter(ended_at=None).update(ended_at=timezone.now())
+        _joined = None
+    except OperationalError:
+        # PostgreSQL is gone as well. What this process has not charged without Redis, Redis need not be told by it.
+        if _joined is not None:
+            raise
+    finally:
+        # The prober is a thread of its own, that nobody else closes a connection for.
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+def forget_everything() -> None:
+    """As a new process, which has lost nothing."""
+    global _joined  # noqa: PLW0603
+    _joined = None
+    breaker.reset()
+
+
+def _present() -> int | None:
+    return RedisOutage.objects.filter(ended_at=None).values_list("pk", flat=True).first()
+
+
+breaker = Breaker(lambda: store().ping(), recover, settings.REDIS_PROBE_MS / 1000)
+
+
+def asking_redis(question: Callable[[], T]) -> T:
+    """What Redis answers. Raises RedisUnreachable, at once while the circuit is open; the first one opens it."""
+    if breaker.is_open:
+        raise RedisUnreachable("the circuit is open")
+    try:
+        return question()
+    except RedisUnreachable as error:
+        breaker.trip(error)
+        raise

@@ -1,0 +1,48 @@
+"""Tells Redis what PostgreSQL knows of an account: its versions, its counters, and the receipts that Redis has lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.utils import timezone
+
+from billing.models import Fence
+from billing.models.fences import CATALOGUE
+from billing.periods import Period
+from ratelimit import limiter
+from ratelimit.keys import AccountKeys, shard_of
+from ratelimit.limiter import Versions
+from ratelimit.store import store
+from usage import receipts
+from usage.models import WindowUsage
+from usage.shard_locks import telling
+
+
+def tell_account(keys: AccountKeys, known: Versions, window: Period) -> None:
+    """Tell the newest versions, or those this process knows if they are newer, and the counter of the present window.
+
+    A push that a lost server took with it is made good here, or older facts would look fresh.
+    """
+    with telling([shard_of(keys.account)]):
+        held = dict(Fence.objects.filter(subject__in=[keys.account, CATALOGUE]).values_list("subject", "version"))
+        newest = (max(held.get(keys.account, 1), int(known.account)), max(held.get(CATALOGUE, 1), int(known.catalogue)))
+        versions = Versions(*(str(version).encode() for version in newest))
+        tell(keys, versions, WindowUsage.objects.filter(account_id=keys.account, starts_at=window.start))
+
+
+def tell(keys: AccountKeys, versions: Versions, rows: Iterable[WindowUsage]) -> None:
+    """Tell counters that were read while the drain of their shard was held off.
+
+    Only a counter that Redis knows at an older revision than PostgreSQL shows that Redis has missed something, and
+    then it may lack receipts as well. They come first: from the moment the fences are raised, calls are judged.
+    """
+    counters = [counter(row, keys) for row in rows]
+    if any(limiter.revision(store(), each.key) < each.revision for each in counters):
+        receipts.recall(keys.account, timezone.now())
+    limiter.tell(store(), keys, versions, counters)
+
+
+def counter(row: WindowUsage, keys: AccountKeys) -> limiter.Counter:
+    """PostgreSQL's counter as Redis is told it."""
+    starts_at_ms, ends_at_ms = (round(at.timestamp() * 1000) for at in (row.starts_at, row.ends_at))
+    return limiter.Counter(keys.quota(starts_at_ms), row.tokens, row.revision, ends_at_ms)
