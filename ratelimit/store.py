@@ -1,7 +1,7 @@
 """How scripts reach Redis: one command on a lean connection of the calling thread, and never a blind retry.
 
-redis-py's own call path costs as much as a loopback round trip, so the single-server path packs the command itself and
-speaks over redis-py's `Connection`. A cluster goes through `RedisCluster`, which knows where a slot lives.
+redis-py's own call path costs as much as a loopback round trip, so the command is packed here and goes over redis-py's
+`Connection`. In a cluster every primary is such a server, see cluster.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, cast
 
 import hiredis
@@ -23,12 +23,14 @@ from redis.cluster import RedisCluster
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 
+from ratelimit.replicas import Replicas
 from ratelimit.scripts import Script
 
 Argument = bytes | str | int
 
-CANNOT_SERVE = frozenset({"READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "TRYAGAIN"})
+CANNOT_SERVE = frozenset({"READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "NOPERM"})
 """Codes of replies that tell of the server's state, not of a faulty script. None of them leaves a script half run."""
+OF_A_CLUSTER = frozenset({"MOVED", "ASK", "TRYAGAIN", "CROSSSLOT"})
 
 
 class RedisUnreachable(Exception):
@@ -53,14 +55,22 @@ class Store(ABC):
         With an `epoch`: raises ServerChanged, and runs nothing, when that is no longer the server's.
         """
 
+    @abstractmethod
+    def ping(self) -> None:
+        """Find out whether it answers, within the time that a script would have. Raises RedisUnreachable."""
+
 
 class _Wire:
-    """One thread's connection, with a poll object that tells whether the server hung up while it was idle."""
+    """One thread's connection, with a poll object that tells whether the server hung up while it was idle.
 
-    __slots__ = ("connection", "idle")
+    `epoch`: the store's when it was made. One made before another server came is not trusted to lead to that one.
+    """
+
+    __slots__ = ("connection", "epoch", "idle")
 
     def __init__(self, connection: redis.Connection) -> None:
         self.connection = connection
+        self.epoch = 0
         self.idle = select.poll()
         self.idle.register(cast(Any, connection)._sock, select.POLLIN | select.POLLHUP | select.POLLERR)
 
@@ -70,11 +80,29 @@ class _Wire:
         self.connection.send_packed_command([command], check_health=False)
         return self.connection.read_response()
 
+    def ask_two(self, first: Sequence[Argument], second: Sequence[Argument]) -> tuple[Any, Any]:
+        """Both replies, an error reply as the exception it stands for. The second is one when it did not come."""
+        commands = hiredis.pack_command(cast(Any, first)) + hiredis.pack_command(cast(Any, second))
+        self.connection.send_packed_command([commands], check_health=False)
+        answer = self._read()
+        try:
+            return answer, self._read()
+        except (RedisError, OSError) as error:
+            return answer, error
+
+    def _read(self) -> Any:
+        try:
+            return self.connection.read_response()
+        except ResponseError as error:
+            return error
+
 
 class SingleServer(Store):
-    """One Redis or Valkey, by TCP or Unix socket."""
+    """One Redis or Valkey, by TCP or Unix socket; with `replicas`, one that waits for its replicas."""
 
-    def __init__(self, url: str, timeout_seconds: float) -> None:
+    cannot_serve = CANNOT_SERVE | OF_A_CLUSTER
+
+    def __init__(self, url: str, timeout_seconds: float, replicas: Replicas | None = None) -> None:
         # Only to read the URL. It gives out no connections: it would stop at a hundred ever made, and every reconnect
         # makes one.
         self._pool = redis.ConnectionPool.from_url(
@@ -84,10 +112,12 @@ class SingleServer(Store):
             socket_connect_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 0),
             retry_on_timeout=False,
+            driver_info=None,  # two round trips a connection less
         )
+        self._replicas = replicas
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._server = b""
+        self._server: tuple[bytes, ...] = ()
         os.register_at_fork(after_in_child=self._forget_connections)
 
     def _forget_connections(self) -> None:
@@ -103,12 +133,16 @@ class SingleServer(Store):
             raise ServerChanged
         try:
             try:
+                if self._replicas:
+                    return self._ask_and_wait(wire, b"EVALSHA", script.sha, len(keys), *keys, *arguments)
                 return wire.ask(b"EVALSHA", script.sha, len(keys), *keys, *arguments)
             except NoScriptError:
                 # The one blind retry that is safe: the server says that it ran nothing.
+                if self._replicas:
+                    return self._ask_and_wait(wire, b"EVAL", script.source, len(keys), *keys, *arguments)
                 return wire.ask(b"EVAL", script.source, len(keys), *keys, *arguments)
         except ResponseError as error:
-            if _code(error) not in CANNOT_SERVE:
+            if _code(error) not in self.cannot_serve:
                 raise
             # A replica that was a primary stays one for this connection; the address may name another by now.
             self._hang_up()
@@ -120,10 +154,29 @@ class SingleServer(Store):
                 raise RedisUnreachable(str(error)) from error
             raise
 
+    def ping(self) -> None:
+        wire = self._wire()
+        try:
+            wire.ask(b"PING")
+        except (RedisError, OSError) as error:
+            self._hang_up()
+            raise RedisUnreachable(str(error)) from error
+
+    def _ask_and_wait(self, wire: _Wire, *words: Argument) -> Any:
+        """The script's reply, once the replicas have confirmed it or had their time."""
+        assert self._replicas is not None
+        answer, confirmed = wire.ask_two(words, self._replicas.command)
+        if isinstance(confirmed, BaseException):
+            self._hang_up()  # the script's answer is known; WAIT's may still come
+        if isinstance(answer, BaseException):
+            raise confirmed if isinstance(confirmed, BaseException) else answer
+        self._replicas.confirmed(confirmed if isinstance(confirmed, int) else 0)
+        return answer
+
     def _wire(self) -> _Wire:
         """The calling thread's connection, made anew when there is none or the server has hung up."""
         wire: _Wire | None = getattr(self._local, "wire", None)
-        if wire is not None and not wire.idle.poll(0):
+        if wire is not None and wire.epoch == self.epoch and not wire.idle.poll(0):
             return wire
         self._hang_up()
         try:
@@ -133,56 +186,36 @@ class SingleServer(Store):
 
     def _connect(self) -> _Wire:
         connection = cast(redis.Connection, self._pool.connection_class(**self._pool.connection_kwargs))
-        connection.connect()
-        wire = _Wire(connection)
-        facts = cast(bytes, wire.ask(b"INFO", b"server"))
-        server = next((line for line in facts.splitlines() if line.startswith(b"run_id:")), b"")
+        try:
+            connection.connect()
+            wire = _Wire(connection)
+            # The same process holds other data once it has been a replica, and then has another replication id.
+            answers = wire.ask_two((b"INFO", b"server"), (b"INFO", b"replication"))
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
+        except BaseException:
+            connection.disconnect()
+            raise
+        facts = b"\n".join(answers).splitlines()
+        server = tuple(line for line in facts if line.startswith((b"run_id:", b"master_replid:")))
         with self._lock:
             known, self._server = self._server, server
             if known and known != server:
-                self.epoch += 1
+                self._changed()
+            wire.epoch = self.epoch
         self._local.wire = wire
         return wire
+
+    def _changed(self) -> None:
+        """Another server answers at the address, or the same one with other data."""
+        self.epoch += 1
 
     def _hang_up(self) -> None:
         wire: _Wire | None = getattr(self._local, "wire", None)
         self._local.wire = None
         if wire is not None:
             wire.connection.disconnect()
-
-
-class Cluster(Store):
-    """A Redis Cluster. Only replies that say nothing was run (MOVED, ASK, TRYAGAIN) are followed up by the client."""
-
-    def __init__(self, url: str, timeout_seconds: float) -> None:
-        self._url = url
-        self._timeout_seconds = timeout_seconds
-
-    @cached_property
-    def _client(self) -> RedisCluster:
-        # Made on first use, since that asks the cluster, which may be out of reach.
-        return RedisCluster.from_url(
-            self._url,
-            protocol=2,
-            socket_timeout=self._timeout_seconds,
-            socket_connect_timeout=self._timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-        )
-
-    def run(
-        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
-    ) -> Any:
-        try:
-            try:
-                return self._client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
-            except NoScriptError:
-                return self._client.execute_command("EVAL", script.source, len(keys), *keys, *arguments)
-        except ResponseError as error:
-            if _code(error) not in CANNOT_SERVE:
-                raise
-            raise RedisUnreachable(str(error)) from error
-        except (RedisError, RedisClusterException, OSError) as error:
-            raise RedisUnreachable(str(error)) from error
 
 
 def _code(error: ResponseError) -> str:
@@ -202,9 +235,12 @@ def reaching_redis() -> Iterator[None]:
 @cache
 def store() -> Store:
     """The process' way to the enforcement Redis, as the settings name it."""
-    timeout_seconds = settings.REDIS_TIMEOUT_MS / 1000
+    from ratelimit.cluster import Cluster
+
+    waited_for = settings.REDIS_WAIT_REPLICAS
+    replicas = Replicas(waited_for, settings.REDIS_WAIT_MS) if waited_for else None
     kind = Cluster if settings.REDIS_CLUSTER else SingleServer
-    return kind(settings.REDIS_URL, timeout_seconds)
+    return kind(settings.REDIS_URL, settings.REDIS_TIMEOUT_MS / 1000, replicas)
 
 
 @cache
@@ -218,7 +254,6 @@ def client() -> redis.Redis | RedisCluster:
 
 __all__ = [
     "Argument",
-    "Cluster",
     "RedisError",
     "RedisUnreachable",
     "ServerChanged",

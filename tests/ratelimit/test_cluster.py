@@ -16,10 +16,11 @@ from redis.crc import key_slot
 
 from billing_site.engines.places import sockets_root
 from ratelimit import limiter
+from ratelimit.cluster import Cluster
 from ratelimit.keys import shard_of
 from ratelimit.limiter import Entry, Receipt, Voided
 from ratelimit.limits import Outcome, Take
-from ratelimit.store import Cluster, RedisUnreachable
+from ratelimit.store import RedisUnreachable
 from tests.ratelimit.account import Account, minute, quota
 from tests.ratelimit.cluster import ThreeNodes, slot_of
 from tests.ratelimit.conftest import PATIENT_SECONDS

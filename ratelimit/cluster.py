@@ -1,0 +1,264 @@
+"""A Redis Cluster: a map of who serves which slot, and each primary a server of its own with a thread's connections.
+
+redis-py's cluster client asks every node for the map in the request path, node by node, each with its own time-out and
+retries. Here a lost node costs a call its time budget and no more, and a command goes out once: only replies that say
+that nothing was run (MOVED, ASK, TRYAGAIN) are followed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
+from redis.exceptions import AskError, MovedError, RedisError, ResponseError, TryAgainError
+from redis.retry import Retry
+
+from ratelimit.keys import shard_tag
+from ratelimit.replicas import Replicas
+from ratelimit.scripts import Script
+from ratelimit.store import CANNOT_SERVE, Argument, RedisUnreachable, ServerChanged, SingleServer, Store
+
+Address = tuple[str, int]
+TRUSTED_SECONDS = 1.0
+"""A node that this process has not heard from for longer says again who it is: it may have been a replica meanwhile,
+and holds what another primary gave it. Shorter than any time in which a cluster replaces a node twice."""
+TRY_AGAIN_SECONDS = 0.005
+
+
+class Node(SingleServer):
+    """One primary. Its epoch is the cluster's."""
+
+    cannot_serve = CANNOT_SERVE
+
+    def __init__(self, cluster: Cluster, address: Address) -> None:
+        self._cluster = cluster
+        self.address = address
+        self.heard_at = 0.0
+        super().__init__(cluster.url, cluster.timeout_seconds, cluster.replicas)
+        self._pool.connection_kwargs |= {"host": address[0], "port": address[1]}
+
+    @property
+    def epoch(self) -> int:  # type: ignore[override]
+        return self._cluster.epoch
+
+    def _changed(self) -> None:
+        self._cluster.grow()
+
+    def run(
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
+    ) -> Any:
+        if time.monotonic() - self.heard_at > TRUSTED_SECONDS:
+            self._hang_up()
+        answer = super().run(script, keys, arguments, epoch=epoch)
+        self.heard_at = time.monotonic()
+        return answer
+
+    def run_asked(
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
+    ) -> Any:
+        """Run a script whose slot is just being moved here. Sent whole: a second try would need a second ASKING."""
+        wire = self._wire()
+        if epoch is not None and epoch != self.epoch:
+            raise ServerChanged
+        try:
+            replies = wire.ask_two((b"ASKING",), (b"EVAL", script.source, len(keys), *keys, *arguments))
+        except (RedisError, OSError) as error:
+            self._hang_up()
+            raise RedisUnreachable(str(error)) from error
+        for reply in replies:
+            if isinstance(reply, AskError | TryAgainError):
+                raise reply
+            if isinstance(reply, BaseException):
+                self._hang_up()
+                raise RedisUnreachable(str(reply)) from reply
+        return replies[1]
+
+    def ping(self) -> None:
+        """Raises RedisUnreachable also while the node answers and the cluster is down."""
+        wire = self._wire()
+        try:
+            facts = cast(bytes, wire.ask(b"CLUSTER", b"INFO"))
+        except (RedisError, OSError) as error:
+            self._hang_up()
+            raise RedisUnreachable(str(error)) from error
+        if b"cluster_state:ok" not in facts:
+            raise RedisUnreachable(f"the cluster is down, says {self.address[0]}:{self.address[1]}")
+
+
+class Cluster(Store):
+    """`epoch` grows whenever a slot of ours gets another server, for all accounts at once.
+
+    One number, because a failover is rare and telling an account again is one small query at its next call, while an
+    epoch a shard would have to be looked up for every call.
+    """
+
+    def __init__(self, url: str, timeout_seconds: float, replicas: Replicas | None = None) -> None:
+        self.url = url
+        self.timeout_seconds = timeout_seconds
+        self.replicas = replicas
+        tags = [shard_tag(shard).encode() for shard in range(settings.RATELIMIT_SHARDS)]
+        self._slots = {tag: int(key_slot(tag)) for tag in tags}
+        self._pool = redis.ConnectionPool.from_url(url, protocol=2, driver_info=None)
+        options = self._pool.connection_kwargs
+        self._addresses: list[Address] = [(options.get("host", "localhost"), options.get("port", 6379))]
+        self._nodes: dict[Address, Node] = {}
+        self._owners: dict[bytes, Node] = {}
+        self._in_doubt = True  # whether the map of owners should be asked for before it is used again
+        self._suspect: Address | None = None
+        self._lock = threading.Lock()
+        self._learning = threading.Lock()
+        os.register_at_fork(after_in_child=self._forget_locks)
+
+    def _forget_locks(self) -> None:
+        self._lock = threading.Lock()
+        self._learning = threading.Lock()
+
+    def grow(self) -> None:
+        with self._lock:
+            self.epoch += 1
+
+    def run(
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
+    ) -> Any:
+        tag = keys[0][: keys[0].index(b"}") + 1]
+        node = self._owner(tag)
+        try:
+            return node.run(script, keys, arguments, epoch=epoch)
+        except (AskError, TryAgainError) as redirection:  # a MovedError is an AskError
+            return self._follow(tag, redirection, script, keys, arguments, epoch)
+        except RedisUnreachable:
+            self._doubt(node)
+            raise
+
+    def ping(self) -> None:
+        """Whether every shard is served. The map is asked for anew: after a failover another node serves a shard."""
+        self._in_doubt = True
+        for node in {self._owner(tag) for tag in self._slots}:
+            try:
+                node.ping()
+            except RedisUnreachable:
+                self._doubt(node)
+                raise
+
+    def _follow(
+        self,
+        tag: bytes,
+        redirection: ResponseError,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[Argument],
+        epoch: int | None,
+    ) -> Any:
+        """Go where a node that has run nothing sends us, for as long as a call may wait."""
+        give_up_at = time.monotonic() + self.timeout_seconds
+        while time.monotonic() < give_up_at:
+            ask = self._owner(tag).run
+            if isinstance(redirection, MovedError):
+                ask = self._moved(tag, redirection).run
+            elif isinstance(redirection, AskError):
+                ask = self._node((redirection.host, redirection.port)).run_asked
+            else:
+                time.sleep(TRY_AGAIN_SECONDS)
+            try:
+                return ask(script, keys, arguments, epoch=epoch)
+            except (AskError, TryAgainError) as another:
+                redirection = another
+        raise RedisUnreachable(f"the cluster is moving the keys of {tag.decode()}: {redirection}") from redirection
+
+    def _owner(self, tag: bytes) -> Node:
+        if self._in_doubt:
+            self._learn()
+        try:
+            return self._owners[tag]
+        except KeyError:
+            self._in_doubt = True
+            raise RedisUnreachable(f"no node of the cluster serves {tag.decode()}") from None
+
+    def _node(self, address: Address) -> Node:
+        with self._lock:
+            if address not in self._nodes:
+                self._nodes[address] = Node(self, address)
+            return self._nodes[address]
+
+    def _moved(self, tag: bytes, redirection: MovedError) -> Node:
+        """Believe the node that says who serves a slot; the whole map is asked for before the next call."""
+        host = redirection.host or self._owners[tag].address[0]  # without a name: where the answer came from
+        node = self._node((host, redirection.port))
+        self._assign({tag: node})
+        self._in_doubt = True
+        return node
+
+    def _assign(self, owners: dict[bytes, Node]) -> None:
+        with self._lock:
+            if any(self._owners.get(tag, node) is not node for tag, node in owners.items()):
+                self.epoch += 1  # before the map: who finds the new owner must find the new epoch
+            self._owners = self._owners | owners
+
+    def _doubt(self, node: Node) -> None:
+        self._suspect, self._in_doubt = node.address, True
+
+    def _learn(self) -> None:
+        """Ask node after node for the map, for as long as a call may wait; one thread, the others use what there is.
+
+        Raises RedisUnreachable when there is no map yet.
+        """
+        if not self._learning.acquire(timeout=0 if self._owners else self.timeout_seconds):
+            return
+        try:
+            if not self._in_doubt:
+                return
+            give_up_at, reason = time.monotonic() + self.timeout_seconds / 2, "no time was left"
+            for address in sorted(self._addresses, key=lambda address: address == self._suspect):
+                if time.monotonic() > give_up_at:
+                    break
+                # The next time somebody else is asked first: this one may be cut off from the others.
+                self._addresses = [*(other for other in self._addresses if other != address), address]
+                try:
+                    self._adopt(self._ask_for_map(address), address)
+                except (RedisError, OSError) as error:
+                    reason = str(error)
+                    continue
+                self._in_doubt = False
+                return
+            if not self._owners:
+                raise RedisUnreachable(f"no node of the cluster answers: {reason}")
+        finally:
+            self._learning.release()
+
+    def _ask_for_map(self, address: Address) -> list[Any]:
+        half = self.timeout_seconds / 2
+        own = {"host": address[0], "port": address[1], "socket_timeout": half, "socket_connect_timeout": half}
+        options = self._pool.connection_kwargs | own | {"retry": Retry(NoBackoff(), 0)}
+        connection = cast(redis.Connection, self._pool.connection_class(**options))
+        try:
+            connection.connect()
+            connection.send_command("CLUSTER", "SLOTS", check_health=False)
+            return cast(list[Any], connection.read_response())
+        finally:
+            connection.disconnect()
+
+    def _adopt(self, ranges: list[Any], asked: Address) -> None:
+        """Take over a map: ranges of slots, each with its primary and its replicas."""
+
+        def address_of(node: list[Any]) -> Address:
+            host = cast(bytes | None, node[0])
+            return (host.decode() if host else asked[0], int(node[1]))  # without a name: where the answer came from
+
+        owners: dict[bytes, Node] = {}
+        for first, last, primary, *_ in ranges:
+            for tag, slot in self._slots.items():
+                if first <= slot <= last:
+                    owners[tag] = self._node(address_of(primary))
+        self._assign(owners)
+        everybody = {address_of(node) for _, _, *nodes in ranges for node in nodes}
+        kept = [address for address in self._addresses if address in everybody]
+        self._addresses = kept + sorted(everybody.difference(kept))
+        with self._lock:
+            self._nodes = {node.address: node for node in self._owners.values()}
