@@ -11,7 +11,7 @@ from itertools import islice
 from django.db import connection, transaction
 from psycopg.errors import UniqueViolation
 
-from usage import partitions
+from usage import partitions, receipts
 from usage.events import CHARGE, VOID, Event
 from usage.models import UsageLog, WindowUsage
 
@@ -77,6 +77,7 @@ def store(events: Sequence[Event]) -> list[WindowUsage]:
     new = [*_insert_new(arrived), *_insert_once(brought)]
     if new:
         _move_sums(new)
+        receipts.follow(new)
     return _counters({(event.account, event.window_start) for event in events})
 
 
