@@ -45,12 +45,14 @@ def write(table: str, folder: Path) -> Export:
     file = folder / f"{table}.csv.gz"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _whole_or_not_at_all(file) as (raw, draft):
+        with _on_disk(_draft(file)) as raw:
             _copy_out(table, raw)
-            rows, tokens = _totals(draft)
-            export = Export(file, rows, tokens, _sha256(draft))
-        with _whole_or_not_at_all(_manifest(file)) as (raw, _):
+        export = Export(file, *_totals(_draft(file)), _sha256(_draft(file)))
+        with _on_disk(_draft(_manifest(file))) as raw:
             raw.write(_manifest_text(table, export))
+        for each in (file, _manifest(file)):
+            _draft(each).replace(each)
+        _sync(folder)
     except OSError as error:
         raise ExportError(f"cannot export to {folder}: {error}; USAGE_LOG_EXPORTS names another folder") from error
     return export
@@ -134,21 +136,27 @@ def _manifest_text(table: str, export: Export) -> bytes:
     return json.dumps(said, indent=2).encode() + b"\n"
 
 
+def _draft(file: Path) -> Path:
+    return file.with_name(f"{file.name}.partial")
+
+
 @contextmanager
-def _whole_or_not_at_all(file: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """A file to write, and where it lies until then: it gets its name when it is on the disk."""
-    draft = file.with_name(f"{file.name}.partial")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # customers' data: for its owner only
+def _on_disk(file: Path) -> Iterator[BinaryIO]:
+    """A new file to write, which is on the disk afterwards."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # customers' data: for its owner only
     with open(descriptor, "wb") as raw:
-        yield raw, draft
+        yield raw
         raw.flush()
         os.fsync(raw.fileno())
-    draft.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(folder: Path) -> None:
+    """The names in it, too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _quoted(table: str) -> str:

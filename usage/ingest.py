@@ -23,7 +23,7 @@ from billing import fencing
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys, shard_of, stream
 from ratelimit.store import RedisUnreachable, client, reaching_redis, store
-from usage import ledger
+from usage import ledger, partitions
 from usage.events import Event, MalformedEvent, decode
 from usage.models import SetAsideEntry, UsageLog, WindowUsage
 from usage.outage import asking_redis
@@ -135,23 +135,40 @@ def _drain_batch(shard: int) -> Drained:
     entries = _read(shard, BATCH)
     if not entries:
         return Drained()
-    readable, unreadable = _decoded(shard, entries)
-    # Durable: what is acknowledged below is gone from Redis, so it must not hang on a transaction around this one.
-    with transaction.atomic(durable=True):
-        rows = ledger.store([event for _, event in readable])
-        SetAsideEntry.objects.bulk_create(unreadable, ignore_conflicts=True)
+    try:
+        readable, unreadable, rows = _commit(shard, entries)
+    except partitions.MonthLeft:
+        # Between the look and the insert. Now it is seen to have left, and its events are set aside.
+        readable, unreadable, rows = _commit(shard, entries)
     if unreadable:
-        logger.error("%d entries of shard %d could not be read and were set aside", len(unreadable), shard)
+        logger.error("%d entries of shard %d were set aside: %s", len(unreadable), shard, unreadable[0].error)
     _acknowledge(shard, entries, readable, rows)
     return Drained(len(entries), len(unreadable))
 
 
-def _decoded(shard: int, entries: Iterable[StreamEntry]) -> tuple[list[tuple[bytes, Event]], list[SetAsideEntry]]:
+def _commit(
+    shard: int, entries: Sequence[StreamEntry]
+) -> tuple[list[tuple[bytes, Event]], list[SetAsideEntry], list[WindowUsage]]:
+    """What could be read, what was set aside, and the counters, once PostgreSQL has all of it."""
+    readable, unreadable = _decoded(shard, entries)
+    # Durable: what is acknowledged later is gone from Redis, so it must not hang on a transaction around this one.
+    with transaction.atomic(durable=True):
+        rows = ledger.store([event for _, event in readable])
+        SetAsideEntry.objects.bulk_create(unreadable, ignore_conflicts=True)
+    return readable, unreadable, rows
+
+
+def _decoded(shard: int, entries: Sequence[StreamEntry]) -> tuple[list[tuple[bytes, Event]], list[SetAsideEntry]]:
     readable: list[tuple[bytes, Event]] = []
     unreadable: list[SetAsideEntry] = []
+    written = [_entry_id(stream_id)[0] for stream_id, _ in (entries[0], entries[-1])]
+    taken = partitions.taken([time.time_ns() // 1_000_000, *written])
     for stream_id, payload in entries:
         try:
-            readable.append((stream_id, decode(payload)))
+            event = decode(payload)
+            if refusal := taken.refusal(event.charged_at_ms):
+                raise MalformedEvent(refusal)
+            readable.append((stream_id, event))
         except MalformedEvent as error:
             entry = SetAsideEntry(shard=shard, stream_id=stream_id.decode(), payload=payload, error=str(error)[:500])
             unreadable.append(entry)

@@ -66,7 +66,7 @@ JOIN usage_windowusage kept USING (account_id, starts_at)
 def store(events: Sequence[Event]) -> list[WindowUsage]:
     """Insert what is new, in the caller's transaction; returns the counters these events belong to, as they are now.
 
-    A void brings its charge along, so the sum is right in whichever order the two arrive.
+    A void brings its charge along, so the sum is right in whichever order the two arrive. Raises MonthLeft.
     """
     if not events:
         return []
@@ -74,7 +74,8 @@ def store(events: Sequence[Event]) -> list[WindowUsage]:
     arrived = {_id(event): event for event in events}
     charges = [event.charged() for event in arrived.values() if event.kind == VOID]
     brought = {charge.charge: charge for charge in charges if charge.charge not in arrived}
-    new = [*_insert_new(arrived), *_insert_once(brought)]
+    with partitions.month_left():
+        new = [*_insert_new(arrived), *_insert_once(brought)]
     if new:
         _move_sums(new)
         receipts.follow(new)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
+from typing import NamedTuple
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Max
+from psycopg.errors import CheckViolation
 
 from billing.periods import MONTH, month_window, period_start
+from usage.events import LATEST_MS
 from usage.models import RetiredMonth
 
 TABLE = "usage_usagelog"
@@ -31,20 +35,51 @@ def oldest_kept() -> datetime:
     return SINCE_EVER if newest is None else month_window(newest).end
 
 
-def believable(charged_at: datetime, now: datetime, written_at: datetime) -> bool:
-    """Whether an event can have been charged then that was written into its stream at `written_at`, and is read `now`.
+class Taken(NamedTuple):
+    """The charges that the log takes now, by their instant in Unix milliseconds: [since, until)."""
 
-    In whole months: as long before it as the log is kept, and no further after it than partitions are made. Anything
-    else is a broken clock's, and would leave a partition behind. Either clock may be wrong, so the kinder one counts.
+    since_ms: int
+    until_ms: int
+
+    def refusal(self, charged_at_ms: int) -> str:
+        """Why the log does not take an event of a charge made then; "" when it does."""
+        if self.since_ms <= charged_at_ms < self.until_ms:
+            return ""
+        charged_at = datetime.fromtimestamp(charged_at_ms / 1000, UTC)
+        if charged_at_ms < self.since_ms:
+            since = datetime.fromtimestamp(self.since_ms / 1000, UTC)
+            return f"charged at {charged_at}, and the usage log starts with {since:%Y-%m}: it may have been counted"
+        return f"charged at {charged_at}, which is yet to come: a clock is wrong"
+
+
+def taken(clocks_ms: Iterable[int]) -> Taken:
+    """What the log takes, given the instants at which events were written and are read; in Unix milliseconds.
+
+    Nothing of a month that has left, since nothing would tell a redelivered event from a new one. Nothing that lies
+    before those instants by more than the log is kept, or after them by more than partitions are made ahead: that is
+    a broken clock's. Any of these clocks may be wrong itself, so the kindest one counts.
     """
-    earliest = _number(min(now, written_at)) - settings.USAGE_LOG_MONTHS
-    latest = _number(max(now, written_at)) + settings.USAGE_LOG_MONTHS_AHEAD
-    return earliest <= _number(charged_at) <= latest
+    clocks = [datetime.fromtimestamp(min(clock, LATEST_MS) / 1000, UTC) for clock in clocks_ms]
+    since = max(_months_after(min(clocks), -settings.USAGE_LOG_MONTHS), oldest_kept())
+    until = _months_after(max(clocks), settings.USAGE_LOG_MONTHS_AHEAD + 1)
+    return Taken(round(since.timestamp() * 1000), round(until.timestamp() * 1000))
 
 
-def _number(at: datetime) -> int:
-    """Months count on, so that their sums never leave the calendar."""
-    return at.year * 12 + at.month
+def _months_after(at: datetime, months: int) -> datetime:
+    """The start of a month, within the calendar."""
+    year, month0 = divmod(at.year * 12 + at.month - 1 + months, 12)
+    return datetime(min(max(year, MINYEAR), MAXYEAR), month0 + 1, 1, tzinfo=UTC)
+
+
+@contextmanager
+def month_left() -> Iterator[None]:
+    """MonthLeft where PostgreSQL finds no partition: its month has left since `ensure` has looked for it."""
+    try:
+        yield
+    except (IntegrityError, CheckViolation) as error:
+        if not isinstance(error, CheckViolation) and not isinstance(error.__cause__, CheckViolation):
+            raise
+        raise MonthLeft(str(error)) from error
 
 
 def ensure(instants: Iterable[datetime]) -> list[str]:
