@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.conf import settings
 from redis.crc import key_slot
 
-from billing_site.engines.places import sockets_root
 from ratelimit import limiter
 from ratelimit.cluster import Cluster
 from ratelimit.keys import shard_of
 from ratelimit.limiter import Entry, Receipt, Voided
 from ratelimit.limits import Outcome, Take
-from ratelimit.store import RedisUnreachable
+from ratelimit.store import RedisUnreachable, ServerChanged
 from tests.ratelimit.account import Account, minute, quota
-from tests.ratelimit.cluster import ThreeNodes, slot_of
+from tests.ratelimit.cluster import ThreeNodes, slot_of, standing_still, three_nodes
 from tests.ratelimit.conftest import PATIENT_SECONDS
 
 HURRIED_SECONDS = 0.3
@@ -31,14 +26,8 @@ TAKES = (Take(minute(50), 1), Take(quota(100), 10))
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ThreeNodes]:
-    folder = Path(tempfile.mkdtemp(prefix=f"pbv-{os.geteuid()}-", dir=sockets_root()))
-    nodes = ThreeNodes(folder)
-    try:
-        nodes.start()
+    with three_nodes() as nodes:
         yield nodes
-    finally:
-        nodes.stop()
-        shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -98,6 +87,45 @@ def test_a_slot_that_has_moved_is_followed_and_charged_once(cluster: ThreeNodes,
     assert [event for event in events(cluster, account) if event in (b"before", b"after")] == [b"before", b"after"]
 
 
+def test_a_slot_that_is_being_moved_is_followed_or_unreachable_and_charged_once(
+    cluster: ThreeNodes, store: Cluster
+) -> None:
+    account = account_on(cluster, store, 0)
+    account.admit(*TAKES)  # now all its keys are there: only then can a call run while they move
+    shard, source, target = shard_of(account.number), cluster.nodes[0], cluster.nodes[1]
+    hurried = Account(Cluster(cluster.url, HURRIED_SECONDS), account.number)
+    epoch = store.epoch
+    cluster.begin_move(shard, target)
+    try:
+        assert account.admit(*TAKES, epoch=epoch).standings[1].used == 20
+        cluster.carry_keys(shard, source, target)
+        assert account.admit(*TAKES, epoch=epoch).standings[1].used == 30  # by way of ASK
+        newcomer = Account(hurried.store, account.number + settings.RATELIMIT_SHARDS)
+        with pytest.raises(RedisUnreachable, match="moving"):  # TRYAGAIN until the move is over
+            newcomer.told()
+    finally:
+        cluster.finish_move(shard, target)
+    with pytest.raises(ServerChanged):  # by way of MOVED
+        account.admit(*TAKES, epoch=epoch)
+    assert [account.admit(*TAKES).standings[1].used for _ in range(2)] == [40, 50]
+    assert newcomer.told().admit(*TAKES).outcome is Outcome.ADMITTED
+
+
+def test_a_slot_that_moves_while_calls_are_made_loses_and_doubles_nothing(cluster: ThreeNodes, store: Cluster) -> None:
+    account = account_on(cluster, store, 1)
+    account.admit(*TAKES, audit=b"0")
+    answered = 1
+    for target in (cluster.nodes[2], cluster.nodes[1]):
+        mover = threading.Thread(target=cluster.move, args=(shard_of(account.number), target))
+        mover.start()
+        while mover.is_alive():
+            assert account.ask(Take(quota(None), 1), audit=str(answered).encode())
+            answered += 1
+        mover.join()
+    assert events(cluster, account) == [str(n).encode() for n in range(answered)]
+    assert account.used(quota(None)) == 10 + answered - 1
+
+
 def test_forgotten_scripts_are_sent_again_to_each_node(cluster: ThreeNodes, store: Cluster) -> None:
     accounts = [account_on(cluster, store, number) for number in range(3)]
     for node in cluster.nodes:
@@ -110,14 +138,10 @@ def test_a_node_that_hangs_is_unreachable_and_charges_once_at_most(cluster: Thre
     account.admit(*TAKES, audit=b"before")
     hurried = Account(Cluster(cluster.url, HURRIED_SECONDS), account.number)
     hurried.admit(*TAKES, audit=b"before")
-    process: Any = cluster.nodes[2].process
-    process.send_signal(signal.SIGSTOP)
-    try:
+    with standing_still(cluster.nodes[2]):
         with pytest.raises(RedisUnreachable):
             hurried.admit(*TAKES, audit=b"nobody knows")
         assert Account(hurried.store, bystander.number).admit(*TAKES).outcome is Outcome.ADMITTED
-    finally:
-        process.send_signal(signal.SIGCONT)
     cluster.wait_for("ok", cluster.nodes)
     found = events(cluster, account)
     assert found.count(b"nobody knows") <= 1
@@ -137,7 +161,7 @@ def test_a_lost_node_is_unreachable_and_comes_back_with_what_it_acknowledged(
     for lost in (account, bystander):  # by now the other nodes refuse as well: CLUSTERDOWN
         with pytest.raises(RedisUnreachable):
             lost.admit(*TAKES)
-    cluster.nodes[2].start()
+    cluster.start_node(cluster.nodes[2])
     cluster.wait_for("ok", cluster.nodes)
     assert [each.admit(*TAKES).standings[1].used for each in (account, bystander)] == [20, 20]
 
