@@ -1,0 +1,1 @@
+"""Faults under load: the real server, real engines, real clients, and the laws checked from the outside."""

@@ -1,0 +1,127 @@
+"""`make chaos`: run the experiments, print the table, keep the logs; exit code 1 when one of them fails."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from billing_site.engines import EngineError
+from billing_site.engines.places import Places
+from billing_site.make import Make
+from billing_site.run_alone import Refused, only_run_here
+from billing_site.supervisor import GaveUp
+from tests.chaos import process_faults, redis_faults, site_changes
+from tests.chaos.experiment import EXPERIMENTS, Experiment, Impossible, run
+from tests.chaos.proxy import ProxyError
+from tests.chaos.site import CHECKOUT, Site
+from tests.chaos.table import Result, document, heading, line
+from tests.chaos.verdict import Verdict
+
+MODULES = (redis_faults, process_faults, site_changes)  # importing them registers their experiments
+
+
+class Ended(BaseException):
+    """Ctrl-C, SIGTERM, or the terminal was closed."""
+
+
+def main() -> int:
+    arguments = parse()
+    if arguments.list:
+        for experiment in EXPERIMENTS.values():
+            print(f"{experiment.name:<22} {experiment.what}")
+        return 0
+    chosen = [EXPERIMENTS[name] for name in arguments.experiments] or list(EXPERIMENTS.values())
+    local = Places(CHECKOUT).local
+    local.mkdir(parents=True, exist_ok=True)
+    try:
+        with only_run_here(local / "chaos.lock"):
+            return make(chosen, arguments, fresh_folder(local / "chaos"))
+    except Ended:
+        print("\nended", flush=True)
+        return 130
+    except (Refused, EngineError, GaveUp, ProxyError, TimeoutError) as error:
+        print(f"make chaos: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("experiments", nargs="*", choices=[*EXPERIMENTS, []], help="all of them by default")
+    parser.add_argument("--list", action="store_true", help="name the experiments and end")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of load and proxy")
+    parser.add_argument("--database", default="", metavar="URL", help="an empty, migrated database to use")
+    parser.add_argument("--document", action="store_true", help="write the table into docs/reliability.md")
+    return parser.parse_args()
+
+
+def fresh_folder(path: Path) -> Path:
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    return path
+
+
+def make(chosen: list[Experiment], arguments: argparse.Namespace, logs: Path) -> int:
+    """Start the site, make the experiments on it, tell what came of them."""
+    ending: list[int] = []
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if not ending:
+            ending.append(number)
+            raise Ended
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    Make().tie_us()
+    began = time.monotonic()
+    print(f"seed {arguments.seed}, logs in {logs}", flush=True)
+    celery = any(experiment.needs_celery for experiment in chosen) or not arguments.database
+    site = Site(logs, arguments.seed, arguments.database, celery=celery)
+    try:
+        print("starting the site ...", flush=True)
+        site.start()
+        print(heading(), flush=True)
+        results = [make_one(site, experiment, arguments, logs) for experiment in chosen]
+    finally:
+        ending.append(0)
+        site.stop()
+    print(f"{time.monotonic() - began:.0f} s", flush=True)
+    if arguments.document:
+        document(CHECKOUT / "docs" / "reliability.md", results, arguments.seed)
+    failed = [result for result in results if result.verdict is not None and not result.verdict.passed]
+    if failed:
+        print(f"{len(failed)} failed; run one alone: python -m tests.chaos {failed[0].name} --seed {arguments.seed}")
+    return 1 if failed else 0
+
+
+def make_one(site: Site, experiment: Experiment, arguments: argparse.Namespace, logs: Path) -> Result:
+    """Run one experiment and print its line, with the evidence where it fails."""
+    verdict: Verdict | None = None
+    why = ""
+    if experiment.stops_postgres and site.postgres is None:
+        why = "it stops PostgreSQL, and the database is not the harness's own"
+    else:
+        try:
+            verdict = run(site, experiment, f"{arguments.seed}-{time.time_ns() % 10**9}", logs)
+        except Impossible as error:
+            why = str(error)
+    result = Result(experiment.name, experiment.what, verdict, why)
+    print(line(result), flush=True)
+    for finding in verdict.findings if verdict else []:
+        print(f"    {finding}", flush=True)
+    return result
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # clients may still wait for an answer that no server is left to give

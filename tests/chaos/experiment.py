@@ -1,0 +1,183 @@
+"""What an experiment is, and how one runs: load, fault, recovery, drain, verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.accounts import crowd
+from tests.chaos.load import Account, Client, Load
+from tests.chaos.site import Site
+from tests.chaos.verdict import Allowance, Judge, Loss, Verdict, read_log
+
+WARM_SECONDS, AFTER_SECONDS = 3.0, 3.0
+RECOVERY_SECONDS, DRAIN_SECONDS, LAST_ANSWER_SECONDS = 60.0, 60.0, 40.0
+MOST_CALLS_TO_EXHAUST = 300
+
+
+class Impossible(Exception):
+    """The experiment cannot be made on this machine; the message says why."""
+
+
+@dataclass
+class Lab:
+    """What an experiment works with."""
+
+    site: Site
+    load: Load
+    accounts: list[Account]
+    losses: list[Loss] = field(default_factory=list)
+    findings: list[tuple[str, list[Any]]] = field(default_factory=list)
+    recovery_seconds: float = 0.0
+    """The longest of its recoveries."""
+
+    def tend(self, seconds: float) -> None:
+        self.site.tend(seconds)
+
+    def account(self, part: str) -> Account:
+        return next(account for account in self.accounts if part in account.name)
+
+    def client(self, account: Account, name: str) -> Client:
+        return self.load.client(account, name)
+
+    @contextlib.contextmanager
+    def losing_redis(self) -> Iterator[None]:
+        """Around the act by which Redis is lost: notes what of its charges PostgreSQL had by then."""
+        loss = Loss({row.event for row in read_log(self.site, [account.pk for account in self.accounts])})
+        yield
+        loss.at = time.time()
+        self.losses.append(loss)
+
+    def recover(self) -> None:
+        """From the end of a fault: until every process runs, the site is healthy, and what came before is drained."""
+        site, over = self.site, time.time()
+
+        def recovered() -> bool:
+            return site.all_run() and site.drained_up_to() > over and site.is_healthy()
+
+        seconds = site.until(recovered, RECOVERY_SECONDS, "the site does not recover")
+        self.recovery_seconds = max(self.recovery_seconds, seconds)
+
+    def expect(self, holds: bool, otherwise: str, evidence: list[Any] | None = None) -> None:
+        if not holds:
+            self.findings.append((otherwise, evidence or []))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One fault, or several. `inject` returns when the fault is over, or leaves it to the supervisor to repair it."""
+
+    name: str
+    what: str
+    inject: Callable[[Lab], None]
+    may: Allowance
+    accounts: Callable[[str], list[Account]]
+    after: Callable[[Lab], None] | None
+    redis: dict[str, Any]
+    stops_postgres: bool
+    needs_celery: bool
+
+
+EXPERIMENTS: dict[str, Experiment] = {}
+
+
+def experiment(
+    name: str,
+    what: str,
+    may: Allowance | None = None,
+    *,
+    accounts: Callable[[str], list[Account]] = crowd,
+    after: Callable[[Lab], None] | None = None,
+    redis: dict[str, Any] | None = None,
+    stops_postgres: bool = False,
+    needs_celery: bool = False,
+) -> Callable[[Callable[[Lab], None]], Callable[[Lab], None]]:
+    """Register a function as the fault of an experiment; `redis` are settings of the server it needs."""
+
+    def register(inject: Callable[[Lab], None]) -> Callable[[Lab], None]:
+        EXPERIMENTS[name] = Experiment(
+            name, what, inject, may or Allowance(), accounts, after, redis or {}, stops_postgres, needs_celery
+        )
+        return inject
+
+    return register
+
+
+def run(site: Site, chosen: Experiment, seed: str, logs: Path) -> Verdict:
+    """Make one experiment on a site that is well, and leave it well. Raises Impossible."""
+    if chosen.redis:
+        site.exchange_valkey(site.make_valkey(site.home / f"valkey-{chosen.name}", **chosen.redis))
+    try:
+        site.until(lambda: site.is_healthy() and site.backlog() == 0, RECOVERY_SECONDS, "the site is not well")
+        return _run(site, chosen, seed, logs)
+    finally:
+        site.resume()
+        site.proxy.passing()
+        if chosen.redis:
+            site.exchange_valkey(site.make_valkey())
+
+
+def _run(site: Site, chosen: Experiment, seed: str, logs: Path) -> Verdict:
+    from django.db import connections
+
+    connections.close_all()  # the experiment before may have stopped PostgreSQL
+    accounts = chosen.accounts(f"{chosen.name}-{seed}")
+    lab = Lab(site, Load(site.address, accounts, seed), accounts)
+    lab.load.start()
+    try:
+        lab.tend(WARM_SECONDS)
+        chosen.inject(lab)
+        lab.recover()
+        lab.tend(AFTER_SECONDS)
+        lab.load.stop()
+        _settle(lab)
+        _touch_and_exhaust(lab)
+        _settle(lab)
+        if chosen.after is not None:
+            chosen.after(lab)
+    except TimeoutError as error:
+        lab.expect(False, str(error))
+    except Exception as error:
+        # The other experiments are still worth making.
+        lab.expect(False, f"the experiment itself failed: {error!r}", traceback.format_exc().splitlines()[-6:])
+    finally:
+        lab.load.stop()
+    verdict = Judge(site, accounts, lab.load.calls, lab.losses, chosen.may).judge()
+    verdict.recovery_seconds = lab.recovery_seconds
+    for what, evidence in lab.findings:
+        verdict.find(what, evidence)
+    if not verdict.passed:
+        _keep_evidence(lab, logs / f"{chosen.name}.calls.jsonl")
+    return verdict
+
+
+def _settle(lab: Lab) -> None:
+    """Until every client has its last answer and the drain has acknowledged everything."""
+    lab.site.until(lambda: lab.load.ended, LAST_ANSWER_SECONDS, "clients still wait for an answer")
+    lab.site.until(lambda: lab.site.backlog() == 0, DRAIN_SECONDS, "the drain does not come to an end")
+
+
+def _touch_and_exhaust(lab: Lab) -> None:
+    """Have Redis told of every account, and spend what is left of each quota: it must end where the quota ends."""
+    for account in lab.accounts:
+        client = lab.client(account, "last")
+        client.send("GET", "/api/v1/usage/current")
+        if account.quota is None or not account.fixed or account.minute is not None:
+            continue
+        for _ in range(MOST_CALLS_TO_EXHAUST):
+            if client.call("trace/expand").code == "quota_exceeded":
+                break
+        else:
+            lab.expect(False, f"L1: {account.name} is not refused at the end of its quota of {account.quota}")
+        client.close()
+
+
+def _keep_evidence(lab: Lab, path: Path) -> None:
+    with path.open("w") as file:
+        file.writelines(json.dumps(asdict(call)) + "\n" for call in lab.load.calls)

@@ -1,0 +1,150 @@
+"""Redis killed, stopped, emptied, unreachable, slow, restarted with old data, out of disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.chaos.experiment import Impossible, Lab, experiment
+from tests.chaos.verdict import Allowance
+
+FALLBACK = Allowance(overshoot_undrained=True, minutes_anew=2)
+"""PostgreSQL decides for a while: the minute is judged by each process, and afterwards by Redis again."""
+EMPTIED = Allowance(loses_undrained=True, overshoot_undrained=True, minutes_anew=2, forgets_keys=True)
+AOF_FOLDER = "appendonlydir"
+
+
+def kill_twice(lab: Lab) -> None:
+    for _ in range(2):
+        with lab.losing_redis():
+            lab.site.kill("valkey")
+        lab.recover()
+        lab.tend(1)
+
+
+@experiment("sigkill-redis", "SIGKILL of Redis, appendfsync everysec", FALLBACK)
+def sigkill_redis(lab: Lab) -> None:
+    kill_twice(lab)
+
+
+@experiment("sigkill-redis-always", "SIGKILL of Redis, appendfsync always", FALLBACK, redis={"appendfsync": "always"})
+def sigkill_redis_always(lab: Lab) -> None:
+    kill_twice(lab)
+
+
+@experiment("sigkill-redis-no-aof", "SIGKILL of Redis without an append-only file", EMPTIED, redis={"durable": False})
+def sigkill_redis_no_aof(lab: Lab) -> None:
+    with lab.losing_redis():
+        lab.site.kill("valkey")
+
+
+@experiment("sigstop-redis", "SIGSTOP of Redis for 5 s", FALLBACK)
+def sigstop_redis(lab: Lab) -> None:
+    pid = lab.site.pid("valkey")
+    with lab.losing_redis():
+        os.kill(pid, signal.SIGSTOP)
+    lab.tend(5)
+    os.kill(pid, signal.SIGCONT)
+
+
+@experiment("flushall", "FLUSHALL, twice", EMPTIED)
+def flushall(lab: Lab) -> None:
+    for _ in range(2):
+        with lab.losing_redis(), contextlib.closing(lab.site.redis()) as client:
+            client.flushall()
+        lab.recover()
+        lab.tend(1)
+
+
+@experiment("blackhole", "Redis' port swallows everything for 5 s", FALLBACK)
+def blackhole(lab: Lab) -> None:
+    with lab.losing_redis():
+        lab.site.proxy.blackhole()
+    lab.tend(5)
+    lab.site.proxy.passing()
+
+
+@experiment("slow-redis", "every reply of Redis 200 ms late, for 5 s", FALLBACK)
+def slow_redis(lab: Lab) -> None:
+    with lab.losing_redis():
+        lab.site.proxy.delay(0.2)
+    lab.tend(5)
+    lab.site.proxy.passing()
+
+
+@experiment("lost-replies", "one script in ten runs, but its reply is lost, for 6 s", FALLBACK)
+def lost_replies(lab: Lab) -> None:
+    with lab.losing_redis():
+        lab.site.proxy.lose_replies(0.1)
+    lab.tend(6)
+    lab.site.proxy.passing()
+
+
+@experiment("script-flush", "SCRIPT FLUSH ten times")
+def script_flush(lab: Lab) -> None:
+    with contextlib.closing(lab.site.redis()) as client:
+        for _ in range(10):
+            client.script_flush()
+            lab.tend(0.2)
+
+
+@experiment("redis-old-data", "Redis killed and restarted with the data of 4 s before", EMPTIED)
+def redis_old_data(lab: Lab) -> None:
+    data, copy = lab.site.valkey.home / AOF_FOLDER, lab.site.home / "old-data"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(data, copy)
+    lab.tend(4)
+    with lab.losing_redis():
+        valkey = lab.site.take_out("valkey")
+    shutil.rmtree(data)
+    shutil.copytree(copy, data)
+    lab.site.put_back(valkey)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    """A disk of that size. Raises Impossible where we may not mount one."""
+    if os.geteuid() != 0:
+        raise Impossible("mounting a small disk needs root")
+    folder.mkdir(mode=0o700)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        folder.rmdir()
+        raise Impossible(f"mounting a small disk is not allowed here: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=False)
+        folder.rmdir()
+
+
+@experiment("disk-full", "the append-only file's disk is full for 5 s", FALLBACK)
+def disk_full(lab: Lab) -> None:
+    with small_disk(lab.site.home / "small-disk", 32) as disk:
+        lab.site.exchange_valkey(lab.site.make_valkey(disk / "valkey"))
+        try:
+            lab.tend(2)
+            with lab.losing_redis():
+                fill(disk / "ballast")
+            lab.tend(5)
+            with contextlib.closing(lab.site.redis()) as client:
+                failing = client.info("persistence")["aof_last_write_status"] != "ok"
+            lab.expect(failing, "the full disk has not kept Redis from writing; nothing was tested")
+            (disk / "ballast").unlink()
+            lab.recover()
+        finally:
+            lab.site.until(lambda: lab.site.backlog() == 0, 30, "the drain does not come to an end")
+            lab.site.exchange_valkey(lab.site.make_valkey())
+
+
+def fill(ballast: Path) -> None:
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(bytes(1 << 16)):
+            pass
