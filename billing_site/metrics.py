@@ -14,9 +14,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from ratelimit.limits import Outcome
 from ratelimit.store import RedisUnreachable
-from usage import ingest
+from usage import ingest, outage
 from usage.admission import Admission
 from usage.models import SetAsideEntry
+from usage.outage import asking_redis
 
 decisions = Counter("gateway_decisions", "Calls decided on, by outcome.", ["outcome"])
 admit_seconds = Histogram(
@@ -24,12 +25,19 @@ admit_seconds = Histogram(
     "Seconds from an identified caller to a decision.",
     buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
 )
+without_redis = Counter("gateway_decisions_without_redis", "Calls decided on by PostgreSQL, by outcome.", ["outcome"])
 _of_outcome = {outcome: decisions.labels(outcome.name.lower()) for outcome in Outcome}
 _lacking = decisions.labels("feature_not_in_plan")
 
 
 def count(admission: Admission) -> None:
     (_of_outcome[admission.decision.outcome] if admission.entitled else _lacking).inc()
+    if not admission.by_redis:
+        without_redis.labels(admission.decision.outcome.name.lower()).inc()
+
+
+def _waiting() -> tuple[int, float]:
+    return sum(ingest.backlog().values()), ingest.lag_seconds(time.time_ns() // 1_000_000)
 
 
 class _Engines:
@@ -38,8 +46,7 @@ class _Engines:
     def collect(self) -> Iterable[Metric]:
         redis_up, backlog, lag = 1, 0, 0.0
         try:
-            backlog = sum(ingest.backlog().values())
-            lag = ingest.lag_seconds(time.time_ns() // 1_000_000)
+            backlog, lag = asking_redis(_waiting)
         except RedisUnreachable:
             redis_up = 0
         yield GaugeMetricFamily("redis_up", "1 while Redis answers.", redis_up)
@@ -54,6 +61,7 @@ class _Engines:
             return
         yield GaugeMetricFamily("postgres_up", "1 while PostgreSQL answers.", 1)
         yield GaugeMetricFamily("drain_set_aside_entries", "Entries that no drain could read.", set_aside)
+        yield GaugeMetricFamily("redis_outage", "1 while calls are decided without Redis.", outage.goes_on())
 
 
 def exposition() -> bytes:

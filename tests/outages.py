@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -11,16 +12,37 @@ from django.db import connections
 from ratelimit import store
 
 
-@pytest.fixture
-def redis_gone(settings: Any) -> Iterator[None]:
-    """Whatever asks Redis off the request path from here on finds nobody."""
+@contextmanager
+def no_redis(settings: Any) -> Iterator[None]:
+    """Nobody reaches Redis in here, the request path included; what it holds is untouched."""
     address = settings.REDIS_URL
-    store.store()  # the request path keeps the way it has, in this test and in all that follow
-    store.client.cache_clear()
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    for way in (store.store, store.client):
+        way.cache_clear()
     yield
     settings.REDIS_URL = address
-    store.client.cache_clear()
+    for way in (store.store, store.client):
+        way.cache_clear()
+
+
+@pytest.fixture
+def redis_gone(settings: Any) -> Iterator[None]:
+    with no_redis(settings):
+        yield
+
+
+@contextmanager
+def lost_replies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Redis does what it is told in here, and nobody hears its answer."""
+    real = store.SingleServer.run
+
+    def run(self: Any, *arguments: Any, **named: Any) -> Any:
+        real(self, *arguments, **named)
+        raise store.RedisUnreachable("the answer was lost")
+
+    with monkeypatch.context() as deaf:
+        deaf.setattr(store.SingleServer, "run", run)
+        yield
 
 
 @pytest.fixture

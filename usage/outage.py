@@ -86,6 +86,10 @@ def recover() -> None:
             connection.close()
 
 
+def goes_on() -> bool:
+    return _present() is not None
+
+
 def forget_everything() -> None:
     """As a new process, which has lost nothing."""
     global _joined  # noqa: PLW0603

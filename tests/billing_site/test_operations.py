@@ -16,7 +16,7 @@ from tests.clock import moved_by_hand
 from tests.conftest import Customer
 from tests.contract import has_rate_headers
 from tests.outages import lose_postgres, redis_gone
-from usage import ingest
+from usage import ingest, outage
 
 __all__ = ["lose_postgres", "redis_gone"]
 
@@ -40,10 +40,21 @@ class TestHealth:
         )
         assert "no-store" in response["Cache-Control"]
 
-    def test_without_redis_no_call_can_be_decided_on(self, redis_gone: None) -> None:
+    @pytest.mark.parametrize(("mode", "status", "word"), [("fallback", 200, "degraded"), ("refuse", 503, "down")])
+    def test_without_redis_postgresql_decides_unless_it_must_not(
+        self, mode: str, status: int, word: str, redis_gone: None, settings: Any
+    ) -> None:
+        settings.WHEN_REDIS_IS_DOWN = mode
         response = Client().get("/health")
-        assert (response.status_code, response.json()["degraded"]) == (503, ["redis"])
-        assert response.json()["status"] == "down"
+        assert (response.status_code, response.json()["degraded"], response.json()["status"]) == (
+            status,
+            ["redis"],
+            word,
+        )
+
+    def test_while_the_circuit_is_open_redis_is_not_well(self) -> None:
+        outage.breaker.trip(store.RedisUnreachable("no answer"))
+        assert Client().get("/health").json()["parts"]["redis"] == "recovering"
 
     def test_it_is_nobodys_call(self, bob: Customer) -> None:
         for path in ("/health", "/metrics"):
