@@ -32,7 +32,8 @@ INSERT_ONCE = f"""
 INSERT INTO usage_usagelog ({COLUMNS}) SELECT {COLUMNS} FROM usage_arrived ON CONFLICT DO NOTHING RETURNING id::text
 """
 
-MOVED = """unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::date[], %s::bigint[], %s::bigint[])
+MOVED = """
+    unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::date[], %s::bigint[], %s::bigint[])
     AS moved (account_id, starts_at, ends_at, feature, date, tokens, calls)"""
 
 # In this order, and each in the order of its key: whoever else moves these rows takes them in the same order.
@@ -56,10 +57,11 @@ SUMS = (
     """,
 )
 
+# A window of which nothing was ever counted has no row: its only calls were refused, but Redis had charged them.
 COUNTERS = """
-SELECT kept.account_id, kept.starts_at, kept.ends_at, kept.tokens, kept.revision
-FROM unnest(%s::bigint[], %s::timestamptz[]) AS asked (account_id, starts_at)
-JOIN usage_windowusage kept USING (account_id, starts_at)
+SELECT account_id, starts_at, asked.ends_at, coalesce(kept.tokens, 0), coalesce(kept.revision, 0)
+FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS asked (account_id, starts_at, ends_at)
+LEFT JOIN usage_windowusage kept USING (account_id, starts_at)
 """
 
 
@@ -77,9 +79,10 @@ def store(events: Sequence[Event]) -> list[WindowUsage]:
     with partitions.month_left():
         new = [*_insert_new(arrived), *_insert_once(brought)]
     if new:
-        _move_sums(new)
+        # In this order: a call decided without Redis takes the rows it needs in the same one.
         receipts.follow(new)
-    return _counters({(event.account, event.window_start) for event in events})
+        _move_sums(new)
+    return _counters({(event.account, event.window_start): event.window_end for event in events})
 
 
 def _insert_new(arrived: dict[str, Event]) -> Collection[Event]:
@@ -141,10 +144,11 @@ def _moved_rows(
         )
 
 
-def _counters(windows: Collection[tuple[int, int]]) -> list[WindowUsage]:
-    accounts, starts = zip(*windows, strict=True)
+def _counters(ends: dict[tuple[int, int], int]) -> list[WindowUsage]:
+    """By account and window's start, given the windows' ends; all in Unix seconds."""
+    rows = [(account, _instant(start * 1000), _instant(end * 1000)) for (account, start), end in ends.items()]
     with connection.cursor() as cursor:
-        cursor.execute(COUNTERS, [list(accounts), [_instant(start * 1000) for start in starts]])
+        cursor.execute(COUNTERS, [list(column) for column in zip(*rows, strict=True)])
         return [WindowUsage(**dict(zip(_COUNTER_FIELDS, row, strict=True))) for row in cursor.fetchall()]
 
 
