@@ -192,8 +192,8 @@ def _acknowledge(
     position = {window: at for at, window in enumerate(counters)}
     event_of = dict(readable)
     single = [
-        limiter.Entry(stream_id, position[event.account, event.window_start], event.tokens)
-        if (event := event_of.get(stream_id))
+        limiter.Entry(stream_id, position[found.account, found.window_start], found.tokens)
+        if (found := event_of.get(stream_id))
         else limiter.Entry(stream_id, None, 0)
         for stream_id, _ in entries
     ]
