@@ -12,7 +12,7 @@ local function quota_read(key)
 end
 
 local function quota_add(quota, tokens, expire_at_ms)
-  redis.call('HINCRBY', quota.key, 'p', string.format('%.0f', tokens))
+  redis.call('HINCRBY', quota.key, 'p', tokens)
   if quota.fresh then redis.call('PEXPIREAT', quota.key, expire_at_ms) end
   quota.used = quota.used + tokens
 end
