@@ -47,6 +47,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": crontab(hour=2, minute=45),
         "options": {"expires": 3600},
     },
+    "reconcile-usage": {
+        "task": "usage.tasks.reconcile_usage",
+        "schedule": crontab(hour=4, minute=15),
+        "options": {"expires": 3600},
+    },
 }
 
 app = Celery("billing_site")

@@ -16,7 +16,7 @@ from ratelimit.limits import Outcome
 from ratelimit.store import RedisUnreachable
 from usage import ingest, outage
 from usage.admission import Admission
-from usage.models import SetAsideEntry
+from usage.models import Reconciliation, SetAsideEntry
 from usage.outage import asking_redis
 
 decisions = Counter("gateway_decisions", "Calls decided on, by outcome.", ["outcome"])
@@ -40,6 +40,16 @@ def _waiting() -> tuple[int, float]:
     return sum(ingest.backlog().values()), ingest.lag_seconds(time.time_ns() // 1_000_000)
 
 
+def _reconciled() -> Iterable[Metric]:
+    """Of the last comparison of all accounts; nothing before the first."""
+    last = Reconciliation.objects.order_by("-finished_at").first()
+    if last is not None:
+        drifting = last.drifting - last.repaired
+        yield GaugeMetricFamily("reconcile_drifting_accounts", "Accounts with drift that nobody repaired.", drifting)
+        finished = last.finished_at.timestamp()
+        yield GaugeMetricFamily("reconcile_finished_timestamp_seconds", "When the last one ended, Unix time.", finished)
+
+
 class _Engines:
     """Looked at when scraped, so the figures are the same whichever worker answers."""
 
@@ -61,6 +71,7 @@ class _Engines:
             return
         yield GaugeMetricFamily("postgres_up", "1 while PostgreSQL answers.", 1)
         yield GaugeMetricFamily("drain_set_aside_entries", "Entries that no drain could read.", set_aside)
+        yield from _reconciled()
         yield GaugeMetricFamily("redis_outage", "1 while calls are decided without Redis.", outage.goes_on())
 
 

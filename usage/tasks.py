@@ -8,7 +8,9 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from usage import partitions, retention
+from ratelimit.store import RedisUnreachable
+from usage import partitions, reconcile, retention
+from usage.readings import LogShortened
 
 logger = logging.getLogger(__name__)
 
@@ -28,3 +30,12 @@ def retire_partitions() -> None:
         logger.info("%s", error)
     except retention.CannotRetire as error:
         logger.error("%s", error)
+
+
+@shared_task(time_limit=6 * 3600)
+def reconcile_usage() -> None:
+    """Compare Redis, the sums and the log; what drifts is told to the log and as a metric, and left to a person."""
+    try:
+        reconcile.nightly(timezone.now())
+    except (RedisUnreachable, LogShortened) as error:
+        logger.error("usage was not reconciled: %s", error)
