@@ -107,7 +107,8 @@ class Cluster(Store):
         self._slots = {tag: int(key_slot(tag)) for tag in tags}
         self._pool = redis.ConnectionPool.from_url(url, protocol=2, driver_info=None)
         options = self._pool.connection_kwargs
-        self._addresses: list[Address] = [(options.get("host", "localhost"), options.get("port", 6379))]
+        self._named: Address = (options.get("host", "localhost"), options.get("port", 6379))
+        self._addresses = [self._named]
         self._nodes: dict[Address, Node] = {}
         self._owners: dict[bytes, Node] = {}
         self._in_doubt = True  # whether the map of owners should be asked for before it is used again
@@ -140,7 +141,10 @@ class Cluster(Store):
     def ping(self) -> None:
         """Whether every shard is served. The map is asked for anew: after a failover another node serves a shard."""
         self._in_doubt = True
-        for node in {self._owner(tag) for tag in self._slots}:
+        self._learn()
+        if unserved := self._slots.keys() - self._owners:
+            raise RedisUnreachable(f"no node of the cluster serves {min(unserved).decode()}")
+        for node in set(self._owners.values()):
             try:
                 node.ping()
             except RedisUnreachable:
@@ -159,13 +163,13 @@ class Cluster(Store):
         """Go where a node that has run nothing sends us, for as long as a call may wait."""
         give_up_at = time.monotonic() + self.timeout_seconds
         while time.monotonic() < give_up_at:
-            ask = self._owner(tag).run
             if isinstance(redirection, MovedError):
                 ask = self._moved(tag, redirection).run
             elif isinstance(redirection, AskError):
                 ask = self._node((redirection.host, redirection.port)).run_asked
             else:
                 time.sleep(TRY_AGAIN_SECONDS)
+                ask = self._owner(tag).run
             try:
                 return ask(script, keys, arguments, epoch=epoch)
             except (AskError, TryAgainError) as another:
@@ -214,6 +218,7 @@ class Cluster(Store):
         try:
             if not self._in_doubt:
                 return
+            self._in_doubt = False  # from here on another thread may come to doubt it again
             give_up_at, reason = time.monotonic() + self.timeout_seconds / 2, "no time was left"
             for address in sorted(self._addresses, key=lambda address: address == self._suspect):
                 if time.monotonic() > give_up_at:
@@ -225,8 +230,8 @@ class Cluster(Store):
                 except (RedisError, OSError) as error:
                     reason = str(error)
                     continue
-                self._in_doubt = False
                 return
+            self._in_doubt = True
             if not self._owners:
                 raise RedisUnreachable(f"no node of the cluster answers: {reason}")
         finally:
@@ -258,6 +263,7 @@ class Cluster(Store):
                     owners[tag] = self._node(address_of(primary))
         self._assign(owners)
         everybody = {address_of(node) for _, _, *nodes in ranges for node in nodes}
+        everybody.add(self._named)  # a name leads to the cluster also when all its addresses have changed
         kept = [address for address in self._addresses if address in everybody]
         self._addresses = kept + sorted(everybody.difference(kept))
         with self._lock:

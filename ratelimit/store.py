@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -118,7 +119,9 @@ class SingleServer(Store):
         self._local = threading.local()
         self._lock = threading.Lock()
         self._server: tuple[bytes, ...] = ()
-        os.register_at_fork(after_in_child=self._forget_connections)
+        # Weakly, so that a server that is no longer spoken to is let go with its connections.
+        forget = weakref.WeakMethod(self._forget_connections)
+        os.register_at_fork(after_in_child=lambda: (known := forget()) and known())
 
     def _forget_connections(self) -> None:
         # A forked child must not speak on its parent's sockets.

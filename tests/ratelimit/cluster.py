@@ -77,6 +77,9 @@ class ThreeNodes:
 
         wait_until(follows, PATIENCE_SECONDS, "the replica does not follow its primary")
 
+    def role(self, node: Valkey) -> str:
+        return str(self.command(node, "INFO", "replication")["role"])
+
     def take_over(self, replica: Valkey, lost: Valkey) -> None:
         """The replica becomes primary of what the lost node served, with the data it has."""
         self.command(replica, "CLUSTER", "FAILOVER", "TAKEOVER")
