@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +28,29 @@ NODE_TIMEOUT_MS = 1000
 
 
 class ThreeNodes:
-    """Each node serves a third of the slots. What they acknowledge survives a kill."""
+    """The first three nodes serve a third of the slots each, the last one is a replica of the second.
+
+    What they acknowledge survives a kill.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.nodes = [self._node(n) for n in range(3)]
-
-    def _node(self, number: int) -> Valkey:
-        home = self.folder / f"node-{number}"
-        return Valkey(home, port=free_port(), cluster=True, durable=True, appendfsync="always")
+        self.nodes = [
+            Valkey(folder / f"node-{n}", port=free_port(), cluster=True, durable=True, appendfsync="always")
+            for n in range(4)
+        ]
 
     @property
     def url(self) -> str:
         return self.nodes[0].url
+
+    @property
+    def primary(self) -> Valkey:
+        """The one that has a replica."""
+        return self.nodes[1]
+
+    @property
+    def replica(self) -> Valkey:
+        return self.nodes[3]
 
     def start(self) -> None:
         for node in self.nodes:
@@ -46,8 +58,19 @@ class ThreeNodes:
         bounds = [SLOTS * n // 3 for n in range(4)]
         for n, node in enumerate(self.nodes):
             self.command(node, "CLUSTER", "SET-CONFIG-EPOCH", n + 1)
-            self.command(node, "CLUSTER", "ADDSLOTSRANGE", bounds[n], bounds[n + 1] - 1)
+            if node is not self.replica:
+                self.command(node, "CLUSTER", "ADDSLOTSRANGE", bounds[n], bounds[n + 1] - 1)
             self.command(node, "CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+        self.wait_for("", self.nodes)
+        self.command(self.replica, "CLUSTER", "REPLICATE", self.command(self.primary, "CLUSTER", "MYID"))
+        self.mend()
+
+    def mend(self) -> None:
+        """Whatever a test has killed is back, and the replica has what its primary has."""
+        for node in self.nodes:
+            if node.process is None:
+                self.start_node(node)
+        self.wait_for_replication()
         self.wait_for("ok", self.nodes)
 
     def start_node(self, node: Valkey) -> None:
@@ -57,33 +80,34 @@ class ThreeNodes:
         # Who takes over, and when, is the test's decision: a busy machine must not make it.
         self.command(node, "CONFIG", "SET", "cluster-replica-no-failover", "yes")
 
-    def add_replica(self, primary: Valkey) -> Valkey:
-        """A fourth node that holds what `primary` holds."""
-        replica = self._node(len(self.nodes))
-        self.start_node(replica)
-        self.nodes.append(replica)
-        self.command(replica, "CLUSTER", "MEET", "127.0.0.1", primary.port)
-        self.wait_for("ok", self.nodes)
-        self.command(replica, "CLUSTER", "REPLICATE", self.command(primary, "CLUSTER", "MYID"))
-        self.wait_for_replication(replica)
-        return replica
+    def wait_for_replication(self) -> None:
+        """Until the replica follows its primary and has all that was written there."""
 
-    def wait_for_replication(self, replica: Valkey) -> None:
-        """Until the replica has caught up with its primary and follows it."""
+        def has_all() -> bool:
+            behind = self.command(self.replica, "INFO", "replication")
+            if (behind["role"], behind.get("master_link_status")) != ("slave", "up"):
+                return False
+            ahead = self.command(self.primary, "INFO", "replication")
+            return bool(behind["slave_repl_offset"] >= ahead["master_repl_offset"])
 
-        def follows() -> bool:
-            facts = self.command(replica, "INFO", "replication")
-            return facts["role"] == "slave" and facts["master_link_status"] == "up"
+        wait_until(has_all, PATIENCE_SECONDS, "the replica does not follow its primary")
 
-        wait_until(follows, PATIENCE_SECONDS, "the replica does not follow its primary")
+    def cut_off_replica(self) -> None:
+        """It gets nothing from here on, unless it can ask for it."""
+        self.command(self.primary, "CLIENT", "KILL", "TYPE", "replica")
 
-    def role(self, node: Valkey) -> str:
-        return str(self.command(node, "INFO", "replication")["role"])
+    def fail_over(self) -> None:
+        """The primary is killed, and its replica takes over with the data it has."""
+        self.primary.kill()
+        self.take_over()
 
-    def take_over(self, replica: Valkey, lost: Valkey) -> None:
-        """The replica becomes primary of what the lost node served, with the data it has."""
-        self.command(replica, "CLUSTER", "FAILOVER", "TAKEOVER")
-        self.wait_for("ok", [node for node in self.nodes if node is not lost])
+    def take_over(self) -> None:
+        self.command(self.replica, "CLUSTER", "FAILOVER", "TAKEOVER")
+        self.trade_places()
+        self.wait_for("ok", [node for node in self.nodes if node.process])
+
+    def trade_places(self) -> None:
+        self.nodes[1], self.nodes[3] = self.nodes[3], self.nodes[1]
 
     def stop(self) -> None:
         for node in self.nodes:
@@ -92,12 +116,12 @@ class ThreeNodes:
             node.kill()
 
     def wait_for(self, state: str, nodes: list[Valkey]) -> None:
-        """Until all of these see all nodes and the whole cluster in this state."""
+        """Until all of these see all nodes and the whole cluster in this state ("": in any)."""
 
         def seen(node: Valkey) -> bool:
             facts = self.command(node, "CLUSTER", "INFO").split()
             known = f"cluster_known_nodes:{len(self.nodes)}".encode()
-            return {f"cluster_state:{state}".encode(), known} <= set(facts)
+            return known in facts and (not state or f"cluster_state:{state}".encode() in facts)
 
         wait_until(lambda: all(map(seen, nodes)), PATIENCE_SECONDS, f"the cluster does not become {state}")
 
@@ -143,17 +167,15 @@ def slot_of(shard: int) -> int:
     return int(key_slot(shard_tag(shard).encode()))
 
 
-@contextmanager
-def three_nodes() -> Iterator[ThreeNodes]:
-    """A running cluster, gone afterwards with all it held."""
+@cache
+def the_cluster() -> ThreeNodes:
+    """The one of this test process, started when it is first asked for: `mend` it before use."""
     folder = Path(tempfile.mkdtemp(prefix=f"pbv-{os.geteuid()}-", dir=sockets_root()))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     nodes = ThreeNodes(folder)
-    try:
-        nodes.start()
-        yield nodes
-    finally:
-        nodes.stop()
-        shutil.rmtree(folder)
+    atexit.register(nodes.stop)
+    nodes.start()
+    return nodes
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,23 +16,23 @@ from ratelimit.limiter import Entry, Receipt, Voided
 from ratelimit.limits import Outcome, Take
 from ratelimit.store import RedisUnreachable, ServerChanged
 from tests.ratelimit.account import Account, minute, quota
-from tests.ratelimit.cluster import ThreeNodes, slot_of, standing_still, three_nodes
+from tests.ratelimit.cluster import ThreeNodes, slot_of, standing_still, the_cluster
 from tests.ratelimit.conftest import PATIENT_SECONDS
 
 HURRIED_SECONDS = 0.3
 TAKES = (Take(minute(50), 1), Take(quota(100), 10))
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[ThreeNodes]:
-    with three_nodes() as nodes:
-        yield nodes
+@pytest.fixture
+def cluster() -> ThreeNodes:
+    the_cluster().mend()
+    return the_cluster()
 
 
 @pytest.fixture
 def store(cluster: ThreeNodes) -> Cluster:
     """On nodes that hold nothing."""
-    for node in cluster.nodes:
+    for node in cluster.nodes[:3]:
         cluster.command(node, "FLUSHALL")
     return Cluster(cluster.url, PATIENT_SECONDS)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,69 +15,33 @@ from ratelimit.limits import Outcome, Take
 from ratelimit.replicas import Replicas, unreplicated
 from ratelimit.store import RedisUnreachable, ServerChanged, SingleServer
 from tests.ratelimit.account import Account, minute, quota
-from tests.ratelimit.cluster import PATIENCE_SECONDS, ThreeNodes, standing_still, three_nodes
+from tests.ratelimit.cluster import PATIENCE_SECONDS, ThreeNodes, standing_still, the_cluster
 from tests.ratelimit.conftest import PATIENT_SECONDS, connect
 
 TAKES = (Take(minute(50), 1), Take(quota(100), 10))
 BRIEF_WAIT_MS = 20
 
 
-class Pair:
-    """The primary that has a replica, whichever of the two nodes it is now, and that replica."""
-
-    def __init__(self, cluster: ThreeNodes) -> None:
-        self.cluster = cluster
-        self.primary, self.replica = cluster.nodes[1], cluster.add_replica(cluster.nodes[1])
-
-    def fail_over(self) -> None:
-        """The primary is killed, and its replica takes over with the data it has."""
-        self.primary.kill()
-        self.cluster.take_over(self.replica, self.primary)
-        self.primary, self.replica = self.replica, self.primary
-
-    def mend(self) -> None:
-        """What was lost comes back as a replica."""
-        if self.replica.process is None:
-            self.cluster.start_node(self.replica)
-        self.cluster.wait_for_replication(self.replica)
-        self.cluster.wait_for("ok", self.cluster.nodes)
-
-    def account(self, store: Cluster) -> Account:
-        while True:
-            account = Account(store)
-            if self.cluster.owner(shard_of(account.number)) is self.primary:
-                return account.told()
-
-    def cut_off(self) -> None:
-        """The replica gets nothing from here on, unless it can ask for it."""
-        self.cluster.command(self.primary, "CLIENT", "KILL", "TYPE", "replica")
-
-
-@pytest.fixture(scope="module")
-def pair_of_nodes() -> Iterator[Pair]:
-    with three_nodes() as cluster:
-        yield Pair(cluster)
+@pytest.fixture
+def cluster() -> ThreeNodes:
+    the_cluster().mend()
+    return the_cluster()
 
 
 @pytest.fixture
-def pair(pair_of_nodes: Pair) -> Pair:
-    pair_of_nodes.mend()
-    return pair_of_nodes
+def store(cluster: ThreeNodes) -> Cluster:
+    return Cluster(cluster.url, PATIENT_SECONDS)
 
 
-@pytest.fixture
-def store(pair: Pair) -> Cluster:
-    return Cluster(pair.cluster.url, PATIENT_SECONDS)
+def account_on_primary(cluster: ThreeNodes, store: Cluster) -> Account:
+    while True:
+        account = Account(store)
+        if cluster.owner(shard_of(account.number)) is cluster.primary:
+            return account.told()
 
 
 def held(node: Valkey, account: Account) -> list[bytes]:
     return [fields[b"e"] for _, fields in connect(node).xrange(account.keys.stream)]
-
-
-def held_by_replica(pair: Pair, account: Account) -> list[bytes]:
-    with connect(pair.replica) as client:
-        client.execute_command("READONLY")
-        return [fields[b"e"] for _, fields in client.xrange(account.keys.stream)]
 
 
 def counted() -> float:
@@ -86,13 +49,13 @@ def counted() -> float:
 
 
 def test_after_a_failover_to_a_healthy_replica_nothing_is_lost_and_who_told_is_told_so(
-    pair: Pair, store: Cluster
+    cluster: ThreeNodes, store: Cluster
 ) -> None:
-    account = pair.account(store)
+    account = account_on_primary(cluster, store)
     epoch = store.epoch
     account.admit(*TAKES, epoch=epoch)
-    wait_until(lambda: len(held_by_replica(pair, account)) == 1, PATIENCE_SECONDS, "nothing is replicated")
-    pair.fail_over()
+    cluster.wait_for_replication()
+    cluster.fail_over()
     with pytest.raises(RedisUnreachable):
         account.admit(*TAKES, epoch=epoch)
     with pytest.raises(ServerChanged):
@@ -101,12 +64,12 @@ def test_after_a_failover_to_a_healthy_replica_nothing_is_lost_and_who_told_is_t
     assert account.admit(*TAKES, epoch=store.epoch).standings[1].used == 20
 
 
-def test_the_cluster_itself_replaces_a_killed_primary(pair: Pair, store: Cluster) -> None:
-    account = pair.account(store)
+def test_the_cluster_itself_replaces_a_killed_primary(cluster: ThreeNodes, store: Cluster) -> None:
+    account = account_on_primary(cluster, store)
     epoch = store.epoch
     account.admit(*TAKES)
-    pair.cluster.command(pair.replica, "CONFIG", "SET", "cluster-replica-no-failover", "no")
-    pair.primary.kill()
+    cluster.command(cluster.replica, "CONFIG", "SET", "cluster-replica-no-failover", "no")
+    cluster.primary.kill()
 
     def served_again() -> bool:
         try:
@@ -117,61 +80,62 @@ def test_the_cluster_itself_replaces_a_killed_primary(pair: Pair, store: Cluster
 
     assert not served_again()
     wait_until(served_again, PATIENCE_SECONDS, "no replica takes over")
-    pair.primary, pair.replica = pair.replica, pair.primary
+    cluster.trade_places()
     assert store.epoch > epoch  # nodes that have not heard of it yet may say otherwise for a moment
     assert account.told().admit(*TAKES).outcome is Outcome.ADMITTED
 
 
 def test_a_lagging_replica_has_lost_what_it_never_got_and_postgresqls_counter_lifts_it(
-    pair: Pair, store: Cluster
+    cluster: ThreeNodes, store: Cluster
 ) -> None:
-    account = pair.account(store)
+    account = account_on_primary(cluster, store)
     account.admit(*TAKES, audit=b"replicated")
-    wait_until(lambda: len(held_by_replica(pair, account)) == 1, PATIENCE_SECONDS, "nothing is replicated")
+    cluster.wait_for_replication()
     epoch = store.epoch
-    with standing_still(pair.replica):
-        pair.cut_off()
+    with standing_still(cluster.replica):
+        cluster.cut_off_replica()
         for n in range(3):
             account.admit(*TAKES, audit=f"lost-{n}".encode())
-        pair.primary.kill()
-    pair.cluster.take_over(pair.replica, pair.primary)
-    pair.primary, pair.replica = pair.replica, pair.primary
+        cluster.primary.kill()
+    cluster.take_over()
     with pytest.raises(RedisUnreachable):
         account.admit(*TAKES, epoch=epoch)
     with pytest.raises(ServerChanged):
         account.admit(*TAKES, epoch=epoch)
-    assert held(pair.primary, account) == [b"replicated"]
+    assert held(cluster.primary, account) == [b"replicated"]
     account.told(account.counter(80, 9))  # PostgreSQL has drained nine of ten tokens' charges, and is ahead
     assert account.admit(*TAKES, epoch=store.epoch).standings[1].used == 100
     assert account.admit(*TAKES, epoch=store.epoch).outcome is Outcome.REFUSED
 
 
-def test_a_charge_that_waits_for_a_replica_is_answered_when_the_replica_has_it(pair: Pair) -> None:
-    store = Cluster(pair.cluster.url, PATIENT_SECONDS, Replicas(1, int(PATIENT_SECONDS * 1000)))
-    account = pair.account(store)
+def test_a_charge_that_waits_for_a_replica_is_answered_when_the_replica_has_it(cluster: ThreeNodes) -> None:
+    store = Cluster(cluster.url, PATIENT_SECONDS, Replicas(1, int(PATIENT_SECONDS * 1000)))
+    account = account_on_primary(cluster, store)
     answered = threading.Event()
 
     def charge() -> None:
         account.admit(*TAKES, audit=b"confirmed")
         answered.set()
 
-    with standing_still(pair.replica):
+    with standing_still(cluster.replica):
         thread = threading.Thread(target=charge)
         thread.start()
-        wait_until(lambda: held(pair.primary, account) == [b"confirmed"], PATIENCE_SECONDS, "nothing is charged")
+        wait_until(lambda: held(cluster.primary, account) == [b"confirmed"], PATIENCE_SECONDS, "nothing is charged")
         assert not answered.is_set()
     thread.join()
-    pair.fail_over()
-    assert held(pair.primary, account) == [b"confirmed"]
+    cluster.fail_over()
+    assert held(cluster.primary, account) == [b"confirmed"]
 
 
-def test_too_few_replicas_change_no_decision_and_are_told_of_once(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
-    store = Cluster(pair.cluster.url, PATIENT_SECONDS, Replicas(1, BRIEF_WAIT_MS))
-    account = pair.account(store)
-    pair.cluster.wait_for_replication(pair.replica)
+def test_too_few_replicas_change_no_decision_and_are_told_of_once(
+    cluster: ThreeNodes, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Cluster(cluster.url, PATIENT_SECONDS, Replicas(1, BRIEF_WAIT_MS))
+    account = account_on_primary(cluster, store)
+    cluster.wait_for_replication()
     before = counted()
     with caplog.at_level(logging.INFO, "ratelimit.replicas"):
-        with standing_still(pair.replica):
+        with standing_still(cluster.replica):
             assert [account.admit(*TAKES).standings[1].used for _ in range(3)] == [10, 20, 30]
 
         def confirmed_again() -> bool:
@@ -182,34 +146,34 @@ def test_too_few_replicas_change_no_decision_and_are_told_of_once(pair: Pair, ca
         wait_until(confirmed_again, PATIENCE_SECONDS, "the replica does not confirm")
     assert counted() >= before + 3
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
-    assert len(held(pair.primary, account)) == 3
+    assert len(held(cluster.primary, account)) == 3
 
 
-def test_an_idle_process_notices_two_failovers_at_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_process_notices_two_failovers_at_once(cluster: ThreeNodes, monkeypatch: pytest.MonkeyPatch) -> None:
     """There and back: the same node at the same address serves the slot again, with another one's data."""
-    store = Cluster(pair.cluster.url, PATIENT_SECONDS)
-    account = pair.account(store)
-    epoch, first = store.epoch, pair.primary
+    store = Cluster(cluster.url, PATIENT_SECONDS)
+    account = account_on_primary(cluster, store)
+    epoch, first = store.epoch, cluster.primary
     account.admit(*TAKES, epoch=epoch)
     for _ in range(2):
-        pair.cluster.command(pair.replica, "CLUSTER", "FAILOVER", "TAKEOVER")
-        pair.primary, pair.replica = pair.replica, pair.primary
-        pair.cluster.wait_for_replication(pair.replica)
-    assert pair.primary is first
+        cluster.command(cluster.replica, "CLUSTER", "FAILOVER", "TAKEOVER")
+        cluster.trade_places()
+        cluster.wait_for_replication()
+    assert cluster.primary is first
     monkeypatch.setattr("ratelimit.cluster.TRUSTED_SECONDS", 0.0)  # as after a second without a call
     with pytest.raises(ServerChanged):
         account.admit(*TAKES, epoch=epoch)
 
 
-def test_a_single_server_waits_for_its_replica_too(pair: Pair) -> None:
+def test_a_single_server_waits_for_its_replica_too(cluster: ThreeNodes) -> None:
     """A primary at one address, asked as such."""
-    account = pair.account(Cluster(pair.cluster.url, PATIENT_SECONDS))
-    store = SingleServer(pair.primary.url, PATIENT_SECONDS, Replicas(1, BRIEF_WAIT_MS))
+    account = account_on_primary(cluster, Cluster(cluster.url, PATIENT_SECONDS))
+    store = SingleServer(cluster.primary.url, PATIENT_SECONDS, Replicas(1, BRIEF_WAIT_MS))
     alone = Account(store, account.number)
     before = counted()
-    pair.cluster.command(pair.primary, "SCRIPT", "FLUSH")
+    cluster.command(cluster.primary, "SCRIPT", "FLUSH")
     assert [alone.admit(*TAKES).standings[1].used for _ in range(3)] == [10, 20, 30]
     assert counted() == before
-    with standing_still(pair.replica):
+    with standing_still(cluster.replica):
         assert alone.admit(*TAKES).standings[1].used == 40
     assert counted() == before + 1

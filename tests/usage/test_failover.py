@@ -10,12 +10,10 @@ from typing import Any
 import pytest
 
 from billing.models import LimitOverride
-from billing_site.engines import Valkey
-from billing_site.engines.process import wait_until
 from ratelimit import store
 from ratelimit.keys import shard_of
 from tests.conftest import Customer, forget_everything
-from tests.ratelimit.cluster import PATIENCE_SECONDS, ThreeNodes, standing_still, three_nodes
+from tests.ratelimit.cluster import PATIENCE_SECONDS, ThreeNodes, standing_still, the_cluster
 from tests.usage.histories import admit, in_redis_now, sums
 from usage import ingest
 from usage.outage import breaker
@@ -27,8 +25,8 @@ COST, QUOTA = 10, 100
 class Site:
     """A cluster that enforces for this process, one customer whose shard is served by the primary with a replica."""
 
-    def __init__(self, nodes: ThreeNodes, customer: Customer, primary: Valkey, replica: Valkey) -> None:
-        self.nodes, self.customer, self.primary, self.replica = nodes, customer, primary, replica
+    def __init__(self, nodes: ThreeNodes, customer: Customer) -> None:
+        self.nodes, self.customer = nodes, customer
 
     def calls_until_refused(self) -> int:
         count = 0
@@ -36,49 +34,20 @@ class Site:
             count += 1
         return count
 
-    def fail_over(self) -> None:
-        """The primary is killed, and its replica takes over with the data it has."""
-        self.primary.kill()
-        self.nodes.take_over(self.replica, self.primary)
-
-    def wait_until_replicated(self) -> None:
-        def position(node: Valkey, name: str) -> int:
-            return int(self.nodes.command(node, "INFO", "replication")[name])
-
-        wait_until(
-            lambda: position(self.replica, "slave_repl_offset") >= position(self.primary, "master_repl_offset"),
-            PATIENCE_SECONDS,
-            "the replica does not catch up",
-        )
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[ThreeNodes]:
-    with three_nodes() as running:
-        running.add_replica(running.nodes[1])
-        yield running
-
 
 @pytest.fixture
-def site(nodes: ThreeNodes, customer: Callable[..., Customer], settings: Any) -> Iterator[Site]:
-    one, other = nodes.nodes[1], nodes.nodes[3]
-    for node in (one, other):
-        if node.process is None:
-            nodes.start_node(node)
-    replica = one if nodes.role(one) == "slave" else other
-    primary = other if replica is one else one
-    nodes.wait_for_replication(replica)
-    nodes.wait_for("ok", nodes.nodes)
-    settings.REDIS_URL, settings.REDIS_CLUSTER = nodes.nodes[0].url, True
+def site(customer: Callable[..., Customer], settings: Any) -> Site:
+    nodes = the_cluster()
+    nodes.mend()
+    settings.REDIS_URL, settings.REDIS_CLUSTER = nodes.url, True
     forget_the_way()
     forget_everything()
     while True:
         somebody = customer(f"bob-{next(_names)}", "starter")
-        if nodes.owner(shard_of(somebody.account)) is primary:
+        if nodes.owner(shard_of(somebody.account)) is nodes.primary:
             break
     LimitOverride.objects.create(account=somebody.user, limit="quota", maximum=QUOTA)
-    yield Site(nodes, somebody, primary, replica)
-    forget_the_way()
+    return Site(nodes, somebody)
 
 
 _names = itertools.count(1)
@@ -106,14 +75,14 @@ def assert_books_are_even(site: Site, tokens: int) -> None:
 
 def test_a_lagging_replica_loses_what_was_not_drained_and_spends_nothing_twice(site: Site) -> None:
     assert [admit(site.customer).admitted for _ in range(2)] == [True] * 2
-    site.wait_until_replicated()
-    with standing_still(site.replica):
-        site.nodes.command(site.primary, "CLIENT", "KILL", "TYPE", "replica")
+    site.nodes.wait_for_replication()
+    with standing_still(site.nodes.replica):
+        site.nodes.cut_off_replica()
         assert [admit(site.customer).admitted for _ in range(3)] == [True] * 3
         ingest.drain()  # the two that the replica has as well, and three that it never got
         assert [admit(site.customer).admitted for _ in range(2)] == [True] * 2
-        site.primary.kill()
-    site.nodes.take_over(site.replica, site.primary)
+        site.nodes.primary.kill()
+    site.nodes.take_over()
     assert admit(site.customer).quota.used == 60  # by PostgreSQL, which knows five and this one
     assert breaker.attempt()
     assert admit(site.customer).quota.used >= 70
@@ -126,7 +95,7 @@ def test_a_replica_that_confirmed_every_charge_loses_none(site: Site, settings: 
     settings.REDIS_WAIT_REPLICAS, settings.REDIS_WAIT_MS = 1, PATIENCE_SECONDS * 1000
     forget_the_way()
     assert [admit(site.customer).admitted for _ in range(4)] == [True] * 4
-    site.fail_over()
+    site.nodes.fail_over()
     settings.REDIS_WAIT_REPLICAS = 0
     forget_the_way()
     assert site.calls_until_refused() == 6
@@ -136,13 +105,13 @@ def test_a_replica_that_confirmed_every_charge_loses_none(site: Site, settings: 
 def test_a_process_that_was_never_refused_anything_tells_the_new_primary(site: Site) -> None:
     """No call fails in between: this process only finds that another node answers."""
     assert [admit(site.customer).admitted for _ in range(2)] == [True] * 2
-    site.wait_until_replicated()
-    with standing_still(site.replica):
-        site.nodes.command(site.primary, "CLIENT", "KILL", "TYPE", "replica")
+    site.nodes.wait_for_replication()
+    with standing_still(site.nodes.replica):
+        site.nodes.cut_off_replica()
         assert [admit(site.customer).admitted for _ in range(3)] == [True] * 3
         ingest.drain()
-    site.nodes.command(site.replica, "CLUSTER", "FAILOVER", "TAKEOVER")
-    site.nodes.wait_for_replication(site.primary)
+    site.nodes.take_over()
+    site.nodes.wait_for_replication()
     ingest.drain()
     assert site.calls_until_refused() == 5
     assert_books_are_even(site, QUOTA)
