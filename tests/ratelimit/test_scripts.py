@@ -9,7 +9,7 @@ import pytest
 
 from ratelimit import scripts
 
-ALL = [scripts.ADMIT, scripts.VOID, scripts.TELL, scripts.RAISE, scripts.ACKNOWLEDGE]
+ALL = [script for script in vars(scripts).values() if isinstance(script, scripts.Script)]
 
 
 @pytest.mark.parametrize("script", ALL, ids=lambda script: script.name)
