@@ -2,15 +2,15 @@
 
     python -m tests.bench [--quick] [SECTION ...]        (make bench, make bench-quick)
 
-A section is a module with a docstring, whose first paragraph becomes the text above its table, a `TITLE`, and
+A section is a module with a docstring, which becomes the text above its table, a `TITLE`, and
 
     def run(*, quick: bool) -> list[Row]
 
-entered in `tests.bench.sections.SECTIONS`. The runner gives each section a process of its own: private engines started
-empty, Django set up on `tests.bench.settings`, every table migrated and the default catalogue seeded
-(`tests.bench.stage`). It may change the settings' URLs for processes it starts, fill the database, flush Redis: nothing
-outlives it. What it starts besides, it stops in a `finally`; children started by `billing_site.engines.process.spawn`
-also die with it. It reports progress with `tests.bench.stage.say`.
+entered in `tests.bench.sections.SECTIONS`; with a `CHART` (a file name), `draw(rows)` returns its SVG. The runner gives
+each section a process of its own: private engines started empty, Django set up on `tests.bench.settings`, every table
+migrated and the default catalogue seeded (`tests.bench.stage`). It may change the settings' URLs for processes it
+starts, fill the database, flush Redis: nothing outlives it. What it starts besides, it stops in a `finally`; children
+started by `billing_site.engines.process.spawn` also die with it. It reports progress with `tests.bench.stage.say`.
 `quick`: under a minute in all, on fewer rounds or a smaller population; quick runs are printed and never written down.
 """
 
@@ -24,6 +24,7 @@ class Row(NamedTuple):
 
     `value` in `unit` is what was measured. A row that has a goal carries it as text (`"≤ 1.2 × the bare EVALSHA"`), the
     measured `ratio` that it is about (None where it is about `value` itself) and whether it was met.
+    A `note` says what the reader has to know beside it, such as the spread.
     """
 
     name: str
@@ -32,15 +33,20 @@ class Row(NamedTuple):
     goal: str = ""
     ratio: float | None = None
     passed: bool | None = None
+    note: str = ""
 
 
-def at_most(name: str, value: float, unit: str, *, times: float, of: float, what: str) -> Row:
+def _times(factor: float) -> str:
+    return f"1/{1 / factor:.0f}" if factor < 0.4 else f"{factor:g}"
+
+
+def at_most(name: str, value: float, unit: str, *, times: float, of: float, what: str, note: str = "") -> Row:
     """A row whose goal is `value <= times x of`."""
     ratio = value / of
-    return Row(name, value, unit, f"≤ {times:.2g} × {what}", ratio, ratio <= times)
+    return Row(name, value, unit, f"≤ {_times(times)} × {what}", ratio, ratio <= times, note)
 
 
-def at_least(name: str, value: float, unit: str, *, times: float, of: float, what: str) -> Row:
+def at_least(name: str, value: float, unit: str, *, times: float, of: float, what: str, note: str = "") -> Row:
     """A row whose goal is `value >= times x of`."""
     ratio = value / of
-    return Row(name, value, unit, f"≥ {times:.2g} × {what}", ratio, ratio >= times)
+    return Row(name, value, unit, f"≥ {_times(times)} × {what}", ratio, ratio >= times, note)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import Row, report, stage
-from tests.bench.sections import QUICK, SECTIONS, SETTINGS
+from tests.bench.sections import PINNED, QUICK, SECTIONS, SETTINGS
 
 
 def main() -> int:
@@ -62,15 +62,16 @@ def _in_a_process(name: str, *, quick: bool) -> report.Result:
         if code:
             raise SystemExit(f"section {name} ended with code {code}")
         found = json.loads(into.read_text())
-    return report.Result(found["title"], found["about"], [Row(*row) for row in found["rows"]], load)
+    return report.Result(found["title"], found["about"], [Row(*row) for row in found["rows"]], load, found["chart"])
 
 
 def _run_section(name: str, *, quick: bool, into: Path) -> None:
-    stage.prepare(SETTINGS.get(name, "tests.bench.settings"))
+    stage.prepare(SETTINGS.get(name, "tests.bench.settings"), pinned=name in PINNED)
     section = import_module(SECTIONS[name])
     rows = section.run(quick=quick)
-    about = " ".join((section.__doc__ or "").split("\n\n")[0].split())
-    into.write_text(json.dumps({"title": section.TITLE, "about": about, "rows": rows}))
+    chart = {section.CHART: section.draw(rows)} if hasattr(section, "CHART") else {}
+    about = " ".join((section.__doc__ or "").split())
+    into.write_text(json.dumps({"title": section.TITLE, "about": about, "rows": rows, "chart": chart}))
 
 
 def _leave(number: int, frame: Any) -> None:

@@ -15,29 +15,31 @@ PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "performance.md"
 
 
 class Result(NamedTuple):
-    """One section's rows, with what they are about and the machine's load average when it began."""
+    """One section's rows, what they are about, the machine's load average when it began, and a chart's name and SVG."""
 
     title: str
     about: str
     rows: list[Row]
     load: float
+    chart: dict[str, str]
 
 
 def table(result: Result) -> str:
     """The rows as a table of plain text, which is Markdown, too."""
-    cells = [("", "measured", "goal", "ratio", "")] + [_cells(row) for row in result.rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(5)]
+    cells = [("", "measured", "", "ratio", "goal", "")] + [_cells(row) for row in result.rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(6)]
     lines = [
         "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |" for line in cells
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join([f"## {result.title}", "", result.about, "", *lines, ""])
+    charts = [line for name in result.chart for line in (f"![{result.title}]({name})", "")]
+    return "\n".join([f"## {result.title}", "", result.about, "", *charts, *lines, ""])
 
 
-def _cells(row: Row) -> tuple[str, str, str, str, str]:
+def _cells(row: Row) -> tuple[str, ...]:
     passed = {None: "", True: "met", False: "**missed**"}[row.passed]
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}" if row.ratio >= 0.1 else f"{row.ratio:.3f}"
-    return row.name, f"{_figure(row.value)} {row.unit}", row.goal, ratio, passed
+    return row.name, f"{_figure(row.value)} {row.unit}", row.note, ratio, row.goal, passed
 
 
 def _figure(value: float) -> str:
@@ -54,6 +56,8 @@ def write(name: str, result: Result) -> None:
     else:
         page = f"{page.rstrip()}\n\n{part}\n".lstrip()
     PAGE.write_text(page)
+    for chart, text in result.chart.items():
+        PAGE.with_name(chart).write_text(text)
 
 
 def _machine(result: Result) -> str:

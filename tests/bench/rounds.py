@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median, quantiles
 from time import perf_counter_ns
 from typing import NamedTuple
@@ -17,15 +17,19 @@ class Contestant(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """Microseconds a call: the median of the rounds' medians, and the rounds' quartiles."""
+    """Microseconds a call: the median of the rounds, and between what the middle half of them lies."""
 
     us: float
     low: float
     high: float
 
+    @property
+    def spread(self) -> str:
+        return f"{self.low:.0f} to {self.high:.0f}"
+
 
 def measure(contestants: Mapping[str, Contestant], rounds: int, calls: int) -> dict[str, list[float]]:
-    """The median of each round, in microseconds, by contestant. A machine's mood changes hit all of them alike."""
+    """Each round's median in microseconds, by contestant. What else the machine does hits all of them alike."""
     medians: dict[str, list[float]] = {name: [] for name in contestants}
     order = list(contestants)
     for _ in range(rounds):
@@ -35,9 +39,11 @@ def measure(contestants: Mapping[str, Contestant], rounds: int, calls: int) -> d
     return medians
 
 
-def timing(medians: list[float]) -> Timing:
-    low, _, high = quantiles(medians, n=4)
-    return Timing(median(medians), low, high)
+def timing(medians: Sequence[float], less: Sequence[float] | None = None) -> Timing:
+    """What a contestant takes or, `less` another, what it adds to that one within the same round."""
+    values = medians if less is None else [one - other for one, other in zip(medians, less, strict=True)]
+    low, _, high = quantiles(values, n=4)
+    return Timing(median(values), low, high)
 
 
 def _round(contestant: Contestant, calls: int) -> float:

@@ -6,5 +6,7 @@ SECTIONS = {
 }
 SETTINGS = {"hot-path": "tests.bench.peer_settings", "served": "tests.bench.peer_settings"}
 """Other sections run on `tests.bench.settings`."""
+PINNED = ("hot-path",)
+"""Which keep to one core together with their engines, so that no figure holds the wait for an idle core to wake."""
 QUICK = ("hot-path",)
 """What `--quick` runs when no section is named."""

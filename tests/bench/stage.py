@@ -1,6 +1,6 @@
 """What a section runs on: private engines that nobody else uses, an empty migrated database, the default catalogue.
 
-Redis listens on 127.0.0.1, as it does for most users, and writes no append-only file; PostgreSQL trusts the machine not to crash.
+Redis listens on 127.0.0.1, as it does for most users, and writes no append-only file; PostgreSQL waits for no disk.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ def say(text: str) -> None:
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
-def prepare(settings: str) -> None:
+def prepare(settings: str, *, pinned: bool = False) -> None:
     """Start the engines and Django in this process; everything ends with it, also on Ctrl-C and SIGTERM."""
+    if pinned and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # the engines inherit it
     for name in ("DATABASE_URL", "REDIS_URL", "CACHE_URL", "BROKER_URL", "REDIS_CLUSTER", "METERED_TEST_RUN"):
         # A benchmark fills and flushes: it never touches a server it was not the one to start.
         os.environ.pop(name, None)
