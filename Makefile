@@ -1,10 +1,10 @@
-# make run | make test | make lint | make bench | make bench-quick; PYTHON chooses the interpreter that .venv is made with.
+# make run | make test | make lint | make chaos | make bench | make bench-quick; PYTHON chooses the interpreter that .venv is made with.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint bench bench-quick
+.PHONY: run test lint chaos bench bench-quick
 
 # $(call install,FILE): make .venv and install FILE into it, unless exactly that was done before.
 define install
@@ -35,6 +35,10 @@ lint:
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -W "ignore:Got an error checking:RuntimeWarning" manage.py makemigrations --check --dry-run
+
+chaos:
+	$(call install,requirements-dev.txt)
+	@exec $(BIN)/python -m tests.chaos --document
 
 bench:
 	$(call install,requirements-bench.txt)

@@ -18,14 +18,14 @@ from billing_site.engines.places import Places
 from billing_site.make import Make
 from billing_site.run_alone import Refused, only_run_here
 from billing_site.supervisor import GaveUp
-from tests.chaos import process_faults, redis_faults, site_changes
+from tests.chaos import outage_faults, process_faults, redis_faults, site_changes
+from tests.chaos.evidence import Verdict
 from tests.chaos.experiment import EXPERIMENTS, Experiment, Impossible, run
 from tests.chaos.proxy import ProxyError
 from tests.chaos.site import CHECKOUT, Site
 from tests.chaos.table import Result, document, heading, line
-from tests.chaos.verdict import Verdict
 
-MODULES = (redis_faults, process_faults, site_changes)  # importing them registers their experiments
+MODULES = (redis_faults, outage_faults, process_faults, site_changes)  # importing them registers their experiments
 
 
 class Ended(BaseException):
@@ -58,6 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="name the experiments and end")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of load and proxy")
     parser.add_argument("--database", default="", metavar="URL", help="an empty, migrated database to use")
+    parser.add_argument("--brief", action="store_true", help="each fault once, with little load before and after it")
     parser.add_argument("--document", action="store_true", help="write the table into docs/reliability.md")
     return parser.parse_args()
 
@@ -109,7 +110,7 @@ def make_one(site: Site, experiment: Experiment, arguments: argparse.Namespace, 
         why = "it stops PostgreSQL, and the database is not the harness's own"
     else:
         try:
-            verdict = run(site, experiment, f"{arguments.seed}-{time.time_ns() % 10**9}", logs)
+            verdict = run(site, experiment, arguments.seed, logs, brief=arguments.brief)
         except Impossible as error:
             why = str(error)
     result = Result(experiment.name, experiment.what, verdict, why)

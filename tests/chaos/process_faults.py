@@ -7,14 +7,15 @@ import json
 import os
 import signal
 import threading
+from dataclasses import replace
 
-from ratelimit.scripts import ACKNOWLEDGE
+from ratelimit.scripts import ACKNOWLEDGE, TRIM
 from tests.chaos.accounts import crowd, customer
+from tests.chaos.evidence import Allowance
 from tests.chaos.experiment import Lab, experiment
 from tests.chaos.load import Account, Call
-from tests.chaos.redis_faults import EMPTIED, FALLBACK
+from tests.chaos.redis_faults import EMPTIED
 from tests.chaos.site import SHARDS
-from tests.chaos.verdict import Allowance
 
 SLEEPERS, SLEEP_MS = 8, 2500
 WAIT_SECONDS = 20.0
@@ -35,7 +36,7 @@ def crowd_and(kind: str, prefix: str) -> list[Account]:
     accounts=lambda prefix: crowd_and("sleeper", prefix),
 )
 def sigkill_worker(lab: Lab) -> None:
-    for worker in lab.site.web_workers():
+    for worker in [lab.site.web_workers()[number] for number in lab.times(2)]:
         sleeping = sleepers(lab)
         os.kill(worker, signal.SIGKILL)
         lab.recover()
@@ -70,14 +71,14 @@ def charges_of(lab: Lab, account: Account) -> int:
 
 @experiment("sigkill-drain", "SIGKILL of the drain between commit and acknowledgement, three times")
 def sigkill_drain(lab: Lab) -> None:
-    for _ in range(3):
+    for _ in lab.times(3):
         kill_drain_after_commit(lab)
         lab.recover()
 
 
 def kill_drain_after_commit(lab: Lab) -> None:
     """The proxy withholds the drain's acknowledgement, which it sends once PostgreSQL has committed."""
-    lab.site.proxy.hold(b"EVALSHA\r\n$40\r\n" + ACKNOWLEDGE.sha)
+    lab.site.proxy.hold(TRIM, ACKNOWLEDGE)
     held = lab.site.proxy.held(WAIT_SECONDS)
     lab.site.kill("drain")
     lab.site.proxy.passing()
@@ -146,7 +147,7 @@ def postgres_stopped(lab: Lab) -> None:
 @experiment(
     "both-engines",
     "Redis killed and PostgreSQL stopped together, for 4 s",
-    Allowance(unavailable=True, overshoot_undrained=True, minutes_anew=2),
+    Allowance(unavailable=True),
     stops_postgres=True,
 )
 def both_engines(lab: Lab) -> None:
@@ -159,7 +160,11 @@ def both_engines(lab: Lab) -> None:
     lab.site.put_back(postgres)
 
 
-@experiment("redis-and-drain", "Redis and the drain killed together, then a worker, with replies lost", FALLBACK)
+@experiment(
+    "redis-and-drain",
+    "Redis and the drain killed together, then a worker, with replies lost",
+    Allowance(minutes_anew=1),
+)
 def redis_and_drain(lab: Lab) -> None:
     with lab.losing_redis():
         lab.site.proxy.lose_replies(0.1)
@@ -175,7 +180,7 @@ def redis_and_drain(lab: Lab) -> None:
 @experiment(
     "everything",
     "in ten seconds: scripts and data flushed, replies lost, drain, worker, beat, Redis and PostgreSQL killed",
-    Allowance(**(vars(EMPTIED) | {"unavailable": True, "minutes_anew": 3})),
+    replace(EMPTIED, unavailable=True, minutes_anew=3),
     stops_postgres=True,
     needs_celery=True,
 )

@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ratelimit.scripts import Script
+
 CHUNK = 1 << 16
 ANSWER_SECONDS = 10.0
 
@@ -60,9 +62,9 @@ class Proxy:
         """This share of the scripts run, but nobody hears of it: their connections never answer again."""
         self._order(mode="pass", lose=share)
 
-    def hold(self, text: bytes) -> None:
-        """Withhold the next command that contains `text`; it is never sent on."""
-        self._order(mode="pass", hold=text.decode())
+    def hold(self, *scripts: Script) -> None:
+        """Withhold the next call of one of these scripts; it is never sent on."""
+        self._order(mode="pass", hold=[script.sha.decode() for script in scripts])
 
     def held(self, seconds: float) -> bool:
         """Wait for the moment at which a command is withheld."""
@@ -118,7 +120,7 @@ class _Relay:
         self.open = asyncio.Event()
         self.delay = 0.0
         self.lose = 0.0
-        self.hold = b""
+        self.hold: list[bytes] = []
         self._server: asyncio.Server | None = None
         self._wall: list[socket.socket] = []
         self._connections: set[asyncio.Task[None]] = set()
@@ -134,7 +136,7 @@ class _Relay:
 
     async def _apply(self, order: dict[str, Any]) -> None:
         self.delay, self.lose = order.get("delay", 0.0), order.get("lose", 0.0)
-        self.hold = order.get("hold", "").encode()
+        self.hold = [sha.encode() for sha in order.get("hold", [])]
         if order["mode"] == "blackhole":
             self.open.clear()
             if self._server is not None:
@@ -188,8 +190,8 @@ class _Relay:
         with contextlib.suppress(OSError):
             while chunk := await reader.read(CHUNK):
                 await self.open.wait()
-                if self.hold and self.hold in chunk:
-                    self.hold = b""
+                if any(sha in chunk for sha in self.hold):
+                    self.hold = []
                     say("held")
                     while await reader.read(CHUNK):
                         pass

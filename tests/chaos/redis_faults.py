@@ -8,31 +8,30 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from tests.chaos.evidence import Allowance
 from tests.chaos.experiment import Impossible, Lab, experiment
-from tests.chaos.verdict import Allowance
 
-FALLBACK = Allowance(overshoot_undrained=True, minutes_anew=2)
-"""PostgreSQL decides for a while: the minute is judged by each process, and afterwards by Redis again."""
-EMPTIED = Allowance(loses_undrained=True, overshoot_undrained=True, minutes_anew=2, forgets_keys=True)
+EMPTIED = Allowance(loses_undrained=True, overshoot_undrained=True, minutes_anew=1)
 AOF_FOLDER = "appendonlydir"
 
 
 def kill_twice(lab: Lab) -> None:
-    for _ in range(2):
+    for _ in lab.times(2):
         with lab.losing_redis():
             lab.site.kill("valkey")
         lab.recover()
         lab.tend(1)
 
 
-@experiment("sigkill-redis", "SIGKILL of Redis, appendfsync everysec", FALLBACK)
+@experiment("sigkill-redis", "SIGKILL of Redis, appendfsync everysec")
 def sigkill_redis(lab: Lab) -> None:
     kill_twice(lab)
 
 
-@experiment("sigkill-redis-always", "SIGKILL of Redis, appendfsync always", FALLBACK, redis={"appendfsync": "always"})
+@experiment("sigkill-redis-always", "SIGKILL of Redis, appendfsync always", redis={"appendfsync": "always"})
 def sigkill_redis_always(lab: Lab) -> None:
     kill_twice(lab)
 
@@ -43,7 +42,7 @@ def sigkill_redis_no_aof(lab: Lab) -> None:
         lab.site.kill("valkey")
 
 
-@experiment("sigstop-redis", "SIGSTOP of Redis for 5 s", FALLBACK)
+@experiment("sigstop-redis", "SIGSTOP of Redis for 5 s")
 def sigstop_redis(lab: Lab) -> None:
     pid = lab.site.pid("valkey")
     with lab.losing_redis():
@@ -52,7 +51,7 @@ def sigstop_redis(lab: Lab) -> None:
     os.kill(pid, signal.SIGCONT)
 
 
-@experiment("flushall", "FLUSHALL, twice", EMPTIED)
+@experiment("flushall", "FLUSHALL, twice", replace(EMPTIED, minutes_anew=2))
 def flushall(lab: Lab) -> None:
     for _ in range(2):
         with lab.losing_redis(), contextlib.closing(lab.site.redis()) as client:
@@ -61,7 +60,7 @@ def flushall(lab: Lab) -> None:
         lab.tend(1)
 
 
-@experiment("blackhole", "Redis' port swallows everything for 5 s", FALLBACK)
+@experiment("blackhole", "Redis' port swallows everything for 5 s")
 def blackhole(lab: Lab) -> None:
     with lab.losing_redis():
         lab.site.proxy.blackhole()
@@ -69,7 +68,7 @@ def blackhole(lab: Lab) -> None:
     lab.site.proxy.passing()
 
 
-@experiment("slow-redis", "every reply of Redis 200 ms late, for 5 s", FALLBACK)
+@experiment("slow-redis", "every reply of Redis 200 ms late, for 5 s")
 def slow_redis(lab: Lab) -> None:
     with lab.losing_redis():
         lab.site.proxy.delay(0.2)
@@ -77,7 +76,7 @@ def slow_redis(lab: Lab) -> None:
     lab.site.proxy.passing()
 
 
-@experiment("lost-replies", "one script in ten runs, but its reply is lost, for 6 s", FALLBACK)
+@experiment("lost-replies", "one script in ten runs, but its reply is lost, for 6 s")
 def lost_replies(lab: Lab) -> None:
     with lab.losing_redis():
         lab.site.proxy.lose_replies(0.1)
@@ -125,7 +124,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
         folder.rmdir()
 
 
-@experiment("disk-full", "the append-only file's disk is full for 5 s", FALLBACK)
+@experiment("disk-full", "the append-only file's disk is full for 5 s")
 def disk_full(lab: Lab) -> None:
     with small_disk(lab.site.home / "small-disk", 32) as disk:
         lab.site.exchange_valkey(lab.site.make_valkey(disk / "valkey"))

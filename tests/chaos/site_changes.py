@@ -6,9 +6,9 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from tests.chaos.accounts import crowd, customer
+from tests.chaos.evidence import minted, read_log
 from tests.chaos.experiment import Lab, experiment
 from tests.chaos.load import Account, Call
-from tests.chaos.verdict import minted, read_log
 
 EDIT_ACTS_SECONDS = 1.0  # a plan edited in the admin acts in every worker within a second
 ROLLOVER_IN_SECONDS = 8
@@ -113,6 +113,19 @@ def key_revoked(lab: Lab) -> None:
 
 def _but(calls: list[Call], status: int) -> list[Call]:
     return [call for call in calls if call.status != status]
+
+
+def edited_and_revoked(prefix: str) -> list[Account]:
+    """The usual load, and one customer each for an edit of the plan, a revoked key and an upgrade."""
+    from django.utils import timezone
+
+    now = timezone.now()
+    plan(prefix, monthly_token_quota=10**6)
+    edited, revoked = customer(f"{prefix}-edited", prefix, now), customer(f"{prefix}-revoked", "enterprise", now)
+    upgrading = customer(f"{prefix}-upgrading", "community", now, minute=None)
+    for account in (edited, upgrading):
+        account.fixed, account.plain = False, True
+    return [*crowd(prefix)[:5], edited, revoked, upgrading]
 
 
 def about_to_upgrade(prefix: str) -> list[Account]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.chaos.verdict import Verdict
+from tests.chaos.evidence import Verdict
 
 START, END = "<!-- make chaos writes from here -->", "<!-- to here -->"
 COLUMNS = (
@@ -19,9 +19,10 @@ COLUMNS = (
     "overshoot",
     "p99 ms",
     "recovery s",
+    "outages",
     "result",
 )
-WIDTHS = (22, 8, 5, 9, 5, 10, 9, 7, 10, 6)
+WIDTHS = (22, 8, 5, 9, 5, 10, 9, 7, 10, 7, 6)
 
 
 class Result(NamedTuple):
@@ -61,4 +62,11 @@ def _cells(result: Result) -> tuple[str, ...]:
         return (result.name, *("–" for _ in COLUMNS[2:]), "not made")
     counts = (seen.requests, seen.errors, seen.unanswered, seen.lost, seen.duplicated, seen.overshoot)
     end = "pass" if seen.passed else "FAIL"
-    return (result.name, *map(str, counts), f"{seen.p99_ms:.0f}", f"{seen.recovery_seconds:.1f}", end)
+    return (
+        result.name,
+        *map(str, counts),
+        f"{seen.p99_ms:.0f}",
+        f"{seen.recovery_seconds:.1f}",
+        str(seen.outages),
+        end,
+    )

@@ -2,97 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+from tests.chaos.evidence import CLOCK_SECONDS, Allowance, Loss, Row, Verdict, minted, read_log
 from tests.chaos.load import FEATURES, Account, Call
 from tests.chaos.site import SHARDS, Site
 
 MINUTE_SECONDS = 60.0
-CLOCK_SECONDS = 0.05  # between the minting of an event's id and the client's own stamps
 HANG_SECONDS = 5.0
 LATE_SECONDS = 60.0  # a request nobody waits for any more may still be taken from the server's queue
-SHOWN = 8  # pieces of evidence printed for one finding
-
-
-class Row(NamedTuple):
-    """One row of the audit log."""
-
-    event: str
-    account: int
-    feature: str
-    tokens: int
-    kind: str
-    window: int
-
-
-@dataclass
-class Loss:
-    """A moment at which Redis was lost: what the log held just before, and when Redis was certainly lost."""
-
-    logged: set[str]
-    at: float = 0.0
-
-    def undrained(self, event: str) -> bool:
-        return minted(event) <= self.at + CLOCK_SECONDS and event not in self.logged
-
-
-@dataclass
-class Verdict:
-    """What one experiment came to. `findings` are violations, each with its evidence."""
-
-    requests: int = 0
-    errors: int = 0
-    unanswered: int = 0
-    lost: int = 0
-    duplicated: int = 0
-    overshoot: int = 0
-    p99_ms: float = 0.0
-    recovery_seconds: float = 0.0
-    findings: list[str] = field(default_factory=list)
-
-    @property
-    def passed(self) -> bool:
-        return not self.findings
-
-    def find(self, what: str, evidence: Iterable[object] = ()) -> None:
-        pieces = list(evidence)
-        more = [f"... and {len(pieces) - SHOWN} more"] if len(pieces) > SHOWN else []
-        self.findings.append("\n      ".join([what, *map(str, pieces[:SHOWN]), *more]))
-
-
-@dataclass
-class Allowance:
-    """What an experiment may cost beyond the laws' plain text; docs/reliability.md gives the reasons."""
-
-    unavailable: bool = False
-    """503 with Retry-After while the fault lasts."""
-    loses_undrained: bool = False
-    """What Redis held undrained is gone: flushed, restarted empty or with old data."""
-    overshoot_undrained: bool = False
-    """PostgreSQL decides, or a rebuilt Redis, without what was undrained."""
-    minutes_anew: int = 0
-    """How many times more a limit may be admitted within 60 s, for windows that were lost or are not shared."""
-    forgets_keys: bool = False
-    """Receipts of idempotency keys are gone with Redis' data."""
-
-
-def minted(event: str) -> float:
-    """When the server minted the id, in Unix seconds."""
-    return (uuid.UUID(event).int >> 80) / 1000
-
-
-def read_log(site: Site, accounts: Iterable[int]) -> list[Row]:
-    with site.sql() as connection:
-        rows = connection.execute(
-            "SELECT event_id::text, account_id, feature, tokens, kind, extract(epoch FROM window_starts_at)::bigint"
-            " FROM usage_usagelog WHERE account_id = ANY(%s)",
-            [list(accounts)],
-        )
-        return [Row(*row) for row in rows]
 
 
 class Judge:
@@ -208,7 +127,7 @@ class Judge:
 
     def _without_an_unknown_call(self, strays: list[Row]) -> list[Row]:
         """Each stray is what became of one call without an outcome; a key that was served later has its outcome."""
-        settled = {call.key for call in self.calls if call.key and call.served} if not self.may.forgets_keys else set()
+        settled = {call.key for call in self.calls if call.key and call.served}
         waiting = [call for call in self.calls if call.unknown and call.feature and call.key not in settled]
         unexplained = []
         for row in sorted(strays, key=lambda row: minted(row.event)):
@@ -227,13 +146,14 @@ class Judge:
         return unexplained
 
     def _keys(self) -> None:
-        """One idempotency key is one charge, however often it was sent."""
+        """One idempotency key is one charge, however often it was sent; a charge that was lost takes its key along."""
         events: dict[tuple[int, str], set[str]] = defaultdict(set)
         for call in self.calls:
-            if call.key and call.served:
+            lost = self.may.loses_undrained and self._undrained(call.event) if call.event else False
+            if call.key and call.served and not (lost and not self.net.get(call.event)):
                 events[call.account, call.key].add(call.event)
         twice = [(key, sorted(found)) for key, found in events.items() if len(found) > 1]
-        if twice and not self.may.forgets_keys:
+        if twice:
             self.verdict.duplicated += len(twice)
             self.verdict.find("L2: idempotency keys that were charged more than once", twice)
 
