@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 from django.db import connection, transaction
 
-from usage.ledger import COLUMNS
+from usage.log_rows import COLUMNS
 
 CHUNK = 1 << 20
 LARGEST_FIELD = 1 << 30

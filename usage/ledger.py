@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from itertools import islice
 
 from django.db import connection, transaction
 from psycopg.errors import UniqueViolation
 
 from usage import partitions, receipts
 from usage.events import CHARGE, VOID, Event
+from usage.log_rows import COLUMNS, encoded
 from usage.models import UsageLog, WindowUsage
 
-COLUMNS = (
-    "id, event_id, charged_at, created_at, account_id, feature, tokens, kind,"
-    " source, key_prefix, window_starts_at, metadata"
-)
-LINES_A_WRITE = 500
 DAY_MS = 86_400_000
 
 STAGING = f"""
@@ -108,10 +102,10 @@ def _insert_once(arrived: dict[str, Event]) -> Collection[Event]:
 
 
 def _copy(table: str, arrived: dict[str, Event]) -> None:
-    lines = (_line(event_id, event) for event_id, event in arrived.items())
-    with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({COLUMNS}) FROM STDIN") as copy:
-        while some := "".join(islice(lines, LINES_A_WRITE)):
-            copy.write(some)
+    statement = f"COPY {table} ({COLUMNS}) FROM STDIN (FORMAT binary)"
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for part in encoded(arrived.items()):
+            copy.write(part)
 
 
 def _move_sums(new: Iterable[Event]) -> None:
@@ -161,33 +155,6 @@ def window_of(row: UsageLog) -> WindowUsage:
 
 def _id(event: Event) -> str:
     return event.charge if event.kind == CHARGE else str(event.id)
-
-
-def _line(event_id: str, event: Event) -> str:
-    """The event's row as COPY reads it: tabs between columns, backslashes doubled, \\N for NULL."""
-    charged_at, created_at = _timestamp(event.charged_at_ms), _timestamp(event.at_ms)
-    feature, key_prefix = event.feature, event.key_prefix
-    if "\\" in feature or "\\" in key_prefix:
-        feature, key_prefix = _escaped(feature), _escaped(key_prefix)
-    metadata = "\\N" if event.metadata is None else _escaped(json.dumps(event.metadata))
-    return (
-        f"{event_id}\t{event.charge}\t{charged_at}\t{created_at}\t{event.account}\t{feature}\t{event.tokens}\t"
-        f"{event.kind}\t{event.source}\t{key_prefix}\t{_second(event.window_start)}+00\t{metadata}\n"
-    )
-
-
-def _escaped(text: str) -> str:
-    """Only what is printable comes here, so nothing else has a meaning to COPY."""
-    return text.replace("\\", "\\\\")
-
-
-def _timestamp(milliseconds: int) -> str:
-    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}+00"
-
-
-@lru_cache(4096)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(" ")
 
 
 @lru_cache(4096)

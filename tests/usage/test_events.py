@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import astuple, replace
 from typing import Any
 
 import pytest
@@ -105,7 +104,7 @@ def test_an_event_comes_back_as_it_went(event: Event) -> None:
 @settings(deadline=None)
 @given(events(), INSTANTS)
 def test_a_void_carries_its_whole_charge(event: Event, at_ms: int) -> None:
-    charge = replace(event, kind=CHARGE, at_ms=event.charged_at_ms)
+    charge = event._replace(kind=CHARGE, at_ms=event.charged_at_ms)
     void = charge.voided(at_ms)
     assert (void.kind, void.tokens, void.at_ms) == (VOID, -charge.tokens, at_ms)
     assert void.charged() == charge
@@ -193,14 +192,14 @@ def assert_an_event_or_malformed(text: bytes) -> None:
     ],
 )
 def test_what_the_log_cannot_hold_is_malformed(wrong: dict[str, Any]) -> None:
-    text = json.dumps([1, *astuple(replace(CHARGED, **wrong))]).encode()
+    text = json.dumps([1, *CHARGED._replace(**wrong)]).encode()
     with pytest.raises(MalformedEvent):
         decode(text)
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
 def test_another_format_is_malformed(version: Any) -> None:
-    text = json.dumps([version, *astuple(CHARGED)]).encode()
+    text = json.dumps([version, *CHARGED]).encode()
     with pytest.raises(MalformedEvent, match="format"):
         decode(text)
 
@@ -242,9 +241,9 @@ def test_metadata_are_what_postgresql_can_hold(db: None, metadata: Any, holds: b
     if not holds:
         if isinstance(metadata, dict):
             with pytest.raises(MalformedEvent):
-                replace(CHARGED, metadata=metadata).encode()
+                CHARGED._replace(metadata=metadata).encode()
         return
-    event = decode(replace(CHARGED, metadata=metadata).encode())
+    event = decode(CHARGED._replace(metadata=metadata).encode())
     with connection.cursor() as cursor:
         cursor.execute("SELECT %s", [Jsonb(event.metadata)])
         assert cursor.fetchone() is not None

@@ -121,7 +121,7 @@ class TestDying:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
-            dying.setattr(limiter, "acknowledge", die)
+            dying.setattr(limiter, "trim", die)
             ingest.drain()
         assert (sums(bob.account), ingest.backlog()) == ({20}, {bob.account % 64: 2})
         assert in_redis_now(bob, now_ms()) == 20

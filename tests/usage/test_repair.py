@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -101,7 +100,7 @@ class TestRebuildingBesideOthers:
 def another(admission: Admission) -> Event:
     """A charge like that one, which Redis has not seen."""
     assert admission.event is not None
-    return replace(admission.event, charge=events.mint(admission.event.charged_at_ms))
+    return admission.event._replace(charge=events.mint(admission.event.charged_at_ms))
 
 
 def somebody_waits_for_a_row() -> bool:
