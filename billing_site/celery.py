@@ -32,6 +32,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(hours=1),
         "options": {"expires": 3000},
     },
+    "purge-receipts": {
+        "task": "usage.tasks.purge_receipts",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3000},
+    },
     "sweep-fences": {
         "task": "billing.tasks.sweep_fences",
         "schedule": timedelta(seconds=1),

@@ -39,3 +39,9 @@ def reconcile_usage() -> None:
         reconcile.nightly(timezone.now())
     except (RedisUnreachable, LogShortened) as error:
         logger.error("usage was not reconciled: %s", error)
+
+
+@shared_task
+def purge_receipts() -> None:
+    """Forget the Idempotency-Keys of metered calls that buy nothing any more."""
+    receipts.purge(timezone.now())
