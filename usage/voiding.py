@@ -62,11 +62,12 @@ def _void_failed_without(admission: Admission, event: Event, now_ms: int) -> int
     """The tokens used after it. Never raises: the call has its answer already."""
     used = admission.quota.used
     try:
-        if event.receipt and (admission.by_redis or receipts.fail(event)):
-            # Whether other runs stand is known to Redis, or they do: a served call must not become free.
-            logger.error("charge %s of a failed call stands: Redis did not answer", event.charge)
-            return used
-        ingest.record([event.voided(now_ms)])
+        with transaction.atomic():
+            if event.receipt and (admission.by_redis or receipts.fail(event)):
+                # Whether other runs stand is known to Redis, or they do: a served call must not become free.
+                logger.error("charge %s of a failed call stands: Redis did not answer", event.charge)
+                return used
+            ingest.record([event.voided(now_ms)])
     except (OperationalError, InterfaceError) as error:
         logger.error("charge %s of a failed call stands, neither engine answers: %s", event.charge, error)
         return used
