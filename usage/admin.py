@@ -6,9 +6,9 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.paginator import InfinitePaginator
@@ -17,7 +17,8 @@ from unfold.views import ChangeList
 from billing.admin.base import ModelAdmin, ReadOnly
 from billing.models import Feature
 from billing.periods import month_window
-from usage import events
+from ratelimit.store import RedisUnreachable
+from usage import events, set_aside
 from usage.models import SetAsideEntry, UsageLog
 
 PAGE = 50
@@ -160,12 +161,38 @@ def _accounts(username: str) -> list[int]:
 
 @admin.register(SetAsideEntry)
 class SetAsideEntryAdmin(ReadOnly, ModelAdmin[SetAsideEntry]):
+    """Looked at, tried again, or deleted by those who may, which Django's log of the admin remembers."""
+
     list_display = ["set_aside_at", "shard", "stream_id", "error"]
     list_filter = ["shard"]
     search_fields = ["stream_id", "error"]
     ordering = ["-set_aside_at", "-pk"]
     fieldsets = [(None, {"fields": [("shard", "stream_id", "set_aside_at"), "error", "payload_shown"]})]
     readonly_fields = ["payload_shown"]
+    actions = ["retry"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return bool(request.user.has_perm("usage.delete_setasideentry"))
+
+    # A method instead of the permission's name: that one Unfold looks up in the database whenever Django checks itself.
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("usage.change_setasideentry"))
+
+    @admin.action(description="Try again: count those that can be read now", permissions=["retry"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[SetAsideEntry]) -> None:
+        chosen = list(queryset.order_by())
+        try:
+            done = set_aside.retry(queryset, timezone.now())
+        except RedisUnreachable:
+            text = "Redis is out of reach. Those that are still here were not counted; try again later."
+            messages.error(request, text)
+            return
+        finally:
+            left = set(SetAsideEntry.objects.filter(pk__in=[entry.pk for entry in chosen]).values_list("pk", flat=True))
+            for entry in chosen:
+                if entry.pk not in left:
+                    self.log_change(request, entry, "Counted.")
+        messages.add_message(request, messages.WARNING if done.left else messages.SUCCESS, f"{done}.")
 
     @admin.display(description="payload")
     def payload_shown(self, row: SetAsideEntry) -> str:

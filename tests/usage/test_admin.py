@@ -7,13 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.conftest import Customer
+from tests.outages import no_redis
+from tests.usage.histories import MARCH, sums
+from tests.usage.histories import charge as in_march
 from usage import events, partitions
 from usage.admin import LAST_PAGE
 from usage.models import SetAsideEntry, UsageLog
@@ -144,9 +148,57 @@ def test_the_log_is_for_staff_who_may_see_it(alice: Customer) -> None:
     assert browser.get(LOG).status_code == 403
 
 
-def test_an_entry_set_aside_shows_its_bytes(staff: Client) -> None:
-    entry = SetAsideEntry.objects.create(shard=3, stream_id="1-0", payload=b"[9,\xff]", error="format 9")
-    assert staff.get("/admin/usage/setasideentry/?q=format").status_code == 200
-    page = f"/admin/usage/setasideentry/{entry.pk}/"
-    assert r"[9,\xff]" in staff.get(f"{page}change/").content.decode()
-    assert staff.post(f"{page}delete/", {"post": "yes"}).status_code == 403
+class TestSetAside:
+    PAGE = "/admin/usage/setasideentry/"
+
+    @pytest.fixture
+    def entries(self, alice: Customer) -> list[SetAsideEntry]:
+        """One that can be read by now, and one that never can."""
+        payloads = [in_march(alice.account).encode(), b"[9,\xff]"]
+        return [
+            SetAsideEntry.objects.create(shard=3, stream_id=f"{MARCH * 1000}-{n}", payload=payload, error="format 9")
+            for n, payload in enumerate(payloads)
+        ]
+
+    def retry(self, browser: Client, entries: list[SetAsideEntry]) -> Any:
+        chosen = {"action": "retry", "_selected_action": [entry.pk for entry in entries]}
+        return browser.post(self.PAGE, chosen, follow=True)
+
+    def test_it_shows_its_bytes(self, staff: Client, entries: list[SetAsideEntry]) -> None:
+        assert "format 9" in staff.get(f"{self.PAGE}?q=format").content.decode()
+        page = f"{self.PAGE}{entries[1].pk}/change/"
+        text = staff.get(page).content.decode()
+        assert r"[9,\xff]" in text and "_save" not in text
+        assert staff.post(page, {"payload": "x"}).status_code == 403
+
+    def test_a_retry_counts_what_can_be_read_and_says_what_cannot(
+        self, staff: Client, alice: Customer, entries: list[SetAsideEntry]
+    ) -> None:
+        text = self.retry(staff, entries).content.decode()
+        assert "1 entries counted, 1 cannot be read and stay set aside." in text
+        assert list(SetAsideEntry.objects.all()) == entries[1:]
+        assert sums(alice.account) == {10}
+        assert [entry.get_change_message() for entry in LogEntry.objects.all()] == ["Counted."]
+        self.retry(staff, entries)
+        assert sums(alice.account) == {10}
+
+    def test_a_retry_without_redis_counts_nothing(
+        self, staff: Client, alice: Customer, entries: list[SetAsideEntry], settings: Any
+    ) -> None:
+        with no_redis(settings):
+            text = self.retry(staff, entries).content.decode()
+        assert "Redis is out of reach" in text
+        assert (SetAsideEntry.objects.count(), sums(alice.account)) == (2, {0})
+
+    def test_what_each_member_of_staff_may_do(self, alice: Customer, entries: list[SetAsideEntry]) -> None:
+        viewer = User.objects.create_user("vera", is_staff=True)
+        viewer.user_permissions.add(Permission.objects.get(codename="view_setasideentry"))
+        browser = Client()
+        browser.force_login(viewer)
+        deletion = f"{self.PAGE}{entries[1].pk}/delete/"
+        self.retry(browser, entries)
+        assert browser.post(deletion, {"post": "yes"}).status_code == 403
+        assert (SetAsideEntry.objects.count(), sums(alice.account)) == (2, {0})
+        viewer.user_permissions.add(Permission.objects.get(codename="delete_setasideentry"))
+        assert browser.post(deletion, {"post": "yes"}).status_code == 302
+        assert list(SetAsideEntry.objects.all()) == entries[:1]

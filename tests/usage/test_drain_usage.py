@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from billing import snapshots
@@ -21,6 +21,7 @@ from ratelimit.keys import shard_of, stream
 from ratelimit.store import client
 from tests.billing.waiting import until
 from tests.conftest import Customer
+from tests.usage.histories import charge
 from usage import ingest
 from usage.meter import Charge, admit
 from usage.models import SetAsideEntry, UsageLog
@@ -61,6 +62,23 @@ def test_once_says_what_it_did(bob: Customer) -> None:
     call_command("drain_usage", stdout=out)
     assert out.getvalue() == "2 events drained, 1 set aside\n"
     assert (UsageLog.objects.count(), SetAsideEntry.objects.count(), ingest.backlog()) == (1, 1, {})
+
+
+def test_entries_set_aside_are_tried_again(bob: Customer) -> None:
+    readable = charge(bob.account)
+    for number, payload in enumerate((readable.encode(), b"nonsense")):
+        SetAsideEntry.objects.create(shard=0, stream_id=f"{readable.at_ms}-{number}", payload=payload, error="?")
+    assert said_by("--retry-set-aside") == "1 entries counted, 1 cannot be read and stay set aside\n"
+    assert said_by("--retry-set-aside") == "0 entries counted, 1 cannot be read and stay set aside\n"
+    assert (UsageLog.objects.count(), SetAsideEntry.objects.count()) == (1, 1)
+    with pytest.raises(CommandError, match="not allowed with"):
+        said_by("--follow", "--retry-set-aside")
+
+
+def said_by(*arguments: str) -> str:
+    out = StringIO()
+    call_command("drain_usage", *arguments, stdout=out)
+    return out.getvalue()
 
 
 def test_following_it_goes_on_until_it_is_told_to_stop(bob: Customer, follower: subprocess.Popen[str]) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, connection
+from django.utils import timezone
 
 from ratelimit.store import RedisUnreachable
-from usage import ingest
+from usage import ingest, set_aside
+from usage.models import SetAsideEntry
 
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.2
@@ -22,11 +24,20 @@ class Command(BaseCommand):
     help = "Move audit events from Redis into the usage log. Once, or with --follow until it is stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--follow", action="store_true", help="go on until SIGTERM or Ctrl-C")
+        instead = parser.add_mutually_exclusive_group()
+        instead.add_argument("--follow", action="store_true", help="go on until SIGTERM or Ctrl-C")
+        instead.add_argument(
+            "--retry-set-aside",
+            action="store_true",
+            help="count the entries that were set aside and can be read by now, after an upgrade for example",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["follow"]:
             self._follow()
+            return
+        if options["retry_set_aside"]:
+            self.stdout.write(str(set_aside.retry(SetAsideEntry.objects.all(), timezone.now())))
             return
         done = ingest.drain()
         self.stdout.write(f"{done.entries} events drained, {done.set_aside} set aside")
