@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from ratelimit.store import RedisUnreachable
-from usage import partitions, reconcile, retention
+from usage import partitions, receipts, reconcile, retention
 from usage.readings import LogShortened
 
 logger = logging.getLogger(__name__)
