@@ -77,7 +77,7 @@ class DailyUsage(models.Model):
 
 
 class SetAsideEntry(models.Model):
-    """A stream entry that could not be read as an event: kept for a person to look at, never dropped."""
+    """A stream entry that could not be read as an event: kept until a retry counts it or a person deletes it."""
 
     shard = models.PositiveIntegerField()
     stream_id = models.CharField(max_length=50)
