@@ -1,0 +1,238 @@
+"""Simulated processes, one running at a time: each pauses between any two steps until the schedule lets it go on.
+
+A process is a thread, because production code cannot be paused in any other way. It waits at `pause` for its turn; a
+process that PostgreSQL keeps waiting for a lock gives its turn back, and takes its next step only in a later turn.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Protocol
+
+STUCK_SECONDS = 60.0
+LOOK_AGAIN_SECONDS = 0.002
+
+
+class Killed(BaseException):
+    """The process has been killed: what unwinds from here on reaches no engine any more."""
+
+
+class Stuck(Exception):
+    """No process can go on: a deadlock, or a step that never ends."""
+
+
+class State(Enum):
+    IDLE = "idle"
+    RUNNING = "running"
+    PAUSED = "paused"
+    BLOCKED = "blocked"  # by a lock in PostgreSQL
+
+
+class Memory(Protocol):
+    """What a process holds in memory, put in place whenever its turn comes."""
+
+    def enter(self) -> None: ...
+    def leave(self) -> None: ...
+
+
+class Process:
+    """A thread that runs one task at a time. Threads of one `name` are one process: they share its memory and die together."""
+
+    def __init__(
+        self, name: str, thread: int, schedule: Schedule, memory: Memory, live: Callable[[Process], None]
+    ) -> None:
+        self.name = name
+        self.label = name if thread == 0 else f"{name}'"
+        self.memory = memory
+        self.state = State.IDLE
+        self.task: Callable[[], None] | None = None
+        self.at = ""
+        self.steps_left = 0
+        self.doomed = False
+        self.dead = False
+        self.lost_database = False
+        self.backend: int | None = None
+        self.error: BaseException | None = None
+        self._schedule = schedule
+        self._go = threading.Semaphore(0)
+        self.arrived = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._live, args=[live], name=self.label, daemon=True)
+        self._thread.start()
+
+    def _live(self, live: Callable[[Process], None]) -> None:
+        _here.process = self
+        try:
+            live(self)
+        finally:
+            self.arrived.release()
+
+    def tasks(self) -> Iterator[Callable[[], None]]:
+        """Whatever it is given to do, until it is given nothing."""
+        while True:
+            self._go.acquire()
+            if self.task is None:
+                return
+            yield self.task
+            self.task, self.dead, self.doomed = None, False, False
+            self.state, self.at = State.IDLE, ""
+            self.arrived.release()
+
+    def run(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except Killed:
+            pass
+        except BaseException as error:
+            # What an engine answers to a dead process' last words is no finding.
+            self.error = None if self.dead else error
+
+    def end(self) -> None:
+        self.task = None
+        self._go.release()
+        self._thread.join()
+
+    def resume(self) -> None:
+        self.state = State.RUNNING
+        self._go.release()
+
+    def pause(self, at: str, *, at_once: bool = False) -> None:
+        """Let others go on before the step named `at`, unless this turn has steps left. Raises Killed."""
+        if self.dead:
+            raise Killed
+        if self.state is not State.BLOCKED and self.steps_left > 0 and not at_once:
+            self.steps_left -= 1
+            self._schedule.note(self, at)
+            return
+        self.at, self.state = at, State.PAUSED
+        self.arrived.release()
+        self._go.acquire()
+        if self.doomed:
+            self._schedule.note(self, "killed before " + at)
+            self.die()
+        self._schedule.note(self, at)
+
+    def die(self) -> None:
+        self.dead = True
+        self._schedule.on_death(self)
+        raise Killed
+
+    def give_turn_back_if_blocked(self, at: str) -> None:
+        """After a statement that had to wait for a lock: others have gone on meanwhile, and it is their turn."""
+        if self.state is State.BLOCKED:
+            self.pause(at)
+
+
+class Schedule:
+    """Hands the turn to one process at a time. Its own thread is the simulator's."""
+
+    def __init__(self, is_blocked: Callable[[int], bool], on_death: Callable[[Process], None]) -> None:
+        self._is_blocked = is_blocked
+        self.on_death = on_death
+        self.trace: list[str] = []
+        self.blocked: list[Process] = []
+        self._in_memory: Memory | None = None
+
+    def note(self, process: Process | None, what: str) -> None:
+        self.trace.append(f"{process.label if process else '*'}: {what}")
+
+    def turn(self, process: Process, steps: int) -> None:
+        """Let the process take this many steps. Returns when nobody can go on by itself any more."""
+        self.put_in_memory(process.memory)
+        process.steps_left = steps
+        process.resume()
+        self._await(process)
+        for waiting in list(self.blocked):
+            self._await_blocked(waiting)
+
+    def start(self, process: Process, task: Callable[[], None], steps: int) -> None:
+        process.task = task
+        self.turn(process, steps)
+
+    def kill(self, process: Process) -> None:
+        """Where it stands paused. A statement that waits for a lock is still run by PostgreSQL."""
+        if process.state is State.BLOCKED:
+            process.dead = True
+        elif process.state is State.PAUSED:
+            process.doomed = True
+            self.turn(process, 0)
+
+    def put_in_memory(self, memory: Memory | None) -> None:
+        if self._in_memory is not memory:
+            if self._in_memory is not None:
+                self._in_memory.leave()
+            if memory is not None:
+                memory.enter()
+            self._in_memory = memory
+
+    def _await(self, process: Process) -> None:
+        waited = 0.0
+        while not process.arrived.acquire(timeout=LOOK_AGAIN_SECONDS):
+            waited += LOOK_AGAIN_SECONDS
+            if process.backend and self._is_blocked(process.backend):
+                process.state = State.BLOCKED
+                self.blocked.append(process)
+                self.note(process, "waits for a lock")
+                return
+            if waited > STUCK_SECONDS:
+                raise Stuck(f"{process.label} at {process.at!r}")
+
+    def _await_blocked(self, process: Process) -> None:
+        waited = 0.0
+        while not process.arrived.acquire(blocking=False):
+            if process.backend and self._is_blocked(process.backend):
+                return
+            if process.arrived.acquire(timeout=LOOK_AGAIN_SECONDS):
+                break
+            waited += LOOK_AGAIN_SECONDS
+            if waited > STUCK_SECONDS:
+                raise Stuck(f"{process.label}, which was blocked at {process.at!r}")
+        self.blocked.remove(process)
+
+    def await_deadlock(self) -> None:
+        """All wait for locks: PostgreSQL ends one of them."""
+        for process in list(self.blocked):
+            if process.arrived.acquire(timeout=STUCK_SECONDS):
+                self.blocked.remove(process)
+                return
+        raise Stuck("every process waits for a lock")
+
+
+class TurnLock:
+    """Stands in for a thread's lock: who finds it held gives the turn back, so that its holder can go on."""
+
+    def __init__(self) -> None:
+        self._held = False
+
+    def acquire(self, blocking: bool = True) -> bool:
+        while self._held:
+            process = here()
+            if not blocking or process is None:
+                return False
+            process.pause("waits for a thread", at_once=True)
+        self._held = True
+        return True
+
+    def release(self) -> None:
+        self._held = False
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+_here = threading.local()
+
+
+def here() -> Process | None:
+    """The simulated process that this thread is; None for the simulator's own."""
+    return getattr(_here, "process", None)
+
+
+def describe(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)).rstrip()
+
