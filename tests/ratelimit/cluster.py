@@ -66,12 +66,14 @@ class ThreeNodes:
         self.mend()
 
     def mend(self) -> None:
-        """Whatever a test has killed is back, and the replica has what its primary has."""
+        """Whatever a test has killed is back, every node is empty, and the replica follows its primary."""
         for node in self.nodes:
             if node.process is None:
                 self.start_node(node)
-        self.wait_for_replication()
         self.wait_for("ok", self.nodes)
+        for node in self.nodes[:3]:
+            self.command(node, "FLUSHALL")
+        self.wait_for_replication()
 
     def start_node(self, node: Valkey) -> None:
         node.start()
@@ -104,10 +106,18 @@ class ThreeNodes:
     def take_over(self) -> None:
         self.command(self.replica, "CLUSTER", "FAILOVER", "TAKEOVER")
         self.trade_places()
-        self.wait_for("ok", [node for node in self.nodes if node.process])
 
     def trade_places(self) -> None:
+        """Once all that are alive agree that the replica is the primary now."""
         self.nodes[1], self.nodes[3] = self.nodes[3], self.nodes[1]
+        alive = [node for node in self.nodes if node.process]
+
+        def primaries(node: Valkey) -> set[int]:
+            return {primary[1] for _, _, primary, *_ in self.command(node, "CLUSTER", "SLOTS")}
+
+        expected = {node.port for node in self.nodes[:3]}
+        wait_until(lambda: all(primaries(node) == expected for node in alive), PATIENCE_SECONDS, "nobody takes over")
+        self.wait_for("ok", alive)
 
     def stop(self) -> None:
         for node in self.nodes:

@@ -31,9 +31,6 @@ def cluster() -> ThreeNodes:
 
 @pytest.fixture
 def store(cluster: ThreeNodes) -> Cluster:
-    """On nodes that hold nothing."""
-    for node in cluster.nodes[:3]:
-        cluster.command(node, "FLUSHALL")
     return Cluster(cluster.url, PATIENT_SECONDS)
 
 
