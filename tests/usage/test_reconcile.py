@@ -12,11 +12,13 @@ from ratelimit import limiter
 from ratelimit.keys import stream
 from ratelimit.store import client
 from tests.conftest import Customer
+from tests.outages import redis_gone
 from tests.usage.drifting import compare, held, parts, quota_key, spend, sql
 from tests.usage.histories import APRIL, MARCH, admit, charge, put, sums
-from usage import ingest, readings, reconcile, voiding
+from usage import ingest, readings, reconcile, tasks, voiding
 from usage.models import DailyUsage, FeatureUsage, Reconciliation, WindowUsage
 
+__all__ = ["redis_gone"]
 pytestmark = pytest.mark.django_db
 
 COUNTER, FEATURE, DAY, LEDGER, PENDING = "counter", "feature total", "daily total", "Redis' ledger", "Redis' pending"
@@ -162,3 +164,12 @@ def test_the_nightly_run_tells_the_log(bob: Customer, caplog: pytest.LogCaptureF
     reconcile.nightly(timezone.now())
     assert [record.levelname for record in caplog.records[1:]] == ["ERROR", "ERROR"]
     assert FeatureUsage.objects.get().tokens == 11
+
+
+def test_the_nightly_task_says_in_one_line_that_redis_is_gone(
+    bob: Customer, redis_gone: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks.reconcile_usage()
+    (record,) = caplog.records
+    assert record.getMessage().startswith("usage was not reconciled: ")
+    assert not Reconciliation.objects.exists()
