@@ -67,21 +67,23 @@ def is_whole(file: Path, sha256: str) -> bool:
 
 
 def read_back(file: Path) -> tuple[str, int]:
-    """Make the exported partition again, as a table beside the log that nothing counts; its name and its rows.
+    """Make a table of the exported rows beside the log, where nothing counts them; its name and its rows.
 
     Raises ExportError when the file is not what its manifest says, or the table exists.
     """
     try:
         told = json.loads(_manifest(file).read_text())
-        table, rows, tokens = str(told["table"]), int(told["rows"]), int(told["tokens"])
+        table, rows, tokens = f"{told['table']}_restored", int(told["rows"]), int(told["tokens"])
         if _sha256(file) != told["sha256"]:
             raise ExportError(f"{file} is not the file that {_manifest(file)} describes")
         with transaction.atomic(), connection.cursor() as cursor, gzip.open(file) as text:
             cursor.execute("SELECT to_regclass(%s)", [table])
             if cursor.fetchone() != (None,):
-                raise ExportError(f"the table {table} exists; read it there, or drop it first")
+                raise ExportError(f"the table {table} exists already; drop it to have it made again")
             cursor.execute(f"CREATE TABLE {_quoted(table)} (LIKE usage_usagelog INCLUDING ALL)")
-            with cursor.copy(f"COPY {_quoted(table)} ({COLUMNS}) FROM STDIN (FORMAT csv, HEADER)") as copy:
+            # By its own header: the columns' order is not the same in every version of this software.
+            columns = ", ".join(_quoted(name) for name in next(csv.reader([text.readline().decode()])))
+            with cursor.copy(f"COPY {_quoted(table)} ({columns}) FROM STDIN (FORMAT csv)") as copy:
                 while chunk := text.read(CHUNK):
                     copy.write(chunk)
             cursor.execute(f"SELECT count(*), coalesce(sum(tokens), 0) FROM {_quoted(table)}")
@@ -159,5 +161,5 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _quoted(table: str) -> str:
-    return connection.ops.quote_name(table)
+def _quoted(name: str) -> str:
+    return connection.ops.quote_name(name)

@@ -18,6 +18,7 @@ from tests.usage import test_retention
 from tests.usage.histories import charge
 from tests.usage.test_retention import JANUARY, NOW, at_ms, said_by_retiring, tables
 from usage import exports, ledger, partitions, retention
+from usage.log_rows import COLUMNS
 from usage.models import RetiredMonth, UsageLog
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,7 +84,7 @@ def whereabouts() -> set[str]:
 
 def rows(table: str) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {ledger.COLUMNS} FROM {table} ORDER BY id")
+        cursor.execute(f"SELECT {COLUMNS} FROM {table} ORDER BY id")
         return cursor.fetchall()
 
 
