@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, cast
 
 from django.conf import settings
@@ -119,10 +120,12 @@ def collect(since: datetime, account: int | None = None) -> int:
     given = {"since": since, "date": since.date(), "account": account, "shards": shards}
     with connection.cursor() as cursor:
         cursor.execute(CANDIDATES, given)
-        with cursor.copy(KNOWN_TO_REDIS) as copy:
-            for number, window in _known_to_redis(account):
-                if window >= since.timestamp():
-                    copy.write_row((number % shards, number, datetime.fromtimestamp(window, UTC)))
+        known = _known_to_redis(account)
+        while some := list(islice(known, PAGE)):
+            with cursor.copy(KNOWN_TO_REDIS) as copy:
+                for number, window in some:
+                    if window >= since.timestamp():
+                        copy.write_row((number % shards, number, datetime.fromtimestamp(window, UTC)))
         cursor.execute(INDEX)
         cursor.execute("ANALYZE usage_reconciling")
         cursor.execute("SELECT count(DISTINCT account_id) FROM usage_reconciling")

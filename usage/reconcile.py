@@ -101,15 +101,13 @@ def reconcile(
     wanted = partitions.SINCE_EVER if whole else datetime.combine((now - BACK).date(), time(), UTC)
     since = max(wanted, partitions.oldest_kept())
     run = _Run(now, since, found, repairing=repairing)
-    try:
-        total = readings.collect(since, account)
-        for shard in range(settings.RATELIMIT_SHARDS):
-            for accounts in readings.batches(shard):
-                with telling([shard]):
-                    run.compare(shard, accounts)
-                progress(run.report.accounts, total)
-    finally:
-        readings.forget_collected()
+    total = readings.collect(since, account)
+    for shard in range(settings.RATELIMIT_SHARDS):
+        for accounts in readings.batches(shard):
+            with telling([shard]):
+                run.compare(shard, accounts)
+            progress(run.report.accounts, total)
+    readings.forget_collected()
     windows = WindowUsage.objects.filter(starts_at__gte=wanted, starts_at__lt=since)
     run.report.left_out = (windows if account is None else windows.filter(account_id=account)).count()
     run.report.set_aside = SetAsideEntry.objects.count()
