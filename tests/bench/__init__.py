@@ -19,6 +19,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
+class Skipped(Exception):
+    """Raised by a section that cannot run here; the message says why and what to do. Its part of the page stays."""
+
+
 class Row(NamedTuple):
     """One line of a section's table.
 

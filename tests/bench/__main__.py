@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tests.bench import Row, report, stage
+from tests.bench import Row, Skipped, report, stage
 from tests.bench.sections import PINNED, QUICK, SECTIONS, SETTINGS
 
 
@@ -28,6 +28,9 @@ def main() -> int:
     for name in names:
         print(f"{name} ...", file=sys.stderr, flush=True)
         result = _in_a_process(name, quick=options.quick)
+        if isinstance(result, Skipped):
+            print(f"{name} was left out: {result}", flush=True)
+            continue
         print(report.table(result), flush=True)
         missed = missed or any(row.passed is False for row in result.rows)
         if not options.quick:
@@ -47,7 +50,7 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _in_a_process(name: str, *, quick: bool) -> report.Result:
+def _in_a_process(name: str, *, quick: bool) -> report.Result | Skipped:
     with tempfile.TemporaryDirectory() as folder:
         into = Path(folder) / "rows.json"
         argv = [sys.executable, "-m", "tests.bench", name, "--into", str(into), *(["--quick"] if quick else [])]
@@ -62,13 +65,19 @@ def _in_a_process(name: str, *, quick: bool) -> report.Result:
         if code:
             raise SystemExit(f"section {name} ended with code {code}")
         found = json.loads(into.read_text())
+    if "skipped" in found:
+        return Skipped(found["skipped"])
     return report.Result(found["title"], found["about"], [Row(*row) for row in found["rows"]], load, found["chart"])
 
 
 def _run_section(name: str, *, quick: bool, into: Path) -> None:
     stage.prepare(SETTINGS.get(name, "tests.bench.settings"), pinned=name in PINNED)
     section = import_module(SECTIONS[name])
-    rows = section.run(quick=quick)
+    try:
+        rows = section.run(quick=quick)
+    except Skipped as reason:
+        into.write_text(json.dumps({"skipped": str(reason)}))
+        return
     chart = {section.CHART: section.draw(rows)} if hasattr(section, "CHART") else {}
     about = " ".join((section.__doc__ or "").split())
     into.write_text(json.dumps({"title": section.TITLE, "about": about, "rows": rows, "chart": chart}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from knox.models import AuthToken
 from redis import Redis
 from rest_framework.authtoken.models import Token
 
-from billing import lifecycle
+from billing import lifecycle, snapshots
 from billing.models import ApiKey, Plan
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys
@@ -52,7 +53,7 @@ def contestants() -> dict[str, Contestant]:
     bearer = f"Bearer {ApiKey.issue(account=user, name='bench', scope='')[1]}"
     token, knox = Token.objects.create(user=user).key, AuthToken.objects.create(user)[1]
     keys, ours, theirs = AccountKeys(user.pk), client(), Redis.from_url(settings.CACHE_URL)
-    views.admit.keys = keys
+    views.admit.keys, views.admit.versions = keys, snapshots.snapshot(user.pk, time.time_ns() // 1_000_000).versions
     ours.script_load(views.TRIVIAL.source)
     ours.script_load(scripts.ADMIT.source)
 

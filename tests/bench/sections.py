@@ -4,7 +4,7 @@ SECTIONS = {
     "hot-path": "tests.bench.hot_path",
     "served": "tests.bench.served",
 }
-SETTINGS = {"hot-path": "tests.bench.peer_settings", "served": "tests.bench.peer_settings"}
+SETTINGS = {"hot-path": "tests.bench.peer_settings", "served": "tests.bench.served_settings"}
 """Other sections run on `tests.bench.settings`."""
 PINNED = ("hot-path",)
 """Which keep to one core together with their engines, so that no figure holds the wait for an idle core to wake."""

@@ -2,7 +2,6 @@
 
 from django.urls import path
 
-from billing_site.sandbox import SandboxView
 from billing_site.urls import handler400, handler403, handler404, handler500
 from billing_site.urls import urlpatterns as site
 from tests.bench import views
@@ -13,7 +12,6 @@ METERED = "/api/v1/trace/start"
 urlpatterns = [
     path(METERED[1:], views.plain),
     *(path(f"bench/{name}", view) for name, view in views.VIEWS.items()),
-    path("bench/sandbox", SandboxView.as_view()),
     *site,
 ]
 

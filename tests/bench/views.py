@@ -31,6 +31,7 @@ from rest_framework.views import APIView
 from billing_site.authentication import identify
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys
+from ratelimit.limiter import Versions
 from ratelimit.scripts import Script
 from ratelimit.store import store
 
@@ -66,13 +67,13 @@ class AdmitScript:
     """The gateway's own script with nothing of the gateway around it, on the words of one call for one account."""
 
     keys: AccountKeys
+    versions: Versions
 
     def words(self) -> tuple[list[bytes], list[bytes | str | int]]:
         keys, now_ms = self.keys, time.time_ns() // 1_000_000
-        # Fences of its own, which exist nowhere and so are at "0".
-        names = [keys.ring + b":a", keys.ring + b":b", keys.stream, keys.stream, keys.ring, keys.quota(0)]
+        names = [keys.fence, keys.catalogue_fence, keys.stream, keys.stream, keys.ring, keys.quota(0)]
         limits = [b"ring", 1_000_000, 1, 60_000, b"quota", 10**12, 10, now_ms + 86_400_000]
-        return names, [b"0", b"0", now_ms, b"", 5_000, EVENT, EVENT_ID, b"", 86_400_000, *limits]
+        return names, [*self.versions, now_ms, b"", 5_000, EVENT, EVENT_ID, b"", 86_400_000, *limits]
 
     def usual(self, request: HttpRequest) -> JsonResponse:
         names, arguments = self.words()
