@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from billing.credentials import Caller
@@ -13,7 +13,7 @@ from ratelimit import limiter
 from ratelimit.keys import receipt_digest
 from ratelimit.limits import Decision, Outcome, Standing, Take
 from usage import events
-from usage.events import Event
+from usage.events import Event, instant
 from usage.quota import MINUTE, minute_limit, quota_limit
 
 
@@ -81,7 +81,7 @@ class Admission:
 
     @property
     def decided_at(self) -> datetime:
-        return datetime.fromtimestamp(self.decision.now_ms / 1000, UTC)
+        return instant(self.decision.now_ms)
 
 
 def prepare(event_id: str, snapshot: Snapshot, caller: Caller, charge: Charge, now_ms: int) -> Call:

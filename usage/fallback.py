@@ -21,7 +21,7 @@ from ratelimit.limiter import StaleFacts
 from ratelimit.limits import Decision, Limit, Outcome, Standing
 from usage import ingest, outage, partitions, receipts
 from usage.admission import Call
-from usage.events import Event
+from usage.events import Event, instant
 from usage.models import Receipt, UsageLog, WindowUsage
 from usage.quota import MINUTE
 
@@ -71,7 +71,7 @@ def decide(call: Call) -> Decision | StaleFacts:
 
     Raises outage.OutageOver, or django's OperationalError: without PostgreSQL too there is no decision.
     """
-    outage.join(_at(call.now_ms))
+    outage.join(instant(call.now_ms))
     if (stale := _stale(call)) is not None:
         return stale
     account, taking = call.snapshot.facts.account, call.takes[0]
@@ -89,7 +89,7 @@ def decide(call: Call) -> Decision | StaleFacts:
 def disown(event: Event) -> None:
     """Make sure that a call that was refused stays uncharged, although Redis may have charged it, or still will."""
     with transaction.atomic(), connection.cursor() as cursor:
-        partitions.ensure([_at(event.charged_at_ms)])
+        partitions.ensure([instant(event.charged_at_ms)])
         cursor.execute(EVENT, _row(event, UsageLog.Kind.REFUSED, 0))
         if not cursor.rowcount:
             ingest.record([event.voided(event.at_ms)])
@@ -113,7 +113,7 @@ def _charge(call: Call) -> tuple[Outcome, str, bytes, int | None]:
     while True:
         try:
             with outage.going_on():
-                if event.receipt and (held := receipts.find(event.account, event.receipt, _at(call.now_ms))):
+                if event.receipt and (held := receipts.find(event.account, event.receipt, instant(call.now_ms))):
                     return _replay(call, held)
                 return Outcome.ADMITTED, call.id, b"", _store(call, event)
         except _Refused:
@@ -135,7 +135,7 @@ def _replay(call: Call, held: Receipt) -> tuple[Outcome, str, bytes, int | None]
 
 def _store(call: Call, event: Event) -> int | None:
     """Charge within the present transaction; None for an event that was charged already, by Redis and the drain."""
-    charged_at = _at(event.charged_at_ms)
+    charged_at = instant(event.charged_at_ms)
     partitions.ensure([charged_at])
     values: dict[str, Any] = {
         "account": event.account,
@@ -150,7 +150,7 @@ def _store(call: Call, event: Event) -> int | None:
         cursor.execute(EVENT, _row(event, UsageLog.Kind.CHARGE, event.tokens))
         if not cursor.rowcount:
             return None
-        if event.receipt and not receipts.open_one(event, _at(call.now_ms)):
+        if event.receipt and not receipts.open_one(event, instant(call.now_ms)):
             raise _KeyTaken
         cursor.execute(COUNTER, values)
         counter = cursor.fetchone()
@@ -185,7 +185,7 @@ def _answer(
 
 
 def _used(account: int, quota: Limit) -> int:
-    starts_at = _at(quota.starts_at_ms or 0)
+    starts_at = instant(quota.starts_at_ms or 0)
     counter = WindowUsage.objects.filter(account_id=account, starts_at=starts_at)
     return counter.values_list("tokens", flat=True).first() or 0
 
@@ -194,8 +194,8 @@ def _row(event: Event, kind: UsageLog.Kind, tokens: int) -> list[Any]:
     return [
         event.id,
         event.charge,
-        _at(event.charged_at_ms),
-        _at(event.at_ms),
+        instant(event.charged_at_ms),
+        instant(event.at_ms),
         event.account,
         event.feature,
         tokens,
@@ -214,7 +214,3 @@ def _share(minute: Limit) -> int:
 
 def _judging() -> bool:
     return bool(settings.WHEN_REDIS_IS_DOWN == FALLBACK)
-
-
-def _at(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
@@ -12,7 +12,7 @@ from ratelimit import limiter
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import RECEIPT_LIFE_MS, Bought
 from ratelimit.store import store
-from usage.events import VOID, Event
+from usage.events import VOID, Event, instant
 from usage.models import Receipt
 
 MOST_RECALLED = 1_000
@@ -112,4 +112,4 @@ def purge(now: datetime) -> int:
 
 
 def _expiry(event: Event) -> datetime:
-    return datetime.fromtimestamp(event.charged_at_ms / 1000, UTC) + timedelta(milliseconds=RECEIPT_LIFE_MS)
+    return instant(event.charged_at_ms) + timedelta(milliseconds=RECEIPT_LIFE_MS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -17,7 +17,7 @@ from ratelimit.limits import Limit, Take
 from ratelimit.store import RedisUnreachable, store
 from usage import events, ingest, receipts
 from usage.admission import Admission
-from usage.events import Event
+from usage.events import Event, instant
 from usage.models import UsageLog
 from usage.outage import asking_redis
 from usage.quota import QUOTA
@@ -103,7 +103,7 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
 def _void_without(event: Event, now_ms: int) -> Voided:
     """In PostgreSQL, where one void of a charge waits for another one on the charge's row."""
     with transaction.atomic():
-        list(UsageLog.objects.select_for_update().filter(id=event.id, charged_at=_at(event.charged_at_ms)))
+        list(UsageLog.objects.select_for_update().filter(id=event.id, charged_at=instant(event.charged_at_ms)))
         if UsageLog.objects.filter(id=events.void_of(event.id)).exists():
             return Voided.ALREADY
         ingest.record([event.voided(now_ms)])
@@ -120,7 +120,3 @@ def _void(event: Event, now_ms: int, receipt: limiter.Receipt | None = None) -> 
         store(), keys, Take(quota, event.tokens), event=event.charge, audit=audit, receipt=receipt
     )
     return status, standing.used
-
-
-def _at(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
