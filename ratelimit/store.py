@@ -1,7 +1,7 @@
 """How scripts reach Redis: one command on a lean connection of the calling thread, and never a blind retry.
 
-redis-py's own call path costs as much as a loopback round trip, so the command is packed here and goes over redis-py's
-`Connection`. In a cluster every primary is such a server, see cluster.py.
+redis-py's own call path costs as much as a loopback round trip, so the command is packed here and goes straight over
+the socket of redis-py's `Connection`. In a cluster every primary is such a server, see cluster.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import redis
 from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import InvalidResponse, NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 
 from ratelimit.replicas import Replicas
@@ -64,27 +64,32 @@ class Store(ABC):
 class _Wire:
     """One thread's connection, with a poll object that tells whether the server hung up while it was idle.
 
+    redis-py's `Connection` makes it (address, TLS, login); the words then go straight over its socket.
     `epoch`: the store's when it was made. One made before another server came is not trusted to lead to that one.
     """
 
-    __slots__ = ("connection", "epoch", "idle")
+    __slots__ = ("_reader", "_socket", "connection", "epoch", "idle")
 
     def __init__(self, connection: redis.Connection) -> None:
         self.connection = connection
         self.epoch = 0
+        made = cast(Any, connection)
+        self._socket = made._sock
+        self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=made._parser.parse_error)
         self.idle = select.poll()
-        self.idle.register(cast(Any, connection)._sock, select.POLLIN | select.POLLHUP | select.POLLERR)
+        self.idle.register(self._socket, select.POLLIN | select.POLLHUP | select.POLLERR)
 
     def ask(self, *words: Argument) -> Any:
         # hiredis' types leave out that a tuple may be of any length.
-        command = hiredis.pack_command(cast(Any, words))
-        self.connection.send_packed_command([command], check_health=False)
-        return self.connection.read_response()
+        self._socket.sendall(hiredis.pack_command(cast(Any, words)))
+        answer = self._read()
+        if isinstance(answer, RedisError):
+            raise answer
+        return answer
 
     def ask_two(self, first: Sequence[Argument], second: Sequence[Argument]) -> tuple[Any, Any]:
         """Both replies, an error reply as the exception it stands for. The second is one when it did not come."""
-        commands = hiredis.pack_command(cast(Any, first)) + hiredis.pack_command(cast(Any, second))
-        self.connection.send_packed_command([commands], check_health=False)
+        self._socket.sendall(hiredis.pack_command(cast(Any, first)) + hiredis.pack_command(cast(Any, second)))
         answer = self._read()
         try:
             return answer, self._read()
@@ -92,10 +97,13 @@ class _Wire:
             return answer, error
 
     def _read(self) -> Any:
-        try:
-            return self.connection.read_response()
-        except ResponseError as error:
-            return error
+        """The next reply, an error reply as the exception it stands for."""
+        while (answer := self._reader.gets()) is False:
+            received = self._socket.recv(65536)
+            if not received:
+                raise ConnectionError("the server hung up")
+            self._reader.feed(received)
+        return answer
 
 
 class SingleServer(Store):
