@@ -35,10 +35,10 @@ class Ended(BaseException):
 def main() -> int:
     arguments = parse()
     if arguments.list:
-        for experiment in EXPERIMENTS.values():
+        for experiment in in_order():
             print(f"{experiment.name:<22} {experiment.what}")
         return 0
-    chosen = [EXPERIMENTS[name] for name in arguments.experiments] or list(EXPERIMENTS.values())
+    chosen = [EXPERIMENTS[name] for name in arguments.experiments] or in_order()
     local = Places(CHECKOUT).local
     local.mkdir(parents=True, exist_ok=True)
     try:
@@ -50,6 +50,12 @@ def main() -> int:
     except (Refused, EngineError, GaveUp, ProxyError, TimeoutError) as error:
         print(f"make chaos: {error}", file=sys.stderr, flush=True)
         return 1
+
+
+def in_order() -> list[Experiment]:
+    """All experiments, as their modules and the table name them."""
+    modules = [module.__name__ for module in MODULES]
+    return sorted(EXPERIMENTS.values(), key=lambda experiment: modules.index(experiment.inject.__module__))
 
 
 def parse() -> argparse.Namespace:

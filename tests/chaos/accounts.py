@@ -7,14 +7,14 @@ from typing import Any
 from tests.chaos.load import Account
 
 
-def customer(name: str, plan: str, now: Any, **limits: int | None) -> Account:
+def customer(prefix: str, role: str, plan: str, now: Any, **limits: int | None) -> Account:
     """A user on a plan with a key; `quota` and `minute`, where given, override the plan's (None: unlimited)."""
     from django.contrib.auth import get_user_model
 
     from billing import lifecycle
     from billing.models import ApiKey, LimitOverride, Plan
 
-    user = get_user_model().objects.create_user(name)
+    user = get_user_model().objects.create_user(f"{prefix}-{role}")
     offer = Plan.objects.get(code=plan)
     for limit, maximum in limits.items():
         LimitOverride.objects.create(account=user, limit=limit, maximum=maximum)
@@ -22,7 +22,7 @@ def customer(name: str, plan: str, now: Any, **limits: int | None) -> Account:
     _, key = ApiKey.issue(account=user, name="chaos")
     quota = limits.get("quota", offer.monthly_token_quota)
     minute = limits.get("minute", offer.requests_per_minute)
-    return Account(name, user.pk, key, quota, minute)
+    return Account(role, user.pk, key, quota, minute)
 
 
 def crowd(prefix: str) -> list[Account]:
@@ -30,10 +30,10 @@ def crowd(prefix: str) -> list[Account]:
     from django.utils import timezone
 
     now = timezone.now()
-    spent = customer(f"{prefix}-spent", "community", now, minute=None)
-    edges = [customer(f"{prefix}-edge-{n}", "starter", now, minute=None) for n in (1, 2)]
-    minutes = [customer(f"{prefix}-minute-{n}", "starter", now, quota=None) for n in (1, 2)]
-    large = [customer(f"{prefix}-large-{n}", "enterprise", now) for n in (1, 2, 3)]
+    spent = customer(prefix, "spent", "community", now, minute=None)
+    edges = [customer(prefix, f"edge-{n}", "starter", now, minute=None) for n in (1, 2)]
+    minutes = [customer(prefix, f"minute-{n}", "starter", now, quota=None) for n in (1, 2)]
+    large = [customer(prefix, f"large-{n}", "enterprise", now) for n in (1, 2, 3)]
     for account in minutes:
         account.pace = 2.5
     return [spent, *edges, *minutes, *large]

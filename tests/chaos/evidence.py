@@ -86,10 +86,11 @@ def minted(event: str) -> float:
 
 
 def outages_since(site: Site, began: float) -> list[float]:
-    """When each outage of Redis began, in which PostgreSQL decided calls."""
+    """When each outage of Redis began, in which PostgreSQL decided calls since then."""
     with site.sql() as connection:
         rows = connection.execute(
-            "SELECT extract(epoch FROM began_at)::float FROM usage_redisoutage WHERE began_at >= to_timestamp(%s)",
+            "SELECT extract(epoch FROM began_at)::float FROM usage_redisoutage "
+            " WHERE ended_at IS NULL OR ended_at >= to_timestamp(%s)",
             [began],
         )
         return [at for (at,) in rows]

@@ -8,10 +8,12 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from billing_site.engines import Valkey
 from tests.chaos.accounts import crowd
 from tests.chaos.evidence import Allowance, Loss, Verdict, minted, outages_since, read_log
 from tests.chaos.load import Account, Client, Load
@@ -26,6 +28,7 @@ USUAL_LAG_SECONDS = 1.0  # of the drain, while all is well
 MOST_CALLS_TO_EXHAUST = 300
 
 
+Engine = Callable[[Site], AbstractContextManager[Valkey]]
 _number = itertools.count(1)
 
 
@@ -35,10 +38,11 @@ class Impossible(Exception):
 
 @dataclass
 class Lab:
-    """What an experiment works with."""
+    """What an experiment works with. `prefix` begins the names of its users and is the code of a plan of its own."""
 
     site: Site
     load: Load
+    prefix: str
     accounts: list[Account]
     brief: bool = False
     losses: list[Loss] = field(default_factory=list)
@@ -53,8 +57,12 @@ class Lab:
     def tend(self, seconds: float) -> None:
         self.site.tend(seconds)
 
-    def account(self, part: str) -> Account:
-        return next(account for account in self.accounts if part in account.name)
+    def account(self, role: str) -> Account:
+        return next(account for account in self.accounts if account.role == role)
+
+    def named(self, part: str) -> list[Account]:
+        """All whose role begins so."""
+        return [account for account in self.accounts if account.role.startswith(part)]
 
     def client(self, account: Account, name: str) -> Client:
         return self.load.client(account, name)
@@ -104,7 +112,7 @@ class Experiment:
     may: Allowance
     accounts: Callable[[str], list[Account]]
     after: Callable[[Lab], None] | None
-    redis: dict[str, Any]
+    redis: Engine | None
     stops_postgres: bool
     needs_celery: bool
 
@@ -119,15 +127,15 @@ def experiment(
     *,
     accounts: Callable[[str], list[Account]] = crowd,
     after: Callable[[Lab], None] | None = None,
-    redis: dict[str, Any] | None = None,
+    redis: Engine | None = None,
     stops_postgres: bool = False,
     needs_celery: bool = False,
 ) -> Callable[[Callable[[Lab], None]], Callable[[Lab], None]]:
-    """Register a function as the fault of an experiment; `redis` are settings of the server it needs."""
+    """Register a function as the fault of an experiment; `redis` makes the server it needs."""
 
     def register(inject: Callable[[Lab], None]) -> Callable[[Lab], None]:
         EXPERIMENTS[name] = Experiment(
-            name, what, inject, may or Allowance(), accounts, after, redis or {}, stops_postgres, needs_celery
+            name, what, inject, may or Allowance(), accounts, after, redis, stops_postgres, needs_celery
         )
         return inject
 
@@ -136,24 +144,32 @@ def experiment(
 
 def run(site: Site, chosen: Experiment, seed: int, logs: Path, *, brief: bool = False) -> Verdict:
     """Make one experiment on a site that is well, and leave it well. Raises Impossible."""
-    if chosen.redis:
-        site.exchange_valkey(site.make_valkey(site.home / f"valkey-{chosen.name}", **chosen.redis))
+    if chosen.redis is None:
+        return _run_and_leave_well(site, chosen, seed, logs, brief)
+    with chosen.redis(site) as valkey:
+        site.exchange_valkey(valkey)
+        try:
+            return _run_and_leave_well(site, chosen, seed, logs, brief)
+        finally:
+            site.exchange_valkey(site.make_valkey())
+
+
+def _run_and_leave_well(site: Site, chosen: Experiment, seed: int, logs: Path, brief: bool) -> Verdict:
     try:
         site.until(lambda: site.is_healthy() and site.backlog() == 0, RECOVERY_SECONDS, "the site is not well")
         return _run(site, chosen, seed, logs, brief)
     finally:
         site.resume()
         site.proxy.passing()
-        if chosen.redis:
-            site.exchange_valkey(site.make_valkey())
 
 
 def _run(site: Site, chosen: Experiment, seed: int, logs: Path, brief: bool) -> Verdict:
     from django.db import connections
 
     connections.close_all()  # the experiment before may have stopped PostgreSQL
-    accounts = chosen.accounts(f"{chosen.name}-{next(_number)}")
-    lab = Lab(site, Load(site.address, accounts, f"{seed}-{chosen.name}"), accounts, brief)
+    prefix = f"{chosen.name}-{next(_number)}"
+    accounts = chosen.accounts(prefix)
+    lab = Lab(site, Load(site.address, accounts, f"{seed}-{chosen.name}"), prefix, accounts, brief)
     if brief:
         for account in accounts:
             account.clients = min(account.clients, 1)
@@ -164,7 +180,6 @@ def _run(site: Site, chosen: Experiment, seed: int, logs: Path, brief: bool) -> 
         chosen.inject(lab)
         lab.recover()
         lab.tend(BRIEF_SECONDS if brief else AFTER_SECONDS)
-        lab.load.stop()
         _settle(lab)
         _touch_and_exhaust(lab)
         _settle(lab)
@@ -177,6 +192,8 @@ def _run(site: Site, chosen: Experiment, seed: int, logs: Path, brief: bool) -> 
         lab.expect(False, f"the experiment itself failed: {error!r}", traceback.format_exc().splitlines()[-6:])
     finally:
         lab.load.stop()
+    with contextlib.suppress(TimeoutError):
+        _settle(lab)
     outages = outages_since(site, began)
     losses = [*lab.losses, *(loss for at in outages if (loss := lab.unplanned_loss(at)))]
     verdict = Judge(site, accounts, lab.load.calls, losses, chosen.may.after(len(outages))).judge()
@@ -191,6 +208,7 @@ def _run(site: Site, chosen: Experiment, seed: int, logs: Path, brief: bool) -> 
 
 def _settle(lab: Lab) -> None:
     """Until every client has its last answer and the drain has acknowledged everything."""
+    lab.load.stop()
     lab.site.until(lambda: lab.load.ended, LAST_ANSWER_SECONDS, "clients still wait for an answer")
     lab.site.until(lambda: lab.site.backlog() == 0, DRAIN_SECONDS, "the drain does not come to an end")
 
@@ -206,7 +224,7 @@ def _touch_and_exhaust(lab: Lab) -> None:
             if client.call("trace/expand").code == "quota_exceeded":
                 break
         else:
-            lab.expect(False, f"L1: {account.name} is not refused at the end of its quota of {account.quota}")
+            lab.expect(False, f"L1: {account.role} is not refused at the end of its quota of {account.quota}")
         client.close()
 
 

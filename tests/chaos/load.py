@@ -30,7 +30,7 @@ KEYED, REPEATED, FAILING = 0.25, 0.3, 0.06
 class Account:
     """A customer of one experiment. `quota` and `minute` are what its plan and overrides come to; None: unlimited."""
 
-    name: str
+    role: str
     pk: int
     key: str
     quota: int | None
@@ -170,7 +170,7 @@ class Load:
     def start(self) -> None:
         for account in self.accounts:
             for number in range(account.clients):
-                client = self.client(account, f"{account.name}-{number}")
+                client = self.client(account, f"{account.role}-{number}")
                 thread = threading.Thread(target=client.run, args=[self._stop], daemon=True)
                 self._threads.append(thread)
                 thread.start()

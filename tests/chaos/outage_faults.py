@@ -26,7 +26,7 @@ def outage_changes(lab: Lab) -> None:
         lab.site.proxy.blackhole()
     lab.tend(1)
     edited, revoked = lab.account("edited"), lab.account("revoked")
-    Plan.objects.filter(code=edited.name.rpartition("-edited")[0]).update(monthly_token_quota=0)
+    Plan.objects.filter(code=lab.prefix).update(monthly_token_quota=0)
     ApiKey.objects.filter(account_id=revoked.pk).update(revoked=True)
     changed_at = time.time()
     upgrade(lab, lab.account("upgrading"))
@@ -34,9 +34,9 @@ def outage_changes(lab: Lab) -> None:
     since = [call for call in lab.load.calls if call.began > changed_at and call.ended]
     for account, status in ((edited, 429), (revoked, 401)):
         calls = [call for call in since if call.account == account.pk]
-        lab.expect(bool(calls), f"{account.name} has not called after the change; nothing was tested")
+        lab.expect(bool(calls), f"{account.role} has not called after the change; nothing was tested")
         wrong = [call for call in calls if call.status != status]
-        lab.expect(not wrong, f"{account.name} was not answered with {status} after the change", list(wrong))
+        lab.expect(not wrong, f"{account.role} was not answered with {status} after the change", list(wrong))
     lab.site.proxy.passing()
 
 

@@ -25,7 +25,7 @@ def crowd_and(kind: str, prefix: str) -> list[Account]:
     """The usual load, and one more customer without limits who does nothing by itself."""
     from django.utils import timezone
 
-    extra = customer(f"{prefix}-{kind}", "enterprise", timezone.now())
+    extra = customer(prefix, kind, "enterprise", timezone.now())
     extra.clients, extra.cold = 0, kind == "cold"
     return [*crowd(prefix), extra]
 

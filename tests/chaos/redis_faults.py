@@ -10,12 +10,23 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from billing_site.engines import Valkey
 from tests.chaos.evidence import Allowance
-from tests.chaos.experiment import Impossible, Lab, experiment
+from tests.chaos.experiment import Engine, Impossible, Lab, experiment
+from tests.chaos.site import Site
 
 EMPTIED = Allowance(loses_undrained=True, overshoot_undrained=True, minutes_anew=1)
 AOF_FOLDER = "appendonlydir"
+
+
+def with_settings(**settings: Any) -> Engine:
+    @contextlib.contextmanager
+    def made(site: Site) -> Iterator[Valkey]:
+        yield site.make_valkey(site.home / f"valkey-{'-'.join(map(str, settings.values()))}", **settings)
+
+    return made
 
 
 def kill_twice(lab: Lab) -> None:
@@ -31,12 +42,14 @@ def sigkill_redis(lab: Lab) -> None:
     kill_twice(lab)
 
 
-@experiment("sigkill-redis-always", "SIGKILL of Redis, appendfsync always", redis={"appendfsync": "always"})
+@experiment("sigkill-redis-always", "SIGKILL of Redis, appendfsync always", redis=with_settings(appendfsync="always"))
 def sigkill_redis_always(lab: Lab) -> None:
     kill_twice(lab)
 
 
-@experiment("sigkill-redis-no-aof", "SIGKILL of Redis without an append-only file", EMPTIED, redis={"durable": False})
+@experiment(
+    "sigkill-redis-no-aof", "SIGKILL of Redis without an append-only file", EMPTIED, redis=with_settings(durable=False)
+)
 def sigkill_redis_no_aof(lab: Lab) -> None:
     with lab.losing_redis():
         lab.site.kill("valkey")
@@ -124,23 +137,22 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
         folder.rmdir()
 
 
-@experiment("disk-full", "the append-only file's disk is full for 5 s")
+@contextlib.contextmanager
+def on_a_small_disk(site: Site) -> Iterator[Valkey]:
+    with small_disk(site.home / "small-disk", 32) as disk:
+        yield site.make_valkey(disk / "valkey")
+
+
+@experiment("disk-full", "the append-only file's disk is full for 5 s", redis=on_a_small_disk)
 def disk_full(lab: Lab) -> None:
-    with small_disk(lab.site.home / "small-disk", 32) as disk:
-        lab.site.exchange_valkey(lab.site.make_valkey(disk / "valkey"))
-        try:
-            lab.tend(2)
-            with lab.losing_redis():
-                fill(disk / "ballast")
-            lab.tend(5)
-            with contextlib.closing(lab.site.redis()) as client:
-                failing = client.info("persistence")["aof_last_write_status"] != "ok"
-            lab.expect(failing, "the full disk has not kept Redis from writing; nothing was tested")
-            (disk / "ballast").unlink()
-            lab.recover()
-        finally:
-            lab.site.until(lambda: lab.site.backlog() == 0, 30, "the drain does not come to an end")
-            lab.site.exchange_valkey(lab.site.make_valkey())
+    ballast = lab.site.valkey.home.parent / "ballast"
+    with lab.losing_redis():
+        fill(ballast)
+    lab.tend(5)
+    with contextlib.closing(lab.site.redis()) as client:
+        failing = client.info("persistence")["aof_last_write_status"] != "ok"
+    lab.expect(failing, "the full disk has not kept Redis from writing; nothing was tested")
+    ballast.unlink()
 
 
 def fill(ballast: Path) -> None:

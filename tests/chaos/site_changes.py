@@ -31,12 +31,12 @@ def rolling(prefix: str) -> list[Account]:
     months = next(n for n in range(1, 49) if period_start(period_start(target, MONTH, -n), MONTH, n) == target)
     opened = period_start(target, MONTH, -months)
     plan(prefix, monthly_token_quota=SMALL_QUOTA, quota_window="billing_period")
-    edges = [customer(f"{prefix}-rolls-{n}", prefix, opened) for n in (1, 2, 3)]
+    edges = [customer(prefix, f"rolls-{n}", prefix, opened) for n in (1, 2, 3)]
     return [*crowd(prefix)[-3:], *edges]
 
 
 def both_windows_were_used(lab: Lab) -> None:
-    accounts = [account.pk for account in lab.accounts if "rolls" in account.name]
+    accounts = [account.pk for account in lab.named("rolls")]
     rows = read_log(lab.site, accounts)
     windows = sorted({row.window for row in rows})
     lab.expect(len(windows) == 2, f"the window did not roll over under load: {windows}; nothing was tested")
@@ -61,7 +61,7 @@ def on_an_edited_plan(prefix: str) -> list[Account]:
     from django.utils import timezone
 
     plan(prefix, monthly_token_quota=10**6)
-    edited = [customer(f"{prefix}-edited-{n}", prefix, timezone.now()) for n in (1, 2, 3)]
+    edited = [customer(prefix, f"edited-{n}", prefix, timezone.now()) for n in (1, 2, 3)]
     for account in edited:
         account.fixed, account.plain = False, True
     return [*crowd(prefix)[:5], *edited]
@@ -71,8 +71,8 @@ def on_an_edited_plan(prefix: str) -> list[Account]:
 def plan_edit(lab: Lab) -> None:
     from billing.models import Plan
 
-    edited = Plan.objects.get(code=lab.account("edited").name.rpartition("-edited")[0])
-    accounts = {account.pk for account in lab.accounts if "edited" in account.name}
+    edited = Plan.objects.get(code=lab.prefix)
+    accounts = {account.pk for account in lab.named("edited")}
     for turn in range(10):
         allowed = turn % 2 == 1
         edited.monthly_token_quota = 10**6 if allowed else 0
@@ -89,7 +89,7 @@ def plan_edit(lab: Lab) -> None:
 def with_keys_to_revoke(prefix: str) -> list[Account]:
     from django.utils import timezone
 
-    losing = [customer(f"{prefix}-revoked-{n}", "enterprise", timezone.now()) for n in (1, 2, 3)]
+    losing = [customer(prefix, f"revoked-{n}", "enterprise", timezone.now()) for n in (1, 2, 3)]
     return [*crowd(prefix)[:5], *losing]
 
 
@@ -121,8 +121,8 @@ def edited_and_revoked(prefix: str) -> list[Account]:
 
     now = timezone.now()
     plan(prefix, monthly_token_quota=10**6)
-    edited, revoked = customer(f"{prefix}-edited", prefix, now), customer(f"{prefix}-revoked", "enterprise", now)
-    upgrading = customer(f"{prefix}-upgrading", "community", now, minute=None)
+    edited, revoked = customer(prefix, "edited", prefix, now), customer(prefix, "revoked", "enterprise", now)
+    upgrading = customer(prefix, "upgrading", "community", now, minute=None)
     for account in (edited, upgrading):
         account.fixed, account.plain = False, True
     return [*crowd(prefix)[:5], edited, revoked, upgrading]
@@ -131,7 +131,7 @@ def edited_and_revoked(prefix: str) -> list[Account]:
 def about_to_upgrade(prefix: str) -> list[Account]:
     from django.utils import timezone
 
-    upgrading = [customer(f"{prefix}-upgrading-{n}", "community", timezone.now(), minute=None) for n in (1, 2, 3)]
+    upgrading = [customer(prefix, f"upgrading-{n}", "community", timezone.now(), minute=None) for n in (1, 2, 3)]
     for account in upgrading:
         account.fixed, account.plain = False, True
     return [*crowd(prefix)[:5], *upgrading]

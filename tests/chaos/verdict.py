@@ -146,15 +146,17 @@ class Judge:
         return unexplained
 
     def _keys(self) -> None:
-        """One idempotency key is one charge, however often it was sent; a charge that was lost takes its key along."""
+        """One idempotency key is one charge, unless Redis was lost with the key, before the drain had brought it on."""
         events: dict[tuple[int, str], set[str]] = defaultdict(set)
         for call in self.calls:
-            lost = self.may.loses_undrained and self._undrained(call.event) if call.event else False
-            if call.key and call.served and not (lost and not self.net.get(call.event)):
+            if call.key and call.served:
                 events[call.account, call.key].add(call.event)
-        twice = [(key, sorted(found)) for key, found in events.items() if len(found) > 1]
+        known = {key: {event for event in found if not self._undrained(event)} for key, found in events.items()}
+        self.verdict.duplicated += sum(sum(self.net[event] > 0 for event in found) > 1 for found in events.values())
+        twice = [
+            (key, sorted(found)) for key, found in events.items() if len(found) > 1 and len(known[key]) == len(found)
+        ]
         if twice:
-            self.verdict.duplicated += len(twice)
             self.verdict.find("L2: idempotency keys that were charged more than once", twice)
 
     def _minute(self) -> None:
@@ -214,8 +216,8 @@ class Judge:
         finally:
             client.close()
         ledger, pending = int(held.get(b"l", 0)), int(held.get(b"p", 0))
-        if not held and window in self._past_windows:
-            return ""
+        if window in self._past_windows and not pending:
+            return ""  # nothing is judged by it any more, so what PostgreSQL counted last need not be told
         return "" if (ledger, pending) == (tokens, 0) else f"{(account, window)}: log {tokens}, l {ledger}, p {pending}"
 
     @property
