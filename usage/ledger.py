@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from psycopg.errors import UniqueViolation
 
 from usage import partitions, receipts
@@ -67,11 +67,12 @@ def store(events: Sequence[Event]) -> list[WindowUsage]:
     if not events:
         return []
     partitions.ensure(_instant(day * DAY_MS) for day in {event.charged_at_ms // DAY_MS for event in events})
-    arrived = {_id(event): event for event in events}
+    # Charges before voids, whoever stores them: of two that store the same pair one waits, never each for the other.
+    arrived = {_id(event): event for event in sorted(events, key=lambda event: event.kind == VOID)}
     charges = [event.charged() for event in arrived.values() if event.kind == VOID]
     brought = {charge.charge: charge for charge in charges if charge.charge not in arrived}
     with partitions.month_left():
-        new = [*_insert_new(arrived), *_insert_once(brought)]
+        new = [*_insert_once(brought), *_insert_new(arrived)]
     if new:
         # In this order: a call decided without Redis takes the rows it needs in the same one.
         receipts.follow(new)
@@ -85,7 +86,9 @@ def _insert_new(arrived: dict[str, Event]) -> Collection[Event]:
         # A COPY straight into the log costs half of what looking for each row first does.
         with transaction.atomic():
             _copy("usage_usagelog", arrived)
-    except UniqueViolation:
+    except IntegrityError as error:
+        if not isinstance(error.__cause__, UniqueViolation):
+            raise
         return _insert_once(arrived)
     return arrived.values()
 
@@ -103,7 +106,8 @@ def _insert_once(arrived: dict[str, Event]) -> Collection[Event]:
 
 def _copy(table: str, arrived: dict[str, Event]) -> None:
     statement = f"COPY {table} ({COLUMNS}) FROM STDIN (FORMAT binary)"
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+    # Django wraps what a statement raises, but not what a COPY does.
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
         for part in encoded(arrived.items()):
             copy.write(part)
 

@@ -1,4 +1,4 @@
-"""python -m tests.simulator --histories 5000 --seed 1: run histories on private engines; says which seed breaks a law."""
+"""python -m tests.simulator --histories 5000 --seed 1: histories on private engines; says which seed breaks a law."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import sys
-import time
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 

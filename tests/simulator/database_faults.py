@@ -26,8 +26,9 @@ class Observer:
     def execute(self, statement: str, *parameters: Any) -> None:
         self._raw.execute(statement, parameters)  # type: ignore[call-overload]
 
-    def is_blocked(self, backend: int) -> bool:
-        return bool(self.rows("SELECT cardinality(pg_blocking_pids(%s)) > 0", backend)[0][0])
+    def blockers(self, backend: int) -> list[int]:
+        """Of whom this server process waits to give back a lock."""
+        return list(self.rows("SELECT pg_blocking_pids(%s)", backend)[0][0])
 
     def await_end_of(self, backend: int) -> None:
         """A server process that has lost its client gives back its locks when it notices."""

@@ -69,8 +69,6 @@ class History:
                 world.kill(process.name)
             else:
                 world.schedule.turn(process, random.choice(STEPS_A_TURN))
-        else:
-            world.schedule.await_deadlock()
         world.raise_errors()
 
     def _start(self, process: Process) -> None:
@@ -95,7 +93,8 @@ class History:
         world, random = self.world, self.random
         if process.memory.circuit_is_open and random.random() < 0.3:
             return lambda: operations.probe(process)
-        tracked = [call for call in world.truth.calls if call.tracked and call.answer == "served" and call.void != "done"]
+        calls = world.truth.calls
+        tracked = [call for call in calls if call.tracked and call.answer == "served" and call.void != "done"]
         if tracked and random.random() < 0.2:
             again = random.choice(tracked)
             return lambda: operations.take_back(process, world.clock, again)

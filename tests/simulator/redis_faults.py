@@ -1,4 +1,4 @@
-"""The simulated processes' ways to the one real Redis: each may fail, before a script has run, after it, or long before it."""
+"""The simulated processes' ways to the one real Redis: a command may fail before it runs, after it, or run later."""
 
 from __future__ import annotations
 

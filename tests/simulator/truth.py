@@ -91,10 +91,10 @@ class Truth:
     def __init__(self, server: Server, observer: Observer) -> None:
         self.server = server
         self.observer = observer
-        self.begin({}, set)
+        self.begin({}, lambda _: set())
 
-    def begin(self, quotas: dict[int, int], asking_redis: Callable[[], set[str]]) -> None:
-        """`asking_redis` are the names of the processes whose circuit is closed."""
+    def begin(self, quotas: dict[int, int], asking_redis: Callable[[Process], set[str]]) -> None:
+        """`asking_redis` gives the processes that may still ask Redis while this one does not."""
         self.quotas = {account: Quota([(0, maximum)]) for account, maximum in quotas.items()}
         self.calls: list[Call] = []
         self.lost: set[str] = set()
@@ -164,7 +164,7 @@ class Truth:
         self.check_quota(event, undrained, self.call_of(event.charge).quota_then, f"{process.name}, without Redis,")
         version = self.observer.rows("SELECT version FROM billing_fence WHERE subject = %s", event.account)[0][0]
         self.untold[event.charge] = Untold(
-            event.account, event.window_start, event.tokens, version, self._asking_redis() - {process.name}
+            event.account, event.window_start, event.tokens, version, self._asking_redis(process)
         )
 
     def call_of(self, event: str) -> Call:

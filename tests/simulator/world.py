@@ -17,7 +17,7 @@ import ratelimit.store
 from billing.models import LimitOverride, Plan, Subscription
 from tests.simulator.database_faults import Faults, Observer, cut, forget_connection, watch_connection
 from tests.simulator.memory import Chance, Clock, OwnGlobals, seeded
-from tests.simulator.redis_faults import Client, Server, Way, WayOfTheProcess
+from tests.simulator.redis_faults import Client, Ran, Server, Way, WayOfTheProcess
 from tests.simulator.schedule import Process, Schedule, State, here
 from tests.simulator.truth import Call, Truth
 from usage import ingest
@@ -39,9 +39,9 @@ class World:
     def __init__(self) -> None:
         self.observer = Observer()
         self.clock, self.chance, self.faults = Clock(), Chance(), Faults()
-        self.server = Server(settings.REDIS_URL, lambda ran: self.truth.ran(ran))
+        self.server = Server(settings.REDIS_URL, self._ran)
         self.truth = Truth(self.server, self.observer)
-        self.schedule = Schedule(self.observer.is_blocked, lambda _: cut(self.observer))
+        self.schedule = Schedule(self.observer.blockers, lambda _: cut(self.observer))
         self.names = [name for name, _ in PROCESSES]
         self.ways = {name: Way(self.server, name, 10.0) for name in self.names}
         memories = {name: OwnGlobals() for name in self.names}
@@ -111,6 +111,9 @@ class World:
                 forget_connection()
         forget_connection()
 
+    def _ran(self, ran: Ran) -> None:
+        self.truth.ran(ran)
+
     def _committed(self, process: Process) -> None:
         self.truth.committed(process)
         if process in self.editing:
@@ -125,11 +128,12 @@ class World:
     def busy(self) -> bool:
         return any(process.state is not State.IDLE for process in self.processes)
 
-    def asking_redis(self) -> set[str]:
-        return {
-            process.name
-            for process in self.processes
-            if process.name.startswith("web") and not process.memory.circuit_is_open
+    def asking_redis(self, besides: Process) -> set[str]:
+        """Those whose circuit is closed; its own where another thread set out before the circuit opened."""
+        others = [process for process in self.processes if process.name.startswith("web") and process is not besides]
+        same = {process.name for process in others if process.name == besides.name and process.state is not State.IDLE}
+        return same | {
+            process.name for process in others if process.name != besides.name and not process.memory.circuit_is_open
         }
 
     def kill(self, name: str) -> None:

@@ -64,12 +64,14 @@ def soak(charges: int, drain: Drain, clients: Clients) -> int:
     for problem in found:
         print(f"FAILED: {problem}")
     if not found:
-        print(f"{told.charges:,} charges, {told.voids:,} voids, {told.tokens:,} tokens: log, counters, Redis and clients agree")
+        print(f"{told.charges:,} charges, {told.voids:,} voids, {told.tokens:,} tokens")
+        print("log, counters, Redis and clients agree")
     return 1 if found else 0
 
 
 def print_row(charges: int, seconds: float, rate: float, backlog: int, *sizes: int) -> None:
-    texts = [f"{charges:,}", f"{seconds:.1f}", f"{rate:,.0f}", f"{backlog:,}", *(f"{size / 2**20:,.1f} MB" for size in sizes)]
+    texts = [f"{charges:,}", f"{seconds:.1f}", f"{rate:,.0f}", f"{backlog:,}"]
+    texts += [f"{size / 2**20:,.1f} MB" for size in sizes]
     print("  ".join(f"{text:>15}" for text in texts), flush=True)
 
 
