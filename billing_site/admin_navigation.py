@@ -33,6 +33,7 @@ PAGES = {
     "Usage": [
         ("Usage log", "usage.usagelog", "receipt_long"),
         ("Set-aside entries", "usage.setasideentry", "report"),
+        ("Redis outages", "usage.redisoutage", "power_off"),
     ],
     "Access": [("Groups", "auth.group", "group")],
 }

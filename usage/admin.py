@@ -19,7 +19,7 @@ from billing.models import Feature
 from billing.periods import month_window
 from ratelimit.store import RedisUnreachable
 from usage import events, set_aside
-from usage.models import SetAsideEntry, UsageLog
+from usage.models import RedisOutage, SetAsideEntry, UsageLog
 
 PAGE = 50
 LAST_PAGE = 1000
@@ -149,7 +149,7 @@ class UsageLogAdmin(ReadOnly, ModelAdmin[UsageLog]):
     def kind_shown(self, row: UsageLog) -> str:
         return row.kind
 
-    kind_shown.label = {events.CHARGE: "info", events.VOID: "warning"}  # type: ignore[attr-defined]
+    kind_shown.label = {events.CHARGE: "info", events.VOID: "warning", "refused": "danger"}  # type: ignore[attr-defined]
 
 
 def _accounts(username: str) -> list[int]:
@@ -197,3 +197,19 @@ class SetAsideEntryAdmin(ReadOnly, ModelAdmin[SetAsideEntry]):
     @admin.display(description="payload")
     def payload_shown(self, row: SetAsideEntry) -> str:
         return bytes(row.payload).decode(errors="backslashreplace")
+
+
+@admin.register(RedisOutage)
+class RedisOutageAdmin(ReadOnly, ModelAdmin[RedisOutage]):
+    """When calls were decided by PostgreSQL, and for how long."""
+
+    list_display = ["began_at", "ended_at", "lasted"]
+    ordering = ["-began_at"]
+    fields = ["began_at", "ended_at", "lasted"]
+    readonly_fields = ["lasted"]
+
+    @admin.display(description="lasted")
+    def lasted(self, row: RedisOutage) -> str:
+        if row.ended_at is None:
+            return "goes on"
+        return f"{(row.ended_at - row.began_at).total_seconds():,.1f} s"

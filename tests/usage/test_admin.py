@@ -18,9 +18,9 @@ from tests.conftest import Customer
 from tests.outages import no_redis
 from tests.usage.histories import MARCH, sums
 from tests.usage.histories import charge as in_march
-from usage import events, partitions
+from usage import events, outage, partitions
 from usage.admin import LAST_PAGE
-from usage.models import SetAsideEntry, UsageLog
+from usage.models import RedisOutage, SetAsideEntry, UsageLog
 
 pytestmark = pytest.mark.django_db
 LOG = "/admin/usage/usagelog/"
@@ -202,3 +202,16 @@ class TestSetAside:
         viewer.user_permissions.add(Permission.objects.get(codename="delete_setasideentry"))
         assert browser.post(deletion, {"post": "yes"}).status_code == 302
         assert list(SetAsideEntry.objects.all()) == entries[:1]
+
+
+def test_outages_of_redis_and_how_long_they_lasted(staff: Client, bob: Customer, settings: Any) -> None:
+    page = "/admin/usage/redisoutage/"
+    with no_redis(settings):
+        bob.api.get("/api/v1/trace/start")
+        assert "goes on" in staff.get(page).content.decode()
+    assert outage.breaker.attempt()
+    ended = RedisOutage.objects.get()
+    seconds = (ended.ended_at - ended.began_at).total_seconds()
+    assert f"{seconds:,.1f} s" in staff.get(page).content.decode()
+    assert staff.get(f"{page}{ended.pk}/change/").status_code == 200
+    assert staff.get(f"{page}add/").status_code == 403
