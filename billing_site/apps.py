@@ -6,3 +6,6 @@ from django.apps import AppConfig
 class BillingSiteConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
     name = "billing_site"
+
+    def ready(self) -> None:
+        from billing_site import checks  # noqa: F401  # registers them

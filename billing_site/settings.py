@@ -24,8 +24,8 @@ DATABASE_URL = env.str("DATABASE_URL", default="") or PLACES.database_url
 REDIS_URL = env.str("REDIS_URL", default="") or PLACES.redis_url
 REDIS_CLUSTER = env.bool("REDIS_CLUSTER", default=False)
 REDIS_TIMEOUT_MS = env.int("REDIS_TIMEOUT_MS", default=100)  # a decision waits no longer for Redis
-# Replicas that confirm a charge before it is answered (WAIT), so that a failover loses none; 0 = the primary alone. When
-# they take longer than REDIS_WAIT_MS, which is below REDIS_TIMEOUT_MS, the charge stands all the same.
+# Replicas that confirm a charge before it is answered (WAIT), so that a failover loses none; 0 = the primary alone.
+# When they take longer than REDIS_WAIT_MS, which is below REDIS_TIMEOUT_MS, the charge stands all the same.
 REDIS_WAIT_REPLICAS = env.int("REDIS_WAIT_REPLICAS", default=0)
 REDIS_WAIT_MS = env.int("REDIS_WAIT_MS", default=50)
 CACHE_URL = env.str("CACHE_URL", default="")

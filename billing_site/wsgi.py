@@ -7,3 +7,7 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_site.settings")
 
 application = get_wsgi_application()
+
+from billing_site.checks import at_start  # noqa: E402  # the apps are loaded only now
+
+at_start()

@@ -111,6 +111,8 @@ def test_a_fresh_checkout_runs_serves_and_ends(site: Site) -> None:
     assert re.fullmatch(r"make run: this checkout is already running \(process \d+\).*\n", second.stderr)
 
     assert site.run(sys.executable, "manage.py", "migrate", "--check").returncode == 0  # beside it: the same engines
+    verdict = site.run(sys.executable, "manage.py", "check", "--deploy", "--tag", "engines", "--fail-level", "WARNING")
+    assert verdict.returncode == 0, verdict.stderr
 
     drained = site.pid_of("drain_usage")
     os.kill(drained, signal.SIGKILL)
@@ -120,6 +122,8 @@ def test_a_fresh_checkout_runs_serves_and_ends(site: Site) -> None:
     assert site.end(signal.SIGINT) == 0
     assert site.nothing_runs()
     assert "Traceback" not in site.output.read_text()
+    logs = "".join((site.local / "log" / f"{name}.log").read_text() for name in ("web", "drain"))
+    assert "HINT" not in logs
     with socket.create_server(("127.0.0.1", site.port)):
         pass  # the port is free again
 

@@ -88,4 +88,6 @@ def test_following_it_goes_on_until_it_is_told_to_stop(bob: Customer, follower: 
     until(lambda: UsageLog.objects.count() == 2)
     follower.send_signal(signal.SIGTERM)
     _, errors = follower.communicate(timeout=30)
-    assert (follower.returncode, errors) == (0, "")
+    # The run's own engines keep nothing, to be fast, and the start-up checks say so.
+    said = [line for line in errors.splitlines() if " ratelimit.checks " not in line]
+    assert (follower.returncode, said) == (0, [])

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
+from ratelimit.checks import report_engines
 from ratelimit.store import RedisUnreachable
 from usage import ingest, set_aside
 from usage.models import SetAsideEntry
@@ -43,6 +44,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{done.entries} events drained, {done.set_aside} set aside")
 
     def _follow(self) -> None:
+        report_engines()
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
