@@ -29,6 +29,8 @@ LONGEST_TEXTS = {
 }
 """What the columns of PostgreSQL hold."""
 _read_json = json.JSONDecoder().raw_decode
+# Metadata are looked through before they are written, so circles need no second look.
+_write_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _is_id = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 """An event's id as `mint` and PostgreSQL write it."""
 
@@ -112,7 +114,7 @@ class Event(NamedTuple):
         fields += [self.tokens, self.at_ms, self.source, self.key_prefix, self.metadata]
         if self.receipt:
             fields += [self.receipt, self.fingerprint]
-        return json.dumps(fields, separators=(",", ":")).encode()
+        return _write_json(fields).encode()
 
 
 def decode(text: bytes) -> Event:
