@@ -66,6 +66,8 @@ class Allowance:
 
     unavailable: bool = False
     """503 with Retry-After while the fault lasts."""
+    slow: bool = False
+    """Every web process is killed, so calls wait until a new one has started."""
     loses_undrained: bool = False
     """What Redis held undrained is gone: flushed, restarted empty or with old data."""
     overshoot_undrained: bool = False
@@ -89,7 +91,7 @@ def outages_since(site: Site, began: float) -> list[float]:
     """When each outage of Redis began, in which PostgreSQL decided calls since then."""
     with site.sql() as connection:
         rows = connection.execute(
-            "SELECT extract(epoch FROM began_at)::float FROM usage_redisoutage "
+            "SELECT extract(epoch FROM began_at)::float FROM usage_redisoutage"
             " WHERE ended_at IS NULL OR ended_at >= to_timestamp(%s)",
             [began],
         )

@@ -23,7 +23,7 @@ from tests.chaos.verdict import Judge
 WARM_SECONDS, AFTER_SECONDS = 3.0, 3.0
 BRIEF_SECONDS = 1.0  # instead of both
 RECOVERY_SECONDS, DRAIN_SECONDS, LAST_ANSWER_SECONDS = 60.0, 60.0, 40.0
-SAME_LOSS_SECONDS = 0.5
+SAME_LOSS_SECONDS = 2.0
 USUAL_LAG_SECONDS = 1.0  # of the drain, while all is well
 MOST_CALLS_TO_EXHAUST = 300
 
@@ -75,12 +75,16 @@ class Lab:
         loss.at = time.time()
         self.losses.append(loss)
 
-    def unplanned_loss(self, at: float) -> Loss | None:
-        """An outage that no experiment made, or that it made again and again: a busy machine is late at times."""
-        if any(0 <= at - loss.at < SAME_LOSS_SECONDS for loss in self.losses):
-            return None
-        rows = read_log(self.site, [account.pk for account in self.accounts])
-        return Loss({row.event for row in rows if minted(row.event) < at - USUAL_LAG_SECONDS}, at)
+    def note_outages(self, outages: list[float]) -> None:
+        """Redis is lost when an outage begins: soon after the act, or on a busy machine without any."""
+        for began in outages:
+            made = [loss for loss in self.losses if 0 <= began - loss.at < SAME_LOSS_SECONDS]
+            for loss in made:
+                loss.at = began
+            if not made:
+                rows = read_log(self.site, [account.pk for account in self.accounts])
+                logged = {row.event for row in rows if minted(row.event) < began - USUAL_LAG_SECONDS}
+                self.losses.append(Loss(logged, began))
 
     def recover(self) -> None:
         """From the end of a fault: until all processes run, Redis decides again, and what came before is drained."""
@@ -195,8 +199,8 @@ def _run(site: Site, chosen: Experiment, seed: int, logs: Path, brief: bool) -> 
     with contextlib.suppress(TimeoutError):
         _settle(lab)
     outages = outages_since(site, began)
-    losses = [*lab.losses, *(loss for at in outages if (loss := lab.unplanned_loss(at)))]
-    verdict = Judge(site, accounts, lab.load.calls, losses, chosen.may.after(len(outages))).judge()
+    lab.note_outages(outages)
+    verdict = Judge(site, accounts, lab.load.calls, lab.losses, chosen.may.after(len(outages))).judge()
     verdict.outages = len(outages)
     verdict.recovery_seconds = lab.recovery_seconds
     for what, evidence in lab.findings:

@@ -41,7 +41,7 @@ def outage_changes(lab: Lab) -> None:
 
 
 @experiment(
-    "outage-workers", "every gunicorn worker and the drain killed while Redis is gone", Allowance(minutes_anew=1)
+    "outage-workers", "each gunicorn worker and the drain killed while Redis is gone", Allowance(minutes_anew=1)
 )
 def outage_workers(lab: Lab) -> None:
     with lab.losing_redis():
@@ -49,8 +49,21 @@ def outage_workers(lab: Lab) -> None:
     lab.tend(1)
     for worker in lab.site.web_workers():
         os.kill(worker, signal.SIGKILL)
-        lab.tend(1.5)
+        lab.tend(3)
     lab.site.kill("drain")
+    lab.site.put_back(valkey)
+
+
+@experiment(
+    "outage-orphaned", "all gunicorn workers killed while Redis is gone, which comes back", Allowance(slow=True)
+)
+def outage_orphaned(lab: Lab) -> None:
+    """Nobody is left who knows of the outage, and it has to end all the same."""
+    with lab.losing_redis():
+        valkey = lab.site.take_out("valkey")
+    lab.tend(1.5)
+    for worker in lab.site.web_workers():
+        os.kill(worker, signal.SIGKILL)
     lab.site.put_back(valkey)
 
 
