@@ -17,6 +17,7 @@ PURE_MODULES = [
     "billing.entitlement",
     "usage.quota",
     "usage.events",
+    "usage.drift",
 ]
 IMPORT_AND_LIST_FORBIDDEN = """
 import sys
