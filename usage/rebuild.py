@@ -13,10 +13,12 @@ from billing.models.fences import CATALOGUE
 from billing.snapshots import fence_version
 from ratelimit import limiter, scripts
 from ratelimit.keys import AccountKeys, catalogue_fence
+from ratelimit.limiter import Counter
 from ratelimit.store import store
+from usage import receipts
 from usage.models import WindowUsage
 from usage.shard_locks import telling
-from usage.telling import tell
+from usage.telling import counter
 
 BATCH = 500
 """Counters told while the drains are held off: some 50 ms of work."""
@@ -35,7 +37,7 @@ def rebuild(now: datetime, progress: Callable[[int, int], None]) -> int:
     while True:
         with telling(shards):
             rows = list(present.filter(rest)[:BATCH])
-            _tell(rows, catalogue)
+            _tell(rows, catalogue, now)
         if not rows:
             return told
         told, last = told + len(rows), rows[-1]
@@ -43,10 +45,30 @@ def rebuild(now: datetime, progress: Callable[[int, int], None]) -> int:
         progress(told, max(total, told))
 
 
-def _tell(rows: list[WindowUsage], catalogue: int) -> None:
+def _tell(rows: list[WindowUsage], catalogue: int, now: datetime) -> None:
     accounts = {row.account_id for row in rows}
     known = dict(Fence.objects.filter(subject__in=accounts).values_list("subject", "version"))
-    for row in rows:
-        keys = AccountKeys(row.account_id)
-        versions = limiter.Versions(str(known.get(row.account_id, 1)).encode(), str(catalogue).encode())
-        tell(keys, versions, [row])
+    keys = {account: AccountKeys(account) for account in accounts}
+    counters = [(keys[row.account_id], counter(row, keys[row.account_id])) for row in rows]
+    # As `telling.tell` does for one account: receipts come first, and only where Redis has missed something.
+    for account in receipts.owners(_behind(counters), now):
+        receipts.recall(account, now)
+    for of_account, each in counters:
+        versions = limiter.Versions(str(known.get(of_account.account, 1)).encode(), str(catalogue).encode())
+        limiter.tell(store(), of_account, versions, [each])
+
+
+def _behind(counters: list[tuple[AccountKeys, Counter]]) -> set[int]:
+    """The accounts of which Redis knows a counter at an older revision than PostgreSQL; asked once a shard."""
+    shards: dict[bytes, list[tuple[AccountKeys, Counter]]] = {}
+    for keys, each in counters:
+        shards.setdefault(keys.stream, []).append((keys, each))
+    behind = set()
+    for stream, found in shards.items():
+        _, held = limiter.look(store(), stream, [each.key for _, each in found])
+        behind |= {
+            keys.account
+            for (keys, each), in_redis in zip(found, held, strict=True)
+            if (in_redis.revision or 0) < each.revision
+        }
+    return behind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,17 +34,29 @@ IF_LATER = "WHERE kept.event_id < EXCLUDED.event_id"
 IF_EXPIRED = "WHERE kept.expires_at <= %s"
 
 
-def follow(inserted: Sequence[Event]) -> None:
-    """What the log has taken in: charges open the receipts of their keys, voids free them."""
+def follow(inserted: Sequence[Event]) -> list[Event]:
+    """What the log has taken in: charges open the receipts of their keys, voids free them.
+
+    Returns charges of which the same request was charged again while Redis was out of reach, and nobody knew of them.
+    """
     keyed = [event for event in inserted if event.receipt]
+    opened: set[str] = set()
     latest = {(event.account, event.receipt): event for event in keyed if event.kind != VOID}
     if latest:
         with connection.cursor() as cursor:
-            cursor.execute(OPEN + IF_LATER, _columns(latest.values()))
+            cursor.execute(OPEN + IF_LATER + " RETURNING event_id::text", _columns(latest.values()))
+            opened = {row[0] for row in cursor.fetchall()}
+    doubted = [event for event in latest.values() if event.charge not in opened]
     voided = [event for event in keyed if event.kind == VOID]
     if voided:
         accounts, charges = {event.account for event in voided}, [event.charge for event in voided]
         Receipt.objects.filter(account_id__in=accounts, event_id__in=charges).delete()
+    return [event for event in doubted if _was_charged_again(event)]
+
+
+def _was_charged_again(event: Event) -> bool:
+    later = Receipt.objects.filter(account_id=event.account, key=event.receipt, event_id__gt=event.charge)
+    return later.filter(fingerprint=event.fingerprint).exists()
 
 
 def open_one(charge: Event, now: datetime) -> bool:
@@ -76,6 +88,12 @@ def fail(event: Event) -> bool:
     receipt.runs -= 1
     receipt.save(update_fields=["runs"])
     return True
+
+
+def owners(accounts: Collection[int], now: datetime) -> list[int]:
+    """Those of the accounts that have live receipts."""
+    live = Receipt.objects.filter(account_id__in=accounts, expires_at__gt=now)
+    return sorted(set(live.values_list("account_id", flat=True)))
 
 
 def recall(account: int, now: datetime) -> int:
