@@ -17,6 +17,7 @@ from billing.snapshots import Remembered
 UNKNOWN_KEYS_REMEMBERED = 10_000
 UNKNOWN_KEY_SECONDS = 30
 LONGEST_KEY = 200
+NEVER = float("inf")
 
 
 class Identity(NamedTuple):
@@ -60,7 +61,7 @@ def look_up(key: str) -> Identity | None:
         prefix=row.prefix,
         scope=row.scope,
         version=row.account_version or 1,
-        expires_at=row.expiry_date.timestamp() if row.expiry_date else float("inf"),
+        expires_at=row.expiry_date.timestamp() if row.expiry_date else NEVER,
     )
     return _known.remember(digest, identity)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Generic, TypeVar
 
 from django.conf import settings
@@ -93,7 +94,7 @@ class Snapshot:
         if self.from_ms <= now_ms < self.until_ms and self.catalogue is present:
             return self
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
-        entitlement = entitle(self.facts, present.plans, now)
+        entitlement = _shared(entitle(self.facts, present.plans, now))
         # Another object: a thread that decides by this one must not find old limits beside new versions.
         brought = replace(
             self,
@@ -112,6 +113,7 @@ class Snapshot:
 
 
 _accounts: Remembered[int, Snapshot] = Remembered(settings.SNAPSHOT_CACHE_SIZE)
+_entitlements: Remembered[Entitlement, Entitlement] = Remembered(1_000)
 _locks = tuple(threading.Lock() for _ in range(256))
 _catalogue: Catalogue | None = None
 _catalogue_lock = threading.Lock()
@@ -160,7 +162,7 @@ def reload(account: int, at_least: int, now_ms: int) -> Snapshot:
         present = catalogue()
         if facts.plan not in present.plans or (facts.scheduled_plan and facts.scheduled_plan not in present.plans):
             present = reload_catalogue(present.version + 1)
-        entitlement = entitle(facts, present.plans, datetime.fromtimestamp(now_ms / 1000, UTC))
+        entitlement = _shared(entitle(facts, present.plans, datetime.fromtimestamp(now_ms / 1000, UTC)))
         fresh = Snapshot(
             facts=facts,
             keys=AccountKeys(account),
@@ -177,9 +179,16 @@ def forget_everything() -> None:
     """Start cold, as a new process does."""
     global _catalogue  # noqa: PLW0603
     _accounts.clear()
+    _entitlements.clear()
     _catalogue = None
 
 
+def _shared(entitlement: Entitlement) -> Entitlement:
+    """One object for all accounts that may do the same: a worker remembers many of them."""
+    return _entitlements.get(entitlement) or _entitlements.remember(entitlement, entitlement)
+
+
+@lru_cache(1_000)  # most windows end at the same time
 def _milliseconds(at: datetime) -> int:
     """Rounded down, so that nothing holds beyond its instant."""
     return math.floor(at.timestamp() * 1000)
@@ -198,7 +207,7 @@ def _read_facts(account: int, now: datetime) -> Facts:
         account=account,
         version=version,
         active=subscription.account.is_active,
-        plan=subscription.plan.code,
+        plan=sys.intern(subscription.plan.code),
         anchor=subscription.anchor,
         scheduled_plan=subscription.scheduled_plan.code if subscription.scheduled_plan else "",
         scheduled_at=subscription.scheduled_at,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 
 from django.conf import settings
 
@@ -18,8 +19,7 @@ class AccountKeys:
         self._prefix = f"{tag}:%s:{account}"
         self.fence = (self._prefix % "v").encode()
         self.ring = (self._prefix % "m").encode()
-        self.stream = f"{tag}:events".encode()
-        self.catalogue_fence = f"{tag}:catalogue".encode()
+        self.stream, self.catalogue_fence = _keys_of_shard(tag)
 
     def quota(self, window_starts_at_ms: int) -> bytes:
         return f"{self._prefix % 'q'}:{window_starts_at_ms // 1000}".encode()
@@ -32,6 +32,12 @@ class AccountKeys:
 
     def void_marker(self, event: str) -> bytes:
         return f"{self._prefix % 'x'}:{event}".encode()
+
+
+@cache
+def _keys_of_shard(tag: str) -> tuple[bytes, bytes]:
+    """One object for all accounts of the shard: a worker remembers many."""
+    return f"{tag}:events".encode(), f"{tag}:catalogue".encode()
 
 
 def receipt_digest(idempotency_key: str) -> str:

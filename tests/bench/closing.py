@@ -21,7 +21,7 @@ LEAST = 3_000
 def run(*, quick: bool) -> list[Row]:
     plans = list(Plan.objects.filter(price__gt=0))
     rows, first = [], 1
-    for count in (2_000,) if quick else (10_000, 100_000):
+    for count in (10_000,) if quick else (10_000, 100_000):
         customers(first, first + count - 1, plans, ANCHOR)
         before = Invoice.objects.count()
         say(f"{count:,} due")
