@@ -14,8 +14,9 @@ logger = logging.getLogger(__name__)
 class Breaker:
     """Closed: Redis is asked. Open: it is not, and one thread of this process probes it until it may be closed.
 
-    `recover` runs before it closes, so that nothing is judged by a Redis that does not know what happened meanwhile.
-    Both callables raise when Redis is not well yet. With `every_seconds` 0 nobody probes; whoever opened it has to.
+    `recover` runs before it closes, so that nothing is judged by a Redis that does not know what happened meanwhile,
+    and once more after it, for calls that had found it open a moment before. Both callables raise when Redis is not
+    well yet. With `every_seconds` 0 nobody probes; whoever opened it has to.
     """
 
     def __init__(self, probe: Callable[[], None], recover: Callable[[], None], every_seconds: float) -> None:
@@ -48,16 +49,18 @@ class Breaker:
         if not self._attempting.acquire(blocking=False):
             return not self.is_open
         try:
+            if not self.is_open:
+                return True
             self._probe()
+            self._recover()
+            self.is_open = False
             self._recover()
         except Exception as reason:
             logger.debug("Redis is not well yet: %s", reason)
+            self.is_open = True
             return False
         else:
-            with self._lock:
-                was_open, self.is_open = self.is_open, False
-            if was_open:
-                logger.warning("Redis is back, calls are decided by it again")
+            logger.warning("Redis is back, calls are decided by it again")
             return True
         finally:
             self._attempting.release()

@@ -171,11 +171,6 @@ def tell(store: Store, keys: AccountKeys, versions: Versions, counters: Iterable
     store.run(scripts.TELL, names, arguments)
 
 
-def revision(store: Store, counter: bytes) -> int:
-    """The revision of the counter that Redis was last told; 0 where it knows none."""
-    return int(store.run(scripts.REVISION, [counter], []))
-
-
 def recall(store: Store, receipts: Sequence[Bought]) -> int:
     """Bring back those receipts of one account that Redis lacks; returns how many."""
     arguments: list[Argument] = []

@@ -24,7 +24,6 @@ def _build(name: str, *fragments: str) -> Script:
 ADMIT = _build("admit", "number", "fence", "ring", "quota", "receipt")
 VOID = _build("void", "number", "quota", "receipt")
 TELL = _build("tell", "number", "fence", "quota")
-REVISION = _build("revision", "number")
 RECALL = _build("recall", "number")
 RAISE = _build("raise", "number", "fence")
 ACKNOWLEDGE = _build("acknowledge", "number", "quota")

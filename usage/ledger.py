@@ -75,8 +75,10 @@ def store(events: Sequence[Event]) -> list[WindowUsage]:
         new = [*_insert_once(brought), *_insert_new(arrived)]
     if new:
         # In this order: a call decided without Redis takes the rows it needs in the same one.
-        receipts.follow(new)
+        doubled = receipts.follow(new)
         _move_sums(new)
+        # The same request was charged twice, and one of the two is taken back.
+        store([event.voided(event.at_ms) for event in doubled])
     return _counters({(event.account, event.window_start): event.window_end for event in events})
 
 

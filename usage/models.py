@@ -117,9 +117,13 @@ class Receipt(models.Model):
 
 
 class RedisOutage(models.Model):
-    """A time in which some process could not reach Redis and decided by PostgreSQL. At most one goes on."""
+    """A time in which some process could not reach Redis and decided by PostgreSQL. At most one goes on.
+
+    `seen_at` is when a process last found Redis out of reach.
+    """
 
     began_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -8,12 +8,12 @@ keeps such calls out for that moment, and those that come after it find the outa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from billing import fencing
@@ -30,6 +30,10 @@ LOCK = 0x0D7A2
 """Of PostgreSQL's advisory locks."""
 
 
+ABANDONED_AFTER = timedelta(seconds=5)
+"""Longer than any process in an outage takes from one probe to the next."""
+
+
 class OutageOver(Exception):
     """Another process has found Redis well and has told it everything: ask it again."""
 
@@ -39,15 +43,18 @@ _joined: int | None = None
 
 
 def join(now: datetime) -> None:
-    """Before deciding without Redis: begin an outage, or join the one that goes on."""
+    """Before deciding without Redis: begin an outage, or join the one that goes on. Whoever is in one probes."""
     global _joined  # noqa: PLW0603 - one a process is the point
     if _joined is not None:
         return
     present = _present()
     if present is None:
-        RedisOutage.objects.bulk_create([RedisOutage(began_at=now)], ignore_conflicts=True)
+        RedisOutage.objects.bulk_create([RedisOutage(began_at=now, seen_at=now)], ignore_conflicts=True)
         present = _present()
     _joined = present
+    if not breaker.is_open:
+        # It was closed while this call was on its way here. Nobody would end the outage that it may have begun.
+        breaker.trip(RedisUnreachable("calls were still decided without it"))
 
 
 @contextmanager
@@ -86,6 +93,29 @@ def recover() -> None:
             connection.close()
 
 
+def probe() -> None:
+    """Ask whether Redis is well. Raises RedisUnreachable; the others see then that this process still is in need."""
+    try:
+        store().ping()
+    except RedisUnreachable:
+        with suppress(OperationalError, InterfaceError):
+            RedisOutage.objects.filter(pk=_joined or 0, ended_at=None).update(seen_at=timezone.now())
+        raise
+
+
+def relieve(now: datetime) -> None:
+    """What a process that reaches Redis does about an outage of others: tell Redis all along what they charge.
+
+    Of one that nobody is in any more, since they died in it, it brings the end. Raises RedisUnreachable.
+    """
+    present = RedisOutage.objects.filter(ended_at=None).first()
+    if present is None:
+        return
+    fencing.push_all()
+    if now - present.seen_at > ABANDONED_AFTER:
+        recover()
+
+
 def goes_on() -> bool:
     return _present() is not None
 
@@ -101,7 +131,7 @@ def _present() -> int | None:
     return RedisOutage.objects.filter(ended_at=None).values_list("pk", flat=True).first()
 
 
-breaker = Breaker(lambda: store().ping(), recover, settings.REDIS_PROBE_MS / 1000)
+breaker = Breaker(probe, recover, settings.REDIS_PROBE_MS / 1000)
 
 
 def asking_redis(question: Callable[[], T]) -> T:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from django.utils import timezone
 
 from billing.models import Fence
@@ -21,25 +19,16 @@ from usage.shard_locks import telling
 def tell_account(keys: AccountKeys, known: Versions, window: Period) -> None:
     """Tell the newest versions, or those this process knows if they are newer, and the counter of the present window.
 
-    A push that a lost server took with it is made good here, or older facts would look fresh.
+    A push that a lost server took with it is made good here, or older facts would look fresh. Receipts come first:
+    from the moment the fences are raised, calls are judged.
     """
     with telling([shard_of(keys.account)]):
         held = dict(Fence.objects.filter(subject__in=[keys.account, CATALOGUE]).values_list("subject", "version"))
         newest = (max(held.get(keys.account, 1), int(known.account)), max(held.get(CATALOGUE, 1), int(known.catalogue)))
         versions = Versions(*(str(version).encode() for version in newest))
-        tell(keys, versions, WindowUsage.objects.filter(account_id=keys.account, starts_at=window.start))
-
-
-def tell(keys: AccountKeys, versions: Versions, rows: Iterable[WindowUsage]) -> None:
-    """Tell counters that were read while the drain of their shard was held off.
-
-    Only a counter that Redis knows at an older revision than PostgreSQL shows that Redis has missed something, and
-    then it may lack receipts as well. They come first: from the moment the fences are raised, calls are judged.
-    """
-    counters = [counter(row, keys) for row in rows]
-    if any(limiter.revision(store(), each.key) < each.revision for each in counters):
+        rows = WindowUsage.objects.filter(account_id=keys.account, starts_at=window.start)
         receipts.recall(keys.account, timezone.now())
-    limiter.tell(store(), keys, versions, counters)
+        limiter.tell(store(), keys, versions, [counter(row, keys) for row in rows])
 
 
 def counter(row: WindowUsage, keys: AccountKeys) -> limiter.Counter:

@@ -51,7 +51,24 @@ def test_it_closes_only_after_probe_and_recovery(redis: Redis, breaker: Breaker)
     assert (breaker.attempt(), breaker.is_open) == (False, True)
     redis.recovers = True
     assert (breaker.attempt(), breaker.is_open) == (True, False)
-    assert redis.done == ["probe", "probe", "recover", "probe", "recover"]
+    assert redis.done == ["probe", "probe", "recover", "probe", "recover", "recover"]
+    assert breaker.attempt()
+    assert len(redis.done) == 6, "a closed one asks nobody"
+
+
+def test_what_was_decided_as_it_closed_is_told_as_well(redis: Redis) -> None:
+    def recover() -> None:
+        redis.recover()
+        # At the second time, that is.
+        redis.recovers = False
+
+    breaker = Breaker(redis.probe, recover, 0)
+    breaker.trip(GONE)
+    assert (breaker.attempt(), breaker.is_open) == (False, True)
+    redis.recovers = True
+    breaker = Breaker(redis.probe, redis.recover, 0)
+    breaker.trip(GONE)
+    assert (breaker.attempt(), breaker.is_open) == (True, False)
 
 
 def test_a_change_of_state_is_one_line(breaker: Breaker, redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
@@ -80,7 +97,7 @@ def test_one_thread_probes_and_the_others_do_not_wait(redis: Redis) -> None:
     assert breaker.attempt() is False
     may_end.set()
     prober.join(30)
-    assert (breaker.is_open, redis.done) == (False, ["recover"])
+    assert (breaker.is_open, redis.done) == (False, ["recover", "recover"])
 
 
 def test_by_itself_it_closes_when_redis_is_well_again(redis: Redis) -> None:

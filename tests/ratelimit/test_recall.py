@@ -1,4 +1,4 @@
-"""lua/recall.lua and lua/revision.lua: receipts that Redis has lost come back, and what it holds stays."""
+"""lua/recall.lua: receipts that Redis has lost come back, and what it holds stays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from ratelimit import limiter, scripts
 from ratelimit.limiter import Bought, Receipt
 from ratelimit.limits import Outcome, Take
-from tests.ratelimit.account import MONTH_MS, NOW_MS, WINDOW_STARTS_AT_MS, Account, quota
+from tests.ratelimit.account import MONTH_MS, NOW_MS, Account, quota
 
 
 def bought(account: Account, runs: int = 1, expires_at_ms: int = NOW_MS + MONTH_MS) -> Bought:
@@ -49,12 +49,3 @@ def test_what_is_no_number_changes_nothing(account: Account, at: int, everything
     with pytest.raises(ResponseError, match="not a natural number"):
         account.store.run(scripts.RECALL, keys, arguments)
     assert everything() == before
-
-
-def test_the_revision_that_was_told(account: Account) -> None:
-    key = account.keys.quota(WINDOW_STARTS_AT_MS)
-    assert limiter.revision(account.store, key) == 0
-    account.admit(Take(quota(None), 5))
-    assert limiter.revision(account.store, key) == 0, "it was charged, but never told"
-    account.told(account.counter(10, 7))
-    assert limiter.revision(account.store, key) == 7

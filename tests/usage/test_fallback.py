@@ -11,6 +11,7 @@ from django.db import connections
 from django.db.models import F
 from django.test import Client
 
+from billing import fencing
 from billing.models import ApiKey, LimitOverride, Plan
 from ratelimit import limiter
 from ratelimit.store import RedisUnreachable, client
@@ -243,7 +244,7 @@ class TestLostReply:
         fallback.disown(event)
         ingest.drain()
         assert sums(bob.account) == {0}
-        redis_is_back()
+        fencing.push_all()
         assert judged_by_redis(bob) == 0
 
 
@@ -300,6 +301,34 @@ class TestKeys:
         with no_redis(settings):
             again = keyed(bob)
         assert (again["X-Usage-Event"], again["Idempotency-Replayed"]) == (first["X-Usage-Event"], "true")
+
+    def test_a_key_of_before_that_nobody_knew_of_is_charged_once_in_the_end(self, bob: Customer, settings: Any) -> None:
+        first = keyed(bob)
+        with no_redis(settings):
+            second = keyed(bob)
+        assert first["X-Usage-Event"] != second["X-Usage-Event"], "the drain had not brought the first one"
+        redis_is_back()
+        ingest.drain()
+        assert sums(bob.account) == {2}
+        assert judged_by_redis(bob) == 2
+        kinds = UsageLog.objects.filter(event_id=first["X-Usage-Event"]).values_list("kind", flat=True)
+        assert sorted(kinds) == ["charge", "void"]
+
+    def test_another_request_under_the_same_key_stays_charged(self, bob: Customer, settings: Any) -> None:
+        keyed(bob)
+        with no_redis(settings):
+            keyed(bob, {"other": 1})
+        redis_is_back()
+        ingest.drain()
+        assert sums(bob.account) == {4}
+
+    def test_redis_knows_the_key_also_when_the_drain_was_faster(self, bob: Customer, settings: Any) -> None:
+        bob.api.get(TRACE)
+        with no_redis(settings):
+            first = keyed(bob)
+        redis_is_back()
+        ingest.drain()
+        assert keyed(bob)["X-Usage-Event"] == first["X-Usage-Event"]
 
     def test_a_redis_that_lost_all_is_told_the_key(self, bob: Customer) -> None:
         first = keyed(bob)

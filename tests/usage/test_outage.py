@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connection, connections
+from django.utils import timezone
 
 from billing import fencing
 from billing.models import Fence
@@ -39,6 +40,11 @@ class TestJoining:
         assert [(each.began_at, each.ended_at) for each in RedisOutage.objects.all()] == [(NOW, None)]
         with going_on():
             pass
+
+    def test_whoever_comes_late_probes(self) -> None:
+        """The circuit was closed while a call was on its way to an outage that nobody else is in."""
+        join(NOW)
+        assert outage.breaker.is_open
 
     def test_nothing_is_decided_in_one_that_another_process_has_ended(self) -> None:
         join(NOW)
@@ -100,6 +106,44 @@ class TestRecovery:
         fencing.sweep()
         seen = admit(bob)
         assert (seen.by_redis, seen.quota.used) == (True, 30)
+
+
+@pytest.mark.django_db
+class TestRelief:
+    """By the drain, which reaches Redis."""
+
+    def fence(self, customer: Customer) -> tuple[bytes | None, int]:
+        key = f"{{s{customer.account % 64:02d}}}:v:{customer.account}"
+        return client().get(key), Fence.objects.get(subject=customer.account).version
+
+    def test_redis_is_told_all_along(self, bob: Customer, settings: Any) -> None:
+        with no_redis(settings):
+            admit(bob)
+        outage.relieve(timezone.now())
+        in_redis, version = self.fence(bob)
+        assert in_redis == str(version).encode()
+        assert outage.goes_on()
+
+    @pytest.mark.parametrize(("after", "goes_on"), [(4.9, True), (5.0, True), (5.1, False)])
+    def test_one_that_nobody_is_in_any_more_is_ended(
+        self, bob: Customer, settings: Any, after: float, goes_on: bool
+    ) -> None:
+        with no_redis(settings):
+            admit(bob)
+            seen_at = RedisOutage.objects.get().seen_at
+        outage.relieve(seen_at + timedelta(seconds=after))
+        assert outage.goes_on() is goes_on
+
+    def test_a_process_in_need_says_so(self, bob: Customer, settings: Any) -> None:
+        with no_redis(settings):
+            admit(bob)
+            RedisOutage.objects.update(seen_at=NOW)
+            assert not outage.breaker.attempt()
+        assert RedisOutage.objects.get().seen_at != NOW
+
+    def test_without_an_outage_there_is_nothing_to_do(self, django_assert_num_queries: Any) -> None:
+        with django_assert_num_queries(1):
+            outage.relieve(NOW)
 
 
 @pytest.mark.django_db(transaction=True)

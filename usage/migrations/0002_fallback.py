@@ -42,6 +42,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("began_at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField()),
                 ("ended_at", models.DateTimeField(null=True)),
             ],
             options={

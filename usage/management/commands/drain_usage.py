@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from ratelimit.checks import report_engines
 from ratelimit.store import RedisUnreachable
-from usage import ingest, set_aside
+from usage import ingest, outage, set_aside
 from usage.models import SetAsideEntry
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Command(BaseCommand):
         pause = 0.0
         while not stop.wait(pause):
             try:
+                outage.relieve(timezone.now())
                 done = ingest.drain()
             except (RedisUnreachable, OperationalError, InterfaceError) as error:
                 # One line for each change of state: an outage is not told five times a second.
