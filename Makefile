@@ -1,10 +1,10 @@
-# make run | make test | make lint | make chaos | make bench | make bench-quick; PYTHON chooses the interpreter that .venv is made with.
+# make run | make test | make lint | make chaos | make soak | make bench | make bench-quick; PYTHON chooses the interpreter that .venv is made with.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint chaos bench bench-quick
+.PHONY: run test lint chaos soak bench bench-quick
 
 # $(call install,FILE): make .venv and install FILE into it, unless exactly that was done before.
 define install
@@ -39,6 +39,10 @@ lint:
 chaos:
 	$(call install,requirements-dev.txt)
 	@exec $(BIN)/python -m tests.chaos --document
+
+soak:
+	$(call install,requirements-dev.txt)
+	@exec $(BIN)/python -m tests.soak
 
 bench:
 	$(call install,requirements-bench.txt)

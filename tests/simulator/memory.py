@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from billing import credentials, snapshots
-from billing.snapshots import Remembered
+from billing.snapshots import Catalogue, Remembered
 from tests.simulator.schedule import TurnLock, here
 from usage import events, fallback, ingest, meter, outage, voiding
 
@@ -38,6 +38,7 @@ GLOBALS: list[tuple[Any, str, Callable[[], Any]]] = [
 ]
 """Where, and what a process that has just started finds there."""
 _CIRCUIT = next(i for i, (holder, name, _) in enumerate(GLOBALS) if (holder, name) == (outage.breaker, "is_open"))
+_CATALOGUE = next(i for i, (holder, name, _) in enumerate(GLOBALS) if (holder, name) == (snapshots, "_catalogue"))
 
 
 class OwnGlobals:
@@ -48,9 +49,14 @@ class OwnGlobals:
         self.forget()
 
     def forget(self) -> None:
+        """As a process that has just started."""
         self._values = [make() for _, _, make in GLOBALS]
         if self.is_present:
             self.enter()
+
+    def know_catalogue(self, catalogue: Catalogue) -> None:
+        """As one that has served others before; it is long to read, and the same in every history."""
+        self._values[_CATALOGUE] = catalogue
 
     def enter(self) -> None:
         self.is_present = True

@@ -40,6 +40,7 @@ class Server:
         self.faults = faults
         self.run_id = 1
         self.cut_off: set[str] = set()
+        self.was_out_of_reach = False
         self.travelling: list[tuple[str, Script, list[bytes], list[Argument]]] = []
         self.own.flushall()
         self.copy: list[tuple[bytes, bytes, int]] = []
@@ -137,6 +138,7 @@ class Way(SingleServer):
         return fault
 
     def _lose(self, fault: str) -> None:
+        self.server.was_out_of_reach = True
         self._hang_up()
         raise RedisUnreachable(fault)
 

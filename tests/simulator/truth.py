@@ -110,8 +110,11 @@ class Truth:
     # What Redis did
 
     def ran(self, ran: Ran) -> None:
-        if ran.script == "admit" and ran.reply[0] == Outcome.ADMITTED and ran.arguments[5]:
+        if ran.script == "admit" and ran.reply[0] in (Outcome.ADMITTED, Outcome.REFUSED) and ran.arguments[5]:
             event = events.decode(_bytes(ran.arguments[5]))
+            self.check_judged(event, ran.reply[4], ran.by)
+            if ran.reply[0] == Outcome.REFUSED:
+                return
             untold = {
                 charged: charge
                 for charged, charge in self.untold.items()
@@ -197,6 +200,12 @@ class Truth:
                 f"L1: {judge} admitted {event.tokens} to account {event.account}, which makes {standing.used} used of"
                 f" {largest}, and {overshoot} may be over: {standing}"
             )
+
+    def check_judged(self, event: Event, judged: int, by: str) -> None:
+        """As long as nothing was lost and nothing decided elsewhere, what Redis judges by is what was really used."""
+        standing = self.standing(event.account, event.window_start)
+        if not (self.losses or self.server.was_out_of_reach) and judged != standing.used:
+            self.broken.append(f"L2: Redis, asked by {by}, judged by {judged} of account {event.account}: {standing}")
 
     def standing(self, account: int, window_start: int) -> Standing:
         rows = self.observer.rows(

@@ -14,13 +14,14 @@ from django.contrib.auth import get_user_model
 from django.test import override_settings
 
 import ratelimit.store
+from billing import snapshots
 from billing.models import LimitOverride, Plan, Subscription
 from tests.simulator.database_faults import Faults, Observer, cut, forget_connection, watch_connection
 from tests.simulator.memory import Chance, Clock, OwnGlobals, seeded
 from tests.simulator.redis_faults import Client, Ran, Server, Way, WayOfTheProcess
 from tests.simulator.schedule import Process, Schedule, State, here
 from tests.simulator.truth import Call, Truth
-from usage import ingest
+from usage import ingest, partitions
 
 PROCESSES = (("web 1", 2), ("web 2", 1), ("web 3", 1), ("drain 1", 1), ("drain 2", 1), ("beat", 1))
 """Each with its threads."""
@@ -45,6 +46,7 @@ class World:
         self.names = [name for name, _ in PROCESSES]
         self.ways = {name: Way(self.server, name, 10.0) for name in self.names}
         memories = {name: OwnGlobals() for name in self.names}
+        self._memories = list(memories.values())
         self.processes = [
             Process(name, thread, self.schedule, memories[name], self._live)
             for name, threads in PROCESSES
@@ -55,6 +57,9 @@ class World:
         self.shards = range(2)
         self.next_account = 1_000
         self._plan = Plan.objects.get(code="enterprise")
+        self._catalogue = snapshots.reload_catalogue(0)
+        # Here, or the first history would take other steps than it takes alone.
+        partitions.ensure(datetime(2031, month, 15, tzinfo=UTC) for month in (3, 4))
         self._begun = 0
 
     # Before and after a history
@@ -73,8 +78,9 @@ class World:
         self.faults.begin(random, "database" in faults)
         self.schedule.trace.clear()
         self.schedule.put_in_memory(None)
-        for process in self.processes:
-            process.memory.forget()
+        for memory in self._memories:
+            memory.forget()
+            memory.know_catalogue(self._catalogue)
         for way in self.ways.values():
             way.forget()
         self.calling.clear()
