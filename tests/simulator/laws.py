@@ -146,11 +146,11 @@ def _keys(truth: Truth, rows: list[Row]) -> Iterator[str]:
         if call.key:
             keyed[call.account, call.key].append(call)
     for (account, key), calls in keyed.items():
-        if truth.losses:
-            continue  # its receipt may have been lost, or the runs that it counted
         charged = {event for call in calls for event in call.minted if net[event] and event not in truth.unseen}
         if len(charged) > 1:
             yield f"L2: key {key} of account {account} was charged as {charged}: {[str(call) for call in calls]}"
+        if truth.losses:
+            continue  # a receipt that was lost has counted runs, and those that PostgreSQL knows of are fewer
         for call in calls:
             if call.answer == "served" and not net[call.event] and call.event not in truth.lost:
                 yield f"L2: {call} and was not charged: {[str(call) for call in calls]}"

@@ -194,6 +194,8 @@ class Truth:
             return
         self.admissions += 1
         standing = self.standing(event.account, event.window_start)
+        # The void of a charge that was lost brings it along, and lowers what is judged until both are drained.
+        overshoot += sum(max(tokens, 0) for lost, tokens in standing.undrained.items() if lost in self.lost)
         largest = self.quotas[event.account].largest(since)
         if standing.used > largest + overshoot:
             self.broken.append(
