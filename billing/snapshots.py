@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import Generic, TypeVar
@@ -76,8 +76,19 @@ class Catalogue:
 
 
 @dataclass(slots=True)
+class Told:
+    """To which server an account was told, 0 when it has to be told again, and how often it was.
+
+    Shared by all its snapshots: threads whose clocks differ by a millisecond may have one each.
+    """
+
+    epoch: int = 0
+    times: int = 0
+
+
+@dataclass(slots=True)
 class Snapshot:
-    """What one account may do now, as this process knows it. `told_epoch`: the server it was told to."""
+    """What one account may do now, as this process knows it."""
 
     facts: Facts
     keys: AccountKeys
@@ -86,7 +97,7 @@ class Snapshot:
     versions: Versions
     from_ms: int
     until_ms: int
-    told_epoch: int = 0
+    told: Told = field(default_factory=Told)
 
     def at(self, now_ms: int) -> Snapshot:
         """This snapshot brought to an instant and to the process' catalogue, without asking PostgreSQL."""

@@ -48,7 +48,7 @@ def admit(caller: Caller, charge_of: Callable[[Catalogue], Charge]) -> Admission
         snapshot = snapshots.snapshot(caller.account, now_ms)
         caller.confirm(snapshot.facts.version, active=snapshot.facts.active)
         call = prepare(event_id, snapshot, caller, charge_of(snapshot.catalogue), now_ms)
-        by_redis = not breaker.is_open
+        by_redis, told_times = not breaker.is_open, snapshot.told.times
         try:
             answer = _ask_redis(call) if by_redis else _decide_without(call)
         except ServerChanged:
@@ -61,7 +61,7 @@ def admit(caller: Caller, charge_of: Callable[[Catalogue], Charge]) -> Admission
             breaker.attempt()
             continue
         if isinstance(answer, limiter.StaleFacts):
-            _refresh(snapshot, answer, now_ms)
+            _refresh(snapshot, answer, now_ms, told_times)
         elif answer.outcome is Outcome.SKEWED:
             logger.warning("this clock differs from Redis' by %d ms", now_ms - answer.now_ms)
             now_ms = answer.now_ms
@@ -77,7 +77,7 @@ def admit(caller: Caller, charge_of: Callable[[Catalogue], Charge]) -> Admission
 
 def _ask_redis(call: Call) -> Decision | limiter.StaleFacts:
     snapshot = call.snapshot
-    if snapshot.told_epoch != store().epoch:
+    if snapshot.told.epoch != store().epoch:
         _tell(snapshot)
     return limiter.admit(
         store(),
@@ -89,7 +89,7 @@ def _ask_redis(call: Call) -> Decision | limiter.StaleFacts:
         audit=call.event.encode() if call.event else b"",
         receipt=call.receipt,
         now_ms=call.now_ms if settings.RATELIMIT_CLOCK == "process" else None,
-        epoch=snapshot.told_epoch,
+        epoch=snapshot.told.epoch,
     )
 
 
@@ -106,11 +106,16 @@ def _settle_unknown(asked: Call, admission: Admission) -> None:
         fallback.disown(asked.event)
 
 
-def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int) -> None:
-    """Reload what is older than Redis knows; what Redis knows too little of is told again."""
+def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int, told_times: int) -> None:
+    """Reload what is older than Redis knows; what Redis knows too little of is told again.
+
+    Unless another thread has told it since the stale answer was asked for, when it had been told `told_times`.
+    """
     facts, catalogue = snapshot.facts, snapshot.catalogue
     if stale.account < facts.version or stale.catalogue < catalogue.version:
-        snapshot.told_epoch = 0
+        with _tellers[facts.account % len(_tellers)]:
+            if snapshot.told.times == told_times:
+                snapshot.told.epoch = 0
     if stale.catalogue > catalogue.version and snapshots.reload_catalogue(stale.catalogue).version < stale.catalogue:
         fencing.lift(CATALOGUE, stale.catalogue)
         snapshots.reload_catalogue(stale.catalogue + 1)
@@ -126,6 +131,7 @@ def _tell(snapshot: Snapshot) -> None:
     account, epoch = snapshot.facts.account, store().epoch
     # One thread tells for all that came upon the same snapshot.
     with _tellers[account % len(_tellers)]:
-        if snapshot.told_epoch != epoch:
+        if snapshot.told.epoch != epoch:
             telling.tell_account(snapshot.keys, snapshot.versions, snapshot.entitlement.window)
-            snapshot.told_epoch = epoch
+            snapshot.told.epoch = epoch
+            snapshot.told.times += 1
