@@ -18,6 +18,7 @@ from usage.models import Receipt
 MOST_RECALLED = 1_000
 """Receipts of one account that Redis is told at once, the newest first: the call that waits for it must not hang."""
 PURGE_BATCH = 10_000
+RECEIPT_LIFE = timedelta(milliseconds=RECEIPT_LIFE_MS)
 
 OPEN = """
 INSERT INTO usage_receipt AS kept (account_id, key, fingerprint, event_id, audit, runs, expires_at)
@@ -29,34 +30,39 @@ ON CONFLICT (account_id, key) DO UPDATE
     SET fingerprint = EXCLUDED.fingerprint, event_id = EXCLUDED.event_id, audit = EXCLUDED.audit,
         runs = 1, expires_at = EXCLUDED.expires_at
 """
-# Redis sold the key once more: it was free again.
-IF_LATER = "WHERE kept.event_id < EXCLUDED.event_id"
+# Redis sold the key once more: it was free again, unless the same request still holds it.
+IF_FREE_AGAIN = """
+    WHERE kept.event_id < EXCLUDED.event_id
+        AND (kept.fingerprint <> EXCLUDED.fingerprint OR kept.expires_at <= EXCLUDED.expires_at - %s)
+RETURNING event_id::text
+"""
 IF_EXPIRED = "WHERE kept.expires_at <= %s"
 
 
 def follow(inserted: Sequence[Event]) -> list[Event]:
-    """What the log has taken in: charges open the receipts of their keys, voids free them.
+    """What the log has taken in: voids free the keys of their charges, charges open the receipts of theirs.
 
-    Returns charges of which the same request was charged again while Redis was out of reach, and nobody knew of them.
+    Returns charges of a request that was charged under its key by another side as well, when neither could know of
+    the other: before an outage of Redis and in it, or by processes of which only some reach Redis.
     """
     keyed = [event for event in inserted if event.receipt]
-    opened: set[str] = set()
-    latest = {(event.account, event.receipt): event for event in keyed if event.kind != VOID}
-    if latest:
-        with connection.cursor() as cursor:
-            cursor.execute(OPEN + IF_LATER + " RETURNING event_id::text", _columns(latest.values()))
-            opened = {row[0] for row in cursor.fetchall()}
-    doubted = [event for event in latest.values() if event.charge not in opened]
-    voided = [event for event in keyed if event.kind == VOID]
+    voided = {event.charge for event in keyed if event.kind == VOID}
     if voided:
-        accounts, charges = {event.account for event in voided}, [event.charge for event in voided]
-        Receipt.objects.filter(account_id__in=accounts, event_id__in=charges).delete()
-    return [event for event in doubted if _was_charged_again(event)]
+        accounts = {event.account for event in keyed}
+        Receipt.objects.filter(account_id__in=accounts, event_id__in=voided).delete()
+    standing = [event for event in keyed if event.charge not in voided]
+    latest = {(event.account, event.receipt): event for event in standing}
+    if not latest:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(OPEN + IF_FREE_AGAIN, [*_columns(latest.values()), RECEIPT_LIFE])
+        opened = {row[0] for row in cursor.fetchall()}
+    return [event for event in latest.values() if event.charge not in opened and _holds_the_key(event)]
 
 
-def _was_charged_again(event: Event) -> bool:
-    later = Receipt.objects.filter(account_id=event.account, key=event.receipt, event_id__gt=event.charge)
-    return later.filter(fingerprint=event.fingerprint).exists()
+def _holds_the_key(event: Event) -> bool:
+    """Whether its request holds the key by another charge."""
+    return Receipt.objects.filter(account_id=event.account, key=event.receipt, fingerprint=event.fingerprint).exists()
 
 
 def open_one(charge: Event, now: datetime) -> bool:
@@ -130,4 +136,4 @@ def purge(now: datetime) -> int:
 
 
 def _expiry(event: Event) -> datetime:
-    return instant(event.charged_at_ms) + timedelta(milliseconds=RECEIPT_LIFE_MS)
+    return instant(event.charged_at_ms) + RECEIPT_LIFE

@@ -137,7 +137,7 @@ def _wrong(truth: Truth, call: Call, event: str, rows: dict[str, Row]) -> str:
 
 
 def _keys(truth: Truth, rows: list[Row]) -> Iterator[str]:
-    """A key is charged once while a run of it stands, and once more by a side that could not know."""
+    """A request under a key is charged once in the end; another one again only by a side that could not know."""
     net: dict[str, int] = defaultdict(int)
     for row in rows:
         net[row.event] += row.tokens
@@ -146,11 +146,12 @@ def _keys(truth: Truth, rows: list[Row]) -> Iterator[str]:
         if call.key:
             keyed[call.account, call.key].append(call)
     for (account, key), calls in keyed.items():
-        charged = {event for call in calls for event in call.minted if net[event] and event not in truth.unseen}
-        if len(charged) > 1:
+        charged = {event: call.feature for call in calls for event in call.minted if net[event]}
+        known = [event for event in charged if event not in truth.unseen]
+        if len(known) > 1 or len(charged) > len(set(charged.values())):
             yield f"L2: key {key} of account {account} was charged as {charged}: {[str(call) for call in calls]}"
         if truth.losses:
             continue  # a receipt that was lost has counted runs, and those that PostgreSQL knows of are fewer
         for call in calls:
-            if call.answer == "served" and not net[call.event] and call.event not in truth.lost:
+            if call.answer == "served" and call.feature not in charged.values() and call.event not in truth.lost:
                 yield f"L2: {call} and was not charged: {[str(call) for call in calls]}"

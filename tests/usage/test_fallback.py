@@ -314,6 +314,23 @@ class TestKeys:
         kinds = UsageLog.objects.filter(event_id=first["X-Usage-Event"]).values_list("kind", flat=True)
         assert sorted(kinds) == ["charge", "void"]
 
+    def test_a_key_of_a_process_that_has_lost_redis_alone_is_charged_once_in_the_end(
+        self, bob: Customer, settings: Any
+    ) -> None:
+        keyed(bob)
+        ingest.drain()
+        bought = {"Idempotency-Key": "another"}
+        with no_redis(settings):
+            first = bob.post(SCORE, {}, **bought)
+        outage.breaker.reset()  # as a process that has kept Redis, which was not told yet
+        second = bob.post(SCORE, {}, **bought)
+        assert "Idempotency-Replayed" not in second
+        ingest.drain()
+        assert sums(bob.account) == {4}
+        events = [first["X-Usage-Event"], second["X-Usage-Event"]]
+        kinds = UsageLog.objects.filter(event_id__in=events).values_list("kind", flat=True)
+        assert sorted(kinds) == ["charge", "charge", "void"]
+
     def test_another_request_under_the_same_key_stays_charged(self, bob: Customer, settings: Any) -> None:
         keyed(bob)
         with no_redis(settings):
