@@ -38,7 +38,7 @@ lint:
 
 chaos:
 	$(call install,requirements-dev.txt)
-	@exec $(BIN)/python -m tests.chaos --document
+	@exec $(BIN)/python -m tests.chaos --document --histories 1000
 
 soak:
 	$(call install,requirements-dev.txt)

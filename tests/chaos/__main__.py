@@ -1,4 +1,4 @@
-"""`make chaos`: run the experiments, print the table, keep the logs; exit code 1 when one of them fails."""
+"""`make chaos`: run the experiments and the simulator, print the table, keep the logs; exit code 1 when one fails."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,9 @@ from tests.chaos.site import CHECKOUT, Site
 from tests.chaos.table import Result, document, heading, line
 
 MODULES = (redis_faults, outage_faults, process_faults, site_changes)  # importing them registers their experiments
+
+
+SIMULATOR_ENDS_SECONDS = 20.0
 
 
 class Ended(BaseException):
@@ -64,6 +68,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="name the experiments and end")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of load and proxy")
     parser.add_argument("--database", default="", metavar="URL", help="an empty, migrated database to use")
+    parser.add_argument("--histories", type=int, default=0, help="to simulate afterwards, from the same seed on")
     parser.add_argument("--brief", action="store_true", help="each fault once, with little load before and after it")
     parser.add_argument("--document", action="store_true", help="write the table into docs/reliability.md")
     return parser.parse_args()
@@ -99,13 +104,32 @@ def make(chosen: list[Experiment], arguments: argparse.Namespace, logs: Path) ->
     finally:
         ending.append(0)
         site.stop()
+    ending.clear()
+    simulated = not arguments.histories or simulate(arguments.histories, arguments.seed)
     print(f"{time.monotonic() - began:.0f} s", flush=True)
     if arguments.document:
-        document(CHECKOUT / "docs" / "reliability.md", results, arguments.seed)
+        document(CHECKOUT / "docs" / "reliability.md", results, arguments.seed, arguments.histories, simulated)
     failed = [result for result in results if result.verdict is not None and not result.verdict.passed]
     if failed:
         print(f"{len(failed)} failed; run one alone: python -m tests.chaos {failed[0].name} --seed {arguments.seed}")
-    return 1 if failed else 0
+    return 1 if failed or not simulated else 0
+
+
+def simulate(histories: int, seed: int) -> bool:
+    """Run the simulator on both cores, in a session that can be ended as one; whether every law held."""
+    argv = [sys.executable, "-m", "tests.simulator", f"--histories={histories}", f"--seed={seed}", "--processes=2"]
+    print(f"simulating {histories} histories ...", flush=True)
+    simulator = subprocess.Popen(argv, cwd=CHECKOUT, start_new_session=True)
+    try:
+        return simulator.wait() == 0
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(simulator.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            simulator.wait(SIMULATOR_ENDS_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(simulator.pid, signal.SIGKILL)
+        raise
 
 
 def make_one(site: Site, experiment: Experiment, arguments: argparse.Namespace, logs: Path) -> Result:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tests.chaos.site import Site
 
 CLOCK_SECONDS = 0.05  # between the minting of an event's id and the client's own stamps
+USUAL_LAG_SECONDS = 1.0  # of the drain, while all is well
 SHOWN = 8  # pieces of evidence printed for one finding
 
 
@@ -72,6 +73,8 @@ class Allowance:
     """What Redis held undrained is gone: flushed, restarted empty or with old data."""
     overshoot_undrained: bool = False
     """PostgreSQL decides, or a rebuilt Redis, without what was undrained."""
+    split: bool = False
+    """PostgreSQL and Redis decide at the same time, and each learns with the drain what the other has charged."""
     minutes_anew: int = 0
     """How many times more than once a limit may be admitted within 60 s, for windows that are lost."""
 

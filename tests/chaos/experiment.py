@@ -15,7 +15,7 @@ from typing import Any
 
 from billing_site.engines import Valkey
 from tests.chaos.accounts import crowd
-from tests.chaos.evidence import Allowance, Loss, Verdict, minted, outages_since, read_log
+from tests.chaos.evidence import USUAL_LAG_SECONDS, Allowance, Loss, Verdict, minted, outages_since, read_log
 from tests.chaos.load import Account, Client, Load
 from tests.chaos.site import Site
 from tests.chaos.verdict import Judge
@@ -24,7 +24,6 @@ WARM_SECONDS, AFTER_SECONDS = 3.0, 3.0
 BRIEF_SECONDS = 1.0  # instead of both
 RECOVERY_SECONDS, DRAIN_SECONDS, LAST_ANSWER_SECONDS = 60.0, 60.0, 40.0
 SAME_LOSS_SECONDS = 2.0
-USUAL_LAG_SECONDS = 1.0  # of the drain, while all is well
 MOST_CALLS_TO_EXHAUST = 300
 
 

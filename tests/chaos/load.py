@@ -150,6 +150,13 @@ class Client:
         if response.status >= 400 and "json" in response.headers.get("Content-Type", ""):
             call.code = str(json.loads(text).get("code", ""))
 
+    @property
+    def port(self) -> int:
+        """Its own, of the connection it has; 0 without one."""
+        if self._connection is None or self._connection.sock is None:
+            return 0
+        return int(self._connection.sock.getsockname()[1])
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()

@@ -6,11 +6,16 @@ import os
 import signal
 import time
 
-from tests.chaos.evidence import Allowance
+from tests.chaos.accounts import crowd, customer
+from tests.chaos.evidence import USUAL_LAG_SECONDS, Allowance
 from tests.chaos.experiment import Lab, experiment
+from tests.chaos.load import Account, Client
+from tests.chaos.proxy import tcp_ports
 from tests.chaos.site_changes import ROLLOVER_IN_SECONDS, both_windows_were_used, edited_and_revoked, rolling, upgrade
 
 FLAPS = 6
+PARTITION_SECONDS = 8
+MOST_CONNECTIONS = 40
 
 
 @experiment(
@@ -88,3 +93,58 @@ def outage_flapping(lab: Lab) -> None:
         lab.tend(0.6)
         lab.site.proxy.passing()
         lab.tend(0.6)
+
+
+def crowd_on_both_sides(prefix: str) -> list[Account]:
+    """The usual load, customers who spend their quota by both processes at once, and one who repeats by the other."""
+    from django.utils import timezone
+
+    now = timezone.now()
+    spending = [customer(prefix, f"both-{n}", "starter", now, quota=250, minute=None) for n in (1, 2)]
+    for account in spending:
+        account.clients, account.pace = 6, 2.0
+    repeating = customer(prefix, "repeats", "enterprise", now)
+    repeating.clients = 0
+    return [*crowd(prefix)[1:], *spending, repeating]
+
+
+@experiment(
+    "one-process",
+    "one of the two web processes loses Redis for 8 s, the other one keeps it",
+    Allowance(split=True),
+    accounts=crowd_on_both_sides,
+)
+def one_process(lab: Lab) -> None:
+    """A key charged by one side is charged by the other one only while nobody could tell it, and once in the end."""
+    away, near = (reaching(lab, worker) for worker in lab.site.web_workers())
+    with lab.losing_redis():
+        lab.site.proxy.cut_off(lab.site.web_workers()[0])
+    began = time.monotonic()
+    lab.tend(0.5)
+    decided_before = lab.site.one("SELECT count(*) FROM usage_redisoutage WHERE ended_at IS NULL")
+    for number, (first, second) in enumerate([(away, near), (near, away)] * 3):
+        made, at_once = (client.call("risk/score", key=f"at-once-{number}") for client in (first, second))
+        bought = first.call("risk/score", key=f"told-{number}")
+        lab.tend(USUAL_LAG_SECONDS)
+        told = second.call("risk/score", key=f"told-{number}")
+        served = made.served and at_once.served and bought.served
+        lab.expect(served, "not every call was served", [made, at_once, bought])
+        lab.expect(told.event == bought.event, "the other side was not told of a key", [bought, told])
+    lab.tend(max(PARTITION_SECONDS - (time.monotonic() - began), 0))
+    outages = lab.site.one("SELECT count(*) FROM usage_redisoutage WHERE ended_at IS NULL")
+    lab.expect(decided_before == outages == 1, "the process had not lost Redis all along; nothing was tested")
+    lab.site.proxy.passing()
+    for client in (away, near):
+        client.close()
+
+
+def reaching(lab: Lab, worker: int) -> Client:
+    """A client whose connection one web process has taken."""
+    account = lab.account("repeats")
+    for number in range(MOST_CONNECTIONS):
+        client = lab.client(account, f"{worker}-{number}")
+        client.send("GET", "/api/v1/usage/current")
+        if client.port in {theirs for ours, theirs in tcp_ports(worker) if ours == lab.site.port}:
+            return client
+        client.close()
+    raise TimeoutError(f"worker {worker} has taken none of {MOST_CONNECTIONS} connections")

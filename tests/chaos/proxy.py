@@ -54,6 +54,10 @@ class Proxy:
         """Nothing arrives any more, neither what is under way nor a new connection; nobody is told."""
         self._order(mode="blackhole")
 
+    def cut_off(self, pid: int) -> None:
+        """Lead everything through but what one process asks and is answered."""
+        self._order(mode="pass", cut_off=pid)
+
     def delay(self, seconds: float) -> None:
         """Every reply arrives so much later."""
         self._order(mode="pass", delay=seconds)
@@ -121,6 +125,8 @@ class _Relay:
         self.delay = 0.0
         self.lose = 0.0
         self.hold: list[bytes] = []
+        self.cut_off = 0
+        self._ways: dict[int, asyncio.Event] = {}  # from a client's port; set while it is open
         self._server: asyncio.Server | None = None
         self._wall: list[socket.socket] = []
         self._connections: set[asyncio.Task[None]] = set()
@@ -137,6 +143,9 @@ class _Relay:
     async def _apply(self, order: dict[str, Any]) -> None:
         self.delay, self.lose = order.get("delay", 0.0), order.get("lose", 0.0)
         self.hold = [sha.encode() for sha in order.get("hold", [])]
+        self.cut_off = order.get("cut_off", 0)
+        for port in self._ways:
+            self._open_or_cut(port)
         if order["mode"] == "blackhole":
             self.open.clear()
             if self._server is not None:
@@ -151,6 +160,12 @@ class _Relay:
                 self._server = await asyncio.start_server(self._meet, "127.0.0.1", self.port, reuse_address=True)
             self.open.set()
         say("ok")
+
+    def _open_or_cut(self, port: int) -> None:
+        if self.cut_off and (port, self.port) in tcp_ports(self.cut_off):
+            self._ways[port].clear()
+        else:
+            self._ways[port].set()
 
     def _build_wall(self) -> None:
         """A listener whose queue is full and never read: the kernel drops whoever knocks, as a dead network does."""
@@ -173,9 +188,12 @@ class _Relay:
             writer.close()
             return
         deaf: list[bool] = []
+        port = writer.get_extra_info("peername")[1]
+        way = self._ways[port] = asyncio.Event()
+        self._open_or_cut(port)
         pumps = [
-            asyncio.create_task(self._asked(reader, behind_writer, deaf)),
-            asyncio.create_task(self._answered(behind_reader, writer, deaf)),
+            asyncio.create_task(self._asked(reader, behind_writer, deaf, way)),
+            asyncio.create_task(self._answered(behind_reader, writer, deaf, way)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -183,13 +201,18 @@ class _Relay:
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
+            if self._ways.get(port) is way:
+                del self._ways[port]
             writer.close()
             behind_writer.close()
 
-    async def _asked(self, reader: asyncio.StreamReader, behind: asyncio.StreamWriter, deaf: list[bool]) -> None:
+    async def _asked(
+        self, reader: asyncio.StreamReader, behind: asyncio.StreamWriter, deaf: list[bool], way: asyncio.Event
+    ) -> None:
         with contextlib.suppress(OSError):
             while chunk := await reader.read(CHUNK):
                 await self.open.wait()
+                await way.wait()
                 if any(sha in chunk for sha in self.hold):
                     self.hold = []
                     say("held")
@@ -201,15 +224,32 @@ class _Relay:
                 behind.write(chunk)
                 await behind.drain()
 
-    async def _answered(self, behind: asyncio.StreamReader, writer: asyncio.StreamWriter, deaf: list[bool]) -> None:
+    async def _answered(
+        self, behind: asyncio.StreamReader, writer: asyncio.StreamWriter, deaf: list[bool], way: asyncio.Event
+    ) -> None:
         with contextlib.suppress(OSError):
             while chunk := await behind.read(CHUNK):
                 await self.open.wait()
+                await way.wait()
                 if self.delay:
                     await asyncio.sleep(self.delay)
                 if not deaf:
                     writer.write(chunk)
                     await writer.drain()
+
+
+def tcp_ports(pid: int) -> set[tuple[int, int]]:
+    """Its own and the other's port of each connection over IPv4 that a process holds."""
+    held = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            held.add(os.readlink(descriptor))
+    lines = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return {(port_in(fields[1]), port_in(fields[2])) for fields in lines if f"socket:[{fields[9]}]" in held}
+
+
+def port_in(address: str) -> int:
+    return int(address.partition(":")[2], 16)
 
 
 def say(word: str) -> None:

@@ -43,7 +43,7 @@ def line(result: Result) -> str:
     return "  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip() + (f": {result.why}" if result.why else "")
 
 
-def document(path: Path, results: list[Result], seed: int) -> None:
+def document(path: Path, results: list[Result], seed: int, histories: int, simulated: bool) -> None:
     """Replace what stands between the two marks. Raises ValueError where they are missing."""
     before, start, rest = path.read_text().partition(START)
     _, end, after = rest.partition(END)
@@ -53,6 +53,9 @@ def document(path: Path, results: list[Result], seed: int) -> None:
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     said = f"Written by `make chaos` on {datetime.now(UTC):%Y-%m-%d}, seed {seed}."
     notes = [f"`{result.name}` was not made: {result.why}." for result in results if result.why]
+    if histories:
+        held = "every law held" if simulated else "a law was broken"
+        notes.append(f"Simulated histories, from the same seed on: {histories}; {held}.")
     path.write_text("\n".join([f"{before}{START}", said, *notes, "", table, f"{END}{after}"]))
 
 

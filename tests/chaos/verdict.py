@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from itertools import pairwise
 from typing import Any
 
-from tests.chaos.evidence import CLOCK_SECONDS, Allowance, Loss, Row, Verdict, minted, read_log
+from tests.chaos.evidence import CLOCK_SECONDS, USUAL_LAG_SECONDS, Allowance, Loss, Row, Verdict, minted, read_log
 from tests.chaos.load import FEATURES, Account, Call
 from tests.chaos.site import SHARDS, Site
 
@@ -30,7 +31,16 @@ class Judge:
             self.net[row.event] += row.tokens
             if row.kind == "charge":
                 self.row_of[row.event] = row
-        self.acknowledged = {call.event: call for call in calls if call.served and call.event and not call.replayed}
+        self.events_of_keys: dict[tuple[int, str], set[str]] = defaultdict(set)
+        for call in calls:
+            if call.key and call.served:
+                self.events_of_keys[call.account, call.key].add(call.event)
+        taken_back = self._taken_back()
+        self.acknowledged = {
+            call.event: call
+            for call in calls
+            if call.served and call.event and not call.replayed and call.event not in taken_back
+        }
         self.verdict = Verdict()
 
     def judge(self) -> Verdict:
@@ -42,6 +52,23 @@ class Judge:
         self._minute()
         self._sums()
         return self.verdict
+
+    def _taken_back(self) -> set[str]:
+        """Charges whose key was charged by another side as well, of which neither could know, and that were voided."""
+        voided = {row.event for row in self.rows if row.kind == "void"} & self.row_of.keys()
+        return {
+            event
+            for found in self.events_of_keys.values()
+            for event in found & voided
+            if self._could_not_be_known(sorted(found)) and (self.may.split or event != max(found))
+        }
+
+    def _could_not_be_known(self, found: list[str]) -> bool:
+        """Whether each charge of a key was made where the one before it was not known yet."""
+        return all(
+            self._undrained(earlier) or (self.may.split and minted(later) - minted(earlier) < USUAL_LAG_SECONDS)
+            for earlier, later in pairwise(found)
+        )
 
     def _undrained(self, event: str) -> bool:
         return any(loss.undrained(event) for loss in self.losses)
@@ -95,7 +122,12 @@ class Judge:
             return 0
         events = {row.event: row.tokens for row in self.rows if row.account == account and row.kind == "charge"}
         events |= {event: call.cost for event, call in self.acknowledged.items() if call.account == account}
-        return sum(tokens for event, tokens in events.items() if self._undrained(event))
+        unknown = sum(tokens for event, tokens in events.items() if self._undrained(event))
+        if not self.may.split:
+            return unknown
+        charged = [(minted(event), tokens) for event, tokens in events.items()]
+        untold = [sum(tokens for at, tokens in charged if 0 <= at - start < USUAL_LAG_SECONDS) for start, _ in charged]
+        return unknown + max(untold, default=0)
 
     def _nothing_lost(self) -> None:
         """L2: what a client was told is charged, is in the log; what failed, is not charged."""
@@ -112,11 +144,8 @@ class Judge:
         charged = [call for call in failed if self.net.get(call.event, 0) != 0]
         if charged:
             self.verdict.find(f"L2: {len(charged)} failed calls stay charged", charged)
-        strays = [
-            row
-            for event, row in self.row_of.items()
-            if event not in self.acknowledged and self.net[event] != 0 and all(call.event != event for call in failed)
-        ]
+        answered = {call.event for call in self.calls if call.served} | {call.event for call in failed}
+        strays = [row for event, row in self.row_of.items() if event not in answered and self.net[event] != 0]
         orphans = self._without_an_unknown_call(strays)
         repeated = [row for row, times in Counter(self.rows).items() if times > 1]
         self.verdict.duplicated = len(orphans) + len(repeated) + len(charged)
@@ -146,18 +175,15 @@ class Judge:
         return unexplained
 
     def _keys(self) -> None:
-        """One idempotency key is one charge, unless Redis was lost with the key, before the drain had brought it on."""
-        events: dict[tuple[int, str], set[str]] = defaultdict(set)
-        for call in self.calls:
-            if call.key and call.served:
-                events[call.account, call.key].add(call.event)
-        known = {key: {event for event in found if not self._undrained(event)} for key, found in events.items()}
-        self.verdict.duplicated += sum(sum(self.net[event] > 0 for event in found) > 1 for found in events.values())
-        twice = [
-            (key, sorted(found)) for key, found in events.items() if len(found) > 1 and len(known[key]) == len(found)
-        ]
+        """One idempotency key is one charge. It is sold again only where the earlier charge could not be known of."""
+        sold_again = [(key, sorted(found)) for key, found in self.events_of_keys.items() if len(found) > 1]
+        twice = [(key, found) for key, found in sold_again if sum(self.net[event] > 0 for event in found) > 1]
+        self.verdict.duplicated += len(twice)
         if twice:
-            self.verdict.find("L2: idempotency keys that were charged more than once", twice)
+            self.verdict.find("L2: idempotency keys that stay charged more than once", twice)
+        known = [(key, found) for key, found in sold_again if not self._could_not_be_known(found)]
+        if known:
+            self.verdict.find("L2: idempotency keys that were sold again although their charge was known", known)
 
     def _minute(self) -> None:
         """L3: calls that certainly lie within one window of 60 s, by the clients' clocks."""
