@@ -189,5 +189,6 @@ class Client(redis.Redis):
             process.pause(str(words[0]))
             way = self.ways[process.name]
             if way.fault(str(words[0])):
+                way.server.was_out_of_reach = True
                 raise redis.ConnectionError("simulated")
         return super().execute_command(*words, **options)
