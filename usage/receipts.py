@@ -33,7 +33,7 @@ ON CONFLICT (account_id, key) DO UPDATE
 # Redis sold the key once more: it was free again, unless the same request still holds it.
 IF_FREE_AGAIN = """
     WHERE kept.event_id < EXCLUDED.event_id
-        AND (kept.fingerprint <> EXCLUDED.fingerprint OR kept.expires_at <= EXCLUDED.expires_at - %s)
+        AND (kept.fingerprint <> EXCLUDED.fingerprint OR kept.expires_at <= EXCLUDED.expires_at - interval '1 ms' * %s)
 RETURNING event_id::text
 """
 IF_EXPIRED = "WHERE kept.expires_at <= %s"
@@ -55,7 +55,7 @@ def follow(inserted: Sequence[Event]) -> list[Event]:
     if not latest:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(OPEN + IF_FREE_AGAIN, [*_columns(latest.values()), RECEIPT_LIFE])
+        cursor.execute(OPEN + IF_FREE_AGAIN, [*_columns(latest.values()), RECEIPT_LIFE_MS])
         opened = {row[0] for row in cursor.fetchall()}
     return [event for event in latest.values() if event.charge not in opened and _holds_the_key(event)]
 
