@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from django.db import IntegrityError, connection, transaction
@@ -26,9 +26,13 @@ INSERT_ONCE = f"""
 INSERT INTO usage_usagelog ({COLUMNS}) SELECT {COLUMNS} FROM usage_arrived ON CONFLICT DO NOTHING RETURNING id::text
 """
 
-MOVED = """
-    unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::date[], %s::bigint[], %s::bigint[])
-    AS moved (account_id, starts_at, ends_at, feature, date, tokens, calls)"""
+# Arrays of numbers go as text (see `_array`), and features as places in an array of their own.
+MOVED = """(
+    SELECT account_id, to_timestamp(starts_at) AS starts_at, to_timestamp(ends_at) AS ends_at,
+        (%s::text[])[feature] AS feature, date '1970-01-01' + day AS date, tokens, calls
+    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::bigint[], %s::bigint[])
+        AS given (account_id, starts_at, ends_at, feature, day, tokens, calls)
+) AS moved"""
 
 # In this order, and each in the order of its key: whoever else moves these rows takes them in the same order.
 SUMS = (
@@ -53,9 +57,11 @@ SUMS = (
 
 # A window of which nothing was ever counted has no row: its only calls were refused, but Redis had charged them.
 COUNTERS = """
-SELECT account_id, starts_at, asked.ends_at, coalesce(kept.tokens, 0), coalesce(kept.revision, 0)
-FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS asked (account_id, starts_at, ends_at)
-LEFT JOIN usage_windowusage kept USING (account_id, starts_at)
+SELECT coalesce(kept.tokens, 0), coalesce(kept.revision, 0)
+FROM unnest(%s::bigint[], %s::bigint[]) WITH ORDINALITY AS asked (account_id, starts_at, place)
+LEFT JOIN usage_windowusage kept
+    ON kept.account_id = asked.account_id AND kept.starts_at = to_timestamp(asked.starts_at)
+ORDER BY asked.place
 """
 
 
@@ -115,44 +121,41 @@ def _copy(table: str, arrived: dict[str, Event]) -> None:
 
 
 def _move_sums(new: Iterable[Event]) -> None:
-    moved: dict[tuple[int, int, int, str, int], list[int]] = {}
+    moved: dict[tuple[int, int, int, int, int], list[int]] = {}
+    features: dict[str, int] = {}
     for event in new:
-        key = (event.account, event.window_start, event.window_end, event.feature, event.charged_at_ms // DAY_MS)
+        feature = features.setdefault(event.feature, len(features) + 1)
+        key = (event.account, event.window_start, event.window_end, feature, event.charged_at_ms // DAY_MS)
         sums = moved.get(key)
         if sums is None:
             sums = moved[key] = [0, 0]
         sums[0] += event.tokens
         sums[1] += 1 if event.kind == CHARGE else -1
-    columns = [list(column) for column in zip(*_moved_rows(moved), strict=True)]
+    columns = [_array(column) for column in (*zip(*moved, strict=True), *zip(*moved.values(), strict=True))]
     with connection.cursor() as cursor:
         for statement in SUMS:
-            cursor.execute(statement, columns)
+            cursor.execute(statement, [list(features), *columns])
 
 
-def _moved_rows(
-    moved: dict[tuple[int, int, int, str, int], list[int]],
-) -> Iterator[tuple[int, datetime, datetime, str, date, int, int]]:
-    for (account, start, end, feature, day), (tokens, calls) in moved.items():
-        yield (
-            account,
-            _instant(start * 1000),
-            _instant(end * 1000),
-            feature,
-            _instant(day * DAY_MS).date(),
-            tokens,
-            calls,
-        )
+def _array(numbers: Iterable[int]) -> str:
+    """As PostgreSQL reads an array: psycopg looks at each element of a list, at twenty times the cost."""
+    return f"{{{','.join(map(str, numbers))}}}"
 
 
 def _counters(ends: dict[tuple[int, int], int]) -> list[WindowUsage]:
     """By account and window's start, given the windows' ends; all in Unix seconds."""
-    rows = [(account, _instant(start * 1000), _instant(end * 1000)) for (account, start), end in ends.items()]
     with connection.cursor() as cursor:
-        cursor.execute(COUNTERS, [list(column) for column in zip(*rows, strict=True)])
-        return [WindowUsage(**dict(zip(_COUNTER_FIELDS, row, strict=True))) for row in cursor.fetchall()]
-
-
-_COUNTER_FIELDS = ("account_id", "starts_at", "ends_at", "tokens", "revision")
+        cursor.execute(COUNTERS, [_array(column) for column in zip(*ends, strict=True)])
+        return [
+            WindowUsage(
+                account_id=account,
+                starts_at=_instant(start * 1000),
+                ends_at=_instant(end * 1000),
+                tokens=tokens,
+                revision=revision,
+            )
+            for ((account, start), end), (tokens, revision) in zip(ends.items(), cursor.fetchall(), strict=True)
+        ]
 
 
 def window_of(row: UsageLog) -> WindowUsage:
