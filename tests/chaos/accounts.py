@@ -35,5 +35,5 @@ def crowd(prefix: str) -> list[Account]:
     minutes = [customer(prefix, f"minute-{n}", "starter", now, quota=None) for n in (1, 2)]
     large = [customer(prefix, f"large-{n}", "enterprise", now) for n in (1, 2, 3)]
     for account in minutes:
-        account.pace = 6.0
+        account.clients, account.pace = 6, 2.0  # so many that they meet each web process
     return [spent, *edges, *minutes, *large]
