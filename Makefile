@@ -38,7 +38,7 @@ lint:
 
 chaos:
 	$(call install,requirements-dev.txt)
-	@exec $(BIN)/python -m tests.chaos --document --histories 1000
+	@exec $(BIN)/python -m tests.chaos --document --histories 4000
 
 soak:
 	$(call install,requirements-dev.txt)

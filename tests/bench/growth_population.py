@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
-from statistics import median
-from time import perf_counter_ns
 
 from django.db import connection
 
@@ -84,16 +82,6 @@ def idle_in_redis(server: Store, accounts: Iterable[int], window: Period) -> Non
             server.run(IDLE_SCRIPT, [], [expires_at_ms, *names])
             names.clear()
     server.run(IDLE_SCRIPT, [], [expires_at_ms, *names])
-
-
-def p50_us(call: Callable[[], object], calls: int) -> float:
-    """The median of so many calls, in microseconds."""
-    taken = []
-    for _ in range(calls):
-        began = perf_counter_ns()
-        call()
-        taken.append(perf_counter_ns() - began)
-    return median(taken) / 1000
 
 
 def copy_database(name: str) -> None:

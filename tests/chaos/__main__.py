@@ -27,8 +27,6 @@ from tests.chaos.site import CHECKOUT, Site
 from tests.chaos.table import Result, document, heading, line
 
 MODULES = (redis_faults, outage_faults, process_faults, site_changes)  # importing them registers their experiments
-
-
 SIMULATOR_ENDS_SECONDS = 20.0
 
 
@@ -92,6 +90,7 @@ def make(chosen: list[Experiment], arguments: argparse.Namespace, logs: Path) ->
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
     Make().tie_us()
+    environ = dict(os.environ)  # without what the site is going to put there
     began = time.monotonic()
     print(f"seed {arguments.seed}, logs in {logs}", flush=True)
     celery = any(experiment.needs_celery for experiment in chosen) or not arguments.database
@@ -105,7 +104,7 @@ def make(chosen: list[Experiment], arguments: argparse.Namespace, logs: Path) ->
         ending.append(0)
         site.stop()
     ending.clear()
-    simulated = not arguments.histories or simulate(arguments.histories, arguments.seed)
+    simulated = not arguments.histories or simulate(arguments.histories, arguments.seed, environ)
     print(f"{time.monotonic() - began:.0f} s", flush=True)
     if arguments.document:
         document(CHECKOUT / "docs" / "reliability.md", results, arguments.seed, arguments.histories, simulated)
@@ -115,11 +114,11 @@ def make(chosen: list[Experiment], arguments: argparse.Namespace, logs: Path) ->
     return 1 if failed or not simulated else 0
 
 
-def simulate(histories: int, seed: int) -> bool:
+def simulate(histories: int, seed: int, environ: dict[str, str]) -> bool:
     """Run the simulator on both cores, in a session that can be ended as one; whether every law held."""
     argv = [sys.executable, "-m", "tests.simulator", f"--histories={histories}", f"--seed={seed}", "--processes=2"]
     print(f"simulating {histories} histories ...", flush=True)
-    simulator = subprocess.Popen(argv, cwd=CHECKOUT, start_new_session=True)
+    simulator = subprocess.Popen(argv, cwd=CHECKOUT, env=environ, start_new_session=True)
     try:
         return simulator.wait() == 0
     except BaseException:
