@@ -9,8 +9,11 @@ from typing import Protocol
 
 from billing.periods import MONTH, Period, month_window, period_at
 from billing.plan_change import PlanTerms
-from ratelimit.limits import LARGEST_NUMBER
+from ratelimit.limits import LARGEST_NUMBER, Limit
 
+MINUTE_MS = 60_000
+MINUTE, QUOTA = "minute", "quota"
+"""Names of the two limits, as headers and refusals have them."""
 CALENDAR_MONTH, BILLING_PERIOD = "calendar_month", "billing_period"
 
 
@@ -85,6 +88,16 @@ class Entitlement:
     window: Period
     valid_until: datetime
     capabilities: frozenset[str] = field(default_factory=frozenset)
+    limits: tuple[Limit, ...] = field(init=False, repr=False, compare=False)
+    """As what every call is judged by: requests in any 60 seconds, where they are limited, and last the tokens of the
+    usage window, which are counted also where they are unlimited."""
+
+    def __post_init__(self) -> None:
+        starts_at_ms = round(self.window.start.timestamp() * 1000)
+        window_ms = round(self.window.end.timestamp() * 1000) - starts_at_ms
+        quota = Limit(QUOTA, self.quota, window_ms, starts_at_ms)
+        minute = None if self.requests_per_minute is None else Limit(MINUTE, self.requests_per_minute, MINUTE_MS)
+        object.__setattr__(self, "limits", (quota,) if minute is None else (minute, quota))
 
     def includes(self, feature: Metered) -> bool:
         return not feature.capability or feature.capability in self.capabilities

@@ -14,6 +14,7 @@ on the path that the resolver saw, after the view was found: what reaches no vie
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -65,8 +66,9 @@ class Gateway:
             if caller is None:
                 public = not metered and getattr(view_class, "public", False)
                 return None if public else refusals.unauthenticated(request)
-            with metrics.admit_seconds.time():
-                admission = admit(caller, lambda catalogue: charge_of(request, path, view_class, catalogue))
+            began = perf_counter()
+            admission = admit(caller, lambda catalogue: charge_of(request, path, view_class, catalogue))
+            metrics.count(admission, perf_counter() - began)
         except (BadCredentials, CredentialsGone):
             return refusals.unauthenticated(request)
         except CsrfFailed as error:
@@ -75,7 +77,6 @@ class Gateway:
             return refusals.flooded(request, error.retry_after_seconds)
         except (Unavailable, OperationalError, InterfaceError, NoDefaultPlan) as error:
             return refusals.unavailable(request, error)
-        metrics.count(admission)
         request.caller, request.admission = caller, admission  # type: ignore[attr-defined]
         if not admission.admitted:
             return refusals.refuse(request, admission)
@@ -102,13 +103,14 @@ def settle(request: HttpRequest, *, failed: bool) -> Admission | None:
 
 def dress(response: HttpResponseBase, admission: Admission) -> HttpResponseBase:
     """The headers of an identified caller's response."""
-    for name, value in ratelimit_headers(admission.standings, admission.decision.now_ms).items():
-        response[name] = value
-    response["Cache-Control"] = "no-store"
+    headers = ratelimit_headers(admission.standings, admission.decision.now_ms)
+    headers["Cache-Control"] = "no-store"
     if admission.charge.feature is not None:
-        response["X-Usage-Cost"] = str(admission.cost)
+        headers["X-Usage-Cost"] = str(admission.cost)
         if admission.admitted:
-            response["X-Usage-Event"] = admission.decision.event
+            headers["X-Usage-Event"] = admission.decision.event
         if admission.replayed:
-            response["Idempotency-Replayed"] = "true"
+            headers["Idempotency-Replayed"] = "true"
+    # As `response[name] = value` without its look at each character's encoding: these are ASCII as they are made here.
+    response.headers._store.update({name.lower(): (name, value) for name, value in headers.items()})
     return response

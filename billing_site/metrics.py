@@ -30,7 +30,9 @@ _of_outcome = {outcome: decisions.labels(outcome.name.lower()) for outcome in Ou
 _lacking = decisions.labels("feature_not_in_plan")
 
 
-def count(admission: Admission) -> None:
+def count(admission: Admission, seconds: float) -> None:
+    """One decision, and how long it took."""
+    admit_seconds.observe(seconds)
     (_of_outcome[admission.decision.outcome] if admission.entitled else _lacking).inc()
     if not admission.by_redis:
         without_redis.labels(admission.decision.outcome.name.lower()).inc()

@@ -8,10 +8,10 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from billing import problems
-from billing.entitlement import Entitlement, entitle
+from billing.entitlement import MINUTE, Entitlement, entitle
 from ratelimit.limits import Outcome, whole_seconds
 from usage.admission import Admission
-from usage.quota import MINUTE, passes
+from usage.quota import passes
 from usage.waiting import longest_wait
 
 logger = logging.getLogger(__name__)

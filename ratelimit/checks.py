@@ -17,7 +17,7 @@ from redis.exceptions import AuthenticationError, RedisClusterException, RedisEr
 from redis.retry import Retry
 
 from ratelimit.keys import stream
-from ratelimit.limiter import LARGEST_SKEW_MS
+from ratelimit.scripts import LARGEST_SKEW_MS
 
 logger = logging.getLogger(__name__)
 ENGINES = "engines"

@@ -13,29 +13,27 @@ def ratelimit_headers(standings: Iterable[Standing], now_ms: int) -> dict[str, s
     `t` is seconds until more is available: 0 when nothing of a sliding window is used, absent when waiting cannot help.
     `X-RateLimit-*` describe the first limited policy, which is the minute where there is one.
     """
-    limited = [standing for standing in standings if standing.limit.maximum is not None]
-    if not limited:
-        return {}
-    policies = [f'"{s.limit.name}";q={s.limit.maximum};w={s.limit.window_seconds}' for s in limited]
-    first = limited[0]
-    return {
-        "RateLimit-Policy": ", ".join(policies),
-        "RateLimit": ", ".join(_state(standing, now_ms) for standing in limited),
-        "X-RateLimit-Limit": str(first.limit.maximum),
-        "X-RateLimit-Remaining": str(first.remaining),
-        "X-RateLimit-Reset": str(whole_seconds(now_ms + (_wait_ms(first, now_ms) or 0))),
-    }
-
-
-def _wait_ms(standing: Standing, now_ms: int) -> int | None:
-    if standing.limit.maximum == 0:
-        return None
-    if standing.limit.starts_at_ms is None:
-        return standing.wait_ms
-    return max(standing.limit.ends_at_ms - now_ms, 0)
-
-
-def _state(standing: Standing, now_ms: int) -> str:
-    wait_ms = _wait_ms(standing, now_ms)
-    wait = "" if wait_ms is None else f";t={whole_seconds(wait_ms)}"
-    return f'"{standing.limit.name}";r={standing.remaining}{wait}'
+    policies: list[str] = []
+    states: list[str] = []
+    headers: dict[str, str] = {}
+    for limit, used, standing_wait_ms in standings:
+        name, maximum, window_ms, starts_at_ms = limit
+        if maximum is None:
+            continue
+        remaining, wait_ms = max(maximum - used, 0), standing_wait_ms
+        if maximum == 0:
+            wait_ms = None
+        elif starts_at_ms is not None:
+            wait_ms = max(starts_at_ms + window_ms - now_ms, 0)
+        policies.append(f'"{name}";q={maximum};w={window_ms // 1000}')
+        states.append(f'"{name}";r={remaining}' + ("" if wait_ms is None else f";t={whole_seconds(wait_ms)}"))
+        if not headers:
+            headers = {
+                "X-RateLimit-Limit": str(maximum),
+                "X-RateLimit-Remaining": str(remaining),
+                "X-RateLimit-Reset": str(whole_seconds(now_ms + (wait_ms or 0))),
+            }
+    if policies:
+        headers["RateLimit-Policy"] = ", ".join(policies)
+        headers["RateLimit"] = ", ".join(states)
+    return headers

@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys
-from ratelimit.limits import Decision, Outcome, Standing, Take
+from ratelimit.limits import Decision, Limit, Outcome, Standing, Take
 from ratelimit.store import Argument, Store
 
-LARGEST_SKEW_MS = 5_000
-RECEIPT_LIFE_MS = 24 * 3600 * 1000
 VOID_MARKER_LIFE_MS = 2 * 3600 * 1000
 QUOTA_KEPT_AFTER_WINDOW_MS = 3 * 24 * 3600 * 1000
 """A window's counter outlives it: calls of its last second are voided and drained after its end."""
@@ -100,46 +98,55 @@ def admit(
     `audit` is the event written in the same step, `event` its id. `now_ms` replaces the server's clock (tests).
     `epoch` is the server's when this account was told to it; raises ServerChanged when another one answers now.
     """
-    names = [keys.fence, keys.catalogue_fence, keys.stream, receipt.key if receipt else keys.stream]
+    names = [keys.fence, keys.catalogue_fence, keys.stream]
     arguments: list[Argument] = [
         versions.account,
         versions.catalogue,
         charged_at_ms,
         b"" if now_ms is None else now_ms,
-        LARGEST_SKEW_MS,
         audit,
-        event,
-        receipt.fingerprint if receipt else b"",
-        RECEIPT_LIFE_MS,
     ]
     for limit, amount in takes:
-        maximum = b"" if limit.maximum is None else limit.maximum
-        if limit.starts_at_ms is None:
-            names.append(keys.ring)
-            arguments += (b"ring", maximum, amount, limit.window_ms)
-        else:
-            names.append(keys.quota(limit.starts_at_ms))
-            arguments += (b"quota", maximum, amount, limit.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS)
+        names.append(keys.ring if limit.starts_at_ms is None else keys.quota(limit.starts_at_ms))
+        arguments.append(_word(limit, amount))
+    if receipt is not None:
+        names.append(receipt.key)
+        arguments += (event, receipt.fingerprint)
     reply = store.run(scripts.ADMIT, names, arguments, epoch=epoch)
     if reply[0] == Outcome.STALE:
         return StaleFacts(int(reply[1]), int(reply[2]))
-    return _decision(reply, takes)
+    return _decision(reply, takes, event)
 
 
-def _decision(reply: list[Any], takes: Sequence[Take]) -> Decision:
-    outcome = Outcome(reply[0])
-    if len(reply) == 2:
-        return Decision(outcome, reply[1], "", ())
-    standings, violated = [], []
-    for i, (limit, _) in enumerate(takes):
-        used, wait_ms = reply[4 + 2 * i], reply[5 + 2 * i]
+_OUTCOMES = {int(outcome): outcome for outcome in Outcome}  # the enumeration's own look-up takes four times as long
+
+
+def _word(limit: Limit, amount: int) -> str:
+    """A limit and what a call takes of it, as lua/limit.lua reads them."""
+    maximum = "" if limit.maximum is None else limit.maximum
+    if limit.starts_at_ms is None:
+        return f"ring {maximum} {amount} {limit.window_ms}"
+    return f"quota {maximum} {amount} {limit.starts_at_ms + limit.window_ms + QUOTA_KEPT_AFTER_WINDOW_MS}"
+
+
+def _decision(reply: list[Any], takes: Sequence[Take], event: str) -> Decision:
+    outcome, now_ms = _OUTCOMES[reply[0]], reply[1]
+    if outcome is Outcome.SKEWED:
+        return Decision(outcome, now_ms, "", ())
+    standings, at = [], 3
+    for limit, _ in takes:
         if limit.starts_at_ms is not None:
-            wait_ms = max(limit.ends_at_ms - reply[1], 0)
-        standings.append(Standing(limit, used, None if wait_ms < 0 else wait_ms))
-        if reply[3] & (1 << i):
-            violated.append(limit)
-    first_run = reply[-1] if outcome is Outcome.REPLAYED else b""
-    return Decision(outcome, reply[1], reply[2].decode(), tuple(standings), tuple(violated), first_run)
+            standings.append(Standing(limit, reply[at], max(limit.starts_at_ms + limit.window_ms - now_ms, 0)))
+        else:
+            standings.append(Standing(limit, reply[at], None if reply[at + 1] < 0 else reply[at + 1]))
+        at += 2
+    if outcome is Outcome.ADMITTED:
+        return Decision(outcome, now_ms, event, tuple(standings))
+    violated = tuple(limit for i, (limit, _) in enumerate(takes) if reply[2] & (1 << i))
+    if outcome is Outcome.REFUSED:
+        return Decision(outcome, now_ms, event, tuple(standings), violated)
+    first_run = reply[at + 1] if outcome is Outcome.REPLAYED else b""
+    return Decision(outcome, now_ms, reply[at].decode(), tuple(standings), violated, first_run)
 
 
 def void(

@@ -6,6 +6,9 @@ import hashlib
 from importlib.resources import files
 from typing import NamedTuple
 
+LARGEST_SKEW_MS = 5_000
+RECEIPT_LIFE_MS = 24 * 3600 * 1000
+
 
 class Script(NamedTuple):
     """A script as Redis knows it: `sha` is what EVALSHA takes, `source` what SCRIPT LOAD takes."""
@@ -15,18 +18,29 @@ class Script(NamedTuple):
     sha: bytes
 
 
-def _build(name: str, *fragments: str) -> Script:
+def _build(name: str, *fragments: str, **constants: int) -> Script:
     folder = files("ratelimit") / "lua"
-    source = "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in (*fragments, name)).encode()
+    lines = [f"local {constant} = {value}" for constant, value in constants.items()]
+    lines += [(folder / f"{part}.lua").read_text(encoding="utf-8") for part in (*fragments, name)]
+    source = "\n".join(lines).encode()
     return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
 
 
-ADMIT = _build("admit", "number", "fence", "ring", "quota", "receipt")
+ADMIT = _build(
+    "admit",
+    "number",
+    "limit",
+    "ring",
+    "quota",
+    "receipt",
+    LARGEST_SKEW_MS=LARGEST_SKEW_MS,
+    RECEIPT_LIFE_MS=RECEIPT_LIFE_MS,
+)
 VOID = _build("void", "number", "quota", "receipt")
-TELL = _build("tell", "number", "fence", "quota")
+TELL = _build("tell", "number", "fence", "quota", "ledger")
 RECALL = _build("recall", "number")
 RAISE = _build("raise", "number", "fence")
-ACKNOWLEDGE = _build("acknowledge", "number", "quota")
-TRIM = _build("trim", "number", "quota")
+ACKNOWLEDGE = _build("acknowledge", "number", "quota", "ledger")
+TRIM = _build("trim", "number", "quota", "ledger")
 LOOK = _build("look", "number")
-MEND = _build("mend", "number", "quota")
+MEND = _build("mend", "number", "quota", "ledger")

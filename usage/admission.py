@@ -7,14 +7,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from billing.credentials import Caller
-from billing.entitlement import Metered
+from billing.entitlement import MINUTE, Metered
 from billing.snapshots import Snapshot
 from ratelimit import limiter
 from ratelimit.keys import receipt_digest
 from ratelimit.limits import Decision, Outcome, Standing, Take
 from usage import events
 from usage.events import Event, instant
-from usage.quota import MINUTE, minute_limit, quota_limit
 
 
 class Charge(NamedTuple):
@@ -88,9 +87,9 @@ def prepare(event_id: str, snapshot: Snapshot, caller: Caller, charge: Charge, n
     """The call as the present facts make it. A feature that the plan lacks takes nothing of any limit."""
     entitlement, feature = snapshot.entitlement, charge.feature
     entitled = feature is None or entitlement.includes(feature)
-    minute, quota = minute_limit(entitlement), quota_limit(entitlement)
+    *minute, quota = entitlement.limits
     if feature is None or not entitled:
-        takes = (Take(quota, 0),) if minute is None else (Take(minute, 1 if entitled else 0), Take(quota, 0))
+        takes = (*(Take(limit, int(entitled)) for limit in minute), Take(quota, 0))
         return Call(event_id, snapshot, charge, entitled, takes, None, None, now_ms)
     digest, receipt = "", None
     if charge.idempotency_key:
@@ -112,9 +111,8 @@ def prepare(event_id: str, snapshot: Snapshot, caller: Caller, charge: Charge, n
         fingerprint=charge.fingerprint.decode() if receipt else "",
     )
     cost = Take(quota, feature.tokens)
-    return Call(
-        event_id, snapshot, charge, True, (cost,) if minute is None else (Take(minute, 1), cost), event, receipt, now_ms
-    )
+    takes = (Take(minute[0], 1), cost) if minute else (cost,)
+    return Call(event_id, snapshot, charge, True, takes, event, receipt, now_ms)
 
 
 def conclude(call: Call, decision: Decision, *, by_redis: bool) -> Admission:

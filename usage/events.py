@@ -31,6 +31,8 @@ LONGEST_TEXTS = {
 _read_json = json.JSONDecoder().raw_decode
 # Metadata are looked through before they are written, so circles need no second look.
 _write_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_quoted = lru_cache(4_096)(_write_json)
+"""Of the texts that many events have in common."""
 _is_id = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 """An event's id as `mint` and PostgreSQL write it."""
 
@@ -39,12 +41,14 @@ class MalformedEvent(ValueError):
     """The text is not an event of a known format."""
 
 
+_VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+"""The first hexadecimal digit of a UUID's second half: two bits say which kind it is, two are random."""
+
+
 def mint(now_ms: int) -> str:
     """A UUIDv7 (RFC 9562) as text: 48 bits of Unix milliseconds, then 74 random bits."""
-    random = int.from_bytes(os.urandom(10), "big")
-    value = (now_ms << 80) | (0x7 << 76) | ((random >> 68) << 64) | (0b10 << 62) | (random & ((1 << 62) - 1))
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    time, random = f"{now_ms:012x}", os.urandom(10).hex()
+    return f"{time[:8]}-{time[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
 
 
 @lru_cache(16_384)  # the drain asks several times for each event of a batch
@@ -110,11 +114,14 @@ class Event(NamedTuple):
         """Raises MalformedEvent for metadata that `decode` refuses: what the drain sets aside is never billed."""
         if self.metadata is not None and not storable(self.metadata):
             raise MalformedEvent("the metadata are no object that PostgreSQL can hold")
-        fields = [FORMAT, self.charge, self.kind, self.account, self.window_start, self.window_end, self.feature]
-        fields += [self.tokens, self.at_ms, self.source, self.key_prefix, self.metadata]
-        if self.receipt:
-            fields += [self.receipt, self.fingerprint]
-        return _write_json(fields).encode()
+        metadata = "null" if self.metadata is None else _write_json(self.metadata)
+        receipt = f",{_quoted(self.receipt)},{_quoted(self.fingerprint)}" if self.receipt else ""
+        # A list as JSON, put together here: the encoder takes twice as long for it.
+        return (
+            f'[{FORMAT},"{self.charge}","{self.kind}",{self.account},{self.window_start},{self.window_end},'
+            f"{_quoted(self.feature)},{self.tokens},{self.at_ms},{_quoted(self.source)},{_quoted(self.key_prefix)},"
+            f"{metadata}{receipt}]"
+        ).encode()
 
 
 def decode(text: bytes) -> Event:
@@ -135,8 +142,9 @@ def _check(event: Event) -> None:
     if not _is_id(event.charge):
         raise MalformedEvent("the charge is no UUID as PostgreSQL reads it")
     charged_at_ms = event.charged_at_ms
-    numbers = (event.account, event.window_start, event.window_end, event.at_ms, abs(event.tokens), charged_at_ms)
-    if {*map(type, numbers)} != {int} or min(numbers) < 0 or max(numbers) > LARGEST_NUMBER:
+    numbers = (event.account, event.window_start, event.window_end, event.at_ms, charged_at_ms, event.tokens)
+    # A bool is an int to everybody but JSON.
+    if {*map(type, numbers)} != {int} or min(numbers[:-1]) < 0 or max(*numbers, -event.tokens) > LARGEST_NUMBER:
         raise MalformedEvent("a number is out of bounds")
     _check_texts(event.kind, event.feature, event.source, event.key_prefix)
     if (event.receipt, event.fingerprint) != ("", ""):

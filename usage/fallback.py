@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
 from billing import fencing
+from billing.entitlement import MINUTE
 from billing.models import Fence
 from billing.models.fences import CATALOGUE
 from ratelimit.in_process import InProcessWindows, share_of
@@ -23,7 +24,6 @@ from usage import ingest, outage, partitions, receipts
 from usage.admission import Call
 from usage.events import Event, instant
 from usage.models import Receipt, UsageLog, WindowUsage
-from usage.quota import MINUTE
 
 FALLBACK, REFUSE, ADMIT = "fallback", "refuse", "admit"
 """What WHEN_REDIS_IS_DOWN may say: decide by PostgreSQL, answer 503, or let every entitled call pass and record it."""

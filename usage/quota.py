@@ -1,26 +1,9 @@
-"""An entitlement as limits, and where an account stands against its quota. Pure rules."""
+"""Where an account stands against its quota, and whether another plan would let a call pass. Pure rules."""
 
 from __future__ import annotations
 
 from billing.entitlement import Entitlement
-from ratelimit.limits import Limit, Standing
-
-MINUTE_MS = 60_000
-MINUTE, QUOTA = "minute", "quota"
-
-
-def minute_limit(entitlement: Entitlement) -> Limit | None:
-    """Requests in any 60 seconds; None when unlimited: nothing needs to be counted then."""
-    if entitlement.requests_per_minute is None:
-        return None
-    return Limit(MINUTE, entitlement.requests_per_minute, MINUTE_MS)
-
-
-def quota_limit(entitlement: Entitlement) -> Limit:
-    """Tokens in the usage window; counted also when unlimited."""
-    starts_at_ms = round(entitlement.window.start.timestamp() * 1000)
-    window_ms = round(entitlement.window.end.timestamp() * 1000) - starts_at_ms
-    return Limit(QUOTA, entitlement.quota, window_ms, starts_at_ms)
+from ratelimit.limits import Standing
 
 
 def percentage_used(standing: Standing) -> float:

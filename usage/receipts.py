@@ -10,7 +10,8 @@ from django.db import connection
 
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys
-from ratelimit.limiter import RECEIPT_LIFE_MS, Bought
+from ratelimit.limiter import Bought
+from ratelimit.scripts import RECEIPT_LIFE_MS
 from ratelimit.store import store
 from usage.events import VOID, Event, instant
 from usage.models import Receipt

@@ -16,7 +16,7 @@ from rest_framework.serializers import ValidationError
 from rest_framework.utils.mediatypes import media_type_matches
 
 from billing.api import ApiView
-from billing.entitlement import Metered
+from billing.entitlement import MINUTE, Metered
 from billing.media import NotJson, read_json
 from billing.openapi import METERED, problem
 from billing.problems import Problem
@@ -25,7 +25,7 @@ from ratelimit.limits import whole_seconds
 from usage import events, ingest, voiding
 from usage.admission import Admission, Charge
 from usage.models import FeatureUsage
-from usage.quota import MINUTE, percentage_used
+from usage.quota import percentage_used
 from usage.serializers import (
     BREAKDOWN,
     BREAKDOWN_SCHEMA,

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, transaction
 
 from billing.credentials import Caller
+from billing.entitlement import QUOTA
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Voided
@@ -20,7 +21,6 @@ from usage.admission import Admission
 from usage.events import Event, instant
 from usage.models import UsageLog
 from usage.outage import asking_redis
-from usage.quota import QUOTA
 
 logger = logging.getLogger(__name__)
 VOIDABLE_FOR = timedelta(hours=1)

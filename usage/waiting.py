@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from billing.entitlement import Facts, entitle
+from billing.entitlement import QUOTA, Facts, entitle
 from ratelimit.limits import Standing
 from usage.admission import Admission
-from usage.quota import QUOTA
 
 MILLISECOND = timedelta(milliseconds=1)
 

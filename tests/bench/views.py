@@ -71,9 +71,9 @@ class AdmitScript:
 
     def words(self) -> tuple[list[bytes], list[bytes | str | int]]:
         keys, now_ms = self.keys, time.time_ns() // 1_000_000
-        names = [keys.fence, keys.catalogue_fence, keys.stream, keys.stream, keys.ring, keys.quota(0)]
-        limits = [b"ring", 1_000_000, 1, 60_000, b"quota", 10**12, 10, now_ms + 86_400_000]
-        return names, [*self.versions, now_ms, b"", 5_000, EVENT, EVENT_ID, b"", 86_400_000, *limits]
+        names = [keys.fence, keys.catalogue_fence, keys.stream, keys.ring, keys.quota(0)]
+        limits = [b"ring 1000000 1 60000", b"quota 1000000000000 10 %d" % (now_ms + 86_400_000)]
+        return names, [*self.versions, now_ms, b"", EVENT, *limits]
 
     def usual(self, request: HttpRequest) -> JsonResponse:
         names, arguments = self.words()

@@ -129,21 +129,20 @@ def test_the_servers_clock_judges_unless_another_is_given(account: Account, serv
 
 
 NO_NATURALS = [b"nan", b"inf", b"-inf", b"0x10", b"1e3", b" 5 ", b"5\n", b"-1", b"", b"1.5", b"+1", b"5\0"]
-NO_NATURALS += [str(2**53).encode(), b"1" * 16, "٣".encode(), b"0" * 16, b"abc"]
-PLACES = {"charged_at": 2, "now": 3, "skew": 4, "receipt's life": 8, "maximum": 10, "amount": 11, "expiry": 12}
+NO_NATURALS += [str(2**53).encode(), b"1" * 16, "٣".encode(), b"abc"]
+PLACES = ["charged_at", "now", "maximum", "amount", "period"]
 MAY_BE_EMPTY = {("now", b"ring"), ("now", b"quota"), ("maximum", b"quota")}  # the server's clock, unlimited
 
 
-def raw_call(account: Account, changes: dict[int, bytes], kind: bytes = b"quota") -> Any:
+def raw_call(account: Account, kind: bytes = b"quota", **changes: bytes) -> Any:
     """The script itself, with some arguments replaced."""
-    keys, window = account.keys, quota(None)
+    keys, period = account.keys, b"60000" if kind == b"ring" else b"%d" % quota(None).ends_at_ms
     key = keys.quota(WINDOW_STARTS_AT_MS) if kind == b"quota" else keys.ring
-    now = str(NOW_MS).encode()
-    arguments: list[Any] = [b"1", b"1", now, now, b"5000", b"audit", b"event", b"print", b"1000"]
-    arguments += [kind, b"100", b"1", window.ends_at_ms if kind == b"quota" else b"60000"]
-    for place, value in changes.items():
-        arguments[place] = value
-    names = [keys.fence, keys.catalogue_fence, keys.stream, keys.receipt("key"), key]
+    now = b"%d" % NOW_MS
+    said = {"charged_at": now, "now": now, "maximum": b"100", "amount": b"1", "period": period} | changes
+    limit = b" ".join([kind, said["maximum"], said["amount"], said["period"]])
+    arguments = [b"1", b"1", said["charged_at"], said["now"], b"audit", limit, b"event", b"print"]
+    names = [keys.fence, keys.catalogue_fence, keys.stream, key, keys.receipt("key")]
     return account.store.run(scripts.ADMIT, names, arguments)
 
 
@@ -156,17 +155,25 @@ def test_what_is_no_natural_number_is_an_error_before_the_first_write(
     for text in NO_NATURALS:
         if text == b"" and (place, kind) in MAY_BE_EMPTY:
             continue
-        with pytest.raises(ResponseError, match=r"not a natural number|a ring has a maximum"):
-            raw_call(account, {PLACES[place]: text}, kind)
+        with pytest.raises(ResponseError, match=r"not a natural number|not a limit|a ring has a maximum"):
+            raw_call(account, kind, **{place: text})
         assert everything() == before
-    assert raw_call(account, {}, kind)[0] == Outcome.ADMITTED
+    assert raw_call(account, kind)[0] == Outcome.ADMITTED
+
+
+@pytest.mark.parametrize("kind", [b"", b"rings", b"QUOTA", b"quota quota", b" quota"])
+def test_what_is_no_kind_of_limit_is_an_error(account: Account, everything: Any, kind: bytes) -> None:
+    before = everything()
+    with pytest.raises(ResponseError, match="not a limit"):
+        raw_call(account, kind)
+    assert everything() == before
 
 
 @pytest.mark.parametrize("amount", [b"2", b"10"])
 def test_a_ring_takes_one_request_at_a_time(account: Account, everything: Any, amount: bytes) -> None:
     before = everything()
     with pytest.raises(ResponseError, match="takes one at a time"):
-        raw_call(account, {11: amount}, b"ring")
+        raw_call(account, b"ring", amount=amount)
     assert everything() == before
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ratelimit.limiter import RECEIPT_LIFE_MS, Receipt, Voided
+from ratelimit.limiter import Receipt, Voided
 from ratelimit.limits import Outcome, Take
+from ratelimit.scripts import RECEIPT_LIFE_MS
 from ratelimit.store import Store
 from tests.ratelimit.account import NOW_MS, Account, minute, quota
 

@@ -110,9 +110,9 @@ class Truth:
     # What Redis did
 
     def ran(self, ran: Ran) -> None:
-        if ran.script == "admit" and ran.reply[0] in (Outcome.ADMITTED, Outcome.REFUSED) and ran.arguments[5]:
-            event = events.decode(_bytes(ran.arguments[5]))
-            self.check_judged(event, ran.reply[4], ran.by)
+        if ran.script == "admit" and ran.reply[0] in (Outcome.ADMITTED, Outcome.REFUSED) and ran.arguments[4]:
+            event = events.decode(_bytes(ran.arguments[4]))
+            self.check_judged(event, ran.reply[3], ran.by)
             if ran.reply[0] == Outcome.REFUSED:
                 return
             untold = {

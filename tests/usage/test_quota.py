@@ -1,4 +1,4 @@
-"""quota.py: an entitlement as limits, and what a standing amounts to."""
+"""quota.py: what a standing amounts to, and an entitlement as the limits that judge by it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from billing.plan_change import PlanTerms
 from ratelimit.limits import Limit, Standing, Take
 from ratelimit.store import SingleServer
 from tests.ratelimit.account import NOW_MS, Account
-from usage.quota import minute_limit, passes, percentage_used, quota_limit
+from usage.quota import passes, percentage_used
 
 PATIENT = SingleServer(django_settings.REDIS_URL, timeout_seconds=10)
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
@@ -29,14 +29,14 @@ def entitled(quota: int | None, rate: int | None, window: Period = NOVEMBER) -> 
 
 
 def test_the_minute_is_a_sliding_limit_and_not_counted_when_unlimited() -> None:
-    assert minute_limit(entitled(500, 30)) == Limit("minute", 30, 60_000)
-    assert minute_limit(entitled(500, 0)) == Limit("minute", 0, 60_000)
-    assert minute_limit(entitled(500, None)) is None
+    assert entitled(500, 30).limits[0] == Limit("minute", 30, 60_000)
+    assert entitled(500, 0).limits[0] == Limit("minute", 0, 60_000)
+    assert [limit.name for limit in entitled(500, None).limits] == ["quota"]
 
 
 @pytest.mark.parametrize("quota", [0, 500, None])
 def test_the_quota_is_a_fixed_limit_and_counted_also_when_unlimited(quota: int | None) -> None:
-    limit = quota_limit(entitled(quota, 30))
+    _, limit = entitled(quota, 30).limits
     assert limit == Limit("quota", quota, 30 * 24 * 3_600_000, 1_793_491_200_000)
     assert limit.ends_at_ms == 1_796_083_200_000
 
@@ -46,7 +46,7 @@ def test_the_quota_is_a_fixed_limit_and_counted_also_when_unlimited(quota: int |
 def test_the_window_is_the_entitlements_to_the_millisecond(start: int, seconds: int) -> None:
     moment = 1_790_000_000 + start
     window = Period(datetime.fromtimestamp(moment, UTC), datetime.fromtimestamp(moment + seconds, UTC))
-    limit = quota_limit(entitled(1, 1, window))
+    _, limit = entitled(1, 1, window).limits
     assert (limit.starts_at_ms, limit.ends_at_ms) == (moment * 1000, (moment + seconds) * 1000)
 
 
@@ -93,10 +93,10 @@ def test_a_plan_is_suggested_only_where_the_call_would_have_passed(
 def test_it_says_what_the_script_does(quota: int | None, rate: int | None, cost: int, calls: int) -> None:
     account = Account(PATIENT).told()
     entitlement = entitled(quota, rate)
-    minute = minute_limit(entitlement)
-    unlimited = quota_limit(entitled(None, None))
+    *minute, tokens = entitlement.limits
+    (unlimited,) = entitled(None, None).limits
     for _ in range(calls):
-        account.admit(*([Take(minute._replace(maximum=10), 1)] if minute else []), Take(unlimited, 1), now_ms=NOW_MS)
-    takes = [Take(minute, 1)] if minute else []
-    decision = account.admit(*takes, Take(quota_limit(entitlement), cost), now_ms=NOW_MS)
+        earlier = [Take(limit._replace(maximum=10), 1) for limit in minute]
+        account.admit(*earlier, Take(unlimited, 1), now_ms=NOW_MS)
+    decision = account.admit(*(Take(limit, 1) for limit in minute), Take(tokens, cost), now_ms=NOW_MS)
     assert (not decision.violated) is passes(entitlement, cost, used=calls, requests=calls)
