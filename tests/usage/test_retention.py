@@ -53,9 +53,14 @@ def count(table: str) -> int:
 
 @pytest.fixture(autouse=True)
 def folder(settings: Any, tmp_path: Path) -> Iterator[Path]:
-    """Where exports go. Tables outlive a test that commits."""
+    """Where exports go. Tables outlive a test that commits, in whichever file it is."""
     settings.USAGE_LOG_EXPORTS = tmp_path / "exports"
+    drop_tables()
     yield settings.USAGE_LOG_EXPORTS
+    drop_tables()
+
+
+def drop_tables() -> None:
     with connection.cursor() as cursor:
         for table in tables():
             cursor.execute(f"DROP TABLE {table}")
