@@ -12,8 +12,14 @@ for i = 3, #KEYS do
 end
 
 for i = 3, #KEYS do
-  local at = 3 * (i - 2)
-  quota_tell(quotas[i], ARGV[at], ARGV[at + 1], ARGV[at + 2])
+  local quota, at = quotas[i], 3 * (i - 2)
+  local ledger, revision = ARGV[at], tonumber(ARGV[at + 1])
+  if quota.pending < 0 and (quota.revision or 0) < revision then
+    -- The counter may hold these voids already: a drain died before it acknowledged them, or this is old data. So the sum
+    -- that is judged becomes the counter, until the drain tells it at its own revision.
+    ledger, revision, quota.revision = string.format('%.0f', ledger - quota.pending), revision - 1, nil
+  end
+  quota_tell(quota, ledger, string.format('%.0f', revision), ARGV[at + 2])
 end
 fence_raise(KEYS[1], ARGV[1])
 fence_raise(KEYS[2], ARGV[2])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from ratelimit import scripts
+from ratelimit import limiter, scripts
 from ratelimit.limiter import VOID_MARKER_LIFE_MS, Receipt, Voided
 from ratelimit.limits import Outcome, Take
 from tests.ratelimit.account import MONTH_MS, WINDOW_STARTS_AT_MS, Account, minute, quota
@@ -52,10 +52,14 @@ def test_a_charge_of_zero_tokens_is_voided_like_any_other(account: Account, serv
     assert events(account, server) == [b"audit", b"void"]
 
 
-def test_a_void_may_come_after_its_charge_was_drained_or_lost(account: Account) -> None:
+def test_a_void_may_come_after_its_charge_was_drained_or_lost(account: Account, server: Any) -> None:
     status, standing = account.void(COST, "e")
     assert (status, standing.used, standing.remaining) == (Voided.VOIDED, -10, 110)
     account.told(account.counter(10, 1))
+    assert account.used(quota(100)) == 10  # whether the counter holds the void is known when it is drained
+    ((stream_id, _),) = server.xrange(account.keys.stream)
+    drained = limiter.Entry(stream_id, 0, -10)
+    limiter.acknowledge(account.store, account.keys.stream, [account.counter(0, 2)], [drained])
     assert account.used(quota(100)) == 0
 
 
