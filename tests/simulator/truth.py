@@ -204,10 +204,18 @@ class Truth:
             )
 
     def check_judged(self, event: Event, judged: int, by: str) -> None:
-        """As long as nothing was lost and nothing decided elsewhere, what Redis judges by is what was really used."""
-        standing = self.standing(event.account, event.window_start)
-        if not (self.losses or self.server.was_out_of_reach) and judged != standing.used:
-            self.broken.append(f"L2: Redis, asked by {by}, judged by {judged} of account {event.account}: {standing}")
+        """As long as nothing was lost and nothing decided elsewhere, what Redis judges by is what was really used.
+
+        A drain that died before it acknowledged may have it judge by more, until the next one; never by less.
+        """
+        standing, waiting = self.standing(event.account, event.window_start), self.waiting(event.account)
+        committed = any(str(entry.id) in standing.logged for entry in waiting)
+        over = sum(abs(entry.tokens) for entry in waiting) if committed else 0
+        exact = self.losses or self.server.was_out_of_reach or standing.used <= judged <= standing.used + over
+        if not exact:
+            self.broken.append(
+                f"L2: Redis, asked by {by}, judged by {judged} of account {event.account}: {standing}, {over} over"
+            )
 
     def standing(self, account: int, window_start: int) -> Standing:
         rows = self.observer.rows(
