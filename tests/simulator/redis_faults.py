@@ -23,6 +23,8 @@ class Ran(NamedTuple):
     keys: list[bytes]
     arguments: list[Argument]
     reply: Any
+    late: bool = False
+    """Whether whoever sent it had given it up."""
 
 
 class Server:
@@ -54,11 +56,20 @@ class Server:
         """A command that nobody waits for any more arrives."""
         by, script, keys, arguments = self.travelling.pop(at)
         reply = self.own.eval(script.source, len(keys), *keys, *arguments)
-        self.ran(by, script, keys, arguments, reply)
+        self.ran(by, script, keys, arguments, reply, late=True)
         return f"{script.name} of {by} arrives late: {reply!r:.60}"
 
-    def ran(self, by: str, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], reply: Any) -> None:
-        self.watch(Ran(by, script.name, list(keys), list(arguments), reply))
+    def ran(
+        self,
+        by: str,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[Argument],
+        reply: Any,
+        *,
+        late: bool = False,
+    ) -> None:
+        self.watch(Ran(by, script.name, list(keys), list(arguments), reply, late))
         if "failover" in self.faults and self.random.random() < 0.15:
             self.take_copy()
 

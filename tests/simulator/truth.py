@@ -113,8 +113,8 @@ class Truth:
         if ran.script == "admit" and ran.reply[0] in (Outcome.ADMITTED, Outcome.REFUSED) and ran.arguments[4]:
             event = events.decode(_bytes(ran.arguments[4]))
             self.check_judged(event, ran.reply[3], ran.by)
-            if ran.reply[0] == Outcome.REFUSED:
-                return
+            if ran.reply[0] == Outcome.REFUSED or ran.late:
+                return  # nobody waits for a late one any more: its call is decided without Redis, and judged there
             untold = {
                 charged: charge
                 for charged, charge in self.untold.items()
