@@ -138,6 +138,17 @@ class Cluster(Store):
             self._doubt(node)
             raise
 
+    def ask(self, key: bytes, *words: Argument) -> Any:
+        node = self._owner(key[: key.index(b"}") + 1])
+        try:
+            return node.ask(key, *words)
+        except (AskError, TryAgainError) as moving:
+            self._doubt(node)
+            raise RedisUnreachable(str(moving)) from moving
+        except RedisUnreachable:
+            self._doubt(node)
+            raise
+
     def ping(self) -> None:
         """Whether every shard is served. The map is asked for anew: after a failover another node serves a shard."""
         self._in_doubt = True

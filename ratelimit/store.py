@@ -60,6 +60,10 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def ask(self, key: bytes, *words: Argument) -> Any:
+        """The bare reply of a command on this key, which changes nothing. Raises RedisUnreachable, or ResponseError."""
+
+    @abstractmethod
     def ping(self) -> None:
         """Find out whether it answers, within the time that a script would have. Raises RedisUnreachable."""
 
@@ -175,18 +179,27 @@ class SingleServer(Store):
                 if self._replicas:
                     return self._ask_and_wait(wire, b"EVAL", script.source, len(keys), *keys, *arguments)
                 return wire.ask(b"EVAL", script.source, len(keys), *keys, *arguments)
-        except ResponseError as error:
-            if _code(error) not in self.cannot_serve:
-                raise
-            # A replica that was a primary stays one for this connection; the address may name another by now.
-            self._hang_up()
-            raise RedisUnreachable(str(error)) from error
         except BaseException as error:
-            # The connection is closed, or the next caller would read this call's late reply.
-            self._hang_up()
-            if isinstance(error, RedisError | OSError):
-                raise RedisUnreachable(str(error)) from error
+            self._give_up(error)
             raise
+
+    def ask(self, key: bytes, *words: Argument) -> Any:
+        wire = self._wire()
+        try:
+            return wire.ask(*words)
+        except BaseException as error:
+            self._give_up(error)
+            raise
+
+    def _give_up(self, error: BaseException) -> None:
+        """Raises RedisUnreachable where the error means that; the connection is closed unless the reply was read."""
+        if isinstance(error, ResponseError) and _code(error) not in self.cannot_serve:
+            return
+        # Or the next caller would read this call's late reply. A replica that was a primary stays one for this
+        # connection; the address may name another by now.
+        self._hang_up()
+        if isinstance(error, RedisError | OSError):
+            raise RedisUnreachable(str(error)) from error
 
     def ping(self) -> None:
         wire = self._wire()

@@ -6,8 +6,11 @@ import json
 import os
 import re
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from json.scanner import make_scanner
+from operator import lt
 from typing import Any, NamedTuple
 
 from ratelimit.limits import LARGEST_NUMBER
@@ -29,6 +32,7 @@ LONGEST_TEXTS = {
 }
 """What the columns of PostgreSQL hold."""
 _read_json = json.JSONDecoder().raw_decode
+_scan_json = make_scanner(json.JSONDecoder())  # type: ignore[arg-type] # as json.decoder calls it
 # Metadata are looked through before they are written, so circles need no second look.
 _write_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _quoted = lru_cache(4_096)(_write_json)
@@ -136,6 +140,50 @@ def decode(text: bytes) -> Event:
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise MalformedEvent(str(error)) from error
     return event
+
+
+def decode_all(texts: Sequence[bytes]) -> list[Event]:
+    """All of them, checked a column at a time, which costs half of what `decode` does for each.
+
+    Raises MalformedEvent when any is not what `encode` has written; `decode` tells which.
+    """
+    try:
+        written = [*map(bytes.decode, texts)]
+        found = [_scan_json(text, 0) for text in written]
+        if [end for _, end in found] != [*map(len, written)] or {fields[0] for fields, _ in found} - {FORMAT}:
+            raise MalformedEvent(f"not of format {FORMAT}, or something follows")
+        events = [Event(*fields[1:]) for fields, _ in found]
+        _check_all(events)
+    except (StopIteration, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        raise MalformedEvent(str(error)) from error
+    return events
+
+
+def _check_all(events: Sequence[Event]) -> None:
+    """As `_check`, of each."""
+    if not events:
+        return
+    charges, kinds, accounts, starts, ends, features, tokens, at, sources, key_prefixes, metadata, *receipts = zip(
+        *events, strict=True
+    )
+    if not all(map(_is_id, charges)):
+        raise MalformedEvent("a charge is no UUID as PostgreSQL reads it")
+    charged_at = [*map(minted_at_ms, charges)]
+    naturals = (accounts, starts, ends, at, charged_at)
+    if {kind for column in (*naturals, tokens) for kind in map(type, column)} != {int}:
+        raise MalformedEvent("a number is none")
+    if min(map(min, naturals)) < 0 or max(*map(max, naturals), *tokens, -min(tokens)) > LARGEST_NUMBER:
+        raise MalformedEvent("a number is out of bounds")
+    for texts in set(zip(kinds, features, sources, key_prefixes, strict=True)):
+        _check_texts(*texts)
+    for receipt, fingerprint in {*zip(*receipts, strict=True)} - {("", "")}:
+        _check_lengths(receipt=receipt, fingerprint=fingerprint)
+    if not all(map(lt, starts, ends)):
+        raise MalformedEvent("a window ends before it starts")
+    if max(*charged_at, *at, max(ends) * 1000) > LATEST_MS:
+        raise MalformedEvent("an instant lies after the year 9998")
+    if not all(each is None or storable(each) for each in metadata):
+        raise MalformedEvent("the metadata are no object that PostgreSQL can hold")
 
 
 def _check(event: Event) -> None:

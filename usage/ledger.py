@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -10,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from psycopg.errors import UniqueViolation
 
 from usage import partitions, receipts
-from usage.events import CHARGE, VOID, Event
+from usage.events import CHARGE, VOID, Event, minted_at_ms
 from usage.log_rows import COLUMNS, encoded
 from usage.models import UsageLog, WindowUsage
 
@@ -72,10 +73,11 @@ def store(events: Sequence[Event]) -> list[WindowUsage]:
     """
     if not events:
         return []
-    partitions.ensure(_instant(day * DAY_MS) for day in {event.charged_at_ms // DAY_MS for event in events})
+    partitions.ensure(_instant(day * DAY_MS) for day in {minted_at_ms(event.charge) // DAY_MS for event in events})
     # Charges before voids, whoever stores them: of two that store the same pair one waits, never each for the other.
-    arrived = {_id(event): event for event in sorted(events, key=lambda event: event.kind == VOID)}
-    charges = [event.charged() for event in arrived.values() if event.kind == VOID]
+    voids = [event for event in events if event.kind == VOID]
+    arrived = {event.charge: event for event in events if event.kind == CHARGE} | {str(void.id): void for void in voids}
+    charges = [void.charged() for void in voids]
     brought = {charge.charge: charge for charge in charges if charge.charge not in arrived}
     with partitions.month_left():
         new = [*_insert_once(brought), *_insert_new(arrived)]
@@ -121,17 +123,24 @@ def _copy(table: str, arrived: dict[str, Event]) -> None:
 
 
 def _move_sums(new: Iterable[Event]) -> None:
-    moved: dict[tuple[int, int, int, int, int], list[int]] = {}
-    features: dict[str, int] = {}
-    for event in new:
-        feature = features.setdefault(event.feature, len(features) + 1)
-        key = (event.account, event.window_start, event.window_end, feature, event.charged_at_ms // DAY_MS)
-        sums = moved.get(key)
-        if sums is None:
-            sums = moved[key] = [0, 0]
-        sums[0] += event.tokens
-        sums[1] += 1 if event.kind == CHARGE else -1
-    columns = [_array(column) for column in (*zip(*moved, strict=True), *zip(*moved.values(), strict=True))]
+    # Most of a batch are alike: what they have in common is looked at once.
+    alike = Counter(
+        (
+            (event.account, event.window_start, event.window_end, event.feature, minted_at_ms(event.charge) // DAY_MS),
+            event.tokens,
+            event.kind,
+        )
+        for event in new
+    )
+    moved: dict[tuple[int, int, int, str, int], list[int]] = {}
+    for (key, tokens, kind), times in alike.items():
+        sums = moved.setdefault(key, [0, 0])
+        sums[0] += tokens * times
+        sums[1] += times if kind == CHARGE else -times
+    accounts, starts, ends, names, days = zip(*moved, strict=True)
+    features = {feature: place for place, feature in enumerate(dict.fromkeys(names), start=1)}
+    places = [features[feature] for feature in names]
+    columns = [_array(column) for column in (accounts, starts, ends, places, days, *zip(*moved.values(), strict=True))]
     with connection.cursor() as cursor:
         for statement in SUMS:
             cursor.execute(statement, [list(features), *columns])
@@ -160,10 +169,6 @@ def _counters(ends: dict[tuple[int, int], int]) -> list[WindowUsage]:
 
 def window_of(row: UsageLog) -> WindowUsage:
     return WindowUsage.objects.get(account_id=row.account_id, starts_at=row.window_starts_at)
-
-
-def _id(event: Event) -> str:
-    return event.charge if event.kind == CHARGE else str(event.id)
 
 
 @lru_cache(4096)

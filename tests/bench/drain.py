@@ -22,6 +22,7 @@ from tests.bench import Row, at_least
 from tests.bench.stage import say
 from usage import events, ingest, partitions
 from usage.events import Event
+from usage.management.commands.drain_usage import collect_garbage_rarely
 
 TITLE = "Drain"
 EVENTS_A_SHARD = 5_000
@@ -33,6 +34,7 @@ BARE = "bare_log"
 
 def run(*, quick: bool) -> list[Row]:
     now = datetime.now(UTC)
+    collect_garbage_rarely()
     partitions.ensure_ahead(now)
     _make_bare_table(month_window(now))
     rounds = 1 if quick else 6

@@ -132,6 +132,14 @@ class Way(SingleServer):
         process.pause(f"{script.name} answered {reply!r:.60}")
         return reply
 
+    def ask(self, key: bytes, *words: Argument) -> Any:
+        process, what = here(), str(words[0])
+        if process is not None:
+            process.pause(what)
+            if fault := self.fault(what):
+                self._lose(fault)
+        return super().ask(key, *words)
+
     def ping(self) -> None:
         process = here()
         if process is not None:
@@ -184,6 +192,9 @@ class WayOfTheProcess(Store):
         self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
     ) -> Any:
         return self._way().run(script, keys, arguments, epoch=epoch)
+
+    def ask(self, key: bytes, *words: Argument) -> Any:
+        return self._way().ask(key, *words)
 
     def ping(self) -> None:
         self._way().ping()

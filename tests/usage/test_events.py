@@ -22,6 +22,7 @@ from usage.events import (
     Event,
     MalformedEvent,
     decode,
+    decode_all,
     mint,
     minted_at_ms,
     storable,
@@ -155,8 +156,31 @@ def assert_an_event_or_malformed(text: bytes) -> None:
     try:
         event = decode(text)
     except MalformedEvent:
+        with pytest.raises(MalformedEvent):
+            decode_all([CHARGED.encode(), text])
         return
     assert decode(event.encode()) == event
+    assert decode_all([text, CHARGED.encode()]) == [event, CHARGED]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(events(), max_size=6))
+def test_a_batch_is_read_as_each_of_it(written: list[Event]) -> None:
+    texts = [event.encode() for event in written]
+    assert decode_all(texts) == [decode(text) for text in texts] == written
+
+
+@pytest.mark.parametrize("spoilt", [[b"[1", b"2]"], [b"[1],[1]", b"", b"[1"], [b""], [b"[]"], [b"7"], [b"null"]])
+def test_a_spoilt_text_does_not_pass_for_a_part_of_its_neighbour(spoilt: list[bytes]) -> None:
+    with pytest.raises(MalformedEvent):
+        decode_all([CHARGED.encode(), *spoilt])
+
+
+def test_a_bool_is_no_number_of_tokens() -> None:
+    text = CHARGED.encode().replace(b",10,", b",true,")
+    for read in (decode, lambda text: decode_all([text])):
+        with pytest.raises(MalformedEvent):
+            read(text)
 
 
 @pytest.mark.parametrize(
