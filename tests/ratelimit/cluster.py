@@ -74,6 +74,12 @@ class ThreeNodes:
         for node in self.nodes[:3]:
             self.command(node, "FLUSHALL")
         self.wait_for_replication()
+        wait_until(self.names_its_replica, PATIENCE_SECONDS, "the first node does not hear of the replica")
+
+    def names_its_replica(self) -> bool:
+        """Whether the first node, which clients ask, lists the replica: not before it has heard that it holds data."""
+        served = [node for _, _, *nodes in self.command(self.nodes[0], "CLUSTER", "SLOTS") for node in nodes]
+        return any(port == self.replica.port for _, port, *_ in served)
 
     def start_node(self, node: Valkey) -> None:
         node.start()
