@@ -144,7 +144,7 @@ class Cluster(Store):
             return node.ask(key, *words)
         except (AskError, TryAgainError) as moving:
             self._doubt(node)
-            raise RedisUnreachable(str(moving)) from moving
+            raise RedisUnreachable(f"another node serves the slot, or is going to: {moving}") from moving
         except RedisUnreachable:
             self._doubt(node)
             raise

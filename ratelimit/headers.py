@@ -16,20 +16,19 @@ def ratelimit_headers(standings: Iterable[Standing], now_ms: int) -> dict[str, s
     policies: list[str] = []
     states: list[str] = []
     headers: dict[str, str] = {}
-    for limit, used, standing_wait_ms in standings:
-        name, maximum, window_ms, starts_at_ms = limit
-        if maximum is None:
+    for standing in standings:
+        limit, remaining, wait_ms = standing.limit, standing.remaining, standing.wait_ms
+        if remaining is None:
             continue
-        remaining, wait_ms = max(maximum - used, 0), standing_wait_ms
-        if maximum == 0:
+        if limit.maximum == 0:
             wait_ms = None
-        elif starts_at_ms is not None:
-            wait_ms = max(starts_at_ms + window_ms - now_ms, 0)
-        policies.append(f'"{name}";q={maximum};w={window_ms // 1000}')
-        states.append(f'"{name}";r={remaining}' + ("" if wait_ms is None else f";t={whole_seconds(wait_ms)}"))
+        elif limit.starts_at_ms is not None:
+            wait_ms = max(limit.ends_at_ms - now_ms, 0)
+        policies.append(f'"{limit.name}";q={limit.maximum};w={limit.window_seconds}')
+        states.append(f'"{limit.name}";r={remaining}' + ("" if wait_ms is None else f";t={whole_seconds(wait_ms)}"))
         if not headers:
             headers = {
-                "X-RateLimit-Limit": str(maximum),
+                "X-RateLimit-Limit": str(limit.maximum),
                 "X-RateLimit-Remaining": str(remaining),
                 "X-RateLimit-Reset": str(whole_seconds(now_ms + (wait_ms or 0))),
             }

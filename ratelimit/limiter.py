@@ -126,7 +126,7 @@ def _word(limit: Limit, amount: int) -> str:
     maximum = "" if limit.maximum is None else limit.maximum
     if limit.starts_at_ms is None:
         return f"ring {maximum} {amount} {limit.window_ms}"
-    return f"quota {maximum} {amount} {limit.starts_at_ms + limit.window_ms + QUOTA_KEPT_AFTER_WINDOW_MS}"
+    return f"quota {maximum} {amount} {limit.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS}"
 
 
 def _decision(reply: list[Any], takes: Sequence[Take], event: str) -> Decision:
@@ -136,7 +136,7 @@ def _decision(reply: list[Any], takes: Sequence[Take], event: str) -> Decision:
     standings, at = [], 3
     for limit, _ in takes:
         if limit.starts_at_ms is not None:
-            standings.append(Standing(limit, reply[at], max(limit.starts_at_ms + limit.window_ms - now_ms, 0)))
+            standings.append(Standing(limit, reply[at], max(limit.ends_at_ms - now_ms, 0)))
         else:
             standings.append(Standing(limit, reply[at], None if reply[at + 1] < 0 else reply[at + 1]))
         at += 2

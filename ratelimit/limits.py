@@ -22,10 +22,6 @@ class Limit(NamedTuple):
     starts_at_ms: int | None = None
 
     @property
-    def slides(self) -> bool:
-        return self.starts_at_ms is None
-
-    @property
     def window_seconds(self) -> int:
         return self.window_ms // 1000
 

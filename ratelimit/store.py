@@ -1,16 +1,11 @@
 """How scripts reach Redis: one command on a lean connection of the calling thread, and never a blind retry.
 
-redis-py's own call path costs as much as a loopback round trip, so the command is packed here and goes straight over
-the socket of redis-py's `Connection`. In a cluster every primary is such a server, see cluster.py.
+In a cluster every primary is such a server, see cluster.py; what goes over a connection, wire.py.
 """
 
 from __future__ import annotations
 
 import os
-import select
-import socket
-import ssl
-import struct
 import threading
 import weakref
 from abc import ABC, abstractmethod
@@ -19,18 +14,16 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, cast
 
-import hiredis
 import redis
 from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import InvalidResponse, NoScriptError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 
 from ratelimit.replicas import Replicas
 from ratelimit.scripts import Script
-
-Argument = bytes | str | int
+from ratelimit.wire import Argument, Wire
 
 CANNOT_SERVE = frozenset({"READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "NOPERM"})
 """Codes of replies that tell of the server's state, not of a faulty script. None of them leaves a script half run."""
@@ -66,71 +59,6 @@ class Store(ABC):
     @abstractmethod
     def ping(self) -> None:
         """Find out whether it answers, within the time that a script would have. Raises RedisUnreachable."""
-
-
-class _Wire:
-    """One thread's connection, with a poll object that tells whether the server hung up while it was idle.
-
-    redis-py's `Connection` makes it (address, TLS, login); the words then go straight over its socket.
-    `epoch`: the store's when it was made. One made before another server came is not trusted to lead to that one.
-    """
-
-    __slots__ = ("_reader", "_socket", "connection", "epoch", "idle")
-
-    def __init__(self, connection: redis.Connection) -> None:
-        self.connection = connection
-        self.epoch = 0
-        made = cast(Any, connection)
-        self._socket = made._sock
-        self._let_the_kernel_time_it()
-        self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=made._parser.parse_error)
-        self.idle = select.poll()
-        self.idle.register(self._socket, select.POLLIN | select.POLLHUP | select.POLLERR)
-
-    def _let_the_kernel_time_it(self) -> None:
-        """With a timeout of its own Python asks poll() before each call, which doubles what a round trip costs here."""
-        seconds = self._socket.gettimeout()
-        if seconds is None or isinstance(self._socket, ssl.SSLSocket):  # TLS would try again for ever
-            return
-        timeval = struct.pack("ll", *divmod(round(seconds * 1_000_000), 1_000_000))
-        self._socket.settimeout(None)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
-
-    def ask(self, *words: Argument) -> Any:
-        # hiredis' types leave out that a tuple may be of any length.
-        self._send(hiredis.pack_command(cast(Any, words)))
-        answer = self._read()
-        if isinstance(answer, RedisError):
-            raise answer
-        return answer
-
-    def ask_two(self, first: Sequence[Argument], second: Sequence[Argument]) -> tuple[Any, Any]:
-        """Both replies, an error reply as the exception it stands for. The second is one when it did not come."""
-        self._send(hiredis.pack_command(cast(Any, first)) + hiredis.pack_command(cast(Any, second)))
-        answer = self._read()
-        try:
-            return answer, self._read()
-        except (RedisError, OSError) as error:
-            return answer, error
-
-    def _send(self, packed: bytes) -> None:
-        try:
-            self._socket.sendall(packed)
-        except BlockingIOError:
-            raise TimeoutError("it takes no command") from None
-
-    def _read(self) -> Any:
-        """The next reply, an error reply as the exception it stands for."""
-        while (answer := self._reader.gets()) is False:
-            try:
-                received = self._socket.recv(65536)
-            except BlockingIOError:
-                raise TimeoutError("it did not answer in time") from None
-            if not received:
-                raise ConnectionError("the server hung up")
-            self._reader.feed(received)
-        return answer
 
 
 class SingleServer(Store):
@@ -209,7 +137,7 @@ class SingleServer(Store):
             self._hang_up()
             raise RedisUnreachable(str(error)) from error
 
-    def _ask_and_wait(self, wire: _Wire, *words: Argument) -> Any:
+    def _ask_and_wait(self, wire: Wire, *words: Argument) -> Any:
         """The script's reply, once the replicas have confirmed it or had their time."""
         assert self._replicas is not None
         answer, confirmed = wire.ask_two(words, self._replicas.command)
@@ -220,9 +148,9 @@ class SingleServer(Store):
         self._replicas.confirmed(confirmed if isinstance(confirmed, int) else 0)
         return answer
 
-    def _wire(self) -> _Wire:
+    def _wire(self) -> Wire:
         """The calling thread's connection, made anew when there is none or the server has hung up."""
-        wire: _Wire | None = getattr(self._local, "wire", None)
+        wire: Wire | None = getattr(self._local, "wire", None)
         if wire is not None and wire.epoch == self.epoch and not wire.idle.poll(0):
             return wire
         self._hang_up()
@@ -231,11 +159,11 @@ class SingleServer(Store):
         except (RedisError, OSError) as error:
             raise RedisUnreachable(str(error)) from error
 
-    def _connect(self) -> _Wire:
+    def _connect(self) -> Wire:
         connection = cast(redis.Connection, self._pool.connection_class(**self._pool.connection_kwargs))
         try:
             connection.connect()
-            wire = _Wire(connection)
+            wire = Wire(connection)
             # The same process holds other data once it has been a replica, and then has another replication id.
             answers = wire.ask_two((b"INFO", b"server"), (b"INFO", b"replication"))
             for answer in answers:
@@ -259,7 +187,7 @@ class SingleServer(Store):
         self.epoch += 1
 
     def _hang_up(self) -> None:
-        wire: _Wire | None = getattr(self._local, "wire", None)
+        wire: Wire | None = getattr(self._local, "wire", None)
         self._local.wire = None
         if wire is not None:
             wire.connection.disconnect()

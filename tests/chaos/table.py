@@ -51,7 +51,7 @@ def document(path: Path, results: list[Result], seed: int, histories: int, simul
         raise ValueError(f"{path} has lost the marks between which the table stands")
     rows = [COLUMNS, tuple("---" for _ in COLUMNS), *(_cells(result) for result in results)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    said = f"Written by `make chaos` on {datetime.now(UTC):%Y-%m-%d}, seed {seed}."
+    said = f"Written by `python -m tests.chaos` on {datetime.now(UTC):%Y-%m-%d}, seed {seed}."
     notes = [f"`{result.name}` was not made: {result.why}." for result in results if result.why]
     if histories:
         held = "every law held" if simulated else "a law was broken"

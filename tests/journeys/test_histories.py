@@ -7,7 +7,7 @@ import pytest
 from tests.simulator.history import Failed, History
 from tests.simulator.world import simulated_world
 
-HISTORIES = 50
+HISTORIES = 150
 
 
 @pytest.mark.django_db(transaction=True)

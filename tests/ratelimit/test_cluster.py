@@ -73,6 +73,17 @@ def test_accounts_on_every_node_are_admitted_voided_and_acknowledged(cluster: Th
         assert account.at(2).told().admit(*TAKES, audit=b"").outcome is Outcome.ADMITTED
 
 
+def test_a_question_goes_to_whoever_serves_the_slot(cluster: ThreeNodes, store: Cluster) -> None:
+    account = account_on(cluster, store, 0)
+    account.admit(*TAKES, audit=b"an event")
+    name = account.keys.stream
+    assert store.ask(name, b"XLEN", name) >= 1
+    cluster.move(shard_of(account.number), cluster.nodes[1])
+    with pytest.raises(RedisUnreachable, match="another node"):
+        store.ask(name, b"XLEN", name)  # it is not followed: who asks tries again
+    assert store.ask(name, b"XLEN", name) >= 1
+
+
 def test_a_slot_that_has_moved_is_followed_and_charged_once(cluster: ThreeNodes, store: Cluster) -> None:
     account = account_on(cluster, store, 0)
     account.admit(*TAKES, audit=b"before")

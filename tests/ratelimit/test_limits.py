@@ -12,8 +12,7 @@ MINUTE = Limit("minute", 10, 60_000)
 QUOTA = Limit("quota", 100, 3_600_000, 7_200_000)
 
 
-def test_a_window_slides_or_has_an_end() -> None:
-    assert MINUTE.slides and not QUOTA.slides
+def test_a_fixed_window_has_an_end_and_a_sliding_one_none() -> None:
     assert QUOTA.ends_at_ms == 10_800_000
     assert (MINUTE.window_seconds, QUOTA.window_seconds) == (60, 3600)
     with pytest.raises(ValueError, match="slides; it has no end"):

@@ -44,7 +44,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        collect_garbage_rarely()
         if options["follow"]:
             self._follow()
             return
@@ -55,6 +54,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{done.entries} events drained, {done.set_aside} set aside")
 
     def _follow(self) -> None:
+        collect_garbage_rarely()
         report_engines()
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
