@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import redis
@@ -60,15 +60,13 @@ class Node(SingleServer):
         self.heard_at = time.monotonic()
         return answer
 
-    def run_asked(
-        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
-    ) -> Any:
-        """Run a script whose slot is just being moved here. Sent whole: a second try would need a second ASKING."""
+    def answer_early(self, words: Sequence[Argument], epoch: int | None) -> Any:
+        """Ask for what lies in a slot that is just being moved here. One try: a second would need a second ASKING."""
         wire = self._wire()
         if epoch is not None and epoch != self.epoch:
             raise ServerChanged
         try:
-            replies = wire.ask_two((b"ASKING",), (b"EVAL", script.source, len(keys), *keys, *arguments))
+            replies = wire.ask_two((b"ASKING",), words)
         except (RedisError, OSError) as error:
             self._hang_up()
             raise RedisUnreachable(str(error)) from error
@@ -133,18 +131,21 @@ class Cluster(Store):
         try:
             return node.run(script, keys, arguments, epoch=epoch)
         except (AskError, TryAgainError) as redirection:  # a MovedError is an AskError
-            return self._follow(tag, redirection, script, keys, arguments, epoch)
+            whole = (b"EVAL", script.source, len(keys), *keys, *arguments)
+            return self._follow(
+                tag, redirection, lambda node: node.run(script, keys, arguments, epoch=epoch), whole, epoch
+            )
         except RedisUnreachable:
             self._doubt(node)
             raise
 
     def ask(self, key: bytes, *words: Argument) -> Any:
-        node = self._owner(key[: key.index(b"}") + 1])
+        tag = key[: key.index(b"}") + 1]
+        node = self._owner(tag)
         try:
             return node.ask(key, *words)
-        except (AskError, TryAgainError) as moving:
-            self._doubt(node)
-            raise RedisUnreachable(f"another node serves the slot, or is going to: {moving}") from moving
+        except (AskError, TryAgainError) as redirection:
+            return self._follow(tag, redirection, lambda node: node.ask(key, *words), words)
         except RedisUnreachable:
             self._doubt(node)
             raise
@@ -166,23 +167,23 @@ class Cluster(Store):
         self,
         tag: bytes,
         redirection: ResponseError,
-        script: Script,
-        keys: Sequence[bytes],
-        arguments: Sequence[Argument],
-        epoch: int | None,
+        ask: Callable[[Node], Any],
+        words: Sequence[Argument],
+        epoch: int | None = None,
     ) -> Any:
-        """Go where a node that has run nothing sends us, for as long as a call may wait."""
+        """Go where a node that has run nothing sends us, for as long as a call may wait.
+
+        `words` are all of what `ask` asks for, in one command.
+        """
         give_up_at = time.monotonic() + self.timeout_seconds
         while time.monotonic() < give_up_at:
-            if isinstance(redirection, MovedError):
-                ask = self._moved(tag, redirection).run
-            elif isinstance(redirection, AskError):
-                ask = self._node((redirection.host, redirection.port)).run_asked
-            else:
-                time.sleep(TRY_AGAIN_SECONDS)
-                ask = self._owner(tag).run
             try:
-                return ask(script, keys, arguments, epoch=epoch)
+                if isinstance(redirection, MovedError):
+                    return ask(self._moved(tag, redirection))
+                if isinstance(redirection, AskError):
+                    return self._node((redirection.host, redirection.port)).answer_early(words, epoch)
+                time.sleep(TRY_AGAIN_SECONDS)
+                return ask(self._owner(tag))
             except (AskError, TryAgainError) as another:
                 redirection = another
         raise RedisUnreachable(f"the cluster is moving the keys of {tag.decode()}: {redirection}") from redirection
