@@ -75,10 +75,11 @@ def _client(url: str, **changed: Any) -> redis.Redis:
 
 
 def _nodes(named: redis.Redis) -> Iterator[redis.Redis]:
-    for _, _, *nodes in cast(list[Any], named.execute_command("CLUSTER", "SLOTS")):
-        for host, port, *_ in nodes:
-            with _client(settings.REDIS_URL, **({"host": host.decode()} if host else {}), port=port) as node:
-                yield node
+    ranges = cast(list[Any], named.execute_command("CLUSTER", "SLOTS"))
+    # A node is listed once for each range of its slots, and slots that have moved leave several.
+    for host, port in dict.fromkeys((host, port) for _, _, *nodes in ranges for host, port, *_ in nodes):
+        with _client(settings.REDIS_URL, **({"host": host.decode()} if host else {}), port=port) as node:
+            yield node
 
 
 def _of_a_server(server: redis.Redis) -> list[CheckMessage]:

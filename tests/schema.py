@@ -24,6 +24,11 @@ NAME = "urn:openapi"
 class CheckedClient(Client):
     """A test client that fails the test when a response of the API is not as documented."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Threads that share a client and come first would load it at once: one starts over what another uses already.
+        self.handler.load_middleware()
+
     def request(self, **request: Any) -> Any:
         response = super().request(**request)
         check(response, request["REQUEST_METHOD"], request["PATH_INFO"])
