@@ -6,11 +6,12 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.scanner import make_scanner
 from operator import lt
+from struct import Struct
 from typing import Any, NamedTuple
 
 from ratelimit.limits import LARGEST_NUMBER
@@ -40,6 +41,10 @@ _is_id = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 """An event's id as `mint` and PostgreSQL write it."""
 
 
+_first_halves = Struct(">Q8x").iter_unpack
+"""Of many UUIDs' bytes."""
+
+
 class MalformedEvent(ValueError):
     """The text is not an event of a known format."""
 
@@ -54,10 +59,14 @@ def mint(now_ms: int) -> str:
     return f"{time[:8]}-{time[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
 
 
-@lru_cache(16_384)  # the drain asks several times for each event of a batch
 def minted_at_ms(event: str) -> int:
     """When the call was charged, which is when its id was minted; in Unix milliseconds."""
     return int(event[:8] + event[9:13], 16)
+
+
+def minted_all_at_ms(events: Iterable[str]) -> list[int]:
+    """`minted_at_ms` of each, at a third of the cost."""
+    return [half >> 16 for (half,) in _first_halves(bytes.fromhex("".join(events).replace("-", "")))]
 
 
 def instant(milliseconds: int) -> datetime:
@@ -159,7 +168,7 @@ def _check(events: Sequence[Event]) -> None:
     )
     if not all(map(_is_id, charges)):
         raise MalformedEvent("a charge is no UUID as PostgreSQL reads it")
-    charged_at = [*map(minted_at_ms, charges)]
+    charged_at = minted_all_at_ms(charges)
     naturals = (accounts, starts, ends, at, charged_at)
     # A bool is an int to everybody but JSON.
     if {kind for column in (*naturals, tokens) for kind in map(type, column)} != {int}:

@@ -24,6 +24,7 @@ from usage.events import (
     decode,
     decode_all,
     mint,
+    minted_all_at_ms,
     minted_at_ms,
     storable,
     void_of,
@@ -71,6 +72,12 @@ CHARGED = Event(
 
 
 @settings(deadline=None)
+@given(st.lists(INSTANTS))
+def test_many_ids_tell_their_instants_in_their_order(instants: list[int]) -> None:
+    assert minted_all_at_ms(mint(now_ms) for now_ms in instants) == instants
+
+
+@settings(deadline=None)
 @given(INSTANTS)
 def test_an_id_is_a_uuid_of_version_7_that_tells_its_instant(now_ms: int) -> None:
     minted = uuid.UUID(mint(now_ms))
@@ -100,6 +107,33 @@ def test_ids_of_one_millisecond_differ_in_74_bits() -> None:
 @given(events())
 def test_an_event_comes_back_as_it_went(event: Event) -> None:
     assert decode(event.encode()) == event
+
+
+WELL = CHARGED.encode()
+OPEN, CLOSE = CHARGED._replace(metadata={"a": [[1], [2]]}).encode().split(b"],[")
+NEIGHBOURS = {
+    "two in one, and one in two": [OPEN + b"]", b"[" + CLOSE, WELL + b"," + WELL],
+    "a quote left open": [WELL[:-1] + b',"', b'"]', WELL + b"," + WELL],
+    "closed too early": [WELL[:20] + b"],[" + WELL[20:], WELL],
+    "nothing": [b"", WELL],
+    "space around": [b" " + WELL, WELL + b"\n", WELL],
+    "half a character at the end": [WELL[:-2] + b"\xc3", b"\xa9" + WELL],
+    "a list of events": [b"[" + WELL + b"]", WELL],
+    "no list": [b"{}", WELL, b'"[]"'],
+    "deeper than Python reads": [b"[" * 100_000, WELL],
+    "with a receipt and without": [CHARGED._replace(receipt="r" * 32, fingerprint="f" * 32).encode(), WELL],
+}
+
+
+@pytest.mark.parametrize("texts", NEIGHBOURS.values(), ids=NEIGHBOURS)
+def test_no_text_changes_how_its_neighbours_are_read(texts: list[bytes]) -> None:
+    try:
+        one_by_one = [decode(text) for text in texts]
+    except MalformedEvent:
+        with pytest.raises(MalformedEvent):
+            decode_all(texts)
+    else:
+        assert decode_all(texts) == one_by_one
 
 
 @settings(deadline=None)
