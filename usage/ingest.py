@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, cast
 
 from django.conf import settings
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 StreamEntry = tuple[bytes, bytes]
 """Its id and its payload."""
 BATCH = 5_000
+READ_AT_ONCE = 500
 CATCH_UP_SECONDS = 5.0
 
 
@@ -131,79 +133,95 @@ def event_of(row: UsageLog) -> Event:
     )
 
 
+@dataclass(slots=True)
+class _Batch:
+    """A shard's oldest entries. `events` are those read so far, each in its entry's place; None: it is set aside."""
+
+    shard: int
+    entries: Sequence[StreamEntry]
+    events: list[Event | None] = field(default_factory=list)
+    unreadable: list[SetAsideEntry] = field(default_factory=list)
+
+    def read(self, taken: partitions.Taken) -> Iterator[list[Event]]:
+        """The events that the log takes, in parts: the next one is read while PostgreSQL is at work on those before."""
+        for at in range(0, len(self.entries), READ_AT_ONCE):
+            part = self.entries[at : at + READ_AT_ONCE]
+            events = _all_taken([payload for _, payload in part], taken)
+            if events is None:
+                for stream_id, payload in part:
+                    self._read_one(stream_id, payload, taken)
+                events = [event for event in self.events[at:] if event is not None]
+            else:
+                self.events += events
+            yield events
+
+    def _read_one(self, stream_id: bytes, payload: bytes, taken: partitions.Taken) -> None:
+        try:
+            event = decode(payload)
+            if refusal := taken.refusal(event.charged_at_ms):
+                raise MalformedEvent(refusal)
+            self.events.append(event)
+        except MalformedEvent as error:
+            self.events.append(None)
+            name, why = stream_id.decode(), str(error)[:500]
+            self.unreadable.append(SetAsideEntry(shard=self.shard, stream_id=name, payload=payload, error=why))
+
+
+def _all_taken(payloads: Sequence[bytes], taken: partitions.Taken) -> list[Event] | None:
+    """Their events; None when any cannot be read or the log does not take it."""
+    try:
+        events = decode_all(payloads)
+    except MalformedEvent:
+        return None
+    charges = [event.charge for event in events]
+    # Ids sort by the time of the charge, so two of them speak for all.
+    return None if any(taken.refusal(minted_at_ms(charge)) for charge in (min(charges), max(charges))) else events
+
+
 def _drain_batch(shard: int) -> Drained:
     entries = _read(shard, BATCH)
     if not entries:
         return Drained()
     try:
-        readable, unreadable, rows = _commit(shard, entries)
+        batch, rows = _commit(shard, entries)
     except partitions.MonthLeft:
         # Between the look and the insert. Now it is seen to have left, and its events are set aside.
-        readable, unreadable, rows = _commit(shard, entries)
-    if unreadable:
-        logger.error("%d entries of shard %d were set aside: %s", len(unreadable), shard, unreadable[0].error)
-    _acknowledge(shard, entries, readable, rows)
-    return Drained(len(entries), len(unreadable))
+        batch, rows = _commit(shard, entries)
+    if batch.unreadable:
+        first = batch.unreadable[0].error
+        logger.error("%d entries of shard %d were set aside: %s", len(batch.unreadable), shard, first)
+    _acknowledge(batch, rows)
+    return Drained(len(entries), len(batch.unreadable))
 
 
-def _commit(
-    shard: int, entries: Sequence[StreamEntry]
-) -> tuple[list[tuple[bytes, Event]], list[SetAsideEntry], list[WindowUsage]]:
-    """What could be read, what was set aside, and the counters, once PostgreSQL has all of it."""
-    readable, unreadable = _decoded(shard, entries)
-    # Durable: what is acknowledged later is gone from Redis, so it must not hang on a transaction around this one.
-    with transaction.atomic(durable=True):
-        rows = ledger.store([event for _, event in readable])
-        SetAsideEntry.objects.bulk_create(unreadable, ignore_conflicts=True)
-    return readable, unreadable, rows
-
-
-def _decoded(shard: int, entries: Sequence[StreamEntry]) -> tuple[list[tuple[bytes, Event]], list[SetAsideEntry]]:
+def _commit(shard: int, entries: Sequence[StreamEntry]) -> tuple[_Batch, list[WindowUsage]]:
+    """What was read and what was set aside, and the counters, once PostgreSQL has all of it."""
+    batch = _Batch(shard, entries)
     written = [_entry_id(stream_id)[0] for stream_id, _ in (entries[0], entries[-1])]
     taken = partitions.taken([time.time_ns() // 1_000_000, *written])
-    try:
-        events = decode_all([payload for _, payload in entries])
-        charged_at = [minted_at_ms(event.charge) for event in events]
-        if not (taken.refusal(min(charged_at)) or taken.refusal(max(charged_at))):
-            return [(stream_id, event) for (stream_id, _), event in zip(entries, events, strict=True)], []
-    except MalformedEvent:
-        pass  # at least one is, and is found below
-    readable: list[tuple[bytes, Event]] = []
-    unreadable: list[SetAsideEntry] = []
-    for stream_id, payload in entries:
-        try:
-            event = decode(payload)
-            if refusal := taken.refusal(event.charged_at_ms):
-                raise MalformedEvent(refusal)
-            readable.append((stream_id, event))
-        except MalformedEvent as error:
-            entry = SetAsideEntry(shard=shard, stream_id=stream_id.decode(), payload=payload, error=str(error)[:500])
-            unreadable.append(entry)
-    return readable, unreadable
+    # Durable: what is acknowledged later is gone from Redis, so it must not hang on a transaction around this one.
+    with transaction.atomic(durable=True):
+        rows = ledger.store(chain.from_iterable(batch.read(taken)))
+        SetAsideEntry.objects.bulk_create(batch.unreadable, ignore_conflicts=True)
+    return batch, rows
 
 
-def _acknowledge(
-    shard: int,
-    entries: Sequence[StreamEntry],
-    readable: Collection[tuple[bytes, Event]],
-    rows: Iterable[WindowUsage],
-) -> None:
+def _acknowledge(batch: _Batch, rows: Iterable[WindowUsage]) -> None:
     """Remove what was read from the head of the stream, and tell its counters."""
-    name, tokens = stream(shard).encode(), Counter[tuple[int, int]]()
-    alike = Counter((event.account, event.window_start, event.tokens) for _, event in readable)
+    name, tokens = stream(batch.shard).encode(), Counter[tuple[int, int]]()
+    alike = Counter((event.account, event.window_start, event.tokens) for event in batch.events if event is not None)
     for (account, window_start, moved_by), times in alike.items():
         tokens[account, window_start] += moved_by * times
     counters = {(row.account_id, _ms(row.starts_at) // 1000): _counter(row) for row in rows}
     moved = [(counter, tokens[window]) for window, counter in counters.items()]
-    if limiter.trim(store(), name, entries[0][0], entries[-1][0], moved):
+    if limiter.trim(store(), name, batch.entries[0][0], batch.entries[-1][0], moved):
         return
     position = {window: at for at, window in enumerate(counters)}
-    event_of = dict(readable)
     single = [
-        limiter.Entry(stream_id, position[found.account, found.window_start], found.tokens)
-        if (found := event_of.get(stream_id))
+        limiter.Entry(stream_id, position[event.account, event.window_start], event.tokens)
+        if event is not None
         else limiter.Entry(stream_id, None, 0)
-        for stream_id, _ in entries
+        for (stream_id, _), event in zip(batch.entries, batch.events, strict=True)
     ]
     limiter.acknowledge(store(), name, list(counters.values()), single)
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain, islice
 
 from django.db import IntegrityError, connection, transaction
-from psycopg.errors import UniqueViolation
+from psycopg import Copy
+from psycopg.errors import CheckViolation, UniqueViolation
 
 from usage import partitions, receipts
-from usage.events import CHARGE, VOID, Event, minted_at_ms
-from usage.log_rows import COLUMNS, encoded
+from usage.events import CHARGE, VOID, Event, minted_all_at_ms
+from usage.log_rows import COLUMNS, END, HEADER, encoded
 from usage.models import UsageLog, WindowUsage
 
 DAY_MS = 86_400_000
+ROWS_A_PART = 500
+"""Of a COPY: PostgreSQL works on one while the next one is read."""
+
+Alike = tuple[int, int, int, str, int, str, int]
+"""What an event moves: account, window's start and end, feature, day since 1970, kind and tokens."""
 
 STAGING = f"""
 CREATE TEMPORARY TABLE IF NOT EXISTS usage_arrived ON COMMIT DELETE ROWS AS
@@ -66,81 +74,102 @@ ORDER BY asked.place
 """
 
 
-def store(events: Sequence[Event]) -> list[WindowUsage]:
+def store(events: Iterable[Event]) -> list[WindowUsage]:
     """Insert what is new, in the caller's transaction; returns the counters these events belong to, as they are now.
 
-    A void brings its charge along, so the sum is right in whichever order the two arrive. Raises MonthLeft.
+    The events may come from an iterator: it is asked for more while PostgreSQL takes in those before. A void brings
+    its charge along, so the sum is right in whichever order the two arrive. Raises MonthLeft.
     """
-    if not events:
-        return []
-    partitions.ensure(_instant(day * DAY_MS) for day in {minted_at_ms(event.charge) // DAY_MS for event in events})
+    arrived: list[Event] = []
     # Charges before voids, whoever stores them: of two that store the same pair one waits, never each for the other.
-    voids = [event for event in events if event.kind == VOID]
-    arrived = {event.charge: event for event in events if event.kind == CHARGE} | {str(void.id): void for void in voids}
-    charges = [void.charged() for void in voids]
-    brought = {charge.charge: charge for charge in charges if charge.charge not in arrived}
-    with partitions.month_left():
-        new = [*_insert_once(brought), *_insert_new(arrived)]
+    new, alike = _insert_new(_charges(iter(events), arrived))
+    if voids := [event for event in arrived if event.kind == VOID]:
+        present = {event.charge for event in arrived if event.kind != VOID}
+        brought = _insert_once(event.charged() for event in voids if event.charge not in present)
+        taken_back, alike_of_voids = _insert_new(iter([voids]))
+        new += brought + taken_back
+        alike += _alike(brought) + alike_of_voids
     if new:
         # In this order: a call decided without Redis takes the rows it needs in the same one.
         doubled = receipts.follow(new)
-        _move_sums(new)
-        # The same request was charged twice, and one of the two is taken back.
-        store([event.voided(event.at_ms) for event in doubled])
-    return _counters({(event.account, event.window_start): event.window_end for event in events})
+        _move_sums(alike)
+        if doubled:
+            # The same request was charged twice, and one of the two is taken back.
+            store(event.voided(event.at_ms) for event in doubled)
+    return _counters({(event.account, event.window_start): event.window_end for event in arrived})
 
 
-def _insert_new(arrived: dict[str, Event]) -> Collection[Event]:
-    """Insert events, by id; returns those that were not in the log before, which is nearly always all of them."""
+def _charges(events: Iterator[Event], arrived: list[Event]) -> Iterator[list[Event]]:
+    """The charges among them, in parts; whatever was read is noted."""
+    while part := list(islice(events, ROWS_A_PART)):
+        arrived += part
+        yield [event for event in part if event.kind != VOID]
+
+
+def _insert_new(parts: Iterator[list[Event]]) -> tuple[list[Event], Counter[Alike]]:
+    """Insert events; returns those that were not in the log before, which is nearly always all of them."""
+    read: list[Event] = []
+    alike: Counter[Alike] = Counter()
     try:
         # A COPY straight into the log costs half of what looking for each row first does.
-        with transaction.atomic():
-            _copy("usage_usagelog", arrived)
+        with transaction.atomic(), _copying("usage_usagelog") as copy:
+            for part in parts:
+                read += part
+                copy.write(encoded(part))
+                alike.update(_alike(part))
     except IntegrityError as error:
-        if not isinstance(error.__cause__, UniqueViolation):
+        # Something is there already, or twice among these; or a month has no partition yet.
+        if not isinstance(error.__cause__, UniqueViolation | CheckViolation):
             raise
-        return _insert_once(arrived)
-    return arrived.values()
+        read += chain.from_iterable(parts)
+        read = _insert_once(read)
+        alike = _alike(read)
+    return read, alike
 
 
-def _insert_once(arrived: dict[str, Event]) -> Collection[Event]:
-    """Insert events, by id, of which any may be in the log; returns those that were not."""
+def _insert_once(events: Iterable[Event]) -> list[Event]:
+    """Insert events of which any may be in the log; returns those that were not. Raises MonthLeft."""
+    arrived = {_id(event): event for event in events}
     if not arrived:
         return []
-    with connection.cursor() as cursor:
+    partitions.ensure(_instant(day * DAY_MS) for day in {event.charged_at_ms // DAY_MS for event in arrived.values()})
+    with partitions.month_left(), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(STAGING)
-        _copy("usage_arrived", arrived)
+        with _copying("usage_arrived") as copy:
+            copy.write(encoded([*arrived.values()]))
         cursor.execute(INSERT_ONCE)
         return [arrived[event_id] for (event_id,) in cursor.fetchall()]
 
 
-def _copy(table: str, arrived: dict[str, Event]) -> None:
+@contextmanager
+def _copying(table: str) -> Iterator[Copy]:
+    """A COPY into the table, for rows as `encoded` gives them."""
     statement = f"COPY {table} ({COLUMNS}) FROM STDIN (FORMAT binary)"
     # Django wraps what a statement raises, but not what a COPY does.
     with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for part in encoded(arrived.items()):
-            copy.write(part)
+        copy.write(HEADER)
+        yield copy
+        copy.write(END)
 
 
-def _move_sums(new: Iterable[Event]) -> None:
-    # Most of a batch are alike: what they have in common is looked at once.
-    alike = Counter(
-        (
-            (event.account, event.window_start, event.window_end, event.feature, minted_at_ms(event.charge) // DAY_MS),
-            event.tokens,
-            event.kind,
-        )
-        for event in new
-    )
-    moved: dict[tuple[int, int, int, str, int], list[int]] = {}
-    for (key, tokens, kind), times in alike.items():
-        sums = moved.setdefault(key, [0, 0])
+def _alike(events: Sequence[Event]) -> Counter[Alike]:
+    """How many move the sums in the same way: most of a batch are like many others, and are looked at once."""
+    if not events:
+        return Counter()
+    charges, kinds, accounts, starts, ends, features, tokens, *_ = zip(*events, strict=True)
+    days = [charged_at_ms // DAY_MS for charged_at_ms in minted_all_at_ms(charges)]
+    return Counter(zip(accounts, starts, ends, features, days, kinds, tokens, strict=True))
+
+
+def _move_sums(alike: Counter[Alike]) -> None:
+    moved: dict[tuple[int, int, int, int, int], list[int]] = {}
+    features: dict[str, int] = {}
+    for (account, start, end, name, day, kind, tokens), times in alike.items():
+        feature = features.setdefault(name, len(features) + 1)
+        sums = moved.setdefault((account, start, end, feature, day), [0, 0])
         sums[0] += tokens * times
         sums[1] += times if kind == CHARGE else -times
-    accounts, starts, ends, names, days = zip(*moved, strict=True)
-    features = {feature: place for place, feature in enumerate(dict.fromkeys(names), start=1)}
-    places = [features[feature] for feature in names]
-    columns = [_array(column) for column in (accounts, starts, ends, places, days, *zip(*moved.values(), strict=True))]
+    columns = [_array(column) for column in (*zip(*moved, strict=True), *zip(*moved.values(), strict=True))]
     with connection.cursor() as cursor:
         for statement in SUMS:
             cursor.execute(statement, [list(features), *columns])
@@ -153,6 +182,8 @@ def _array(numbers: Iterable[int]) -> str:
 
 def _counters(ends: dict[tuple[int, int], int]) -> list[WindowUsage]:
     """By account and window's start, given the windows' ends; all in Unix seconds."""
+    if not ends:
+        return []
     with connection.cursor() as cursor:
         cursor.execute(COUNTERS, [_array(column) for column in zip(*ends, strict=True)])
         return [
@@ -169,6 +200,10 @@ def _counters(ends: dict[tuple[int, int], int]) -> list[WindowUsage]:
 
 def window_of(row: UsageLog) -> WindowUsage:
     return WindowUsage.objects.get(account_id=row.account_id, starts_at=row.window_starts_at)
+
+
+def _id(event: Event) -> str:
+    return event.charge if event.kind == CHARGE else str(event.id)
 
 
 @lru_cache(4096)

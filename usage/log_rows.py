@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import islice
 from struct import Struct, pack
 
-from usage.events import Event, minted_at_ms
+from usage.events import CHARGE, Event, minted_all_at_ms
 
 COLUMNS = (
     "id, event_id, charged_at, created_at, account_id, tokens, feature, kind,"
@@ -20,39 +19,26 @@ NULL = pack(">i", -1)
 JSONB_VERSION = b"\x01"
 POSTGRES_EPOCH_MS = 946_684_800_000
 """2000-01-01: timestamps are microseconds since then."""
-ROWS_A_PART = 500
 # The number of columns; then for each of the first six its length in bytes and its value.
 _first_columns = Struct(">h i16s i16s iq iq iq iq").pack
+_each_id = Struct("16s").iter_unpack
 
 
-def encoded(events: Iterable[tuple[str, Event]]) -> Iterator[bytes]:
-    """What `COPY usage_usagelog (COLUMNS) FROM STDIN (FORMAT binary)` is to be sent for these (id, event), in parts."""
-    yield HEADER
-    rows = iter(events)
-    while part := list(islice(rows, ROWS_A_PART)):
-        yield _rows(part)
-    yield END
+def encoded(events: Sequence[Event]) -> bytes:
+    """Their rows in `COPY usage_usagelog (COLUMNS) FROM STDIN (FORMAT binary)`, between HEADER and END."""
+    ids = [event.charge for event in events]
+    charges = _each_id(bytes.fromhex("".join(ids).replace("-", "")))
+    rows = zip(events, charges, minted_all_at_ms(ids), strict=True)
+    return b"".join([_row(event, charge, charged_at_ms) for event, (charge,), charged_at_ms in rows])
 
 
-def _rows(part: Sequence[tuple[str, Event]]) -> bytes:
-    # All ids as bytes at once; each is sixteen of them.
-    own = bytes.fromhex("".join([event_id for event_id, _ in part]).replace("-", ""))
-    charges = bytes.fromhex("".join([event.charge for _, event in part]).replace("-", ""))
-    columns: list[bytes] = []
-    at = 0
-    for _, event in part:
-        charge, _, account, start, _, feature, tokens, at_ms, source, key_prefix, metadata, _, _ = event
-        until = at + 16
-        charged_at, created_at = _timestamp(minted_at_ms(charge)), _timestamp(at_ms)
-        columns += (
-            _first_columns(
-                12, 16, own[at:until], 16, charges[at:until], 8, charged_at, 8, created_at, 8, account, 8, tokens
-            ),
-            _shared_columns(feature, event.kind, source, key_prefix, start),
-            NULL if metadata is None else _metadata(metadata),
-        )
-        at = until
-    return b"".join(columns)
+def _row(event: Event, charge: bytes, charged_at_ms: int) -> bytes:
+    _, kind, account, window_start, _, feature, tokens, at_ms, source, key_prefix, metadata, _, _ = event
+    own = charge if kind == CHARGE else event.id.bytes
+    charged_at, created_at = _timestamp(charged_at_ms), _timestamp(at_ms)
+    row = _first_columns(12, 16, own, 16, charge, 8, charged_at, 8, created_at, 8, account, 8, tokens)
+    row += _shared_columns(feature, kind, source, key_prefix, window_start)
+    return row + (NULL if metadata is None else _metadata(metadata))
 
 
 @lru_cache(4_096)  # an account's calls have them in common

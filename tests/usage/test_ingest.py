@@ -83,6 +83,38 @@ def test_what_cannot_be_read_is_set_aside_and_stops_nobody(bob: Customer, payloa
     assert (sums(bob.account), ingest.backlog()) == ({20}, {})
 
 
+def test_poison_in_one_part_of_a_batch_changes_nothing_in_the_others(
+    bob: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "READ_AT_ONCE", 3)
+    monkeypatch.setattr(ledger, "ROWS_A_PART", 2)
+    shard, ancient = bob.account % 64, charge(bob.account, at_ms=1)
+    some = [charge(bob.account, 1) for _ in range(9)]
+    void = some[1].voided(some[1].at_ms)
+    put(*some[:4], b"],[", some[4], void, *some[5:7], ancient, b"[" + some[7].encode() + b"]", *some[7:], shard=shard)
+    assert ingest.drain() == ingest.Drained(13, 3)
+    assert {bytes(aside.payload) for aside in SetAsideEntry.objects.all()} == {
+        b"],[",
+        ancient.encode(),
+        b"[" + some[7].encode() + b"]",
+    }
+    assert (sums(bob.account), ingest.backlog(), UsageLog.objects.count()) == ({8}, {}, 10)
+
+
+@pytest.mark.parametrize("again", [0, 3, 8])
+def test_what_is_in_the_log_already_is_met_at_any_place_of_a_batch(
+    bob: Customer, monkeypatch: pytest.MonkeyPatch, again: int
+) -> None:
+    monkeypatch.setattr(ingest, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(ledger, "ROWS_A_PART", 2)
+    shard, some = bob.account % 64, [charge(bob.account, 1) for _ in range(9)]
+    put(some[again], shard=shard)
+    ingest.drain()
+    put(*some, some[again], some[5].voided(some[5].at_ms), shard=shard)
+    assert ingest.drain() == ingest.Drained(11, 0)
+    assert (sums(bob.account), UsageLog.objects.count()) == ({8}, 10)
+
+
 def test_an_entry_without_the_field_is_set_aside_too(bob: Customer) -> None:
     client().xadd(stream(1), {"other": "field"})
     assert ingest.drain_shard(1) == ingest.Drained(1, 1)
