@@ -163,7 +163,9 @@ def void(
         receipt.key if receipt else keys.stream,
     ]
     expiry = limit.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS
-    arguments: list[Argument] = [take.amount, audit, event, VOID_MARKER_LIFE_MS, expiry, b"1" if receipt else b""]
+    # A receipt of the charge that PostgreSQL still has must not be recalled as long as the void is not drained.
+    marker_life_ms = scripts.RECEIPT_LIFE_MS if receipt else VOID_MARKER_LIFE_MS
+    arguments: list[Argument] = [take.amount, audit, event, marker_life_ms, expiry, b"1" if receipt else b""]
     status, used = store.run(scripts.VOID, names, arguments)
     return Voided(status), Standing(limit, used, 0)
 
@@ -178,12 +180,19 @@ def tell(store: Store, keys: AccountKeys, versions: Versions, counters: Iterable
     store.run(scripts.TELL, names, arguments)
 
 
-def recall(store: Store, receipts: Sequence[Bought]) -> int:
-    """Bring back those receipts of one account that Redis lacks; returns how many."""
+def recall(store: Store, keys: AccountKeys, receipts: Sequence[Bought]) -> int:
+    """Bring back those receipts of one account that Redis lacks, but for voided charges; returns how many."""
+    names: list[bytes] = []
     arguments: list[Argument] = []
     for bought in receipts:
+        names += (bought.receipt.key, keys.void_marker(bought.event))
         arguments += (bought.receipt.fingerprint, bought.event, bought.audit, bought.runs, bought.expires_at_ms)
-    return int(store.run(scripts.RECALL, [bought.receipt.key for bought in receipts], arguments))
+    return int(store.run(scripts.RECALL, names, arguments))
+
+
+def forget(store: Store, receipts: Sequence[tuple[bytes, str]]) -> int:
+    """End receipts (key and event) of one shard that their events hold still; returns how many."""
+    return int(store.run(scripts.FORGET, [key for key, _ in receipts], [event for _, event in receipts]))
 
 
 def acknowledge(store: Store, stream: bytes, counters: Sequence[Counter], entries: Sequence[Entry]) -> int:

@@ -39,6 +39,7 @@ ADMIT = _build(
 VOID = _build("void", "number", "quota", "receipt")
 TELL = _build("tell", "number", "fence", "quota", "ledger")
 RECALL = _build("recall", "number")
+FORGET = _build("forget")
 RAISE = _build("raise", "number", "fence")
 ACKNOWLEDGE = _build("acknowledge", "number", "quota", "ledger")
 TRIM = _build("trim", "number", "quota", "ledger")

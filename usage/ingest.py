@@ -24,7 +24,7 @@ from billing import fencing
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys, shard_of, stream
 from ratelimit.store import RedisUnreachable, client, reaching_redis, store
-from usage import ledger, partitions
+from usage import ledger, partitions, receipts
 from usage.events import Event, MalformedEvent, decode, decode_all, minted_at_ms
 from usage.models import SetAsideEntry, UsageLog, WindowUsage
 from usage.outage import asking_redis
@@ -183,27 +183,29 @@ def _drain_batch(shard: int) -> Drained:
     if not entries:
         return Drained()
     try:
-        batch, rows = _commit(shard, entries)
+        batch, stored = _commit(shard, entries)
     except partitions.MonthLeft:
         # Between the look and the insert. Now it is seen to have left, and its events are set aside.
-        batch, rows = _commit(shard, entries)
+        batch, stored = _commit(shard, entries)
     if batch.unreadable:
         first = batch.unreadable[0].error
         logger.error("%d entries of shard %d were set aside: %s", len(batch.unreadable), shard, first)
-    _acknowledge(batch, rows)
+    if orphans := receipts.orphans(stored.known):
+        limiter.forget(store(), [(AccountKeys(it.account).receipt_of(it.receipt), it.charge) for it in orphans])
+    _acknowledge(batch, stored.counters)
     return Drained(len(entries), len(batch.unreadable))
 
 
-def _commit(shard: int, entries: Sequence[StreamEntry]) -> tuple[_Batch, list[WindowUsage]]:
-    """What was read and what was set aside, and the counters, once PostgreSQL has all of it."""
+def _commit(shard: int, entries: Sequence[StreamEntry]) -> tuple[_Batch, ledger.Stored]:
+    """What was read and what was set aside, and what came of it, once PostgreSQL has all of it."""
     batch = _Batch(shard, entries)
     written = [_entry_id(stream_id)[0] for stream_id, _ in (entries[0], entries[-1])]
     taken = partitions.taken([time.time_ns() // 1_000_000, *written])
     # Durable: what is acknowledged later is gone from Redis, so it must not hang on a transaction around this one.
     with transaction.atomic(durable=True):
-        rows = ledger.store(chain.from_iterable(batch.read(taken)))
+        stored = ledger.store(chain.from_iterable(batch.read(taken)))
         SetAsideEntry.objects.bulk_create(batch.unreadable, ignore_conflicts=True)
-    return batch, rows
+    return batch, stored
 
 
 def _acknowledge(batch: _Batch, rows: Iterable[WindowUsage]) -> None:

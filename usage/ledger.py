@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain, islice
+from typing import NamedTuple
 
 from django.db import IntegrityError, connection, transaction
 from psycopg import Copy
@@ -74,8 +75,15 @@ ORDER BY asked.place
 """
 
 
-def store(events: Iterable[Event]) -> list[WindowUsage]:
-    """Insert what is new, in the caller's transaction; returns the counters these events belong to, as they are now.
+class Stored(NamedTuple):
+    """The counters that the events belong to, as they are now; and the events that the log had before."""
+
+    counters: list[WindowUsage]
+    known: list[Event]
+
+
+def store(events: Iterable[Event]) -> Stored:
+    """Insert what is new, in the caller's transaction.
 
     The events may come from an iterator: it is asked for more while PostgreSQL takes in those before. A void brings
     its charge along, so the sum is right in whichever order the two arrive. Raises MonthLeft.
@@ -83,20 +91,26 @@ def store(events: Iterable[Event]) -> list[WindowUsage]:
     arrived: list[Event] = []
     # Charges before voids, whoever stores them: of two that store the same pair one waits, never each for the other.
     new, alike = _insert_new(_charges(iter(events), arrived))
-    if voids := [event for event in arrived if event.kind == VOID]:
+    voids = [event for event in arrived if event.kind == VOID]
+    known = _known(arrived, voids, new)
+    # Receipts before sums: a call decided without Redis takes the rows it needs in the same order.
+    voids = receipts.follow(new, known, voids)
+    if voids:
         present = {event.charge for event in arrived if event.kind != VOID}
         brought = _insert_once(event.charged() for event in voids if event.charge not in present)
-        taken_back, alike_of_voids = _insert_new(iter([voids]))
-        new += brought + taken_back
+        _, alike_of_voids = _insert_new(iter([voids]))
         alike += _alike(brought) + alike_of_voids
-    if new:
-        # In this order: a call decided without Redis takes the rows it needs in the same one.
-        doubled = receipts.follow(new)
+    if alike:
         _move_sums(alike)
-        if doubled:
-            # The same request was charged twice, and one of the two is taken back.
-            store(event.voided(event.at_ms) for event in doubled)
-    return _counters({(event.account, event.window_start): event.window_end for event in arrived})
+    return Stored(_counters({(event.account, event.window_start): event.window_end for event in arrived}), known)
+
+
+def _known(arrived: Sequence[Event], voids: Sequence[Event], new: Sequence[Event]) -> list[Event]:
+    """The charges among them that were not inserted: nearly always none."""
+    if len(arrived) == len(voids) + len(new):
+        return []
+    inserted = {event.charge for event in new}
+    return [event for event in arrived if event.kind != VOID and event.charge not in inserted]
 
 
 def _charges(events: Iterator[Event], arrived: list[Event]) -> Iterator[list[Event]]:

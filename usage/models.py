@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
@@ -96,8 +97,9 @@ class SetAsideEntry(models.Model):
 class Receipt(models.Model):
     """What an Idempotency-Key has bought, for when Redis cannot tell: from the drain, or a charge made without Redis.
 
-    `key` is the digest that names it in Redis too, `audit` the text of the event that was charged. `runs` that have
-    not failed, as far as PostgreSQL knows: those that Redis has counted since are not among them.
+    `key` is the digest that names it in Redis too, `audit` the text of the event that was charged. The charge stands as
+    long as a run does: `runs` are those decided without Redis that have not failed; those that Redis counts stand for
+    each of `redis_charges`, charges of this request under this key, until it voids that charge.
     """
 
     pk = models.CompositePrimaryKey("account_id", "key")
@@ -106,7 +108,8 @@ class Receipt(models.Model):
     fingerprint = models.CharField(max_length=32)
     event_id = models.UUIDField()
     audit = models.BinaryField()
-    runs = models.IntegerField(default=1)
+    runs = models.IntegerField()
+    redis_charges = ArrayField(models.UUIDField())
     expires_at = models.DateTimeField()
 
     class Meta:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
+from django.db.models import Q
 
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Bought
 from ratelimit.scripts import RECEIPT_LIFE_MS
 from ratelimit.store import store
-from usage.events import VOID, Event, instant
-from usage.models import Receipt
+from usage.events import VOID, Event, decode, instant, void_of
+from usage.models import Receipt, UsageLog
 
 MOST_RECALLED = 1_000
 """Receipts of one account that Redis is told at once, the newest first: the call that waits for it must not hang."""
@@ -22,54 +25,131 @@ PURGE_BATCH = 10_000
 RECEIPT_LIFE = timedelta(milliseconds=RECEIPT_LIFE_MS)
 
 OPEN = """
-INSERT INTO usage_receipt AS kept (account_id, key, fingerprint, event_id, audit, runs, expires_at)
-    SELECT account_id, key, fingerprint, event_id, audit, 1, expires_at
+INSERT INTO usage_receipt AS kept (account_id, key, fingerprint, event_id, audit, runs, redis_charges, expires_at)
+    SELECT account_id, key, fingerprint, event_id, audit, {runs}, {redis_charges}, expires_at
     FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::uuid[], %s::bytea[], %s::timestamptz[])
         AS given (account_id, key, fingerprint, event_id, audit, expires_at)
     ORDER BY account_id, key
 ON CONFLICT (account_id, key) DO UPDATE
     SET fingerprint = EXCLUDED.fingerprint, event_id = EXCLUDED.event_id, audit = EXCLUDED.audit,
-        runs = 1, expires_at = EXCLUDED.expires_at
+        runs = EXCLUDED.runs, redis_charges = EXCLUDED.redis_charges, expires_at = EXCLUDED.expires_at
 """
 # Redis sold the key once more: it was free again, unless the same request still holds it.
-IF_FREE_AGAIN = """
+SOLD_BY_REDIS = f"""
+{OPEN.format(runs="0", redis_charges="ARRAY[event_id]")}
     WHERE kept.event_id < EXCLUDED.event_id
         AND (kept.fingerprint <> EXCLUDED.fingerprint OR kept.expires_at <= EXCLUDED.expires_at - interval '1 ms' * %s)
 RETURNING event_id::text
 """
-IF_EXPIRED = "WHERE kept.expires_at <= %s"
+SOLD_HERE = f"""
+{OPEN.format(runs="1", redis_charges="'{}'::uuid[]")}
+    WHERE kept.expires_at <= %s
+"""
+# What Redis counts runs of under a key, beside the runs counted here; returns those whose request the key has bought.
+JOIN = """
+UPDATE usage_receipt kept SET redis_charges = kept.redis_charges || given.event_id
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::uuid[]) AS given (account_id, key, fingerprint, event_id)
+    WHERE kept.account_id = given.account_id AND kept.key = given.key AND kept.fingerprint = given.fingerprint
+        AND {which} AND NOT given.event_id = ANY (kept.redis_charges)
+RETURNING given.event_id::text
+"""
+ANOTHER, THE_SAME = "kept.event_id <> given.event_id", "kept.event_id = given.event_id"
+MARK_RECALLED = """
+UPDATE usage_receipt SET redis_charges = redis_charges || event_id
+    WHERE account_id = %s AND key = ANY(%s) AND NOT event_id = ANY (redis_charges)
+"""
 
 
-def follow(inserted: Sequence[Event]) -> list[Event]:
-    """What the log has taken in: voids free the keys of their charges, charges open the receipts of theirs.
+class Failed(Enum):
+    """What becomes of a charge when a run of it that was counted here has failed."""
 
-    Returns charges of a request that was charged under its key by another side as well, when neither could know of
-    the other: before an outage of Redis and in it, or by processes of which only some reach Redis.
+    STANDS = "others stand, or nobody knows of none"
+    ASK_REDIS = "Redis has counted runs of it too, and decides"
+    FREE = "that was the last run: the charge is to be voided, and the key is free"
+
+
+def follow(new: Sequence[Event], known: Iterable[Event], voids: Sequence[Event]) -> list[Event]:
+    """Before voids go into the log, and after charges have: returns the voids that take effect.
+
+    `new` are the charges that were inserted, `known` those that were there before. A void by Redis takes no effect when
+    a run that Redis does not know of stands. Voided as well is a charge of a request that was charged under its key by
+    another side too, when neither could know of the other: before an outage of Redis and in it, or by processes of
+    which only some reach Redis.
     """
-    keyed = [event for event in inserted if event.receipt]
-    voided = {event.charge for event in keyed if event.kind == VOID}
-    if voided:
-        accounts = {event.account for event in keyed}
-        Receipt.objects.filter(account_id__in=accounts, event_id__in=voided).delete()
-    standing = [event for event in keyed if event.charge not in voided]
-    latest = {(event.account, event.receipt): event for event in standing}
+    voided = {void.charge for void in voids}
+    standing, freed = _release([void for void in voids if void.receipt])
+    joining = [event for event in known if event.receipt and event.charge not in voided]
+    if joining:
+        _join(joining, THE_SAME)
+    doubled = _open([event for event in new if event.receipt and event.charge not in voided])
+    taking_effect = [void for void in voids if void.charge not in standing]
+    return [*taking_effect, *freed, *(event.voided(event.at_ms) for event in doubled)]
+
+
+def _release(voids: Sequence[Event]) -> tuple[set[str], list[Event]]:
+    """Redis' runs of these charges have all failed: the charges that stand all the same, and voids of those that do
+    no longer, since they stood for the runs of another charge only."""
+    if not voids:
+        return set(), []
+    charges = {UUID(void.charge): void for void in voids}
+    mine = Q(event_id__in=charges) | Q(redis_charges__overlap=[*charges])
+    accounts = {void.account for void in voids}
+    standing, freed = set(), []
+    for receipt in (
+        Receipt.objects.select_for_update().filter(mine, account_id__in=accounts).order_by("account_id", "key")
+    ):
+        released = [charge for charge in receipt.redis_charges if charge in charges]
+        receipt.redis_charges = [charge for charge in receipt.redis_charges if charge not in charges]
+        if receipt.runs or receipt.redis_charges:
+            receipt.save(update_fields=["redis_charges"])
+            standing.add(str(receipt.event_id))
+            continue
+        receipt.delete()
+        if receipt.event_id not in charges:
+            freed.append(decode(bytes(receipt.audit)).voided(charges[released[0]].at_ms))
+    return standing, freed
+
+
+def _open(sold: Sequence[Event]) -> list[Event]:
+    """Charges made by Redis open the receipts of their keys; returns those of requests that hold theirs already."""
+    latest = {(event.account, event.receipt): event for event in sold}
     if not latest:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(OPEN + IF_FREE_AGAIN, [*_columns(latest.values()), RECEIPT_LIFE_MS])
+        cursor.execute(SOLD_BY_REDIS, [*_columns(latest.values()), RECEIPT_LIFE_MS])
         opened = {row[0] for row in cursor.fetchall()}
-    return [event for event in latest.values() if event.charge not in opened and _holds_the_key(event)]
+    rest = [event for event in latest.values() if event.charge not in opened]
+    doubled = _join(rest, ANOTHER) if rest else set()
+    return [event for event in rest if event.charge in doubled]
 
 
-def _holds_the_key(event: Event) -> bool:
-    """Whether its request holds the key by another charge."""
-    return Receipt.objects.filter(account_id=event.account, key=event.receipt, fingerprint=event.fingerprint).exists()
+def _join(charges: Sequence[Event], which: str) -> set[str]:
+    """Redis counts runs of these too; returns the charges whose key their request has bought by `which` charge."""
+    rows = [(event.account, event.receipt, event.fingerprint, event.charge) for event in charges]
+    with connection.cursor() as cursor:
+        cursor.execute(JOIN.format(which=which), [list(column) for column in zip(*rows, strict=True)])
+        return {row[0] for row in cursor.fetchall()}
+
+
+def orphans(known: Iterable[Event]) -> list[Event]:
+    """Those of the charges by Redis that were refused or taken back here before: nobody may replay them any more."""
+    keyed = {UUID(event.charge): event for event in known if event.receipt and event.kind != VOID}
+    if not keyed:
+        return []
+    ids = {charge: charge for charge in keyed} | {void_of(charge): charge for charge in keyed}
+    rows = UsageLog.objects.filter(id__in=ids).exclude(kind=UsageLog.Kind.CHARGE).values_list("id", flat=True)
+    dead = {ids[row] for row in rows}
+    held = Receipt.objects.filter(account_id__in={keyed[charge].account for charge in dead})
+    joined = (
+        {charge for charges in held.values_list("redis_charges", flat=True) for charge in charges} if dead else set()
+    )
+    return [keyed[charge] for charge in dead - joined]
 
 
 def open_one(charge: Event, now: datetime) -> bool:
     """Open the receipt of a charge made without Redis; False when its key has a live one."""
     with connection.cursor() as cursor:
-        cursor.execute(OPEN + IF_EXPIRED, [*_columns([charge]), now])
+        cursor.execute(SOLD_HERE, [*_columns([charge]), now])
         return bool(cursor.rowcount)
 
 
@@ -83,18 +163,18 @@ def find(account: int, key: str, now: datetime) -> Receipt | None:
     return Receipt.objects.select_for_update().filter(account_id=account, key=key, expires_at__gt=now).first()
 
 
-def fail(event: Event) -> bool:
-    """A run of the event has failed: True when other runs stand, False when that was the last and the key is free."""
+def fail(event: Event) -> Failed:
+    """A run of the event that was decided without Redis has failed."""
     found = Receipt.objects.select_for_update().filter(account_id=event.account, key=event.receipt)
     receipt = found.filter(event_id=event.charge).first()
     if receipt is None:
-        return False
-    if receipt.runs <= 1:
+        return Failed.STANDS
+    receipt.runs = max(receipt.runs - 1, 0)
+    if not (receipt.runs or receipt.redis_charges):
         receipt.delete()
-        return False
-    receipt.runs -= 1
+        return Failed.FREE
     receipt.save(update_fields=["runs"])
-    return True
+    return Failed.ASK_REDIS if receipt.event_id in receipt.redis_charges else Failed.STANDS
 
 
 def owners(accounts: Collection[int], now: datetime) -> list[int]:
@@ -105,19 +185,27 @@ def owners(accounts: Collection[int], now: datetime) -> list[int]:
 
 def recall(account: int, now: datetime) -> int:
     """Tell Redis the live receipts it lacks; returns how many it had lost."""
-    live = Receipt.objects.filter(account_id=account, expires_at__gt=now).order_by("-expires_at")[:MOST_RECALLED]
+    live = list(Receipt.objects.filter(account_id=account, expires_at__gt=now).order_by("-expires_at")[:MOST_RECALLED])
+    if not live:
+        return 0
+    with connection.cursor() as cursor:
+        # Before Redis can count a run of them.
+        cursor.execute(MARK_RECALLED, [account, [receipt.key for receipt in live]])
     keys = AccountKeys(account)
-    bought = [
-        Bought(
-            limiter.Receipt(keys.receipt_of(receipt.key), receipt.fingerprint.encode()),
-            str(receipt.event_id),
-            bytes(receipt.audit),
-            receipt.runs,
-            round(receipt.expires_at.timestamp() * 1000),
-        )
-        for receipt in live
-    ]
-    return limiter.recall(store(), bought) if bought else 0
+    return limiter.recall(
+        store(),
+        keys,
+        [
+            Bought(
+                limiter.Receipt(keys.receipt_of(receipt.key), receipt.fingerprint.encode()),
+                str(receipt.event_id),
+                bytes(receipt.audit),
+                receipt.runs + len(receipt.redis_charges),
+                round(receipt.expires_at.timestamp() * 1000),
+            )
+            for receipt in live
+        ],
+    )
 
 
 def purge(now: datetime) -> int:

@@ -51,27 +51,34 @@ def void_failed_call(admission: Admission) -> None:
     admission.cost = 0
     now_ms = time.time_ns() // 1_000_000
     try:
-        _, used = asking_redis(lambda: _void(event, now_ms, admission.receipt))
+        used = _void_failed(admission, event, now_ms)
     except RedisUnreachable:
-        used = _void_failed_without(admission, event, now_ms)
+        logger.error("charge %s of a failed call stands: Redis did not answer", event.charge)
+        return
+    except (OperationalError, InterfaceError) as error:
+        logger.error("charge %s of a failed call stands, neither engine answers: %s", event.charge, error)
+        return
     if admission.quota.limit.starts_at_ms == event.window_start * 1000:
         admission.standings = (*admission.standings[:-1], admission.quota._replace(used=used))
 
 
-def _void_failed_without(admission: Admission, event: Event, now_ms: int) -> int:
-    """The tokens used after it. Never raises: the call has its answer already."""
-    used = admission.quota.used
-    try:
+def _void_failed(admission: Admission, event: Event, now_ms: int) -> int:
+    """The tokens used after it. A run is taken back where it was counted: a served call must not become free."""
+    if event.receipt and not admission.by_redis:
         with transaction.atomic():
-            if event.receipt and (admission.by_redis or receipts.fail(event)):
-                # Whether other runs stand is known to Redis, or they do: a served call must not become free.
-                logger.error("charge %s of a failed call stands: Redis did not answer", event.charge)
-                return used
-            ingest.record([event.voided(now_ms)])
-    except (OperationalError, InterfaceError) as error:
-        logger.error("charge %s of a failed call stands, neither engine answers: %s", event.charge, error)
-        return used
-    return used - event.tokens
+            failed = receipts.fail(event)
+            if failed is receipts.Failed.FREE:
+                ingest.record([event.voided(now_ms)])
+                return admission.quota.used - event.tokens
+        if failed is receipts.Failed.STANDS:
+            return admission.quota.used
+    try:
+        return asking_redis(lambda: _void(event, now_ms, admission.receipt))[1]
+    except RedisUnreachable:
+        if event.receipt:
+            raise
+    ingest.record([event.voided(now_ms)])
+    return admission.quota.used - event.tokens
 
 
 def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:

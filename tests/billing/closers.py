@@ -48,8 +48,8 @@ def many_due(count: int, plan: Plan, to: Plan | None = None) -> None:
 def waiting_for_numbers() -> int:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'RowExclusiveLock'"
-            " AND relation = 'billing_documentnumber'::regclass"
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
+            " AND NOT granted AND mode = 'RowExclusiveLock' AND relation = 'billing_documentnumber'::regclass"
         )
         return int(cursor.fetchone()[0])
 
@@ -57,8 +57,9 @@ def waiting_for_numbers() -> int:
 def closing_processes() -> int:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(DISTINCT pid) FROM pg_locks WHERE relation = 'billing_documentnumber'::regclass"
-            " AND mode = 'RowExclusiveLock'"
+            "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE datname = current_database() AND mode = 'RowExclusiveLock'"
+            " AND relation = 'billing_documentnumber'::regclass"
         )
         return int(cursor.fetchone()[0])
 
@@ -91,5 +92,8 @@ def gates() -> Iterator[tuple[Gate, Gate]]:
 
 def asking_to_shut() -> int:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'")
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
+            " AND NOT granted AND mode = 'AccessExclusiveLock'"
+        )
         return int(cursor.fetchone()[0])

@@ -239,7 +239,10 @@ def _wait_until_somebody_waits_for_a_lock() -> None:
         waiting = 0
         while not waiting:
             assert time.monotonic() < deadline
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+                " WHERE datname = current_database() AND NOT granted"
+            )
             (waiting,) = cursor.fetchone()
 
 

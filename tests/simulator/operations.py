@@ -38,6 +38,8 @@ def call(process: Process, truth: Truth, call: Call) -> None:
     if call.fails:
         process.lost_database = False
         voiding.void_failed_call(admission)
+        if process.dead:
+            return  # it died at a commit, which Django tells as PostgreSQL's failure
         call.void = "unknown" if process.lost_database else "done"
     call.answer = "failed" if call.fails else "served"
 

@@ -176,7 +176,7 @@ class TestDying:
         late = charge(bob.account)
         put(late, shard=shard)
         entries = client().xrange(stream(shard))
-        (counter,) = ledger.store([late])
+        (counter,) = ledger.store([late]).counters
         put(charge(bob.account, 5), shard=shard)
         ingest.drain()
         keys = limiter.AccountKeys(bob.account)

@@ -182,7 +182,10 @@ class TestAtOnce:
 
     def _somebody_waits(self) -> bool:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
+                " AND locktype = 'advisory' AND NOT granted"
+            )
             row = cursor.fetchone()
         return bool(row and row[0])
 

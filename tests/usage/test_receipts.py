@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 from ratelimit.keys import AccountKeys, receipt_digest
 from ratelimit.store import client
 from tests.conftest import Customer
-from tests.usage.histories import MARCH, charge, put
-from usage import ingest, receipts
+from tests.outages import no_redis
+from tests.usage.histories import MARCH, admit, charge, put, sums
+from usage import fallback, ingest, outage, receipts, voiding
+from usage.admission import Admission
 from usage.events import Event
 from usage.models import Receipt
 
@@ -38,8 +42,9 @@ def test_a_drained_charge_opens_it_for_a_day() -> None:
     event = keyed()
     drained(event, charge(ACCOUNT))
     receipt = Receipt.objects.get()
-    assert (receipt.account_id, receipt.key, receipt.fingerprint, receipt.runs) == (ACCOUNT, KEY, "f" * 32, 1)
-    assert (str(receipt.event_id), bytes(receipt.audit)) == (event.charge, event.encode())
+    assert (receipt.account_id, receipt.key, receipt.fingerprint, receipt.runs) == (ACCOUNT, KEY, "f" * 32, 0)
+    assert (str(receipt.event_id), receipt.redis_charges) == (event.charge, [event.id])
+    assert bytes(receipt.audit) == event.encode()
     assert receipt.expires_at == AT + timedelta(days=1, milliseconds=5)
 
 
@@ -101,3 +106,102 @@ def test_redis_is_told_the_newest_and_not_more_than_it_can_take(bob: Customer, m
     assert [client().exists(keys.receipt_of(event.receipt)) for event in events] == [0, 0, 1, 1]
     assert receipts.recall(ACCOUNT, AT) == 0
     assert receipts.recall(ACCOUNT + 64, AT) == 0
+
+
+class TestOneKeyOnBothSides:
+    """Some processes reach Redis and others do not: a served call is charged, and one that failed everywhere is not."""
+
+    @pytest.fixture(autouse=True)
+    def without(self, settings: Any) -> None:
+        self.settings = settings
+
+    @contextmanager
+    def another_process(self) -> Iterator[None]:
+        """That has lost Redis; the one around it has not."""
+        with no_redis(self.settings):
+            yield
+        outage.forget_everything()
+
+    def buy(self, bob: Customer) -> Admission:
+        return admit(bob, idempotency_key="k", fingerprint=b"f")  # type: ignore[arg-type]
+
+    def fail(self, *runs: Admission) -> None:
+        for run in runs:
+            voiding.void_failed_call(run)
+
+    @pytest.mark.parametrize(("replay_fails", "charged"), [(False, 10), (True, 0)])
+    @pytest.mark.parametrize("delivered", [1, 2])
+    def test_a_replay_while_a_void_waits(self, bob: Customer, replay_fails: bool, charged: int, delivered: int) -> None:
+        failed = self.buy(bob)
+        ingest.drain()
+        self.fail(failed)
+        assert failed.event is not None
+        with self.another_process():
+            replay = self.buy(bob)
+        assert replay.replayed
+        for _ in range(delivered):
+            put(failed.event.voided(failed.event.at_ms), shard=bob.account % 64)
+            ingest.drain()
+        assert sums(bob.account) == {10}
+        if replay_fails:
+            with self.another_process():
+                self.fail(replay)
+        ingest.drain()
+        assert sums(bob.account) == {charged}
+
+    @pytest.mark.parametrize("redis_is_back", [False, True])
+    @pytest.mark.parametrize(("failing", "charged"), [("", 10), ("1", 10), ("2", 10), ("12", 0), ("21", 0)])
+    def test_a_charge_by_either_side(self, bob: Customer, failing: str, charged: int, redis_is_back: bool) -> None:
+        by_redis = self.buy(bob)
+        with self.another_process():
+            without = self.buy(bob)
+        assert not without.replayed, "nobody there knew of the first"
+        ingest.drain()
+        assert sums(bob.account) == {10}
+        for run in failing:
+            if run == "1" or redis_is_back:
+                self.fail(by_redis if run == "1" else without)
+            else:
+                with self.another_process():
+                    self.fail(without)
+            ingest.drain()
+        assert sums(bob.account) == {charged}
+
+    @pytest.mark.parametrize(
+        ("failing", "stands"), [("", True), ("1", True), ("2", True), ("12", False), ("21", False)]
+    )
+    def test_a_key_bought_without_redis_and_replayed_by_it(self, bob: Customer, failing: str, stands: bool) -> None:
+        with self.another_process():
+            runs = {"1": self.buy(bob)}
+        receipts.recall(bob.account, runs["1"].decided_at)
+        runs["2"] = self.buy(bob)
+        assert runs["2"].replayed
+        for run in failing:
+            self.fail(runs[run])
+            ingest.drain()
+        later = self.buy(bob)
+        ingest.drain()
+        assert later.replayed is stands
+        assert sums(bob.account) == {10}
+
+    def test_recalled_and_failed_where_redis_is_gone_it_stands(self, bob: Customer) -> None:
+        """Whether Redis has served it again is not known there."""
+        with self.another_process():
+            run = self.buy(bob)
+        receipts.recall(bob.account, run.decided_at)
+        assert self.buy(bob).replayed
+        with self.another_process():
+            self.fail(run)
+        ingest.drain()
+        assert sums(bob.account) == {10}
+
+    def test_what_was_refused_here_is_replayed_by_nobody(self, bob: Customer) -> None:
+        """Redis had charged it when its answer was lost."""
+        refused = self.buy(bob)
+        assert refused.event is not None
+        fallback.disown(refused.event)
+        ingest.drain()
+        again = self.buy(bob)
+        ingest.drain()
+        assert not again.replayed
+        assert sums(bob.account) == {10}

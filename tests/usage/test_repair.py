@@ -104,7 +104,12 @@ def another(admission: Admission) -> Event:
 
 
 def somebody_waits_for_a_row() -> bool:
-    return bool(connection_says("SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"))
+    return bool(
+        connection_says(
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
+            " AND locktype = 'transactionid' AND NOT granted"
+        )
+    )
 
 
 def connection_says(query: str) -> int:

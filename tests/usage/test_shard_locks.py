@@ -34,7 +34,9 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
 def waiting_for_a_shard() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND NOT granted", [SPACE]
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
+            " AND locktype = 'advisory' AND classid = %s AND NOT granted",
+            [SPACE],
         )
         return bool(cursor.fetchone()[0])
 
