@@ -17,7 +17,7 @@ from billing.models import ApiKey, Plan
 from ratelimit.store import client as redis_client
 from tests.catalogue import seed
 from tests.schema import CheckedClient
-from usage import fallback, outage
+from usage import fallback, outage, voiding
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +33,7 @@ def forget_everything() -> None:
     credentials.forget_everything()
     outage.forget_everything()
     fallback.minutes.clear()
+    voiding.forget_everything()
 
 
 @dataclass

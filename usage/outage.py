@@ -34,12 +34,22 @@ ABANDONED_AFTER = timedelta(seconds=5)
 """Longer than any process in an outage takes from one probe to the next."""
 
 
+class CircuitOpen(RedisUnreachable):
+    """Redis was not asked at all, so the outcome is known: nothing has happened."""
+
+
 class OutageOver(Exception):
     """Another process has found Redis well and has told it everything: ask it again."""
 
 
 _joined: int | None = None
 """The outage in which this process has decided calls."""
+_afterwards: list[Callable[[], None]] = []
+
+
+def afterwards(call: Callable[[], None]) -> None:
+    """Have this called whenever Redis is found well again; it raises RedisUnreachable when that is not so."""
+    _afterwards.append(call)
 
 
 def join(now: datetime) -> None:
@@ -91,6 +101,8 @@ def recover() -> None:
         # The prober is a thread of its own, that nobody else closes a connection for.
         if not connection.in_atomic_block:
             connection.close()
+    for call in _afterwards:
+        call()
 
 
 def probe() -> None:
@@ -135,9 +147,9 @@ breaker = Breaker(probe, recover, settings.REDIS_PROBE_MS / 1000)
 
 
 def asking_redis(question: Callable[[], T]) -> T:
-    """What Redis answers. Raises RedisUnreachable, at once while the circuit is open; the first one opens it."""
+    """What Redis answers. Raises CircuitOpen at once, or RedisUnreachable, and the first one opens the circuit."""
     if breaker.is_open:
-        raise RedisUnreachable("the circuit is open")
+        raise CircuitOpen("the circuit is open")
     try:
         return question()
     except RedisUnreachable as error:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
+from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -16,15 +19,26 @@ from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Voided
 from ratelimit.limits import Limit, Take
 from ratelimit.store import RedisUnreachable, store
-from usage import events, ingest, receipts
+from usage import events, ingest, outage, receipts
 from usage.admission import Admission
 from usage.events import Event, instant
 from usage.models import UsageLog
-from usage.outage import asking_redis
+from usage.outage import CircuitOpen, asking_redis
 
 logger = logging.getLogger(__name__)
 VOIDABLE_FOR = timedelta(hours=1)
 METER_SCOPE = "meter"
+MOST_OWED = 10_000
+
+
+class _Owed(NamedTuple):
+    event: Event
+    now_ms: int
+    receipt: limiter.Receipt | None
+
+
+_owed: deque[_Owed] = deque()
+"""Voids of failed calls that neither engine could take, in this process' memory: they end with it."""
 
 
 class EventNotFound(Exception):
@@ -52,11 +66,8 @@ def void_failed_call(admission: Admission) -> None:
     now_ms = time.time_ns() // 1_000_000
     try:
         used = _void_failed(admission, event, now_ms)
-    except RedisUnreachable:
-        logger.error("charge %s of a failed call stands: Redis did not answer", event.charge)
-        return
-    except (OperationalError, InterfaceError) as error:
-        logger.error("charge %s of a failed call stands, neither engine answers: %s", event.charge, error)
+    except (RedisUnreachable, OperationalError, InterfaceError) as error:
+        logger.error("charge %s of a failed call stands: %s", event.charge, error)
         return
     if admission.quota.limit.starts_at_ms == event.window_start * 1000:
         admission.standings = (*admission.standings[:-1], admission.quota._replace(used=used))
@@ -64,21 +75,58 @@ def void_failed_call(admission: Admission) -> None:
 
 def _void_failed(admission: Admission, event: Event, now_ms: int) -> int:
     """The tokens used after it. A run is taken back where it was counted: a served call must not become free."""
+    used = admission.quota.used
     if event.receipt and not admission.by_redis:
         with transaction.atomic():
             failed = receipts.fail(event)
             if failed is receipts.Failed.FREE:
                 ingest.record([event.voided(now_ms)])
-                return admission.quota.used - event.tokens
+                return used - event.tokens
         if failed is receipts.Failed.STANDS:
-            return admission.quota.used
+            return used
     try:
         return asking_redis(lambda: _void(event, now_ms, admission.receipt))[1]
-    except RedisUnreachable:
-        if event.receipt:
+    except RedisUnreachable as error:
+        if not event.receipt:
+            with suppress(OperationalError, InterfaceError):
+                ingest.record([event.voided(now_ms)])
+                return used - event.tokens
+        elif not isinstance(error, CircuitOpen):
+            # It may have been counted: a second time would be for another run, which was perhaps served.
             raise
-    ingest.record([event.voided(now_ms)])
-    return admission.quota.used - event.tokens
+    _owe(_Owed(event, now_ms, admission.receipt))
+    return used
+
+
+def _owe(owed: _Owed) -> None:
+    """Nobody who could void it has answered: it is voided when Redis is back."""
+    if len(_owed) >= MOST_OWED:
+        logger.error("charge %s of a failed call stands: too many wait for Redis", owed.event.charge)
+        return
+    _owed.append(owed)
+    logger.warning("charge %s of a failed call is voided when Redis is back", owed.event.charge)
+
+
+def pay_what_is_owed() -> None:
+    """Void what waits for Redis. Raises RedisUnreachable."""
+    while _owed:
+        owed = _owed.popleft()
+        try:
+            _void(*owed)
+        except RedisUnreachable as error:
+            if owed.receipt is None:
+                _owed.appendleft(owed)
+            else:
+                logger.error("charge %s of a failed call stands: %s", owed.event.charge, error)
+            raise
+
+
+def forget_everything() -> None:
+    """As a new process, which owes nothing."""
+    _owed.clear()
+
+
+outage.afterwards(pay_what_is_owed)
 
 
 def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ GLOBALS: list[tuple[Any, str, Callable[[], Any]]] = [
     (outage.breaker, "is_open", lambda: False),
     (outage.breaker, "_lock", TurnLock),
     (outage.breaker, "_attempting", TurnLock),
+    (voiding, "_owed", deque),
     (fallback.minutes, "_stamps", dict),
     (fallback.minutes, "_lock", TurnLock),
 ]

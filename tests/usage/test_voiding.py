@@ -14,10 +14,12 @@ from ratelimit import limiter
 from ratelimit.store import RedisUnreachable
 from tests.clock import moved_by_hand
 from tests.conftest import Customer
-from tests.usage.histories import admit, sums
-from usage import ingest, voiding
+from tests.outages import lose_postgres, no_redis
+from tests.usage.histories import admit, in_redis, sums
+from usage import ingest, outage, voiding
 from usage.models import UsageLog
 
+__all__ = ["lose_postgres"]
 pytestmark = pytest.mark.django_db
 
 
@@ -76,16 +78,63 @@ class TestFailedCall:
         assert sums(bob.account) == {0}
         assert admit(bob).quota.used == 10
 
-    def test_without_redis_a_call_under_a_key_stays_charged(
+    def test_when_a_call_under_a_key_gets_no_answer_it_stays_charged(
         self, bob: Customer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Whether another run of it was served is not known then."""
+        """Redis may have counted its end, and a second time would be that of another run, which was served."""
         admission = admit(bob, idempotency_key="k", fingerprint=b"f")  # type: ignore[arg-type]
         with monkeypatch.context() as gone:
             gone.setattr(limiter, "void", unreachable)
             voiding.void_failed_call(admission)
+        assert outage.breaker.attempt()
         ingest.drain()
         assert sums(bob.account) == {10}
+
+
+class TestOwed:
+    """Voids that nobody could take are made up for when Redis is back."""
+
+    @pytest.mark.parametrize("key", ["", "k"])
+    def test_of_a_call_that_failed_while_neither_engine_answered(
+        self, bob: Customer, key: str, settings: Any, lose_postgres: Any
+    ) -> None:
+        admission = admit(bob, idempotency_key=key, fingerprint=b"f")  # type: ignore[arg-type]
+        with no_redis(settings):
+            outage.breaker.trip(RedisUnreachable("gone"))
+            lose_postgres()
+            voiding.void_failed_call(admission)
+            assert not outage.breaker.attempt()
+        assert admission.event is not None
+        assert in_redis(bob.account, admission.event.window_start) == 10
+        assert outage.breaker.attempt()
+        assert in_redis(bob.account, admission.event.window_start) == 0
+
+    def test_what_redis_does_not_answer_then_is_asked_again(self, bob: Customer, monkeypatch: Any) -> None:
+        owed = [admit(bob).event for _ in range(2)]
+        for event in owed:
+            assert event is not None
+            voiding._owe(voiding._Owed(event, event.at_ms, None))
+        with monkeypatch.context() as gone:
+            gone.setattr(limiter, "void", unreachable)
+            with pytest.raises(RedisUnreachable):
+                voiding.pay_what_is_owed()
+        voiding.pay_what_is_owed()
+        ingest.drain()
+        assert sums(bob.account) == {0}
+
+    @pytest.mark.parametrize(("most", "stands"), [(1, 10), (2, 0), (3, 0)])
+    def test_not_more_than_a_process_can_remember(
+        self, bob: Customer, most: int, stands: int, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(voiding, "MOST_OWED", most)
+        for _ in range(2):
+            event = admit(bob).event
+            assert event is not None
+            voiding._owe(voiding._Owed(event, event.at_ms, None))
+        voiding.pay_what_is_owed()
+        ingest.drain()
+        assert sums(bob.account) == {stands}
+        assert ("too many wait" in caplog.text) is bool(stands)
 
 
 class TestTrackedCharge:
