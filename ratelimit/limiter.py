@@ -180,14 +180,14 @@ def tell(store: Store, keys: AccountKeys, versions: Versions, counters: Iterable
     store.run(scripts.TELL, names, arguments)
 
 
-def recall(store: Store, keys: AccountKeys, receipts: Sequence[Bought]) -> int:
-    """Bring back those receipts of one account that Redis lacks, but for voided charges; returns how many."""
+def recall(store: Store, keys: AccountKeys, receipts: Sequence[Bought]) -> list[bool]:
+    """Bring back those receipts of one account that Redis lacks, but for voided charges; says of each if it was."""
     names: list[bytes] = []
     arguments: list[Argument] = []
     for bought in receipts:
         names += (bought.receipt.key, keys.void_marker(bought.event))
         arguments += (bought.receipt.fingerprint, bought.event, bought.audit, bought.runs, bought.expires_at_ms)
-    return int(store.run(scripts.RECALL, names, arguments))
+    return [brought == 1 for brought in store.run(scripts.RECALL, names, arguments)]
 
 
 def forget(store: Store, receipts: Sequence[tuple[bytes, str]]) -> int:

@@ -123,13 +123,13 @@ def _charge(call: Call) -> tuple[Outcome, str, bytes, int | None]:
 
 
 def _replay(call: Call, held: Receipt) -> tuple[Outcome, str, bytes, int | None]:
+    if str(held.event_id) == call.id:
+        # This very call: Redis had charged it, and counted its run, when its answer was lost, and the drain was faster.
+        return Outcome.ADMITTED, call.id, b"", None
     if held.fingerprint != call.charge.fingerprint.decode():
         return Outcome.CONFLICT, str(held.event_id), b"", None
     held.runs += 1
     held.save(update_fields=["runs"])
-    if str(held.event_id) == call.id:
-        # This very call: Redis had charged it when its answer was lost, and the drain was faster than we are.
-        return Outcome.ADMITTED, call.id, b"", None
     return Outcome.REPLAYED, str(held.event_id), bytes(held.audit), None
 
 

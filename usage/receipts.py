@@ -47,24 +47,31 @@ SOLD_HERE = f"""
 """
 # What Redis counts runs of under a key, beside the runs counted here; returns those whose request the key has bought.
 JOIN = """
-UPDATE usage_receipt kept SET redis_charges = kept.redis_charges || given.event_id
+UPDATE usage_receipt kept SET redis_charges = kept.redis_charges || given.event_id, runs = {runs}
     FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::uuid[]) AS given (account_id, key, fingerprint, event_id)
     WHERE kept.account_id = given.account_id AND kept.key = given.key AND kept.fingerprint = given.fingerprint
         AND {which} AND NOT given.event_id = ANY (kept.redis_charges)
 RETURNING given.event_id::text
 """
-ANOTHER, THE_SAME = "kept.event_id <> given.event_id", "kept.event_id = given.event_id"
+JOIN_ANOTHER = JOIN.format(which="kept.event_id <> given.event_id", runs="kept.runs")
+# Redis was asked in vain for this very call, and has counted its run as well.
+JOIN_THE_SAME = JOIN.format(which="kept.event_id = given.event_id", runs="greatest(kept.runs - 1, 0)")
 MARK_RECALLED = """
 UPDATE usage_receipt SET redis_charges = redis_charges || event_id
     WHERE account_id = %s AND key = ANY(%s) AND NOT event_id = ANY (redis_charges)
+"""
+HAND_OVER_RUNS = """
+UPDATE usage_receipt kept SET runs = greatest(kept.runs - given.runs, 0)
+    FROM unnest(%s::text[], %s::uuid[], %s::int[]) AS given (key, event_id, runs)
+    WHERE kept.account_id = %s AND kept.key = given.key AND kept.event_id = given.event_id
 """
 
 
 class Failed(Enum):
     """What becomes of a charge when a run of it that was counted here has failed."""
 
-    STANDS = "others stand, or nobody knows of none"
-    ASK_REDIS = "Redis has counted runs of it too, and decides"
+    STANDS = "others stand, or may stand"
+    ASK_REDIS = "this run is among those that Redis counts"
     FREE = "that was the last run: the charge is to be voided, and the key is free"
 
 
@@ -80,7 +87,7 @@ def follow(new: Sequence[Event], known: Iterable[Event], voids: Sequence[Event])
     standing, freed = _release([void for void in voids if void.receipt])
     joining = [event for event in known if event.receipt and event.charge not in voided]
     if joining:
-        _join(joining, THE_SAME)
+        _join(joining, JOIN_THE_SAME)
     doubled = _open([event for event in new if event.receipt and event.charge not in voided])
     taking_effect = [void for void in voids if void.charge not in standing]
     return [*taking_effect, *freed, *(event.voided(event.at_ms) for event in doubled)]
@@ -119,15 +126,15 @@ def _open(sold: Sequence[Event]) -> list[Event]:
         cursor.execute(SOLD_BY_REDIS, [*_columns(latest.values()), RECEIPT_LIFE_MS])
         opened = {row[0] for row in cursor.fetchall()}
     rest = [event for event in latest.values() if event.charge not in opened]
-    doubled = _join(rest, ANOTHER) if rest else set()
+    doubled = _join(rest, JOIN_ANOTHER) if rest else set()
     return [event for event in rest if event.charge in doubled]
 
 
-def _join(charges: Sequence[Event], which: str) -> set[str]:
-    """Redis counts runs of these too; returns the charges whose key their request has bought by `which` charge."""
+def _join(charges: Sequence[Event], join: str) -> set[str]:
+    """Redis counts runs of these too; returns those whose request has bought their key."""
     rows = [(event.account, event.receipt, event.fingerprint, event.charge) for event in charges]
     with connection.cursor() as cursor:
-        cursor.execute(JOIN.format(which=which), [list(column) for column in zip(*rows, strict=True)])
+        cursor.execute(join, [list(column) for column in zip(*rows, strict=True)])
         return {row[0] for row in cursor.fetchall()}
 
 
@@ -169,12 +176,14 @@ def fail(event: Event) -> Failed:
     receipt = found.filter(event_id=event.charge).first()
     if receipt is None:
         return Failed.STANDS
-    receipt.runs = max(receipt.runs - 1, 0)
+    if not receipt.runs:
+        return Failed.ASK_REDIS if receipt.event_id in receipt.redis_charges else Failed.STANDS
+    receipt.runs -= 1
     if not (receipt.runs or receipt.redis_charges):
         receipt.delete()
         return Failed.FREE
     receipt.save(update_fields=["runs"])
-    return Failed.ASK_REDIS if receipt.event_id in receipt.redis_charges else Failed.STANDS
+    return Failed.STANDS
 
 
 def owners(accounts: Collection[int], now: datetime) -> list[int]:
@@ -192,20 +201,23 @@ def recall(account: int, now: datetime) -> int:
         # Before Redis can count a run of them.
         cursor.execute(MARK_RECALLED, [account, [receipt.key for receipt in live]])
     keys = AccountKeys(account)
-    return limiter.recall(
-        store(),
-        keys,
-        [
-            Bought(
-                limiter.Receipt(keys.receipt_of(receipt.key), receipt.fingerprint.encode()),
-                str(receipt.event_id),
-                bytes(receipt.audit),
-                receipt.runs + len(receipt.redis_charges),
-                round(receipt.expires_at.timestamp() * 1000),
-            )
-            for receipt in live
-        ],
-    )
+    bought = [
+        Bought(
+            limiter.Receipt(keys.receipt_of(receipt.key), receipt.fingerprint.encode()),
+            str(receipt.event_id),
+            bytes(receipt.audit),
+            receipt.runs + len(receipt.redis_charges),
+            round(receipt.expires_at.timestamp() * 1000),
+        )
+        for receipt in live
+    ]
+    brought = limiter.recall(store(), keys, bought)
+    handed_over = [receipt for receipt, was in zip(live, brought, strict=True) if was and receipt.runs]
+    if handed_over:
+        rows = [(receipt.key, receipt.event_id, receipt.runs) for receipt in handed_over]
+        with connection.cursor() as cursor:
+            cursor.execute(HAND_OVER_RUNS, [*(list(column) for column in zip(*rows, strict=True)), account])
+    return sum(brought)
 
 
 def purge(now: datetime) -> int:

@@ -19,7 +19,7 @@ def bought(account: Account, runs: int = 1, expires_at_ms: int = NOW_MS + MONTH_
 
 def test_a_call_under_the_key_is_a_replay_then(account: Account) -> None:
     known = bought(account)
-    assert limiter.recall(account.store, account.keys, [known]) == 1
+    assert limiter.recall(account.store, account.keys, [known]) == [True]
     decision = account.admit(Take(quota(100), 6), receipt=known.receipt)
     assert (decision.outcome, decision.event, decision.first_run) == (Outcome.REPLAYED, "first", b"its audit")
     assert decision.standings[0].used == 0
@@ -28,7 +28,7 @@ def test_a_call_under_the_key_is_a_replay_then(account: Account) -> None:
 def test_what_redis_holds_is_newer(account: Account) -> None:
     receipt = bought(account).receipt
     account.admit(Take(quota(100), 6), receipt=receipt, event="second")
-    assert limiter.recall(account.store, account.keys, [bought(account)]) == 0
+    assert limiter.recall(account.store, account.keys, [bought(account)]) == [False]
     assert account.admit(Take(quota(100), 6), receipt=receipt).event == "second"
 
 
@@ -37,7 +37,7 @@ def test_that_of_a_voided_charge_stays_away(account: Account, server: Any) -> No
     known, cost = bought(account), Take(quota(100), 6)
     account.admit(cost, receipt=known.receipt, event="first")
     assert account.void(cost, "first", known.receipt)[0] is Voided.VOIDED
-    assert limiter.recall(account.store, account.keys, [known]) == 0
+    assert limiter.recall(account.store, account.keys, [known]) == [False]
     assert account.admit(cost, receipt=known.receipt, event="second").outcome is Outcome.ADMITTED
     assert server.pttl(account.keys.void_marker("first")) > VOID_MARKER_LIFE_MS, "as long as the receipt would have"
 

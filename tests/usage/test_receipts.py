@@ -184,6 +184,17 @@ class TestOneKeyOnBothSides:
         assert later.replayed is stands
         assert sums(bob.account) == {10}
 
+    def test_a_replay_that_failed_elsewhere_takes_nothing_from_redis_run(self, bob: Customer) -> None:
+        self.buy(bob)
+        ingest.drain()
+        with self.another_process():
+            replay = self.buy(bob)
+            self.fail(replay)
+        assert outage.breaker.attempt()
+        voiding.pay_what_is_owed()
+        ingest.drain()
+        assert sums(bob.account) == {10}
+
     def test_recalled_and_failed_where_redis_is_gone_it_stands(self, bob: Customer) -> None:
         """Whether Redis has served it again is not known there."""
         with self.another_process():
