@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Bought
 from ratelimit.scripts import RECEIPT_LIFE_MS
 from ratelimit.store import store
-from usage.events import VOID, Event, decode, instant, void_of
+from usage.events import Event, decode, instant, void_of
 from usage.models import Receipt, UsageLog
 
 MOST_RECALLED = 1_000
@@ -94,17 +95,18 @@ def follow(new: Sequence[Event], known: Iterable[Event], voids: Sequence[Event])
 
 
 def _release(voids: Sequence[Event]) -> tuple[set[str], list[Event]]:
-    """Redis' runs of these charges have all failed: the charges that stand all the same, and voids of those that do
-    no longer, since they stood for the runs of another charge only."""
+    """Redis' runs of these charges have all failed.
+
+    Returns the charges that stand all the same, and voids of those that do no longer, since they stood for the runs of
+    one of these only.
+    """
     if not voids:
         return set(), []
     charges = {UUID(void.charge): void for void in voids}
-    mine = Q(event_id__in=charges) | Q(redis_charges__overlap=[*charges])
-    accounts = {void.account for void in voids}
+    held = Receipt.objects.filter(account_id__in={void.account for void in voids}, key__in={v.receipt for v in voids})
+    theirs = held.filter(Q(event_id__in=charges) | Q(redis_charges__overlap=[*charges]))
     standing, freed = set(), []
-    for receipt in (
-        Receipt.objects.select_for_update().filter(mine, account_id__in=accounts).order_by("account_id", "key")
-    ):
+    for receipt in theirs.select_for_update().order_by("account_id", "key"):
         released = [charge for charge in receipt.redis_charges if charge in charges]
         receipt.redis_charges = [charge for charge in receipt.redis_charges if charge not in charges]
         if receipt.runs or receipt.redis_charges:
@@ -140,15 +142,15 @@ def _join(charges: Sequence[Event], join: str) -> set[str]:
 
 def orphans(known: Iterable[Event]) -> list[Event]:
     """Those of the charges by Redis that were refused or taken back here before: nobody may replay them any more."""
-    keyed = {UUID(event.charge): event for event in known if event.receipt and event.kind != VOID}
+    keyed = {UUID(event.charge): event for event in known if event.receipt}
     if not keyed:
         return []
     ids = {charge: charge for charge in keyed} | {void_of(charge): charge for charge in keyed}
     rows = UsageLog.objects.filter(id__in=ids).exclude(kind=UsageLog.Kind.CHARGE).values_list("id", flat=True)
     dead = {ids[row] for row in rows}
     held = Receipt.objects.filter(account_id__in={keyed[charge].account for charge in dead})
-    joined = (
-        {charge for charges in held.values_list("redis_charges", flat=True) for charge in charges} if dead else set()
+    joined = set(
+        chain.from_iterable(held.filter(redis_charges__overlap=[*dead]).values_list("redis_charges", flat=True))
     )
     return [keyed[charge] for charge in dead - joined]
 
