@@ -11,6 +11,7 @@ from django.db import connection
 
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.periods import MONTH, nth_period
+from tests.billing.waiting import locks
 
 
 def many_due(count: int, plan: Plan, to: Plan | None = None) -> None:
@@ -45,23 +46,15 @@ def many_due(count: int, plan: Plan, to: Plan | None = None) -> None:
     )
 
 
+NUMBERS = "relation = 'billing_documentnumber'::regclass AND mode = 'RowExclusiveLock'"
+
+
 def waiting_for_numbers() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
-            " AND NOT granted AND mode = 'RowExclusiveLock' AND relation = 'billing_documentnumber'::regclass"
-        )
-        return int(cursor.fetchone()[0])
+    return locks(f"{NUMBERS} AND NOT granted")
 
 
 def closing_processes() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
-            " WHERE datname = current_database() AND mode = 'RowExclusiveLock'"
-            " AND relation = 'billing_documentnumber'::regclass"
-        )
-        return int(cursor.fetchone()[0])
+    return locks(NUMBERS, counting="DISTINCT pid")
 
 
 class Gate:
@@ -91,9 +84,4 @@ def gates() -> Iterator[tuple[Gate, Gate]]:
 
 
 def asking_to_shut() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
-            " AND NOT granted AND mode = 'AccessExclusiveLock'"
-        )
-        return int(cursor.fetchone()[0])
+    return locks("NOT granted AND mode = 'AccessExclusiveLock'")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
+
+from django.db import connection
 
 PATIENCE_SECONDS = 60
 
@@ -14,3 +17,14 @@ def until(happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < gives_up_at, "it has not happened within a minute"
         time.sleep(0.005)
+
+
+def locks(condition: str, *parameters: Any, counting: str = "*") -> int:
+    """How many of PostgreSQL's locks the condition is true of, in this test process' database and in no other's."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count({counting}) FROM pg_locks"
+            f" WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND {condition}",
+            parameters,
+        )
+        return int(cursor.fetchone()[0])

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 from django.utils import timezone
 
 from billing import fencing
 from billing.models import Fence
 from ratelimit.store import RedisUnreachable, client
-from tests.billing.waiting import until
+from tests.billing.waiting import locks, until
 from tests.conftest import Customer
 from tests.outages import lose_postgres, no_redis
 from tests.usage.histories import admit, sums
@@ -181,13 +181,7 @@ class TestAtOnce:
         assert fence.pushed == fence.version, "the last charge is known to Redis as well"
 
     def _somebody_waits(self) -> bool:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
-                " AND locktype = 'advisory' AND NOT granted"
-            )
-            row = cursor.fetchone()
-        return bool(row and row[0])
+        return bool(locks("locktype = 'advisory' AND NOT granted"))
 
     def test_without_postgresql_a_process_that_charged_nothing_closes(self, bob: Customer, lose_postgres: Any) -> None:
         assert admit(bob).by_redis

@@ -104,10 +104,11 @@ def another(admission: Admission) -> Event:
 
 
 def somebody_waits_for_a_row() -> bool:
+    """For one of ours."""
     return bool(
         connection_says(
-            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
-            " AND locktype = 'transactionid' AND NOT granted"
+            "SELECT count(*) FROM pg_locks"
+            " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)) AND locktype = 'transactionid'"
         )
     )
 

@@ -10,7 +10,7 @@ from django.db import connection
 
 from billing import snapshots
 from ratelimit.keys import shard_of
-from tests.billing.waiting import until
+from tests.billing.waiting import locks, until
 from tests.conftest import Customer
 from usage import ingest, meter
 from usage.meter import Charge
@@ -32,13 +32,7 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
 
 
 def waiting_for_a_shard() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
-            " AND locktype = 'advisory' AND classid = %s AND NOT granted",
-            [SPACE],
-        )
-        return bool(cursor.fetchone()[0])
+    return bool(locks("locktype = 'advisory' AND classid = %s AND NOT granted", SPACE))
 
 
 def test_a_second_drain_leaves_the_shard_to_the_first() -> None:
