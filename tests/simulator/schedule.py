@@ -58,7 +58,7 @@ class Process:
         self.error: BaseException | None = None
         self._schedule = schedule
         # Locks that are taken to begin with: cheaper than semaphores, and each is released once a turn.
-        self._go, self.arrived = threading.Lock(), threading.Lock()
+        self._go, self.arrived, self._changing_state = threading.Lock(), threading.Lock(), threading.Lock()
         self._go.acquire()
         self.arrived.acquire()
         self._thread = threading.Thread(target=self._live, args=[live], name=self.label, daemon=True)
@@ -79,8 +79,7 @@ class Process:
                 return
             yield self.task
             self.task, self.dead, self.doomed = None, False, False
-            self.state, self.at = State.IDLE, ""
-            self.arrived.release()
+            self._arrive(State.IDLE, "")
 
     def run(self, task: Callable[[], None]) -> None:
         try:
@@ -108,13 +107,24 @@ class Process:
             self.steps_left -= 1
             self._schedule.note(self, at)
             return
-        self.at, self.state = at, State.PAUSED
-        self.arrived.release()
+        self._arrive(State.PAUSED, at)
         self._go.acquire()
         if self.doomed:
             self._schedule.note(self, "killed before " + at)
             self.die()
         self._schedule.note(self, at)
+
+    def _arrive(self, state: State, at: str) -> None:
+        with self._changing_state:
+            self.state, self.at = state, at
+        self.arrived.release()
+
+    def found_blocked(self) -> bool:
+        """Mark it, unless it has got its lock and come to its next pause in the meantime."""
+        with self._changing_state:
+            if self.state is State.RUNNING:
+                self.state = State.BLOCKED
+        return self.state is State.BLOCKED
 
     def die(self) -> None:
         self.dead = True
@@ -173,8 +183,7 @@ class Schedule:
         waited = 0.0
         while not process.arrived.acquire(timeout=LOOK_AGAIN_SECONDS):
             waited += LOOK_AGAIN_SECONDS
-            if process.backend and self._blockers(process.backend):
-                process.state = State.BLOCKED
+            if process.backend and self._blockers(process.backend) and process.found_blocked():
                 self.blocked.append(process)
                 self.note(process, "waits for a lock")
                 self._look_for_deadlock(process)
