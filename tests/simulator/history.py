@@ -151,7 +151,5 @@ class History:
         self._finish(beat, lambda: operations.rebuild_redis(beat, world.clock))
 
     def _finish(self, process: Process, task) -> None:  # type: ignore[no-untyped-def]
-        self.world.schedule.start(process, task, 10**6)
-        while process.state is not State.IDLE:
-            self.world.schedule.turn(process, 10**6)
+        self.world.schedule.finish(process, task, 10**6)
         self.world.raise_errors()

@@ -163,6 +163,18 @@ class Schedule:
         process.task = task
         self.turn(process, steps)
 
+    def finish(self, process: Process, task: Callable[[], None], steps: int) -> None:
+        """Let it do the task to its end, while nobody else does anything."""
+        self.start(process, task, steps)
+        waited = 0.0
+        while process.state is not State.IDLE:
+            if process.state is not State.BLOCKED:
+                self.turn(process, steps)
+            elif process.arrived.acquire(timeout=LOOK_AGAIN_SECONDS):
+                self.blocked.remove(process)  # by PostgreSQL's own work, or by a connection that is ending
+            elif (waited := waited + LOOK_AGAIN_SECONDS) > STUCK_SECONDS:
+                raise Stuck(f"{process.label}, which is blocked and nobody goes on")
+
     def kill(self, process: Process) -> None:
         """Where it stands paused. A statement that waits for a lock is still run by PostgreSQL."""
         if process.state is State.BLOCKED:
