@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -170,24 +170,31 @@ def void(
     return Voided(status), Standing(limit, used, 0)
 
 
-def tell(store: Store, keys: AccountKeys, versions: Versions, counters: Iterable[Counter]) -> None:
-    """Raise the fences to these versions and store counters of a newer revision than Redis knows."""
+def tell(
+    store: Store, keys: AccountKeys, versions: Versions, counters: Sequence[Counter], receipts: Sequence[Bought] = ()
+) -> list[bool]:
+    """Raise the fences to these versions, store counters of a newer revision than Redis knows, and `recall`."""
     names = [keys.fence, keys.catalogue_fence]
-    arguments: list[Argument] = [*versions]
+    arguments: list[Argument] = [*versions, len(counters)]
     for counter in counters:
         names.append(counter.key)
         arguments += _counter_arguments(counter)
-    store.run(scripts.TELL, names, arguments)
+    _add_receipts(keys, receipts, names, arguments)
+    return [brought == 1 for brought in store.run(scripts.TELL, names, arguments)]
 
 
 def recall(store: Store, keys: AccountKeys, receipts: Sequence[Bought]) -> list[bool]:
     """Bring back those receipts of one account that Redis lacks, but for voided charges; says of each if it was."""
     names: list[bytes] = []
     arguments: list[Argument] = []
+    _add_receipts(keys, receipts, names, arguments)
+    return [brought == 1 for brought in store.run(scripts.RECALL, names, arguments)]
+
+
+def _add_receipts(keys: AccountKeys, receipts: Sequence[Bought], names: list[bytes], arguments: list[Argument]) -> None:
     for bought in receipts:
         names += (bought.receipt.key, keys.void_marker(bought.event))
         arguments += (bought.receipt.fingerprint, bought.event, bought.audit, bought.runs, bought.expires_at_ms)
-    return [brought == 1 for brought in store.run(scripts.RECALL, names, arguments)]
 
 
 def forget(store: Store, receipts: Sequence[tuple[bytes, str]]) -> int:

@@ -37,8 +37,8 @@ ADMIT = _build(
     RECEIPT_LIFE_MS=RECEIPT_LIFE_MS,
 )
 VOID = _build("void", "number", "quota", "receipt")
-TELL = _build("tell", "number", "fence", "quota", "ledger")
-RECALL = _build("recall", "number")
+TELL = _build("tell", "number", "fence", "quota", "ledger", "bought")
+RECALL = _build("recall", "number", "bought")
 FORGET = _build("forget")
 RAISE = _build("raise", "number", "fence")
 ACKNOWLEDGE = _build("acknowledge", "number", "quota", "ledger")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 from django.db.models import Q
@@ -50,12 +51,15 @@ def _tell(rows: list[WindowUsage], catalogue: int, now: datetime) -> None:
     known = dict(Fence.objects.filter(subject__in=accounts).values_list("subject", "version"))
     keys = {account: AccountKeys(account) for account in accounts}
     counters = [(keys[row.account_id], counter(row, keys[row.account_id])) for row in rows]
-    # As `telling.tell` does for one account: receipts come first, and only where Redis has missed something.
-    for account in receipts.owners(_behind(counters), now):
-        receipts.recall(account, now)
+    lacking = set(receipts.owners(_behind(counters), now))
     for of_account, each in counters:
         versions = limiter.Versions(str(known.get(of_account.account, 1)).encode(), str(catalogue).encode())
-        limiter.tell(store(), of_account, versions, [each])
+        tell = partial(limiter.tell, store(), of_account, versions, [each])
+        # As `telling.tell_account` does, but only where Redis has missed something.
+        if of_account.account in lacking:
+            receipts.recall(of_account.account, now, tell)
+        else:
+            tell()
 
 
 def _behind(counters: list[tuple[AccountKeys, Counter]]) -> set[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from itertools import chain
@@ -16,7 +16,6 @@ from ratelimit import limiter
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Bought
 from ratelimit.scripts import RECEIPT_LIFE_MS
-from ratelimit.store import store
 from usage.events import Event, decode, instant, void_of
 from usage.models import Receipt, UsageLog
 
@@ -194,26 +193,26 @@ def owners(accounts: Collection[int], now: datetime) -> list[int]:
     return sorted(set(live.values_list("account_id", flat=True)))
 
 
-def recall(account: int, now: datetime) -> int:
-    """Tell Redis the live receipts it lacks; returns how many it had lost."""
+def recall(account: int, now: datetime, tell: Callable[[Sequence[Bought]], list[bool]]) -> int:
+    """Have Redis told the live receipts it lacks, by a `tell` that says of each if it did; returns how many."""
     live = list(Receipt.objects.filter(account_id=account, expires_at__gt=now).order_by("-expires_at")[:MOST_RECALLED])
-    if not live:
-        return 0
-    with connection.cursor() as cursor:
-        # Before Redis can count a run of them.
-        cursor.execute(MARK_RECALLED, [account, [receipt.key for receipt in live]])
+    if live:
+        with connection.cursor() as cursor:
+            # Before Redis can count a run of them.
+            cursor.execute(MARK_RECALLED, [account, [receipt.key for receipt in live]])
     keys = AccountKeys(account)
-    bought = [
-        Bought(
-            limiter.Receipt(keys.receipt_of(receipt.key), receipt.fingerprint.encode()),
-            str(receipt.event_id),
-            bytes(receipt.audit),
-            receipt.runs + len(receipt.redis_charges),
-            round(receipt.expires_at.timestamp() * 1000),
-        )
-        for receipt in live
-    ]
-    brought = limiter.recall(store(), keys, bought)
+    brought = tell(
+        [
+            Bought(
+                limiter.Receipt(keys.receipt_of(receipt.key), receipt.fingerprint.encode()),
+                str(receipt.event_id),
+                bytes(receipt.audit),
+                receipt.runs + len(receipt.redis_charges),
+                round(receipt.expires_at.timestamp() * 1000),
+            )
+            for receipt in live
+        ]
+    )
     handed_over = [receipt for receipt, was in zip(live, brought, strict=True) if was and receipt.runs]
     if handed_over:
         rows = [(receipt.key, receipt.event_id, receipt.runs) for receipt in handed_over]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
@@ -130,12 +131,13 @@ def _mend(shard: int, account: int, starts_at: datetime, waiting: Waiting, now: 
     row = WindowUsage.objects.filter(account_id=account, starts_at=starts_at).first() or WindowUsage(
         account_id=account, starts_at=starts_at, ends_at=end_of(starts_at), tokens=0, revision=0
     )
-    told, name = counter(row, AccountKeys(account)), stream(shard).encode()
+    keys, name = AccountKeys(account), stream(shard).encode()
+    told = counter(row, keys)
     for _ in range(MOST_LOOKS):
         last, (held,) = limiter.look(store(), name, [told.key])
         waiting.read_to(last)
         if (held.revision or 0) < row.revision:
-            receipts.recall(account, now)
+            receipts.recall(account, now, partial(limiter.recall, store(), keys))
         if limiter.mend(store(), name, told, last, held, waiting.tokens[account, round(starts_at.timestamp())]):
             return True
     return False

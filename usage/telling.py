@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.utils import timezone
 
 from billing.models import Fence
@@ -19,16 +21,16 @@ from usage.shard_locks import telling
 def tell_account(keys: AccountKeys, known: Versions, window: Period) -> None:
     """Tell the newest versions, or those this process knows if they are newer, and the counter of the present window.
 
-    A push that a lost server took with it is made good here, or older facts would look fresh. Receipts come first:
-    from the moment the fences are raised, calls are judged.
+    A push that a lost server took with it is made good here, or older facts would look fresh. Receipts go along.
     """
     with telling([shard_of(keys.account)]):
         held = dict(Fence.objects.filter(subject__in=[keys.account, CATALOGUE]).values_list("subject", "version"))
         newest = (max(held.get(keys.account, 1), int(known.account)), max(held.get(CATALOGUE, 1), int(known.catalogue)))
         versions = Versions(*(str(version).encode() for version in newest))
         rows = WindowUsage.objects.filter(account_id=keys.account, starts_at=window.start)
-        receipts.recall(keys.account, timezone.now())
-        limiter.tell(store(), keys, versions, [counter(row, keys) for row in rows])
+        counters = [counter(row, keys) for row in rows]
+        tell = partial(limiter.tell, store(), keys, versions, counters)
+        receipts.recall(keys.account, timezone.now(), tell)
 
 
 def counter(row: WindowUsage, keys: AccountKeys) -> limiter.Counter:

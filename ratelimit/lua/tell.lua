@@ -1,18 +1,23 @@
--- tell: raise both fences, and store PostgreSQL's counters by revision. Nothing older ever replaces anything newer.
--- KEYS  1 account fence, 2 catalogue fence, 3.. quotas
--- ARGV  1 account version, 2 catalogue version, then three a quota: ledger, revision, expiry ms
--- Result  1
+-- tell: raise both fences, store PostgreSQL's counters by revision, and bring back the receipts that Redis lacks, in one step:
+-- calls are judged from the moment the fences are raised. Nothing older ever replaces anything newer.
+-- KEYS  1 account fence, 2 catalogue fence, 3.. quotas, then receipts (see bought)
+-- ARGV  1 account version, 2 catalogue version, 3 number of quotas, then three a quota: ledger, revision, expiry ms,
+--       then receipts
+-- Result  1 for each receipt that was brought back, else 0
+local count = natural(ARGV[3])
+local first_key, first_word = 3 + count, 4 + 3 * count
+bought_check(first_key, first_word)
 fence_check(KEYS[1], ARGV[1])
 fence_check(KEYS[2], ARGV[2])
 local quotas = {}
-for i = 3, #KEYS do
-  local at = 3 * (i - 2)
+for i = 3, 2 + count do
+  local at = 3 * i - 5
   quota_check(ARGV[at], ARGV[at + 1], ARGV[at + 2])
   quotas[i] = quota_read(KEYS[i])
 end
 
-for i = 3, #KEYS do
-  local quota, at = quotas[i], 3 * (i - 2)
+for i = 3, 2 + count do
+  local quota, at = quotas[i], 3 * i - 5
   local ledger, revision = ARGV[at], tonumber(ARGV[at + 1])
   if quota.pending < 0 and (quota.revision or 0) < revision then
     -- The counter may hold these voids already: a drain died before it acknowledged them, or this is old data. So the sum
@@ -21,6 +26,7 @@ for i = 3, #KEYS do
   end
   quota_tell(quota, ledger, string.format('%.0f', revision), ARGV[at + 2])
 end
+local brought = bought_bring(first_key, first_word)
 fence_raise(KEYS[1], ARGV[1])
 fence_raise(KEYS[2], ARGV[2])
-return 1
+return brought

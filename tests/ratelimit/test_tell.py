@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
-from ratelimit import limiter
-from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
+from ratelimit import limiter, scripts
+from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, Bought, Receipt
 from ratelimit.limits import Outcome, Take
 from ratelimit.store import Store
-from tests.ratelimit.account import MONTH_MS, WINDOW_STARTS_AT_MS, Account, quota
+from tests.ratelimit.account import MONTH_MS, NOW_MS, WINDOW_STARTS_AT_MS, Account, quota
 
 
 def test_what_postgresql_knows_is_judged(account: Account) -> None:
@@ -32,6 +32,31 @@ def test_the_newest_revision_holds_in_whatever_order_they_come(store: Store, tel
         if revision > newest[1]:
             newest = (ledger, revision)
         assert account.used(quota(None)) == newest[0]
+
+
+def test_receipts_come_with_the_fences(account: Account, server: Any) -> None:
+    """A Redis that loses everything in between is told either all or nothing."""
+    receipt = Receipt(account.keys.receipt("k"), b"print")
+    known = Bought(receipt, "first", b"its audit", 2, NOW_MS + MONTH_MS)
+    server.flushall()
+    told = limiter.tell(account.store, account.keys, account.versions, [account.counter(10, 1)], [known])
+    assert told == [True]
+    replay = account.admit(Take(quota(10), 6), receipt=receipt, event="second")
+    assert (replay.outcome, replay.event, replay.standings[0].used) == (Outcome.REPLAYED, "first", 10)
+    assert server.hget(receipt.key, "n") == b"3"
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3, 4, 5, 9, 10])
+def test_what_is_no_number_tells_nothing(account: Account, at: int, everything: Any) -> None:
+    words: list[Any] = [*account.versions, 1, 10, 1, NOW_MS, b"print", b"first", b"audit", 1, NOW_MS]
+    words[at] = b"nan"
+    keys = account.keys
+    quota_key, receipt = keys.quota(WINDOW_STARTS_AT_MS), keys.receipt("k")
+    names = [keys.fence, keys.catalogue_fence, quota_key, receipt, keys.void_marker("first")]
+    before = everything()
+    with pytest.raises(ResponseError):
+        account.store.run(scripts.TELL, names, words)
+    assert everything() == before
 
 
 def test_telling_leaves_pending_alone(account: Account) -> None:

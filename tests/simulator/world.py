@@ -135,10 +135,10 @@ class World:
         return any(process.state is not State.IDLE for process in self.processes)
 
     def asking_redis(self, besides: Process) -> set[str]:
-        """Those whose circuit is closed; its own where another thread set out before the circuit opened."""
+        """Those whose circuit is closed, or of which another thread may have set out before it opened."""
         others = [process for process in self.processes if process.name.startswith("web") and process is not besides]
-        same = {process.name for process in others if process.name == besides.name and process.state is not State.IDLE}
-        return same | {
+        busy = {process.name for process in others if process.state is not State.IDLE}
+        return busy | {
             process.name for process in others if process.name != besides.name and not process.memory.circuit_is_open
         }
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
+from ratelimit import limiter
 from ratelimit.keys import AccountKeys, receipt_digest
-from ratelimit.store import client
+from ratelimit.store import client, store
 from tests.conftest import Customer
 from tests.outages import no_redis
 from tests.usage.histories import MARCH, admit, charge, put, sums
@@ -36,6 +38,10 @@ def drained(*events: Event) -> None:
 
 def held() -> set[str]:
     return {str(receipt.event_id) for receipt in Receipt.objects.all()}
+
+
+def recall(account: int, now: datetime = AT) -> int:
+    return receipts.recall(account, now, partial(limiter.recall, store(), AccountKeys(account)))
 
 
 def test_a_drained_charge_opens_it_for_a_day() -> None:
@@ -101,11 +107,11 @@ def test_redis_is_told_the_newest_and_not_more_than_it_can_take(bob: Customer, m
     events = [keyed(MARCH * 1000 + offset, key=f"{offset:032}") for offset in range(4)]
     for event in events:
         receipts.open_one(event, AT)
-    assert receipts.recall(ACCOUNT, AT) == 2
+    assert recall(ACCOUNT) == 2
     keys = AccountKeys(ACCOUNT)
     assert [client().exists(keys.receipt_of(event.receipt)) for event in events] == [0, 0, 1, 1]
-    assert receipts.recall(ACCOUNT, AT) == 0
-    assert receipts.recall(ACCOUNT + 64, AT) == 0
+    assert recall(ACCOUNT) == 0
+    assert recall(ACCOUNT + 64) == 0
 
 
 class TestOneKeyOnBothSides:
@@ -173,7 +179,7 @@ class TestOneKeyOnBothSides:
     def test_a_key_bought_without_redis_and_replayed_by_it(self, bob: Customer, failing: str, stands: bool) -> None:
         with self.another_process():
             runs = {"1": self.buy(bob)}
-        receipts.recall(bob.account, runs["1"].decided_at)
+        recall(bob.account, runs["1"].decided_at)
         runs["2"] = self.buy(bob)
         assert runs["2"].replayed
         for run in failing:
@@ -199,7 +205,7 @@ class TestOneKeyOnBothSides:
         """Whether Redis has served it again is not known there."""
         with self.another_process():
             run = self.buy(bob)
-        receipts.recall(bob.account, run.decided_at)
+        recall(bob.account, run.decided_at)
         assert self.buy(bob).replayed
         with self.another_process():
             self.fail(run)
