@@ -29,7 +29,6 @@ from billing.snapshots import Catalogue
 from billing_site import metrics, refusals
 from billing_site.authentication import BadCredentials, CsrfFailed, Flooded, identify
 from billing_site.idempotency import under_key
-from ratelimit.headers import ratelimit_headers
 from usage.admission import Admission, Charge
 from usage.meter import Unavailable, admit
 from usage.voiding import void_failed_call
@@ -103,14 +102,16 @@ def settle(request: HttpRequest, *, failed: bool) -> Admission | None:
 
 def dress(response: HttpResponseBase, admission: Admission) -> HttpResponseBase:
     """The headers of an identified caller's response."""
-    headers = ratelimit_headers(admission.standings, admission.decision.now_ms)
-    headers["Cache-Control"] = "no-store"
+    # Beside `response[name] = value`, which looks at each character's encoding: these are ASCII as they are made here.
+    headers = response.headers._store
+    policies = admission.call.kind.policies
+    headers.update(policies.unchanging)
+    headers.update(policies.changing(admission.standings, admission.decision.now_ms))
+    headers["cache-control"] = "Cache-Control", "no-store"
     if admission.charge.feature is not None:
-        headers["X-Usage-Cost"] = str(admission.cost)
+        headers["x-usage-cost"] = "X-Usage-Cost", str(admission.cost)
         if admission.admitted:
-            headers["X-Usage-Event"] = admission.decision.event
+            headers["x-usage-event"] = "X-Usage-Event", admission.decision.event
         if admission.replayed:
-            headers["Idempotency-Replayed"] = "true"
-    # As `response[name] = value` without its look at each character's encoding: these are ASCII as they are made here.
-    response.headers._store.update({name.lower(): (name, value) for name, value in headers.items()})
+            headers["idempotency-replayed"] = "Idempotency-Replayed", "true"
     return response

@@ -24,6 +24,7 @@ from ratelimit.keys import shard_tag
 from ratelimit.replicas import Replicas
 from ratelimit.scripts import Script
 from ratelimit.store import CANNOT_SERVE, Argument, RedisUnreachable, ServerChanged, SingleServer, Store
+from ratelimit.wire import pack
 
 Address = tuple[str, int]
 TRUSTED_SECONDS = 1.0
@@ -52,11 +53,17 @@ class Node(SingleServer):
         self._cluster.grow()
 
     def run(
-        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[Argument],
+        *,
+        epoch: int | None = None,
+        packed: bytes = b"",
     ) -> Any:
         if time.monotonic() - self.heard_at > TRUSTED_SECONDS:
             self._hang_up()
-        answer = super().run(script, keys, arguments, epoch=epoch)
+        answer = super().run(script, keys, arguments, epoch=epoch, packed=packed)
         self.heard_at = time.monotonic()
         return answer
 
@@ -66,7 +73,7 @@ class Node(SingleServer):
         if epoch is not None and epoch != self.epoch:
             raise ServerChanged
         try:
-            replies = wire.ask_two((b"ASKING",), words)
+            replies = wire.ask_two(pack(b"ASKING"), pack(*words))
         except (RedisError, OSError) as error:
             self._hang_up()
             raise RedisUnreachable(str(error)) from error
@@ -124,12 +131,18 @@ class Cluster(Store):
             self.epoch += 1
 
     def run(
-        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[Argument],
+        *,
+        epoch: int | None = None,
+        packed: bytes = b"",
     ) -> Any:
         tag = keys[0][: keys[0].index(b"}") + 1]
         node = self._owner(tag)
         try:
-            return node.run(script, keys, arguments, epoch=epoch)
+            return node.run(script, keys, arguments, epoch=epoch, packed=packed)
         except (AskError, TryAgainError) as redirection:  # a MovedError is an AskError
             whole = (b"EVAL", script.source, len(keys), *keys, *arguments)
             return self._follow(

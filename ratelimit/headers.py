@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from ratelimit.limits import Standing, whole_seconds
+from ratelimit.limits import Limit, Standing, whole_seconds
+
+Headers = dict[str, tuple[str, str]]
+"""Names as they are written and values, under the names in lower case: as Django keeps a response's."""
 
 
-def ratelimit_headers(standings: Iterable[Standing], now_ms: int) -> dict[str, str]:
-    """The headers for an identified caller. Unlimited policies are left out; with none left there is no header.
+class Policies:
+    """The headers of some limits; what is the same in every response is written once.
 
-    `t` is seconds until more is available: 0 when nothing of a sliding window is used, absent when waiting cannot help.
-    `X-RateLimit-*` describe the first limited policy, which is the minute where there is one.
+    Unlimited policies are left out; with none left there is no header. `X-RateLimit-*` describe the first limited
+    policy, which is the minute where there is one.
     """
-    policies: list[str] = []
-    states: list[str] = []
-    headers: dict[str, str] = {}
-    for standing in standings:
-        limit, remaining, wait_ms = standing.limit, standing.remaining, standing.wait_ms
-        if remaining is None:
-            continue
-        if limit.maximum == 0:
-            wait_ms = None
-        elif limit.starts_at_ms is not None:
-            wait_ms = max(limit.ends_at_ms - now_ms, 0)
-        policies.append(f'"{limit.name}";q={limit.maximum};w={limit.window_seconds}')
-        states.append(f'"{limit.name}";r={remaining}' + ("" if wait_ms is None else f";t={whole_seconds(wait_ms)}"))
-        if not headers:
-            headers = {
-                "X-RateLimit-Limit": str(limit.maximum),
-                "X-RateLimit-Remaining": str(remaining),
-                "X-RateLimit-Reset": str(whole_seconds(now_ms + (wait_ms or 0))),
-            }
-    if policies:
-        headers["RateLimit-Policy"] = ", ".join(policies)
-        headers["RateLimit"] = ", ".join(states)
-    return headers
+
+    __slots__ = ("_limited", "unchanging")
+
+    def __init__(self, limits: Sequence[Limit]) -> None:
+        limited = [(position, limit) for position, limit in enumerate(limits) if limit.maximum is not None]
+        self._limited = tuple((position, f'"{limit.name}";r=', limit.maximum or 0) for position, limit in limited)
+        self.unchanging: Headers = {}
+        if limited:
+            policies = [f'"{limit.name}";q={limit.maximum};w={limit.window_seconds}' for _, limit in limited]
+            self.unchanging["x-ratelimit-limit"] = "X-RateLimit-Limit", str(limited[0][1].maximum)
+            self.unchanging["ratelimit-policy"] = "RateLimit-Policy", ", ".join(policies)
+
+    def changing(self, standings: Sequence[Standing], now_ms: int) -> Headers:
+        """`t`: seconds until more is available; 0 when a sliding window is unused, absent when waiting is in vain."""
+        headers: Headers = {}
+        states = []
+        for position, text, maximum in self._limited:
+            limit, used, wait_ms = standings[position]
+            remaining = maximum - used if used < maximum else 0
+            if maximum == 0:
+                wait_ms = None
+            elif limit.starts_at_ms is not None:
+                wait_ms = max(limit.starts_at_ms + limit.window_ms - now_ms, 0)
+            states.append(f"{text}{remaining}" if wait_ms is None else f"{text}{remaining};t={whole_seconds(wait_ms)}")
+            if not headers:
+                headers["x-ratelimit-remaining"] = "X-RateLimit-Remaining", str(remaining)
+                reset = whole_seconds(now_ms + (wait_ms or 0))
+                headers["x-ratelimit-reset"] = "X-RateLimit-Reset", str(reset)
+        if states:
+            headers["ratelimit"] = "RateLimit", ", ".join(states)
+        return headers
+
+
+def ratelimit_headers(standings: Sequence[Standing], now_ms: int) -> dict[str, str]:
+    """All of them for an identified caller, by name."""
+    policies = Policies([standing.limit for standing in standings])
+    return dict((policies.unchanging | policies.changing(standings, now_ms)).values())

@@ -11,15 +11,23 @@ from django.conf import settings
 class AccountKeys:
     """The keys of one account, made once and kept with its snapshot."""
 
-    __slots__ = ("_prefix", "account", "catalogue_fence", "fence", "ring", "stream")
+    __slots__ = ("_prefix", "account", "catalogue_fence", "fence", "stream")
 
     def __init__(self, account: int) -> None:
         tag = shard_tag(shard_of(account))
         self.account = account
         self._prefix = f"{tag}:%s:{account}"
         self.fence = (self._prefix % "v").encode()
-        self.ring = (self._prefix % "m").encode()
         self.stream, self.catalogue_fence = _keys_of_shard(tag)
+
+    @property
+    def ring(self) -> bytes:
+        """Head of the minute's ring."""
+        return (self._prefix % "m").encode()
+
+    @property
+    def ring_body(self) -> bytes:
+        return (self._prefix % "b").encode()
 
     def quota(self, window_starts_at_ms: int) -> bytes:
         return f"{self._prefix % 'q'}:{window_starts_at_ms // 1000}".encode()

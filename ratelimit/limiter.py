@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from struct import Struct
 from typing import Any, NamedTuple
 
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys
 from ratelimit.limits import Decision, Limit, Outcome, Standing, Take
 from ratelimit.store import Argument, Store
+from ratelimit.wire import pack
 
 VOID_MARKER_LIFE_MS = 2 * 3600 * 1000
 QUOTA_KEPT_AFTER_WINDOW_MS = 3 * 24 * 3600 * 1000
@@ -80,11 +82,39 @@ class StaleFacts(NamedTuple):
     catalogue: int
 
 
+class Asking:
+    """What calls of an account ask of its limits while its facts hold: all words of the command but each call's own.
+
+    They are packed once; a call's own are its moment and its audit event.
+    """
+
+    __slots__ = ("_opening", "limits", "names", "words")
+
+    def __init__(self, keys: AccountKeys, versions: Versions, takes: Sequence[Take]) -> None:
+        """`takes`: of a sliding window, which may be missing, and last of a quota."""
+        *minutes, (quota, _) = takes
+        if len(minutes) > 1 or any(limit.starts_at_ms is not None for limit, _ in minutes):
+            raise ValueError("a call takes of at most one sliding window, and last of a quota")
+        if quota.starts_at_ms is None:
+            raise ValueError("a call takes of a quota")
+        self.limits = tuple(limit for limit, _ in takes)
+        # Where no window slides, a key that is always there stands in: a cluster that is moving a slot runs no script
+        # on a key that it does not find.
+        ring, ring_body = (keys.ring, keys.ring_body) if minutes else (keys.fence, keys.fence)
+        quota_key = keys.quota(quota.starts_at_ms)
+        self.names = (keys.fence, keys.catalogue_fence, ring, ring_body, quota_key, keys.stream)
+        self.words = (*versions, _packed_limits(takes))
+        whole = pack(b"EVALSHA", scripts.ADMIT.sha, len(self.names), *self.names, *self.words, b"", b"")
+        self._opening = whole.removesuffix(b"$0\r\n\r\n" * 2) + b"$16\r\n"
+
+    def packed(self, moment: bytes, audit: bytes) -> bytes:
+        """The whole command of a call without a receipt."""
+        return b"%b%b\r\n$%d\r\n%b\r\n" % (self._opening, moment, len(audit), audit)
+
+
 def admit(
     store: Store,
-    keys: AccountKeys,
-    versions: Versions,
-    takes: Sequence[Take],
+    asking: Asking,
     *,
     charged_at_ms: int,
     event: str,
@@ -98,55 +128,59 @@ def admit(
     `audit` is the event written in the same step, `event` its id. `now_ms` replaces the server's clock (tests).
     `epoch` is the server's when this account was told to it; raises ServerChanged when another one answers now.
     """
-    names = [keys.fence, keys.catalogue_fence, keys.stream]
-    arguments: list[Argument] = [
-        versions.account,
-        versions.catalogue,
-        charged_at_ms,
-        b"" if now_ms is None else now_ms,
-        audit,
-    ]
-    for limit, amount in takes:
-        names.append(keys.ring if limit.starts_at_ms is None else keys.quota(limit.starts_at_ms))
-        arguments.append(_word(limit, amount))
-    if receipt is not None:
-        names.append(receipt.key)
-        arguments += (event, receipt.fingerprint)
-    reply = store.run(scripts.ADMIT, names, arguments, epoch=epoch)
-    if reply[0] == Outcome.STALE:
-        return StaleFacts(int(reply[1]), int(reply[2]))
-    return _decision(reply, takes, event)
+    moment = pack_moment(charged_at_ms, now_ms)
+    if receipt is None:
+        words, packed = (*asking.words, moment, audit), asking.packed(moment, audit)
+        reply = store.run(scripts.ADMIT, asking.names, words, epoch=epoch, packed=packed)
+    else:
+        keyed = (*asking.words, moment, audit, event, receipt.fingerprint)
+        reply = store.run(scripts.ADMIT, (*asking.names, receipt.key), keyed, epoch=epoch)
+    return _decision(reply, asking.limits, event)
 
 
+def pack_moment(charged_at_ms: int, now_ms: int | None) -> bytes:
+    """As lua/limits.lua reads it."""
+    return _pack_moment(charged_at_ms, now_ms or 0)
+
+
+UNLIMITED = 2**53 - 1
 _OUTCOMES = {int(outcome): outcome for outcome in Outcome}  # the enumeration's own look-up takes four times as long
+_pack_limits = Struct(">6Q").pack
+_pack_moment = Struct(">2Q").pack
+_unpack_standings = Struct(">BQBqqq").unpack
 
 
-def _word(limit: Limit, amount: int) -> str:
-    """A limit and what a call takes of it, as lua/limit.lua reads them."""
-    maximum = "" if limit.maximum is None else limit.maximum
-    if limit.starts_at_ms is None:
-        return f"ring {maximum} {amount} {limit.window_ms}"
-    return f"quota {maximum} {amount} {limit.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS}"
+def _packed_limits(takes: Sequence[Take]) -> bytes:
+    """As lua/limits.lua reads them."""
+    *minutes, (quota, cost) = takes
+    minute, request = minutes[0] if minutes else (None, 0)
+    return _pack_limits(
+        minute.maximum or 0 if minute else 0,
+        request,
+        minute.window_ms if minute else 0,
+        UNLIMITED if quota.maximum is None else quota.maximum,
+        cost,
+        quota.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS,
+    )
 
 
-def _decision(reply: list[Any], takes: Sequence[Take], event: str) -> Decision:
-    outcome, now_ms = _OUTCOMES[reply[0]], reply[1]
-    if outcome is Outcome.SKEWED:
-        return Decision(outcome, now_ms, "", ())
-    standings, at = [], 3
-    for limit, _ in takes:
-        if limit.starts_at_ms is not None:
-            standings.append(Standing(limit, reply[at], max(limit.ends_at_ms - now_ms, 0)))
-        else:
-            standings.append(Standing(limit, reply[at], None if reply[at + 1] < 0 else reply[at + 1]))
-        at += 2
+def _decision(reply: Any, limits: tuple[Limit, ...], event: str) -> Decision | StaleFacts:
+    first_run = b""
+    if type(reply) is not bytes:
+        if reply[0] == Outcome.STALE:
+            return StaleFacts(int(reply[1]), int(reply[2]))
+        if reply[0] == Outcome.SKEWED:
+            return Decision(Outcome.SKEWED, reply[1], "", ())
+        reply, event, first_run = reply[0], reply[1].decode(), reply[2]
+    number, now_ms, refusing, used, wait_ms, tokens = _unpack_standings(reply)
+    outcome, quota = _OUTCOMES[number], limits[-1]
+    standings: tuple[Standing, ...] = (Standing(quota, tokens, max(quota.ends_at_ms - now_ms, 0)),)
+    if len(limits) > 1:
+        standings = (Standing(limits[0], used, None if wait_ms < 0 else wait_ms), *standings)
     if outcome is Outcome.ADMITTED:
-        return Decision(outcome, now_ms, event, tuple(standings))
-    violated = tuple(limit for i, (limit, _) in enumerate(takes) if reply[2] & (1 << i))
-    if outcome is Outcome.REFUSED:
-        return Decision(outcome, now_ms, event, tuple(standings), violated)
-    first_run = reply[at + 1] if outcome is Outcome.REPLAYED else b""
-    return Decision(outcome, now_ms, reply[at].decode(), tuple(standings), violated, first_run)
+        return Decision(outcome, now_ms, event, standings)
+    violated = tuple(limit for limit in limits if refusing & (1 if limit.starts_at_ms is None else 2))
+    return Decision(outcome, now_ms, event, standings, violated, first_run if outcome is Outcome.REPLAYED else b"")
 
 
 def void(

@@ -7,6 +7,8 @@ import threading
 
 from prometheus_client import Counter
 
+from ratelimit.wire import pack
+
 logger = logging.getLogger(__name__)
 unreplicated = Counter(
     "redis_unreplicated_scripts", "Scripts answered before REDIS_WAIT_REPLICAS replicas had confirmed them."
@@ -21,7 +23,7 @@ class Replicas:
 
     def __init__(self, count: int, wait_ms: int) -> None:
         self.count = count
-        self.command = (b"WAIT", count, wait_ms)
+        self.command = pack(b"WAIT", count, wait_ms)
         self.enough = True
         self._lock = threading.Lock()
 

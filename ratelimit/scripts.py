@@ -28,20 +28,20 @@ def _build(name: str, *fragments: str, **constants: int) -> Script:
 
 ADMIT = _build(
     "admit",
-    "number",
-    "limit",
+    "counter",
+    "limits",
     "ring",
     "quota",
     "receipt",
     LARGEST_SKEW_MS=LARGEST_SKEW_MS,
     RECEIPT_LIFE_MS=RECEIPT_LIFE_MS,
 )
-VOID = _build("void", "number", "quota", "receipt")
-TELL = _build("tell", "number", "fence", "quota", "ledger", "bought")
+VOID = _build("void", "number", "counter", "quota", "receipt")
+TELL = _build("tell", "number", "counter", "fence", "quota", "ledger", "bought")
 RECALL = _build("recall", "number", "bought")
 FORGET = _build("forget")
-RAISE = _build("raise", "number", "fence")
-ACKNOWLEDGE = _build("acknowledge", "number", "quota", "ledger")
-TRIM = _build("trim", "number", "quota", "ledger")
-LOOK = _build("look", "number")
-MEND = _build("mend", "number", "quota", "ledger")
+RAISE = _build("raise", "number", "counter", "fence")
+ACKNOWLEDGE = _build("acknowledge", "number", "counter", "quota", "ledger")
+TRIM = _build("trim", "number", "counter", "quota", "ledger")
+LOOK = _build("look", "counter")
+MEND = _build("mend", "number", "counter", "quota", "ledger")

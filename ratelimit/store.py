@@ -23,7 +23,7 @@ from redis.retry import Retry
 
 from ratelimit.replicas import Replicas
 from ratelimit.scripts import Script
-from ratelimit.wire import Argument, Wire
+from ratelimit.wire import Argument, Wire, pack
 
 CANNOT_SERVE = frozenset({"READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "NOPERM"})
 """Codes of replies that tell of the server's state, not of a faulty script. None of them leaves a script half run."""
@@ -45,11 +45,18 @@ class Store(ABC):
 
     @abstractmethod
     def run(
-        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[Argument],
+        *,
+        epoch: int | None = None,
+        packed: bytes = b"",
     ) -> Any:
         """The script's reply. Raises RedisUnreachable, or redis' ResponseError for a faulty script.
 
         With an `epoch`: raises ServerChanged, and runs nothing, when that is no longer the server's.
+        `packed` is the EVALSHA of all these, for who has it already.
         """
 
     @abstractmethod
@@ -92,21 +99,24 @@ class SingleServer(Store):
         self._lock = threading.Lock()
 
     def run(
-        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[Argument],
+        *,
+        epoch: int | None = None,
+        packed: bytes = b"",
     ) -> Any:
         wire = self._wire()
         if epoch is not None and epoch != self.epoch:
             raise ServerChanged
+        ask = self._ask_and_wait if self._replicas else Wire.ask_packed
         try:
             try:
-                if self._replicas:
-                    return self._ask_and_wait(wire, b"EVALSHA", script.sha, len(keys), *keys, *arguments)
-                return wire.ask(b"EVALSHA", script.sha, len(keys), *keys, *arguments)
+                return ask(wire, packed or pack(b"EVALSHA", script.sha, len(keys), *keys, *arguments))
             except NoScriptError:
                 # The one blind retry that is safe: the server says that it ran nothing.
-                if self._replicas:
-                    return self._ask_and_wait(wire, b"EVAL", script.source, len(keys), *keys, *arguments)
-                return wire.ask(b"EVAL", script.source, len(keys), *keys, *arguments)
+                return ask(wire, pack(b"EVAL", script.source, len(keys), *keys, *arguments))
         except BaseException as error:
             self._give_up(error)
             raise
@@ -137,10 +147,10 @@ class SingleServer(Store):
             self._hang_up()
             raise RedisUnreachable(str(error)) from error
 
-    def _ask_and_wait(self, wire: Wire, *words: Argument) -> Any:
+    def _ask_and_wait(self, wire: Wire, packed: bytes) -> Any:
         """The script's reply, once the replicas have confirmed it or had their time."""
         assert self._replicas is not None
-        answer, confirmed = wire.ask_two(words, self._replicas.command)
+        answer, confirmed = wire.ask_two(packed, self._replicas.command)
         if isinstance(confirmed, BaseException):
             self._hang_up()  # the script's answer is known; WAIT's may still come
         if isinstance(answer, BaseException):
@@ -165,7 +175,7 @@ class SingleServer(Store):
             connection.connect()
             wire = Wire(connection)
             # The same process holds other data once it has been a replica, and then has another replication id.
-            answers = wire.ask_two((b"INFO", b"server"), (b"INFO", b"replication"))
+            answers = wire.ask_two(pack(b"INFO", b"server"), pack(b"INFO", b"replication"))
             for answer in answers:
                 if isinstance(answer, BaseException):
                     raise answer

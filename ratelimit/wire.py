@@ -10,7 +10,6 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import Sequence
 from typing import Any, cast
 
 import hiredis
@@ -20,6 +19,12 @@ from redis.exceptions import InvalidResponse, RedisError
 Argument = bytes | str | int
 
 
+def pack(*words: Argument) -> bytes:
+    """A command as it goes over the wire."""
+    # hiredis' types leave out that a tuple may be of any length.
+    return cast(bytes, hiredis.pack_command(cast(Any, words)))
+
+
 class Wire:
     """One thread's connection, with a poll object that tells whether the server hung up while it was idle.
 
@@ -27,7 +32,7 @@ class Wire:
     `epoch`: the store's when it was made. One made before another server came is not trusted to lead to that one.
     """
 
-    __slots__ = ("_reader", "_socket", "connection", "epoch", "idle")
+    __slots__ = ("_reader", "_received", "_socket", "connection", "epoch", "idle")
 
     def __init__(self, connection: redis.Connection) -> None:
         self.connection = connection
@@ -36,6 +41,7 @@ class Wire:
         self._socket = made._sock
         self._let_the_kernel_time_it()
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=made._parser.parse_error)
+        self._received = bytearray(65536)  # a new one for each reply would cost more than reading it
         self.idle = select.poll()
         self.idle.register(self._socket, select.POLLIN | select.POLLHUP | select.POLLERR)
 
@@ -50,16 +56,19 @@ class Wire:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
     def ask(self, *words: Argument) -> Any:
-        # hiredis' types leave out that a tuple may be of any length.
-        self._send(hiredis.pack_command(cast(Any, words)))
+        return self.ask_packed(pack(*words))
+
+    def ask_packed(self, packed: bytes) -> Any:
+        self._send(packed)
         answer = self._read()
         if isinstance(answer, RedisError):
             raise answer
         return answer
 
-    def ask_two(self, first: Sequence[Argument], second: Sequence[Argument]) -> tuple[Any, Any]:
-        """Both replies, an error reply as the exception it stands for. The second is one when it did not come."""
-        self._send(hiredis.pack_command(cast(Any, first)) + hiredis.pack_command(cast(Any, second)))
+    def ask_two(self, first: bytes, second: bytes) -> tuple[Any, Any]:
+        """Both replies to packed commands, an error reply as the exception it stands for. The second is one when it
+        did not come."""
+        self._send(first + second)
         answer = self._read()
         try:
             return answer, self._read()
@@ -76,10 +85,10 @@ class Wire:
         """The next reply, an error reply as the exception it stands for."""
         while (answer := self._reader.gets()) is False:
             try:
-                received = self._socket.recv(65536)
+                count = self._socket.recv_into(self._received)
             except BlockingIOError:
                 raise TimeoutError("it did not answer in time") from None
-            if not received:
+            if not count:
                 raise ConnectionError("the server hung up")
-            self._reader.feed(received)
+            self._reader.feed(cast(Any, self._received), 0, count)
         return answer

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from billing.credentials import Caller
 from billing.entitlement import MINUTE, Metered
-from billing.snapshots import Snapshot
+from billing.snapshots import Remembered, Snapshot
 from ratelimit import limiter
+from ratelimit.headers import Policies
 from ratelimit.keys import receipt_digest
 from ratelimit.limits import Decision, Outcome, Standing, Take
 from usage import events
 from usage.events import Event, instant
+
+KINDS_REMEMBERED = 10_000
 
 
 class Charge(NamedTuple):
@@ -28,43 +31,120 @@ class Charge(NamedTuple):
     """What is wrong with the request's Idempotency-Key: it is going to be refused, and only counts as a request."""
 
 
-class Call(NamedTuple):
-    """What is asked about one call: it takes of the minute, where that is limited, and of the quota, which is last.
+class Kind:
+    """What all calls for one feature by one key have in common while a snapshot holds, made once for all of them.
 
-    `id` is that of its event, minted before anybody decides. Only a call that is charged has an `event`.
+    A call takes of the minute, where that is limited, and of the quota, which is last. A feature that the plan lacks
+    takes nothing of any limit. Only a call that is `charged` has an event; those of a kind differ in id and instant.
     """
 
-    id: str
-    snapshot: Snapshot
-    charge: Charge
-    entitled: bool
-    takes: tuple[Take, ...]
-    event: Event | None
-    receipt: limiter.Receipt | None
-    now_ms: int
+    __slots__ = ("_frame", "asking", "charged", "entitled", "policies", "sample", "snapshot", "takes")
+
+    def __init__(self, snapshot: Snapshot, feature: Metered | None, source: str, key_prefix: str) -> None:
+        *minute, quota = snapshot.entitlement.limits
+        self.snapshot = snapshot
+        self.entitled = feature is None or snapshot.entitlement.includes(feature)
+        self.charged = feature is not None and self.entitled
+        cost = feature.tokens if feature is not None and self.entitled else 0
+        self.takes = (*(Take(limit, int(self.entitled)) for limit in minute), Take(quota, cost))
+        self.asking = limiter.Asking(snapshot.keys, snapshot.versions, self.takes)
+        self.policies = Policies(snapshot.entitlement.limits)
+        self.sample = Event(
+            charge="",
+            kind=events.CHARGE,
+            account=snapshot.facts.account,
+            window_start=(quota.starts_at_ms or 0) // 1000,
+            window_end=quota.ends_at_ms // 1000,
+            feature=feature.code if feature is not None else "",
+            tokens=cost,
+            at_ms=0,
+            source=source,
+            key_prefix=key_prefix,
+        )
+        self._frame = self.sample.frame()
+
+    def audit(self, event_id: str, now_ms: int) -> bytes:
+        """The text of a call's event, as `Event.encode` writes it."""
+        return events.framed(self._frame, event_id, now_ms)
+
+
+_kinds: Remembered[tuple[int, str, str, str], Kind] = Remembered(KINDS_REMEMBERED)
+
+
+class Call:
+    """What is asked about one call. `id` is that of its event, minted before anybody decides."""
+
+    def __init__(self, event_id: str, kind: Kind, charge: Charge, now_ms: int) -> None:
+        self.id = event_id
+        self.kind = kind
+        self.charge = charge
+        self.now_ms = now_ms
+        self.receipt: limiter.Receipt | None = None
+        self._digest = ""
+        if kind.charged and charge.idempotency_key:
+            self._digest = receipt_digest(charge.idempotency_key)
+            self.receipt = limiter.Receipt(kind.snapshot.keys.receipt_of(self._digest), charge.fingerprint)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.kind.snapshot
+
+    @property
+    def takes(self) -> tuple[Take, ...]:
+        return self.kind.takes
 
     @property
     def cost(self) -> int:
-        return self.takes[-1].amount
+        return self.kind.takes[-1].amount
+
+    @cached_property
+    def event(self) -> Event | None:
+        """Made when somebody asks: of most calls nobody does."""
+        if not self.kind.charged:
+            return None
+        return self.kind.sample._replace(
+            charge=self.id,
+            at_ms=self.now_ms,
+            metadata=self.charge.metadata,
+            receipt=self._digest,
+            fingerprint=self.charge.fingerprint.decode() if self._digest else "",
+        )
+
+    def audit(self) -> bytes:
+        """The text of its event, empty without one."""
+        if self.charge.metadata is None and self.receipt is None:
+            return self.kind.audit(self.id, self.now_ms) if self.kind.charged else b""
+        return self.event.encode() if self.event is not None else b""
 
 
-@dataclass(slots=True)
 class Admission:
     """One decision on one call, and what is known from it; `standings` are those after a void, if there was one."""
 
-    snapshot: Snapshot
-    charge: Charge
-    decision: Decision
-    entitled: bool
-    event: Event | None
-    receipt: limiter.Receipt | None
-    standings: tuple[Standing, ...] = field(default=())
-    cost: int = 0
-    by_redis: bool = True
+    def __init__(self, call: Call, decision: Decision, *, by_redis: bool) -> None:
+        self.call = call
+        self.charge = call.charge
+        self.decision = decision
+        self.standings = decision.standings
+        self.cost = call.cost if decision.outcome is Outcome.ADMITTED else 0
+        self.by_redis = by_redis
+        self.admitted = call.kind.entitled and decision.outcome in (Outcome.ADMITTED, Outcome.REPLAYED)
 
     @property
-    def admitted(self) -> bool:
-        return self.entitled and self.decision.outcome in (Outcome.ADMITTED, Outcome.REPLAYED)
+    def snapshot(self) -> Snapshot:
+        return self.call.kind.snapshot
+
+    @property
+    def entitled(self) -> bool:
+        return self.call.kind.entitled
+
+    @property
+    def receipt(self) -> limiter.Receipt | None:
+        return self.call.receipt
+
+    @cached_property
+    def event(self) -> Event | None:
+        """What was charged; a replay is under the event of its first run."""
+        return events.decode(self.decision.first_run) if self.replayed else self.call.event
 
     @property
     def replayed(self) -> bool:
@@ -84,41 +164,10 @@ class Admission:
 
 
 def prepare(event_id: str, snapshot: Snapshot, caller: Caller, charge: Charge, now_ms: int) -> Call:
-    """The call as the present facts make it. A feature that the plan lacks takes nothing of any limit."""
-    entitlement, feature = snapshot.entitlement, charge.feature
-    entitled = feature is None or entitlement.includes(feature)
-    *minute, quota = entitlement.limits
-    if feature is None or not entitled:
-        takes = (*(Take(limit, int(entitled)) for limit in minute), Take(quota, 0))
-        return Call(event_id, snapshot, charge, entitled, takes, None, None, now_ms)
-    digest, receipt = "", None
-    if charge.idempotency_key:
-        digest = receipt_digest(charge.idempotency_key)
-        receipt = limiter.Receipt(snapshot.keys.receipt_of(digest), charge.fingerprint)
-    event = Event(
-        charge=event_id,
-        kind=events.CHARGE,
-        account=snapshot.facts.account,
-        window_start=(quota.starts_at_ms or 0) // 1000,
-        window_end=quota.ends_at_ms // 1000,
-        feature=feature.code,
-        tokens=feature.tokens,
-        at_ms=now_ms,
-        source=charge.source,
-        key_prefix=caller.key_prefix,
-        metadata=charge.metadata,
-        receipt=digest,
-        fingerprint=charge.fingerprint.decode() if receipt else "",
-    )
-    cost = Take(quota, feature.tokens)
-    takes = (Take(minute[0], 1), cost) if minute else (cost,)
-    return Call(event_id, snapshot, charge, True, takes, event, receipt, now_ms)
-
-
-def conclude(call: Call, decision: Decision, *, by_redis: bool) -> Admission:
-    """What a decision means for the call; a replay is under the event of its first run."""
-    event = events.decode(decision.first_run) if decision.outcome is Outcome.REPLAYED else call.event
-    spent = call.cost if decision.outcome is Outcome.ADMITTED else 0
-    return Admission(
-        call.snapshot, call.charge, decision, call.entitled, event, call.receipt, decision.standings, spent, by_redis
-    )
+    """The call as the present facts make it."""
+    feature, source, key_prefix = charge.feature, charge.source, caller.key_prefix
+    name = (caller.account, feature.code if feature is not None else "", source, key_prefix)
+    kind = _kinds.get(name)
+    if kind is None or kind.snapshot is not snapshot:
+        kind = _kinds.remember(name, Kind(snapshot, feature, source, key_prefix))
+    return Call(event_id, kind, charge, now_ms)

@@ -126,14 +126,23 @@ class Event(NamedTuple):
         """Raises MalformedEvent for metadata that `decode` refuses: what the drain sets aside is never billed."""
         if self.metadata is not None and not storable(self.metadata):
             raise MalformedEvent("the metadata are no object that PostgreSQL can hold")
+        return framed(self.frame(), self.charge, self.at_ms)
+
+    def frame(self) -> tuple[str, str]:
+        """What its text has between its id and its instant, and what behind that."""
         metadata = "null" if self.metadata is None else _write_json(self.metadata)
         receipt = f",{_quoted(self.receipt)},{_quoted(self.fingerprint)}" if self.receipt else ""
         # A list as JSON, put together here: the encoder takes twice as long for it.
+        between = f'","{self.kind}",{self.account},{self.window_start},{self.window_end},{_quoted(self.feature)},'
         return (
-            f'[{FORMAT},"{self.charge}","{self.kind}",{self.account},{self.window_start},{self.window_end},'
-            f"{_quoted(self.feature)},{self.tokens},{self.at_ms},{_quoted(self.source)},{_quoted(self.key_prefix)},"
-            f"{metadata}{receipt}]"
-        ).encode()
+            f"{between}{self.tokens},",
+            f",{_quoted(self.source)},{_quoted(self.key_prefix)},{metadata}{receipt}]",
+        )
+
+
+def framed(frame: tuple[str, str], event_id: str, at_ms: int) -> bytes:
+    """The text of an event of which only id and instant are its own."""
+    return f'[{FORMAT},"{event_id}{frame[0]}{at_ms}{frame[1]}'.encode()
 
 
 def decode(text: bytes) -> Event:

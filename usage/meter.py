@@ -20,7 +20,7 @@ from ratelimit import limiter
 from ratelimit.limits import Decision, Outcome
 from ratelimit.store import RedisUnreachable, ServerChanged, store
 from usage import events, fallback, telling
-from usage.admission import Admission, Call, Charge, conclude, prepare
+from usage.admission import Admission, Call, Charge, prepare
 from usage.outage import OutageOver, breaker
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def admit(caller: Caller, charge_of: Callable[[Catalogue], Charge]) -> Admission
             now_ms = answer.now_ms
             event_id = events.mint(now_ms)
         else:
-            admission = conclude(call, answer, by_redis=by_redis)
+            admission = Admission(call, answer, by_redis=by_redis)
             if asked_in_vain is not None:
                 _settle_unknown(asked_in_vain, admission)
             return admission
@@ -81,12 +81,10 @@ def _ask_redis(call: Call) -> Decision | limiter.StaleFacts:
         _tell(snapshot)
     return limiter.admit(
         store(),
-        snapshot.keys,
-        snapshot.versions,
-        call.takes,
+        call.kind.asking,
         charged_at_ms=call.now_ms,
         event=call.id,
-        audit=call.event.encode() if call.event else b"",
+        audit=call.audit(),
         receipt=call.receipt,
         now_ms=call.now_ms if settings.RATELIMIT_CLOCK == "process" else None,
         epoch=snapshot.told.epoch,

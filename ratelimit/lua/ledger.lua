@@ -6,6 +6,11 @@ local function quota_check(ledger, revision, expire_at_ms)
   natural(expire_at_ms)
 end
 
+local function quota_read(key)
+  local _, fresh, pending, revision = quota_held(key)
+  return {key = key, fresh = fresh, pending = pending, revision = revision}
+end
+
 -- Stores PostgreSQL's counter unless a newer revision is known already.
 local function quota_tell(quota, ledger, revision, expire_at_ms)
   if quota.revision and quota.revision >= tonumber(revision) then return end

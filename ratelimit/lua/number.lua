@@ -1,19 +1,8 @@
 -- number: the only way text becomes a number here. tonumber() alone would take 'nan', '0x10', '1e3' and ' 5 '.
 -- Fifteen digits stay below 2^53, so sums of a few of them are exact.
-local EXACT = 9007199254740991
-
 local function natural(text)
   if type(text) ~= 'string' or #text > 15 or not string.find(text, '^%d+$') then
     error('not a natural number below 10^15: ' .. tostring(text))
   end
   return tonumber(text)
-end
-
--- A counter, which may stand below zero; nothing stored is zero.
-local function stored(value)
-  if not value then return 0 end
-  if not string.find(value, '^-?%d+$') or math.abs(tonumber(value)) > EXACT then
-    error('not a counter within 2^53: ' .. value)
-  end
-  return tonumber(value)
 end

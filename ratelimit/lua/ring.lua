@@ -1,56 +1,52 @@
--- ring: an exact sliding window in one string, O(1) a decision.
--- A header (capacity, first, count, the oldest stamp, and the time of the last one in full), then `capacity` stamps of
--- 4 bytes: milliseconds modulo 2^32, the oldest at `first`. Ages are unsigned differences, so the wrap after 49 days is harmless.
-local WRAP, HEADER, HEAD = 4294967296, '>I4I4I4I4d', 24
+-- ring: an exact sliding window, O(1) a decision, in two strings: the head is read and written at every call, the body at
+-- every eighth. A stamp is 4 bytes: milliseconds modulo 2^32; ages are unsigned differences, so the wrap is harmless.
+--   head  capacity, place of the next stamp, count, the oldest stamp, the time of the last one in full; then the stamps
+--         since the place was last a multiple of 8         body  a circle of `capacity` stamps, which is one, too
+local WRAP, HEADER, HEAD, BLOCK = 4294967296, '>I4I4I4I4d', 24, 8
 
-local function ring_stamp(ring, i)
-  local at = HEAD + 4 * ((ring.first + i) % ring.capacity)
-  return (struct.unpack('>I4', redis.call('GETRANGE', ring.key, at, at + 3)))
+-- The i-th of those that count, from 0. One that has expired with the body has left the window: nil.
+local function ring_stamp(key, head, capacity, place, used, i)
+  local behind, newest = used - i, place % BLOCK
+  if behind <= newest then return (struct.unpack('>I4', head, HEAD + 4 * (newest - behind) + 1)) end
+  local at = 4 * ((place - behind) % capacity)
+  local bytes = redis.call('GETRANGE', key, at, at + 3)
+  return #bytes == 4 and struct.unpack('>I4', bytes) or nil
 end
 
-local function ring_read(key, maximum, amount, window, now)
-  local head, lag = redis.call('GETRANGE', key, 0, HEAD - 1), 0
-  local capacity, first, used, oldest, last = 0, 0, 0, 0, 0
-  if #head == HEAD then capacity, first, used, oldest, last = struct.unpack(HEADER, head) end
+-- Capacity, place, how many count now, the oldest of them, the instant they are counted at, and by how much that is ahead.
+local function ring_read(key, head, window, now)
+  if not head then return 0, 0, 0, 0, now, 0 end
+  local capacity, place, used, oldest, last = struct.unpack(HEADER, head)
   -- A server clock that stepped back must not free a slot early: time stands still until it has caught up.
-  if now < last then now, lag = last, last - now end
-  if now - last >= window then used = 0 end
-  local ring = {key = key, maximum = maximum, amount = amount, window = window, now = now, lag = lag,
-    capacity = capacity, first = first, used = used, oldest = oldest}
-  if used > 0 and (now - oldest) % WRAP >= window then
-    local low, high = 1, used
-    while low < high do
-      local middle = math.floor((low + high) / 2)
-      if (now - ring_stamp(ring, middle)) % WRAP >= window then low = middle + 1 else high = middle end
-    end
-    ring.first, ring.used = (first + low) % capacity, used - low
-    ring.oldest = ring_stamp(ring, 0)
+  local at = math.max(now, last)
+  if at - last >= window then return capacity, place, 0, 0, at, at - now end
+  if used == 0 or (at - oldest) % WRAP < window then return capacity, place, used, oldest, at, at - now end
+  local low, high, step = 1, used, 1 -- mostly few leave at a time, so the search begins beside the oldest
+  while low < high do
+    local middle = math.min(low + step - 1, math.floor((low + high) / 2))
+    local stamp = ring_stamp(key, head, capacity, place, used, middle)
+    if stamp and (at - stamp) % WRAP < window then high, oldest = middle, stamp else low, step = middle + 1, 2 * step end
   end
-  return ring
+  return capacity, place, used - low, oldest, at, at - now
 end
 
--- Milliseconds until more is available: until the next slot is free when full, until the oldest one is freed
--- otherwise; -1 when waiting cannot help. A limit lowered below what is used waits for the surplus to age as well.
-local function ring_wait(ring)
-  if ring.maximum == 0 then return -1 end
-  if ring.used == 0 then return 0 end
-  local next = ring.used > ring.maximum and ring_stamp(ring, ring.used - ring.maximum) or ring.oldest
-  return ring.lag + ring.window - (ring.now - next) % WRAP
+-- A full circle gets more room: the body from its oldest stamp on, then those of the head.
+local function ring_grow(key, head, capacity, place, maximum, life)
+  if capacity == 0 then return BLOCK, 0, '' end
+  local body = redis.call('GETRANGE', key, 0, -1)
+  body = string.sub(body, 4 * place + 1) .. string.sub(body, 1, 4 * (place - place % BLOCK)) .. string.sub(head, HEAD + 1)
+  redis.call('SET', key, body, 'PX', life)
+  return math.min(2 * capacity, math.ceil(maximum / BLOCK) * BLOCK), capacity, ''
 end
 
-local function ring_grow(ring)
-  local body = redis.call('GETRANGE', ring.key, HEAD, -1)
-  body = string.sub(body, 4 * ring.first + 1) .. string.sub(body, 1, 4 * ring.first)
-  redis.call('SET', ring.key, string.rep('\0', HEAD) .. body)
-  ring.capacity, ring.first = math.min(ring.maximum, math.max(8, ring.capacity * 2)), 0
-end
-
-local function ring_take(ring)
-  if ring.used == ring.capacity then ring_grow(ring) end
-  local at, stamp = HEAD + 4 * ((ring.first + ring.used) % ring.capacity), ring.now % WRAP
-  if ring.used == 0 then ring.oldest = stamp end
-  ring.used = ring.used + 1
-  redis.call('SETRANGE', ring.key, at, struct.pack('>I4', stamp))
-  redis.call('SETRANGE', ring.key, 0, struct.pack(HEADER, ring.capacity, ring.first, ring.used, ring.oldest, ring.now))
-  redis.call('PEXPIRE', ring.key, ring.lag + ring.window)
+-- The head with one stamp more, `used` in all. Eight at a time go to the body, which lives until the newest has left.
+local function ring_put(key, head, capacity, place, used, oldest, at, life)
+  local stamps = string.sub(head, HEAD + 1) .. struct.pack('>I4', at % WRAP)
+  place = place + 1
+  if #stamps == 4 * BLOCK then
+    redis.call('SETRANGE', key, 4 * (place - BLOCK), stamps)
+    redis.call('PEXPIRE', key, life)
+    place, stamps = place % capacity, ''
+  end
+  return struct.pack(HEADER, capacity, place, used, oldest, at) .. stamps
 end

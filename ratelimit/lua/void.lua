@@ -5,12 +5,12 @@
 local VOIDED, KEPT, ALREADY = 1, 2, 3
 
 local tokens, life, expiry = natural(ARGV[1]), natural(ARGV[4]), natural(ARGV[5])
-local quota = quota_read(KEYS[1])
+local used, fresh = quota_held(KEYS[1])
 redis.call('XLEN', KEYS[2])
-if redis.call('EXISTS', KEYS[3]) == 1 then return {ALREADY, quota.used} end
-if ARGV[6] == '1' and receipt_fail(KEYS[4], ARGV[3]) then return {KEPT, quota.used} end
+if redis.call('EXISTS', KEYS[3]) == 1 then return {ALREADY, used} end
+if ARGV[6] == '1' and receipt_fail(KEYS[4], ARGV[3]) then return {KEPT, used} end
 
 redis.call('XADD', KEYS[2], '*', 'e', ARGV[2])
 redis.call('SET', KEYS[3], '1', 'PX', life)
-quota_add(quota, 0 - tokens, expiry) -- not -tokens: minus zero is written '-0', which HINCRBY refuses
-return {VOIDED, quota.used}
+quota_add(KEYS[1], 0 - tokens, fresh, expiry) -- not -tokens: minus zero is written '-0', which HINCRBY refuses
+return {VOIDED, used - tokens}

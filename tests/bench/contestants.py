@@ -23,6 +23,8 @@ from billing import lifecycle, snapshots
 from billing.models import ApiKey, Plan
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys
+from ratelimit.limiter import Asking
+from ratelimit.limits import Take
 from ratelimit.store import client
 from tests.bench import views
 from tests.bench.rounds import Contestant
@@ -53,14 +55,16 @@ def contestants() -> dict[str, Contestant]:
     bearer = f"Bearer {ApiKey.issue(account=user, name='bench', scope='')[1]}"
     token, knox = Token.objects.create(user=user).key, AuthToken.objects.create(user)[1]
     keys, ours, theirs = AccountKeys(user.pk), client(), Redis.from_url(settings.CACHE_URL)
-    views.admit.keys, views.admit.versions = keys, snapshots.snapshot(user.pk, time.time_ns() // 1_000_000).versions
+    snapshot = snapshots.snapshot(user.pk, time.time_ns() // 1_000_000)
+    minute, quota = snapshot.entitlement.limits
+    views.admit.asking = Asking(keys, snapshot.versions, [Take(minute, 1), Take(quota, 10)])
     ours.script_load(views.TRIVIAL.source)
     ours.script_load(scripts.ADMIT.source)
 
     def before() -> None:
         # Everybody starts on an empty window, as for a customer with some hundred calls a minute; nothing drains here.
         theirs.flushdb()
-        ours.delete(keys.ring, keys.stream)
+        ours.delete(keys.ring, keys.ring_body, keys.stream)
 
     bare = _application(_middleware(without=GATEWAY))
     calls = {

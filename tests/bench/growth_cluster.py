@@ -56,18 +56,16 @@ def _decisions(way: Store) -> Contestant:
     accounts = [AccountKeys(64_000 + shard) for shard in range(settings.RATELIMIT_SHARDS)]
     for keys in accounts:
         limiter.tell(way, keys, VERSIONS, [])
-    following = cycle(accounts)
     window = month_window(datetime.now(UTC))
     starts_at_ms, ends_at_ms = (round(at.timestamp() * 1000) for at in (window.start, window.end))
     minute = Limit("minute", 1_000_000, 60_000)
     quota = Limit("quota", 10**12, ends_at_ms - starts_at_ms, starts_at_ms)
     takes = [Take(minute, 1), Take(quota, 5)]
+    following = cycle([limiter.Asking(keys, VERSIONS, takes) for keys in accounts])
 
     def call() -> None:
         now_ms = time.time_ns() // 1_000_000
-        answer = limiter.admit(
-            way, next(following), VERSIONS, takes, charged_at_ms=now_ms, event=events.mint(now_ms), audit=AUDIT
-        )
+        answer = limiter.admit(way, next(following), charged_at_ms=now_ms, event=events.mint(now_ms), audit=AUDIT)
         assert isinstance(answer, Decision) and answer.outcome is Outcome.ADMITTED
 
     return Contestant(call, lambda: None)

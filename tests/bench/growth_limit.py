@@ -26,7 +26,9 @@ class Steady:
 
     def __init__(self, account: int, limit: int) -> None:
         self.keys = AccountKeys(account)
-        self.take = Take(Limit("minute", limit, MINUTE_MS), 1)
+        tokens = Limit("quota", None, 2 * MINUTE_MS, time.time_ns() // 1_000_000)
+        takes = [Take(Limit("minute", limit, MINUTE_MS), 1), Take(tokens, 0)]
+        self.asking = limiter.Asking(self.keys, VERSIONS, takes)
         self.step_ms = MINUTE_MS // limit
         self.now_ms = time.time_ns() // 1_000_000
         limiter.tell(store(), self.keys, VERSIONS, [])
@@ -35,9 +37,7 @@ class Steady:
 
     def call(self) -> None:
         self.now_ms += self.step_ms
-        decision = limiter.admit(
-            store(), self.keys, VERSIONS, [self.take], charged_at_ms=self.now_ms, event="", now_ms=self.now_ms
-        )
+        decision = limiter.admit(store(), self.asking, charged_at_ms=self.now_ms, event="", now_ms=self.now_ms)
         assert isinstance(decision, Decision) and decision.outcome is Outcome.ADMITTED
 
 

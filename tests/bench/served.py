@@ -62,7 +62,7 @@ def run(*, quick: bool) -> list[Row]:
         for at in range(rounds):
             say(f"round {at + 1} of {rounds}")
             for name in sorted(PATHS, reverse=at % 2 == 0):
-                engine.delete(keys.ring, keys.stream)  # nothing drains here
+                engine.delete(keys.ring, keys.ring_body, keys.stream)  # nothing drains here
                 found[name].append(_load(wrk, f"{url}{PATHS[name]}", key, seconds))
     return _rows(found)
 

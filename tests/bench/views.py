@@ -30,8 +30,7 @@ from rest_framework.views import APIView
 
 from billing_site.authentication import identify
 from ratelimit import scripts
-from ratelimit.keys import AccountKeys
-from ratelimit.limiter import Versions
+from ratelimit.limiter import Asking, pack_moment
 from ratelimit.scripts import Script
 from ratelimit.store import store
 
@@ -66,23 +65,22 @@ def lean_evalsha(request: HttpRequest) -> JsonResponse:
 class AdmitScript:
     """The gateway's own script with nothing of the gateway around it, on the words of one call for one account."""
 
-    keys: AccountKeys
-    versions: Versions
-
-    def words(self) -> tuple[list[bytes], list[bytes | str | int]]:
-        keys, now_ms = self.keys, time.time_ns() // 1_000_000
-        names = [keys.fence, keys.catalogue_fence, keys.stream, keys.ring, keys.quota(0)]
-        limits = [b"ring 1000000 1 60000", b"quota 1000000000000 10 %d" % (now_ms + 86_400_000)]
-        return names, [*self.versions, now_ms, b"", EVENT, *limits]
+    asking: Asking
 
     def usual(self, request: HttpRequest) -> JsonResponse:
-        names, arguments = self.words()
-        usual_client.evalsha(scripts.ADMIT.sha.decode(), len(names), *names, *arguments)
+        names, words = self.asking.names, self.asking.words
+        usual_client.evalsha(scripts.ADMIT.sha.decode(), len(names), *names, *words, moment(), EVENT)
         return plain(request)
 
     def lean(self, request: HttpRequest) -> JsonResponse:
-        store().run(scripts.ADMIT, *self.words())
+        now = moment()
+        words, packed = (*self.asking.words, now, EVENT), self.asking.packed(now, EVENT)
+        store().run(scripts.ADMIT, self.asking.names, words, packed=packed)
         return plain(request)
+
+
+def moment() -> bytes:
+    return pack_moment(time.time_ns() // 1_000_000, None)
 
 
 admit = AdmitScript()

@@ -57,9 +57,10 @@ class Account:
     ) -> Decision | StaleFacts:
         more.setdefault("charged_at_ms", NOW_MS if now_ms is None else now_ms)
         event = event or f"event-{next(_events)}"
-        return limiter.admit(
-            self.store, self.keys, self.versions, takes, event=event, audit=audit, now_ms=now_ms, **more
-        )
+        if takes[-1].limit.starts_at_ms is None:
+            takes = (*takes, Take(quota(None), 0))
+        asking = limiter.Asking(self.keys, self.versions, takes)
+        return limiter.admit(self.store, asking, event=event, audit=audit, now_ms=now_ms, **more)
 
     def admit(self, *takes: Take, **more: Any) -> Decision:
         answer = self.ask(*takes, **more)
@@ -80,6 +81,6 @@ class Account:
 
     def all_keys(self, limits: Sequence[Limit] = (quota(None),), receipts: Iterable[Receipt] = ()) -> list[bytes]:
         """Every key that a call with these limits and receipts touches."""
-        names = [self.keys.fence, self.keys.catalogue_fence, self.keys.stream, self.keys.ring]
+        names = [self.keys.fence, self.keys.catalogue_fence, self.keys.stream, self.keys.ring, self.keys.ring_body]
         names += [self.keys.quota(limit.starts_at_ms) for limit in limits if limit.starts_at_ms is not None]
         return names + [receipt.key for receipt in receipts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from typing import Any
 
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
 from ratelimit import scripts
-from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, Receipt
+from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, UNLIMITED, Asking, Receipt
 from ratelimit.limits import LARGEST_NUMBER, Outcome, Take
 from ratelimit.store import Store
-from tests.ratelimit.account import HOUR_MS, NOW_MS, WINDOW_STARTS_AT_MS, Account, minute, quota
+from tests.ratelimit.account import FIRST, HOUR_MS, NOW_MS, WINDOW_STARTS_AT_MS, Account, minute, quota
 
 
 @pytest.mark.parametrize(
@@ -128,52 +129,59 @@ def test_the_servers_clock_judges_unless_another_is_given(account: Account, serv
     assert decision.now_ms >= seconds * 1000 + microseconds // 1000
 
 
-NO_NATURALS = [b"nan", b"inf", b"-inf", b"0x10", b"1e3", b" 5 ", b"5\n", b"-1", b"", b"1.5", b"+1", b"5\0"]
-NO_NATURALS += [str(2**53).encode(), b"1" * 16, "٣".encode(), b"abc"]
-PLACES = ["charged_at", "now", "maximum", "amount", "period"]
-MAY_BE_EMPTY = {("now", b"ring"), ("now", b"quota"), ("maximum", b"quota")}  # the server's clock, unlimited
+NUMBERS = ("maximum", "request", "window", "quota", "cost", "expiry", "charged_at", "now")
 
 
-def raw_call(account: Account, kind: bytes = b"quota", **changes: bytes) -> Any:
-    """The script itself, with some arguments replaced."""
-    keys, period = account.keys, b"60000" if kind == b"ring" else b"%d" % quota(None).ends_at_ms
-    key = keys.quota(WINDOW_STARTS_AT_MS) if kind == b"quota" else keys.ring
-    now = b"%d" % NOW_MS
-    said = {"charged_at": now, "now": now, "maximum": b"100", "amount": b"1", "period": period} | changes
-    limit = b" ".join([kind, said["maximum"], said["amount"], said["period"]])
-    arguments = [b"1", b"1", said["charged_at"], said["now"], b"audit", limit, b"event", b"print"]
-    names = [keys.fence, keys.catalogue_fence, keys.stream, key, keys.receipt("key")]
-    return account.store.run(scripts.ADMIT, names, arguments)
+def raw_call(account: Account, limits: bytes | None = None, moment: bytes | None = None, **changes: int) -> Any:
+    """The script itself, with some of the numbers or a whole word replaced."""
+    asking = Asking(account.keys, account.versions, [Take(minute(5), 1), Take(quota(100), 1)])
+    said = dict(zip(NUMBERS, (*struct.unpack(">6Q", asking.words[2]), NOW_MS, NOW_MS), strict=True)) | changes
+    packed = struct.pack(">8Q", *(said[name] for name in NUMBERS))
+    words = [*account.versions, packed[:48] if limits is None else limits, packed[48:] if moment is None else moment]
+    return account.store.run(scripts.ADMIT, asking.names, [*words, b"audit"])
 
 
-@pytest.mark.parametrize("kind", [b"quota", b"ring"])
-@pytest.mark.parametrize("place", PLACES)
-def test_what_is_no_natural_number_is_an_error_before_the_first_write(
-    account: Account, everything: Any, kind: bytes, place: str
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("value", [10**15, 2**53 - 2, 2**53, 2**53 + 1, 2**63, 2**64 - 1])
+def test_a_number_of_more_than_fifteen_digits_is_an_error_before_the_first_write(
+    account: Account, everything: Any, number: str, value: int
 ) -> None:
     before = everything()
-    for text in NO_NATURALS:
-        if text == b"" and (place, kind) in MAY_BE_EMPTY:
-            continue
-        with pytest.raises(ResponseError, match=r"not a natural number|not a limit|a ring has a maximum"):
-            raw_call(account, kind, **{place: text})
-        assert everything() == before
-    assert raw_call(account, kind)[0] == Outcome.ADMITTED
+    with pytest.raises(ResponseError, match="one request at a time" if number == "request" else r"not below 10\^15"):
+        raw_call(account, **{number: value})
+    assert everything() == before
+    assert raw_call(account)[0] == Outcome.ADMITTED
 
 
-@pytest.mark.parametrize("kind", [b"", b"rings", b"QUOTA", b"quota quota", b" quota"])
-def test_what_is_no_kind_of_limit_is_an_error(account: Account, everything: Any, kind: bytes) -> None:
+def test_only_a_quota_can_be_unlimited(account: Account, everything: Any) -> None:
     before = everything()
-    with pytest.raises(ResponseError, match="not a limit"):
-        raw_call(account, kind)
+    with pytest.raises(ResponseError, match=r"not below 10\^15"):
+        raw_call(account, maximum=UNLIMITED)
+    assert everything() == before
+    assert raw_call(account, quota=UNLIMITED)[0] == Outcome.ADMITTED
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 17, 47, 49, 64])
+def test_words_of_another_size_are_an_error(account: Account, everything: Any, size: int) -> None:
+    before = everything()
+    for word in ("limits", "moment"):
+        with pytest.raises(ResponseError, match="not the limits and the moment of a call"):
+            raw_call(account, **{word: b"\0" * size})  # type: ignore[arg-type]
     assert everything() == before
 
 
-@pytest.mark.parametrize("amount", [b"2", b"10"])
-def test_a_ring_takes_one_request_at_a_time(account: Account, everything: Any, amount: bytes) -> None:
+def test_a_call_takes_of_one_window_at_most_and_of_one_quota() -> None:
+    keys, versions = Account(None).keys, FIRST  # type: ignore[arg-type]
+    for takes in ([Take(minute(5), 1)], [Take(quota(5), 1)] * 2, [Take(minute(5), 1)] * 2 + [Take(quota(5), 1)]):
+        with pytest.raises(ValueError, match="a call takes of"):
+            Asking(keys, versions, takes)
+
+
+@pytest.mark.parametrize("amount", [2, 10])
+def test_a_ring_takes_one_request_at_a_time(account: Account, everything: Any, amount: int) -> None:
     before = everything()
-    with pytest.raises(ResponseError, match="takes one at a time"):
-        raw_call(account, b"ring", amount=amount)
+    with pytest.raises(ResponseError, match="takes one request at a time"):
+        raw_call(account, request=amount)
     assert everything() == before
 
 
@@ -190,16 +198,18 @@ def test_the_largest_numbers_stay_exact(account: Account, everything: Any) -> No
     assert everything() == before
 
 
-@pytest.mark.parametrize("which", ["stream", "receipt", "ring", "quota"])
+@pytest.mark.parametrize("which", ["stream", "receipt", "ring", "ring_body", "quota"])
 def test_a_key_of_another_type_is_an_error_and_nothing_changes(
     account: Account, server: Any, everything: Any, which: str
 ) -> None:
     receipt = Receipt(account.keys.receipt("key"), b"print")
-    keys = {"stream": account.keys.stream, "receipt": receipt.key, "ring": account.keys.ring}
-    server.sadd(keys.get(which, account.keys.quota(WINDOW_STARTS_AT_MS)), "member")
+    keys = {"receipt": receipt.key, "quota": account.keys.quota(WINDOW_STARTS_AT_MS)}
+    for _ in range(7 if which == "ring_body" else 0):  # the eighth is written there
+        account.admit(Take(minute(9), 1), Take(quota(5), 0), audit=b"")
+    server.sadd(keys.get(which) or getattr(account.keys, which), "member")
     before = everything()
     with pytest.raises(ResponseError, match="WRONGTYPE"):
-        account.admit(Take(minute(5), 1), Take(quota(5), 1), receipt=receipt)
+        account.admit(Take(minute(9), 1), Take(quota(5), 1), receipt=receipt)
     assert everything() == before
 
 

@@ -142,18 +142,32 @@ def test_a_lowered_limit_waits_for_the_surplus_as_well(account: Account) -> None
     assert ask(account, NOW_MS + 9_000, 11)[0]
 
 
-def header(server: Any, account: Account) -> tuple[Any, ...]:
-    """Capacity, first, count, last."""
-    return struct.unpack(">IIId", server.getrange(account.keys.ring, 0, 19))
-
-
 def test_the_ring_grows_by_doubling_up_to_the_limit(server: Any, account: Account) -> None:
     capacities = []
     for _ in range(50):
         assert ask(account, NOW_MS, 50)[0]
-        capacities.append(header(server, account)[0])
-    assert capacities == [8] * 8 + [16] * 8 + [32] * 16 + [50] * 18
+        capacities.append(struct.unpack(">I", server.getrange(account.keys.ring, 0, 3))[0])
+    assert capacities == [8] * 8 + [16] * 8 + [32] * 16 + [56] * 18
     assert not ask(account, NOW_MS, 50)[0]
+
+
+def test_the_body_is_written_at_every_eighth_call(server: Any, account: Account) -> None:
+    lengths = []
+    for _ in range(17):
+        ask(account, NOW_MS, 50)
+        lengths.append((server.strlen(account.keys.ring), server.strlen(account.keys.ring_body)))
+    heads = [24 + 4 * n for n in (1, 2, 3, 4, 5, 6, 7, 0)]
+    assert [head for head, _ in lengths] == heads + heads + [28]
+    assert [body for _, body in lengths] == [0] * 7 + [32] * 8 + [64] * 2
+
+
+def test_a_body_that_is_lost_has_left_the_window(server: Any, account: Account) -> None:
+    """It can only go before its time when somebody deletes it."""
+    for second in range(10):
+        ask(account, NOW_MS + 1000 * second, 10)
+    server.delete(account.keys.ring_body)
+    passed, used, wait_ms = ask(account, NOW_MS + 60_000, 10)
+    assert (passed, used, wait_ms) == (True, 3, 8_000)  # the ninth and tenth stood in the head
 
 
 def test_a_ring_that_has_turned_keeps_its_order_when_it_grows(account: Account) -> None:
@@ -174,8 +188,9 @@ def test_ten_thousand_requests_a_minute_take_four_bytes_each(server: Any, accoun
     limit = 10_000
     passed = sum(ask(account, NOW_MS + i, limit)[0] for i in range(limit + 20))
     assert passed == limit
-    assert server.strlen(account.keys.ring) == 24 + 4 * limit
-    assert server.memory_usage(account.keys.ring) < 9 * limit  # the string's reserve for growth included
+    assert server.strlen(account.keys.ring) == 24
+    assert server.strlen(account.keys.ring_body) == 4 * limit
+    assert server.memory_usage(account.keys.ring_body) < 9 * limit  # the string's reserve for growth included
     assert ask(account, NOW_MS + 59_999, limit)[0] is False
     assert ask(account, NOW_MS + 60_000, limit)[0] is True
     assert ask(account, NOW_MS + 60_000, limit)[0] is False
@@ -184,15 +199,19 @@ def test_ten_thousand_requests_a_minute_take_four_bytes_each(server: Any, accoun
 def test_a_full_ring_of_sixty_is_small(server: Any, account: Account) -> None:
     for _ in range(60):
         ask(account, NOW_MS, 60)
-    assert server.strlen(account.keys.ring) == 264
-    assert server.memory_usage(account.keys.ring) < 650
+    assert (server.strlen(account.keys.ring), server.strlen(account.keys.ring_body)) == (40, 224)
+    assert sum(server.memory_usage(key) for key in (account.keys.ring, account.keys.ring_body)) < 750
 
 
 def test_an_idle_ring_expires_with_its_window(server: Any, account: Account) -> None:
-    ask(account, NOW_MS, 5)
-    assert 59_000 < server.pttl(account.keys.ring) <= 60_000
-    ask(account, NOW_MS - 2_000, 5)  # time stands still for two seconds, and only then does the minute begin
-    assert 61_000 < server.pttl(account.keys.ring) <= 62_000
+    for _ in range(8):
+        ask(account, NOW_MS, 20)
+    for key in (account.keys.ring, account.keys.ring_body):
+        assert 59_000 < server.pttl(key) <= 60_000
+    for _ in range(8):
+        ask(account, NOW_MS - 2_000, 20)  # time stands still for two seconds, and only then does the minute begin
+    for key in (account.keys.ring, account.keys.ring_body):
+        assert 61_000 < server.pttl(key) <= 62_000
 
 
 def test_reading_and_being_refused_leave_no_trace(account: Account, everything: Any) -> None:
