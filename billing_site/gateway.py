@@ -14,6 +14,7 @@ on the path that the resolver saw, after the view was found: what reaches no vie
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -34,6 +35,7 @@ from usage.meter import Unavailable, admit
 from usage.voiding import void_failed_call
 
 PREFIX = "/api/v1/"
+_normalised = lru_cache(512)(normalised_path)
 
 
 class Gateway:
@@ -54,7 +56,7 @@ class Gateway:
         if getattr(view, "unmetered", False):
             return None
         view_class = getattr(view, "cls", None)
-        path = normalised_path(request.path_info)
+        path = _normalised(request.path_info)
         ours = f"{path}/".startswith(PREFIX)
         try:
             catalogue = snapshots.catalogue() if ours else snapshots.recent_catalogue()
@@ -104,9 +106,7 @@ def dress(response: HttpResponseBase, admission: Admission) -> HttpResponseBase:
     """The headers of an identified caller's response."""
     # Beside `response[name] = value`, which looks at each character's encoding: these are ASCII as they are made here.
     headers = response.headers._store
-    policies = admission.call.kind.policies
-    headers.update(policies.unchanging)
-    headers.update(policies.changing(admission.standings, admission.decision.now_ms))
+    admission.call.kind.policies.write(headers, admission.standings, admission.decision.now_ms)
     headers["cache-control"] = "Cache-Control", "no-store"
     if admission.charge.feature is not None:
         headers["x-usage-cost"] = "X-Usage-Cost", str(admission.cost)

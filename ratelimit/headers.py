@@ -17,21 +17,24 @@ class Policies:
     policy, which is the minute where there is one.
     """
 
-    __slots__ = ("_limited", "unchanging")
+    __slots__ = ("_limited", "_unchanging")
 
     def __init__(self, limits: Sequence[Limit]) -> None:
         limited = [(position, limit) for position, limit in enumerate(limits) if limit.maximum is not None]
-        self._limited = tuple((position, f'"{limit.name}";r=', limit.maximum or 0) for position, limit in limited)
-        self.unchanging: Headers = {}
+        self._limited = [
+            (position, f'{", " if number else ""}"{limit.name}";r=', limit.maximum or 0)
+            for number, (position, limit) in enumerate(limited)
+        ]
+        self._unchanging: Headers = {}
         if limited:
             policies = [f'"{limit.name}";q={limit.maximum};w={limit.window_seconds}' for _, limit in limited]
-            self.unchanging["x-ratelimit-limit"] = "X-RateLimit-Limit", str(limited[0][1].maximum)
-            self.unchanging["ratelimit-policy"] = "RateLimit-Policy", ", ".join(policies)
+            self._unchanging["x-ratelimit-limit"] = "X-RateLimit-Limit", str(limited[0][1].maximum)
+            self._unchanging["ratelimit-policy"] = "RateLimit-Policy", ", ".join(policies)
 
-    def changing(self, standings: Sequence[Standing], now_ms: int) -> Headers:
+    def write(self, headers: Headers, standings: Sequence[Standing], now_ms: int) -> None:
         """`t`: seconds until more is available; 0 when a sliding window is unused, absent when waiting is in vain."""
-        headers: Headers = {}
-        states = []
+        headers.update(self._unchanging)
+        states = ""
         for position, text, maximum in self._limited:
             limit, used, wait_ms = standings[position]
             remaining = maximum - used if used < maximum else 0
@@ -39,17 +42,16 @@ class Policies:
                 wait_ms = None
             elif limit.starts_at_ms is not None:
                 wait_ms = max(limit.starts_at_ms + limit.window_ms - now_ms, 0)
-            states.append(f"{text}{remaining}" if wait_ms is None else f"{text}{remaining};t={whole_seconds(wait_ms)}")
-            if not headers:
+            if not states:
                 headers["x-ratelimit-remaining"] = "X-RateLimit-Remaining", str(remaining)
-                reset = whole_seconds(now_ms + (wait_ms or 0))
-                headers["x-ratelimit-reset"] = "X-RateLimit-Reset", str(reset)
+                headers["x-ratelimit-reset"] = "X-RateLimit-Reset", str(whole_seconds(now_ms + (wait_ms or 0)))
+            states += f"{text}{remaining}" if wait_ms is None else f"{text}{remaining};t={whole_seconds(wait_ms)}"
         if states:
-            headers["ratelimit"] = "RateLimit", ", ".join(states)
-        return headers
+            headers["ratelimit"] = "RateLimit", states
 
 
 def ratelimit_headers(standings: Sequence[Standing], now_ms: int) -> dict[str, str]:
     """All of them for an identified caller, by name."""
-    policies = Policies([standing.limit for standing in standings])
-    return dict((policies.unchanging | policies.changing(standings, now_ms)).values())
+    headers: Headers = {}
+    Policies([standing.limit for standing in standings]).write(headers, standings, now_ms)
+    return dict(headers.values())

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys
-from ratelimit.limits import Decision, Limit, Outcome, Standing, Take
+from ratelimit.limits import Decision, Outcome, Standing, Take
 from ratelimit.store import Argument, Store
 from ratelimit.wire import pack
 
@@ -88,7 +88,7 @@ class Asking:
     They are packed once; a call's own are its moment and its audit event.
     """
 
-    __slots__ = ("_opening", "limits", "names", "words")
+    __slots__ = ("_opening", "limits", "names", "quota_ends_at_ms", "words")
 
     def __init__(self, keys: AccountKeys, versions: Versions, takes: Sequence[Take]) -> None:
         """`takes`: of a sliding window, which may be missing, and last of a quota."""
@@ -98,6 +98,7 @@ class Asking:
         if quota.starts_at_ms is None:
             raise ValueError("a call takes of a quota")
         self.limits = tuple(limit for limit, _ in takes)
+        self.quota_ends_at_ms = quota.ends_at_ms
         # Where no window slides, a key that is always there stands in: a cluster that is moving a slot runs no script
         # on a key that it does not find.
         ring, ring_body = (keys.ring, keys.ring_body) if minutes else (keys.fence, keys.fence)
@@ -135,7 +136,7 @@ def admit(
     else:
         keyed = (*asking.words, moment, audit, event, receipt.fingerprint)
         reply = store.run(scripts.ADMIT, (*asking.names, receipt.key), keyed, epoch=epoch)
-    return _decision(reply, asking.limits, event)
+    return _decision(reply, asking, event)
 
 
 def pack_moment(charged_at_ms: int, now_ms: int | None) -> bytes:
@@ -144,7 +145,7 @@ def pack_moment(charged_at_ms: int, now_ms: int | None) -> bytes:
 
 
 UNLIMITED = 2**53 - 1
-_OUTCOMES = {int(outcome): outcome for outcome in Outcome}  # the enumeration's own look-up takes four times as long
+_ADMITTED = Outcome.ADMITTED  # looking it up in the enumeration takes longer than comparing it
 _pack_limits = Struct(">6Q").pack
 _pack_moment = Struct(">2Q").pack
 _unpack_standings = Struct(">BQBqqq").unpack
@@ -164,7 +165,7 @@ def _packed_limits(takes: Sequence[Take]) -> bytes:
     )
 
 
-def _decision(reply: Any, limits: tuple[Limit, ...], event: str) -> Decision | StaleFacts:
+def _decision(reply: Any, asking: Asking, event: str) -> Decision | StaleFacts:
     first_run = b""
     if type(reply) is not bytes:
         if reply[0] == Outcome.STALE:
@@ -173,13 +174,14 @@ def _decision(reply: Any, limits: tuple[Limit, ...], event: str) -> Decision | S
             return Decision(Outcome.SKEWED, reply[1], "", ())
         reply, event, first_run = reply[0], reply[1].decode(), reply[2]
     number, now_ms, refusing, used, wait_ms, tokens = _unpack_standings(reply)
-    outcome, quota = _OUTCOMES[number], limits[-1]
-    standings: tuple[Standing, ...] = (Standing(quota, tokens, max(quota.ends_at_ms - now_ms, 0)),)
+    limits, quota_waits_ms = asking.limits, asking.quota_ends_at_ms - now_ms
+    standings: tuple[Standing, ...] = (Standing(limits[-1], tokens, quota_waits_ms if quota_waits_ms > 0 else 0),)
     if len(limits) > 1:
-        standings = (Standing(limits[0], used, None if wait_ms < 0 else wait_ms), *standings)
-    if outcome is Outcome.ADMITTED:
-        return Decision(outcome, now_ms, event, standings)
+        standings = (Standing(limits[0], used, wait_ms if wait_ms >= 0 else None), *standings)
+    if number == _ADMITTED:
+        return Decision(_ADMITTED, now_ms, event, standings)
     violated = tuple(limit for limit in limits if refusing & (1 if limit.starts_at_ms is None else 2))
+    outcome = Outcome(number)
     return Decision(outcome, now_ms, event, standings, violated, first_run if outcome is Outcome.REPLAYED else b"")
 
 

@@ -20,6 +20,7 @@ FORMAT = 1
 LATEST_MS = 253_370_764_800_000 - 1
 """The end of the year 9998: a year later the month that an instant falls into has no end that Python can name."""
 DEEPEST_METADATA = 32
+MINTED_AHEAD = 32
 CHARGE, VOID = "charge", "void"
 GATEWAY, TRACK = "gateway", "track"
 LONGEST_TEXTS = {
@@ -53,10 +54,28 @@ _VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 """The first hexadecimal digit of a UUID's second half: two bits say which kind it is, two are random."""
 
 
+_random_parts: list[str] = []
+"""Of the ids to come: the system is asked for many at a time."""
+os.register_at_fork(after_in_child=_random_parts.clear)
+
+
 def mint(now_ms: int) -> str:
     """A UUIDv7 (RFC 9562) as text: 48 bits of Unix milliseconds, then 74 random bits."""
-    time, random = f"{now_ms:012x}", os.urandom(10).hex()
-    return f"{time[:8]}-{time[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
+    time = f"{now_ms:012x}"
+    try:
+        random = _random_parts.pop()
+    except IndexError:
+        random = _draw()
+    return f"{time[:8]}-{time[8:]}-7{random}"
+
+
+def _draw() -> str:
+    """A random part; more are put by."""
+    digits = os.urandom(10 * MINTED_AHEAD).hex()
+    drawn = [digits[at : at + 19] for at in range(0, len(digits), 20)]
+    first, *more = [f"{part[:3]}-{_VARIANT[part[3]]}{part[4:7]}-{part[7:]}" for part in drawn]
+    _random_parts.extend(more)
+    return first
 
 
 def minted_at_ms(event: str) -> int:

@@ -76,11 +76,11 @@ def admit(caller: Caller, charge_of: Callable[[Catalogue], Charge]) -> Admission
 
 
 def _ask_redis(call: Call) -> Decision | limiter.StaleFacts:
-    snapshot = call.snapshot
-    if snapshot.told.epoch != store().epoch:
+    snapshot, redis = call.kind.snapshot, store()
+    if snapshot.told.epoch != redis.epoch:
         _tell(snapshot)
     return limiter.admit(
-        store(),
+        redis,
         call.kind.asking,
         charged_at_ms=call.now_ms,
         event=call.id,

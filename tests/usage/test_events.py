@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from typing import Any
 
@@ -17,6 +18,7 @@ from usage.events import (
     CHARGE,
     GATEWAY,
     LATEST_MS,
+    MINTED_AHEAD,
     TRACK,
     VOID,
     Event,
@@ -305,3 +307,18 @@ def test_metadata_are_what_postgresql_can_hold(db: None, metadata: Any, holds: b
     with connection.cursor() as cursor:
         cursor.execute("SELECT %s", [Jsonb(event.metadata)])
         assert cursor.fetchone() is not None
+
+
+def test_a_forked_child_mints_no_id_of_its_parents() -> None:
+    """Random parts are drawn ahead; gunicorn forks its workers from a process that may have drawn."""
+    mint(NOW_MS)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, mint(NOW_MS).encode())
+        os._exit(0)
+    ours = {mint(NOW_MS) for _ in range(2 * MINTED_AHEAD)}
+    assert os.read(reading, 100).decode() not in ours
+    os.waitpid(child, 0)
+    os.close(reading)
+    os.close(writing)

@@ -36,6 +36,7 @@ def test_an_admission_carries_the_event_that_was_written(bob: Customer) -> None:
     assert (admission.event.charged_at_ms, admission.event.at_ms) == (now_ms, now_ms)
     ((_, fields),) = client().xrange(f"{{s{bob.account % 64:02d}}}:events")
     assert events.decode(fields[b"e"]) == admission.event
+    assert fields[b"e"] == admission.event.encode()
 
 
 def test_a_call_without_a_feature_writes_nothing(bob: Customer) -> None:
