@@ -11,6 +11,8 @@ from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParserError
 
 LONGEST_KEY = 255
+IDEMPOTENCY_KEY = "HTTP_IDEMPOTENCY_KEY"
+"""The header as WSGI names it."""
 
 
 class InvalidIdempotencyKey(Exception):
@@ -19,7 +21,7 @@ class InvalidIdempotencyKey(Exception):
 
 def key_of(request: HttpRequest) -> str | None:
     """The request's key; None without the header. Raises InvalidIdempotencyKey."""
-    key: str | None = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    key: str | None = request.META.get(IDEMPOTENCY_KEY)
     if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
         raise InvalidIdempotencyKey(f"Give 1 to {LONGEST_KEY} printable ASCII characters.")
     return key

@@ -24,6 +24,7 @@ from django.http.response import HttpResponseBase
 
 from billing import snapshots
 from billing.credentials import CredentialsGone
+from billing.idempotency_keys import IDEMPOTENCY_KEY
 from billing.lifecycle import NoDefaultPlan
 from billing.models.catalogue import normalised_path
 from billing.snapshots import Catalogue
@@ -92,7 +93,9 @@ def charge_of(request: HttpRequest, path: str, view_class: Any, catalogue: Catal
     charge = Charge(catalogue.feature_at(request.method or "", path))
     if charge.feature is None and hasattr(view_class, "charge_of"):
         charge = view_class.charge_of(request, catalogue)
-    return charge if charge.feature is None else under_key(request, charge)
+    if charge.feature is None or IDEMPOTENCY_KEY not in request.META:
+        return charge
+    return under_key(request, charge)
 
 
 def settle(request: HttpRequest, *, failed: bool) -> Admission | None:

@@ -129,7 +129,7 @@ def admit(
     `audit` is the event written in the same step, `event` its id. `now_ms` replaces the server's clock (tests).
     `epoch` is the server's when this account was told to it; raises ServerChanged when another one answers now.
     """
-    moment = pack_moment(charged_at_ms, now_ms)
+    moment = pack_moment(charged_at_ms, now_ms or 0)
     if receipt is None:
         words, packed = (*asking.words, moment, audit), asking.packed(moment, audit)
         reply = store.run(scripts.ADMIT, asking.names, words, epoch=epoch, packed=packed)
@@ -139,15 +139,11 @@ def admit(
     return _decision(reply, asking, event)
 
 
-def pack_moment(charged_at_ms: int, now_ms: int | None) -> bytes:
-    """As lua/limits.lua reads it."""
-    return _pack_moment(charged_at_ms, now_ms or 0)
-
-
 UNLIMITED = 2**53 - 1
 _ADMITTED = Outcome.ADMITTED  # looking it up in the enumeration takes longer than comparing it
 _pack_limits = Struct(">6Q").pack
-_pack_moment = Struct(">2Q").pack
+pack_moment = Struct(">2Q").pack
+"""When it is charged, and now or 0: as lua/limits.lua reads it."""
 _unpack_standings = Struct(">BQBqqq").unpack
 
 

@@ -43,7 +43,7 @@ class Kind:
     takes nothing of any limit. Only a call that is `charged` has an event; those of a kind differ in id and instant.
     """
 
-    __slots__ = ("_frame", "asking", "charged", "entitled", "policies", "sample", "snapshot", "takes")
+    __slots__ = ("asking", "charged", "entitled", "frame", "policies", "sample", "snapshot", "takes")
 
     def __init__(self, snapshot: Snapshot, feature: Metered | None, source: str, key_prefix: str) -> None:
         *minute, quota = snapshot.entitlement.limits
@@ -66,11 +66,7 @@ class Kind:
             source=source,
             key_prefix=key_prefix,
         )
-        self._frame = self.sample.frame()
-
-    def audit(self, event_id: str, now_ms: int) -> bytes:
-        """The text of a call's event, as `Event.encode` writes it."""
-        return events.framed(self._frame, event_id, now_ms)
+        self.frame = self.sample.frame()
 
 
 _kinds: Remembered[tuple[int, str, str, str], Kind] = Remembered(KINDS_REMEMBERED)
@@ -118,7 +114,7 @@ class Call:
     def audit(self) -> bytes:
         """The text of its event, empty without one."""
         if self.charge.metadata is None and self.receipt is None:
-            return self.kind.audit(self.id, self.now_ms) if self.kind.charged else b""
+            return events.framed(self.kind.frame, self.id, self.now_ms) if self.kind.charged else b""
         return self.event.encode() if self.event is not None else b""
 
 

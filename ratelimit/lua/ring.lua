@@ -33,7 +33,7 @@ end
 -- A full circle gets more room: the body from its oldest stamp on, then those of the head.
 local function ring_grow(key, head, capacity, place, maximum, life)
   if capacity == 0 then return BLOCK, 0, '' end
-  local body = redis.call('GETRANGE', key, 0, -1)
+  local body = redis.call('GETRANGE', key, 0, 4 * capacity - 1)
   body = string.sub(body, 4 * place + 1) .. string.sub(body, 1, 4 * (place - place % BLOCK)) .. string.sub(head, HEAD + 1)
   redis.call('SET', key, body, 'PX', life)
   return math.min(2 * capacity, math.ceil(maximum / BLOCK) * BLOCK), capacity, ''

@@ -80,7 +80,7 @@ class AdmitScript:
 
 
 def moment() -> bytes:
-    return pack_moment(time.time_ns() // 1_000_000, None)
+    return pack_moment(time.time_ns() // 1_000_000, 0)
 
 
 admit = AdmitScript()
