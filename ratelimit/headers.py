@@ -22,7 +22,7 @@ class Policies:
     def __init__(self, limits: Sequence[Limit]) -> None:
         limited = [(position, limit) for position, limit in enumerate(limits) if limit.maximum is not None]
         self._limited = [
-            (position, f'{", " if number else ""}"{limit.name}";r=', limit.maximum or 0)
+            (position, f'{", " if number else ""}"{limit.name}";r=', limit.maximum or 0, _end_of(limit))
             for number, (position, limit) in enumerate(limited)
         ]
         self._unchanging: Headers = {}
@@ -35,19 +35,23 @@ class Policies:
         """`t`: seconds until more is available; 0 when a sliding window is unused, absent when waiting is in vain."""
         headers.update(self._unchanging)
         states = ""
-        for position, text, maximum in self._limited:
-            limit, used, wait_ms = standings[position]
+        for position, text, maximum, ends_at_ms in self._limited:
+            _, used, wait_ms = standings[position]
             remaining = maximum - used if used < maximum else 0
-            if maximum == 0:
+            if not maximum:
                 wait_ms = None
-            elif limit.starts_at_ms is not None:
-                wait_ms = max(limit.starts_at_ms + limit.window_ms - now_ms, 0)
+            elif ends_at_ms is not None:
+                wait_ms = ends_at_ms - now_ms if ends_at_ms > now_ms else 0
             if not states:
                 headers["x-ratelimit-remaining"] = "X-RateLimit-Remaining", str(remaining)
                 headers["x-ratelimit-reset"] = "X-RateLimit-Reset", str(whole_seconds(now_ms + (wait_ms or 0)))
             states += f"{text}{remaining}" if wait_ms is None else f"{text}{remaining};t={whole_seconds(wait_ms)}"
         if states:
             headers["ratelimit"] = "RateLimit", states
+
+
+def _end_of(limit: Limit) -> int | None:
+    return None if limit.starts_at_ms is None else limit.ends_at_ms
 
 
 def ratelimit_headers(standings: Sequence[Standing], now_ms: int) -> dict[str, str]:
