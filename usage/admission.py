@@ -131,6 +131,8 @@ class Admission:
         self.cost = call.kind.takes[-1].amount if charged else 0
         self.entitled = call.kind.entitled
         self.admitted = self.entitled and (charged or self.replayed)
+        # Before the view runs: a first run's event that cannot be read could not be voided either.
+        self._first_run = events.decode(decision.first_run) if self.replayed else None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -140,10 +142,10 @@ class Admission:
     def receipt(self) -> limiter.Receipt | None:
         return self.call.receipt
 
-    @cached_property
+    @property
     def event(self) -> Event | None:
         """What was charged; a replay is under the event of its first run."""
-        return events.decode(self.decision.first_run) if self.replayed else self.call.event
+        return self._first_run or self.call.event
 
     @property
     def replayed(self) -> bool:
