@@ -144,7 +144,9 @@ _ADMITTED = Outcome.ADMITTED  # looking it up in the enumeration takes longer th
 _pack_limits = Struct(">6Q").pack
 pack_moment = Struct(">2Q").pack
 """When it is charged, and now or 0: as lua/limits.lua reads it."""
-_unpack_standings = Struct(">BQBqqq").unpack
+STANDINGS = Struct(">BQBqqq")
+"""How the admit script answers: outcome, now, what refuses, the minute's used and wait, the quota's used."""
+_unpack_standings = STANDINGS.unpack
 
 
 def _packed_limits(takes: Sequence[Take]) -> bytes:
