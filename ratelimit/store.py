@@ -34,6 +34,10 @@ class RedisUnreachable(Exception):
     """Redis did not answer in time, or not at all, or cannot serve. Whether the script ran is not known."""
 
 
+class NotExecuted(RedisUnreachable):
+    """It could not be asked, or has refused: nothing has changed there, and nothing will."""
+
+
 class ServerChanged(Exception):
     """A new server answers at the address: what this process told the old one may be missing. Nothing was run."""
 
@@ -136,6 +140,8 @@ class SingleServer(Store):
         # Or the next caller would read this call's late reply. A replica that was a primary stays one for this
         # connection; the address may name another by now.
         self._hang_up()
+        if isinstance(error, ResponseError):
+            raise NotExecuted(str(error)) from error
         if isinstance(error, RedisError | OSError):
             raise RedisUnreachable(str(error)) from error
 
@@ -167,7 +173,7 @@ class SingleServer(Store):
         try:
             return self._connect()
         except (RedisError, OSError) as error:
-            raise RedisUnreachable(str(error)) from error
+            raise NotExecuted(str(error)) from error
 
     def _connect(self) -> Wire:
         connection = cast(redis.Connection, self._pool.connection_class(**self._pool.connection_kwargs))

@@ -66,8 +66,10 @@ class _KeyTaken(Exception):
     """Another run under the same Idempotency-Key was charged at this moment."""
 
 
-def decide(call: Call) -> Decision | StaleFacts:
+def decide(call: Call, *, in_doubt: bool = False) -> Decision | StaleFacts:
     """The decision on a call; StaleFacts when PostgreSQL knows later facts than the call was made with.
+
+    `in_doubt`: Redis was asked about this very call in vain, and may have charged it.
 
     Raises outage.OutageOver, or django's OperationalError: without PostgreSQL too there is no decision.
     """
@@ -80,7 +82,7 @@ def decide(call: Call) -> Decision | StaleFacts:
         stamp = minutes.take(account, taking.limit, _share(taking.limit), call.now_ms)
         if stamp is None:
             return _answer(call, Outcome.REFUSED, call.id, by_minute=True)
-    outcome, event, first_run, used = _charge(call)
+    outcome, event, first_run, used = _charge(call, in_doubt)
     if stamp is not None and outcome in (Outcome.REFUSED, Outcome.CONFLICT):
         minutes.give_back(account, stamp)
     return _answer(call, outcome, event, first_run=first_run, used=used)
@@ -105,7 +107,7 @@ def _stale(call: Call) -> StaleFacts | None:
     return StaleFacts(account_version, catalogue_version)
 
 
-def _charge(call: Call) -> tuple[Outcome, str, bytes, int | None]:
+def _charge(call: Call, in_doubt: bool) -> tuple[Outcome, str, bytes, int | None]:
     """Outcome, the event it stands under, a replay's first run, and the tokens used where they are known by now."""
     event = call.event
     if event is None:
@@ -115,7 +117,7 @@ def _charge(call: Call) -> tuple[Outcome, str, bytes, int | None]:
             with outage.going_on():
                 if event.receipt and (held := receipts.find(event.account, event.receipt, instant(call.now_ms))):
                     return _replay(call, held)
-                return Outcome.ADMITTED, call.id, b"", _store(call, event)
+                return Outcome.ADMITTED, call.id, b"", _store(call, event, in_doubt)
         except _Refused:
             return Outcome.REFUSED, call.id, b"", None
         except _KeyTaken:
@@ -133,7 +135,7 @@ def _replay(call: Call, held: Receipt) -> tuple[Outcome, str, bytes, int | None]
     return Outcome.REPLAYED, str(held.event_id), bytes(held.audit), None
 
 
-def _store(call: Call, event: Event) -> int | None:
+def _store(call: Call, event: Event, in_doubt: bool) -> int | None:
     """Charge within the present transaction; None for an event that was charged already, by Redis and the drain."""
     charged_at = instant(event.charged_at_ms)
     partitions.ensure([charged_at])
@@ -152,7 +154,7 @@ def _store(call: Call, event: Event) -> int | None:
             if event.receipt and receipts.find(event.account, event.receipt, instant(call.now_ms)):
                 raise _KeyTaken
             return None
-        if event.receipt and not receipts.open_one(event, instant(call.now_ms)):
+        if event.receipt and not receipts.open_one(event, instant(call.now_ms), in_doubt=in_doubt):
             raise _KeyTaken
         cursor.execute(COUNTER, values)
         counter = cursor.fetchone()

@@ -94,7 +94,7 @@ def store(events: Iterable[Event]) -> Stored:
     voids = [event for event in arrived if event.kind == VOID]
     known = _known(arrived, voids, new)
     # Receipts before sums: a call decided without Redis takes the rows it needs in the same order.
-    voids = receipts.follow(new, known, voids)
+    voids = receipts.follow(new, voids)
     if voids:
         present = {event.charge for event in arrived if event.kind != VOID}
         brought = _insert_once(event.charged() for event in voids if event.charge not in present)

@@ -18,7 +18,7 @@ from billing.models.fences import CATALOGUE
 from billing.snapshots import Catalogue, Snapshot
 from ratelimit import limiter
 from ratelimit.limits import Decision, Outcome
-from ratelimit.store import RedisUnreachable, ServerChanged, store
+from ratelimit.store import NotExecuted, RedisUnreachable, ServerChanged, store
 from usage import events, fallback, telling
 from usage.admission import Admission, Call, Charge, prepare
 from usage.outage import OutageOver, breaker
@@ -50,12 +50,13 @@ def admit(caller: Caller, charge_of: Callable[[Catalogue], Charge]) -> Admission
         call = prepare(event_id, snapshot, caller, charge_of(snapshot.catalogue), now_ms)
         by_redis, told_times = not breaker.is_open, snapshot.told.times
         try:
-            answer = _ask_redis(call) if by_redis else _decide_without(call)
+            answer = _ask_redis(call) if by_redis else _decide_without(call, asked_in_vain)
         except ServerChanged:
             continue
         except RedisUnreachable as error:
             breaker.trip(error)
-            asked_in_vain = call
+            if not isinstance(error, NotExecuted):
+                asked_in_vain = call
             continue
         except OutageOver:
             breaker.attempt()
@@ -91,11 +92,11 @@ def _ask_redis(call: Call) -> Decision | limiter.StaleFacts:
     )
 
 
-def _decide_without(call: Call) -> Decision | limiter.StaleFacts:
+def _decide_without(call: Call, asked_in_vain: Call | None) -> Decision | limiter.StaleFacts:
     """The setting WHEN_REDIS_IS_DOWN decides how."""
     if settings.WHEN_REDIS_IS_DOWN == fallback.REFUSE:
         raise Unavailable
-    return fallback.decide(call)
+    return fallback.decide(call, in_doubt=asked_in_vain is not None and asked_in_vain.id == call.id)
 
 
 def _settle_unknown(asked: Call, admission: Admission) -> None:

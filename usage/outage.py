@@ -22,7 +22,7 @@ from billing.snapshots import fence_version
 from ratelimit import scripts
 from ratelimit.breaker import Breaker
 from ratelimit.keys import catalogue_fence
-from ratelimit.store import RedisUnreachable, store
+from ratelimit.store import NotExecuted, RedisUnreachable, store
 from usage.models import RedisOutage
 
 T = TypeVar("T")
@@ -32,10 +32,6 @@ LOCK = 0x0D7A2
 
 ABANDONED_AFTER = timedelta(seconds=5)
 """Longer than any process in an outage takes from one probe to the next."""
-
-
-class CircuitOpen(RedisUnreachable):
-    """Redis was not asked at all, so the outcome is known: nothing has happened."""
 
 
 class OutageOver(Exception):
@@ -147,9 +143,9 @@ breaker = Breaker(probe, recover, settings.REDIS_PROBE_MS / 1000)
 
 
 def asking_redis(question: Callable[[], T]) -> T:
-    """What Redis answers. Raises CircuitOpen at once, or RedisUnreachable, and the first one opens the circuit."""
+    """What Redis answers. Raises RedisUnreachable, at once while the circuit is open; the first one opens it."""
     if breaker.is_open:
-        raise CircuitOpen("the circuit is open")
+        raise NotExecuted("the circuit is open")
     try:
         return question()
     except RedisUnreachable as error:

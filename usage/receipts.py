@@ -26,36 +26,30 @@ RECEIPT_LIFE = timedelta(milliseconds=RECEIPT_LIFE_MS)
 
 OPEN = """
 INSERT INTO usage_receipt AS kept (account_id, key, fingerprint, event_id, audit, runs, redis_charges, expires_at)
-    SELECT account_id, key, fingerprint, event_id, audit, {runs}, {redis_charges}, expires_at
-    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::uuid[], %s::bytea[], %s::timestamptz[])
-        AS given (account_id, key, fingerprint, event_id, audit, expires_at)
+    SELECT account_id, key, fingerprint, event_id, audit, CASE WHEN by_redis THEN 0 ELSE 1 END,
+        CASE WHEN by_redis THEN ARRAY[event_id] ELSE ARRAY[]::uuid[] END, expires_at
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::uuid[], %s::bytea[], %s::timestamptz[], %s::bool[])
+        AS given (account_id, key, fingerprint, event_id, audit, expires_at, by_redis)
     ORDER BY account_id, key
 ON CONFLICT (account_id, key) DO UPDATE
     SET fingerprint = EXCLUDED.fingerprint, event_id = EXCLUDED.event_id, audit = EXCLUDED.audit,
         runs = EXCLUDED.runs, redis_charges = EXCLUDED.redis_charges, expires_at = EXCLUDED.expires_at
 """
 # Redis sold the key once more: it was free again, unless the same request still holds it.
-SOLD_BY_REDIS = f"""
-{OPEN.format(runs="0", redis_charges="ARRAY[event_id]")}
+IF_FREE_AGAIN = """
     WHERE kept.event_id < EXCLUDED.event_id
         AND (kept.fingerprint <> EXCLUDED.fingerprint OR kept.expires_at <= EXCLUDED.expires_at - interval '1 ms' * %s)
 RETURNING event_id::text
 """
-SOLD_HERE = f"""
-{OPEN.format(runs="1", redis_charges="'{}'::uuid[]")}
-    WHERE kept.expires_at <= %s
-"""
-# What Redis counts runs of under a key, beside the runs counted here; returns those whose request the key has bought.
+IF_EXPIRED = "WHERE kept.expires_at <= %s"
+# Charges by Redis of requests that have bought their key by another charge: it counts runs of these, too.
 JOIN = """
-UPDATE usage_receipt kept SET redis_charges = kept.redis_charges || given.event_id, runs = {runs}
+UPDATE usage_receipt kept SET redis_charges = kept.redis_charges || given.event_id
     FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::uuid[]) AS given (account_id, key, fingerprint, event_id)
     WHERE kept.account_id = given.account_id AND kept.key = given.key AND kept.fingerprint = given.fingerprint
-        AND {which} AND NOT given.event_id = ANY (kept.redis_charges)
+        AND kept.event_id <> given.event_id AND NOT given.event_id = ANY (kept.redis_charges)
 RETURNING given.event_id::text
 """
-JOIN_ANOTHER = JOIN.format(which="kept.event_id <> given.event_id", runs="kept.runs")
-# Redis was asked in vain for this very call, and has counted its run as well.
-JOIN_THE_SAME = JOIN.format(which="kept.event_id = given.event_id", runs="greatest(kept.runs - 1, 0)")
 MARK_RECALLED = """
 UPDATE usage_receipt SET redis_charges = redis_charges || event_id
     WHERE account_id = %s AND key = ANY(%s) AND NOT event_id = ANY (redis_charges)
@@ -75,19 +69,15 @@ class Failed(Enum):
     FREE = "that was the last run: the charge is to be voided, and the key is free"
 
 
-def follow(new: Sequence[Event], known: Iterable[Event], voids: Sequence[Event]) -> list[Event]:
-    """Before voids go into the log, and after charges have: returns the voids that take effect.
+def follow(new: Sequence[Event], voids: Sequence[Event]) -> list[Event]:
+    """Before voids go into the log, and after `new` charges have: returns the voids that take effect.
 
-    `new` are the charges that were inserted, `known` those that were there before. A void by Redis takes no effect when
-    a run that Redis does not know of stands. Voided as well is a charge of a request that was charged under its key by
-    another side too, when neither could know of the other: before an outage of Redis and in it, or by processes of
-    which only some reach Redis.
+    A void by Redis takes none when a run stands that Redis does not know of. Voided as well is a charge of a request
+    that was charged under its key by another side too, when neither could know of the other: before an outage of Redis
+    and in it, or by processes of which only some reach Redis.
     """
     voided = {void.charge for void in voids}
     standing, freed = _release([void for void in voids if void.receipt])
-    joining = [event for event in known if event.receipt and event.charge not in voided]
-    if joining:
-        _join(joining, JOIN_THE_SAME)
     doubled = _open([event for event in new if event.receipt and event.charge not in voided])
     taking_effect = [void for void in voids if void.charge not in standing]
     return [*taking_effect, *freed, *(event.voided(event.at_ms) for event in doubled)]
@@ -124,19 +114,15 @@ def _open(sold: Sequence[Event]) -> list[Event]:
     if not latest:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(SOLD_BY_REDIS, [*_columns(latest.values()), RECEIPT_LIFE_MS])
+        cursor.execute(OPEN + IF_FREE_AGAIN, [*_columns(latest.values(), by_redis=True), RECEIPT_LIFE_MS])
         opened = {row[0] for row in cursor.fetchall()}
-    rest = [event for event in latest.values() if event.charge not in opened]
-    doubled = _join(rest, JOIN_ANOTHER) if rest else set()
+        rest = [event for event in latest.values() if event.charge not in opened]
+        if not rest:
+            return []
+        rows = [(event.account, event.receipt, event.fingerprint, event.charge) for event in rest]
+        cursor.execute(JOIN, [list(column) for column in zip(*rows, strict=True)])
+        doubled = {row[0] for row in cursor.fetchall()}
     return [event for event in rest if event.charge in doubled]
-
-
-def _join(charges: Sequence[Event], join: str) -> set[str]:
-    """Redis counts runs of these too; returns those whose request has bought their key."""
-    rows = [(event.account, event.receipt, event.fingerprint, event.charge) for event in charges]
-    with connection.cursor() as cursor:
-        cursor.execute(join, [list(column) for column in zip(*rows, strict=True)])
-        return {row[0] for row in cursor.fetchall()}
 
 
 def orphans(known: Iterable[Event]) -> list[Event]:
@@ -154,15 +140,18 @@ def orphans(known: Iterable[Event]) -> list[Event]:
     return [keyed[charge] for charge in dead - joined]
 
 
-def open_one(charge: Event, now: datetime) -> bool:
-    """Open the receipt of a charge made without Redis; False when its key has a live one."""
+def open_one(charge: Event, now: datetime, *, in_doubt: bool) -> bool:
+    """Open the receipt of a charge made without Redis; False when its key has a live one.
+
+    `in_doubt`: Redis was asked for this charge in vain. It may have made it too, and then it counts its runs.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(SOLD_HERE, [*_columns([charge]), now])
+        cursor.execute(OPEN + IF_EXPIRED, [*_columns([charge], by_redis=in_doubt), now])
         return bool(cursor.rowcount)
 
 
-def _columns(charges: Iterable[Event]) -> list[list[Any]]:
-    rows = [(e.account, e.receipt, e.fingerprint, e.charge, e.encode(), _expiry(e)) for e in charges]
+def _columns(charges: Iterable[Event], *, by_redis: bool) -> list[list[Any]]:
+    rows = [(e.account, e.receipt, e.fingerprint, e.charge, e.encode(), _expiry(e), by_redis) for e in charges]
     return [list(column) for column in zip(*rows, strict=True)]
 
 

@@ -18,12 +18,12 @@ from ratelimit import limiter
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Voided
 from ratelimit.limits import Limit, Take
-from ratelimit.store import RedisUnreachable, store
+from ratelimit.store import NotExecuted, RedisUnreachable, store
 from usage import events, ingest, outage, receipts
 from usage.admission import Admission
 from usage.events import Event, instant
 from usage.models import UsageLog
-from usage.outage import CircuitOpen, asking_redis
+from usage.outage import asking_redis
 
 logger = logging.getLogger(__name__)
 VOIDABLE_FOR = timedelta(hours=1)
@@ -91,7 +91,7 @@ def _void_failed(admission: Admission, event: Event, now_ms: int) -> int:
             with suppress(OperationalError, InterfaceError):
                 ingest.record([event.voided(now_ms)])
                 return used - event.tokens
-        elif not isinstance(error, CircuitOpen):
+        elif not isinstance(error, NotExecuted):
             # It may have been counted: a second time would be for another run, which was perhaps served.
             raise
     _owe(_Owed(event, now_ms, admission.receipt))
@@ -114,7 +114,7 @@ def pay_what_is_owed() -> None:
         try:
             _void(*owed)
         except RedisUnreachable as error:
-            if owed.receipt is None:
+            if owed.receipt is None or isinstance(error, NotExecuted):
                 _owed.appendleft(owed)
             else:
                 logger.error("charge %s of a failed call stands: %s", owed.event.charge, error)

@@ -147,7 +147,7 @@ def _keys(truth: Truth, rows: list[Row]) -> Iterator[str]:
             keyed[call.account, call.key].append(call)
     for (account, key), calls in keyed.items():
         charged = {event: call.feature for call in calls for event in call.minted if net[event]}
-        known = [event for event in charged if event not in truth.unseen]
+        known = [event for event in charged if event not in truth.unseen | truth.lost]
         if len(known) > 1 or len(charged) > len(set(charged.values())):
             yield f"L2: key {key} of account {account} was charged as {charged}: {[str(call) for call in calls]}"
         if truth.losses:

@@ -35,6 +35,7 @@ GLOBALS: list[tuple[Any, str, Callable[[], Any]]] = [
     (outage.breaker, "_lock", TurnLock),
     (outage.breaker, "_attempting", TurnLock),
     (voiding, "_owed", deque),
+    (events, "_random_parts", list),
     (fallback.minutes, "_stamps", dict),
     (fallback.minutes, "_lock", TurnLock),
 ]

@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ratelimit.scripts import Script
-from ratelimit.store import Argument, RedisUnreachable, SingleServer, Store
+from ratelimit.store import Argument, NotExecuted, RedisUnreachable, SingleServer, Store
 from tests.simulator.schedule import here
 
 
@@ -113,11 +113,17 @@ class Way(SingleServer):
         self.epoch, self._known_run_id = 1, 0
 
     def run(
-        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[Argument],
+        *,
+        epoch: int | None = None,
+        packed: bytes = b"",
     ) -> Any:
         process, server = here(), self.server
         if process is None:
-            return super().run(script, keys, arguments, epoch=epoch)
+            return super().run(script, keys, arguments, epoch=epoch, packed=packed)
         process.pause(script.name)
         fault = self.fault(script.name)
         if fault in ("cut off", "refused"):
@@ -125,7 +131,7 @@ class Way(SingleServer):
         if fault == "late":
             server.travelling.append((self.name, script, list(keys), list(arguments)))
             self._lose(fault)
-        reply = super().run(script, keys, arguments, epoch=epoch)
+        reply = super().run(script, keys, arguments, epoch=epoch, packed=packed)
         server.ran(self.name, script, keys, arguments, reply)
         if fault:
             self._lose(fault)
@@ -159,7 +165,7 @@ class Way(SingleServer):
     def _lose(self, fault: str) -> None:
         self.server.was_out_of_reach = True
         self._hang_up()
-        raise RedisUnreachable(fault)
+        raise NotExecuted(fault) if fault == "refused" else RedisUnreachable(fault)
 
     def _wire(self) -> Any:
         present = self.server.run_id
@@ -189,9 +195,15 @@ class WayOfTheProcess(Store):
         return self._way().epoch
 
     def run(
-        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], *, epoch: int | None = None
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[Argument],
+        *,
+        epoch: int | None = None,
+        packed: bytes = b"",
     ) -> Any:
-        return self._way().run(script, keys, arguments, epoch=epoch)
+        return self._way().run(script, keys, arguments, epoch=epoch, packed=packed)
 
     def ask(self, key: bytes, *words: Argument) -> Any:
         return self._way().ask(key, *words)

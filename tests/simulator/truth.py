@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from ratelimit.keys import shard_of, stream
+from ratelimit.limiter import STANDINGS
 from ratelimit.limits import Outcome
 from tests.simulator.database_faults import Observer
 from tests.simulator.redis_faults import Ran, Server
@@ -112,7 +113,7 @@ class Truth:
     def ran(self, ran: Ran) -> None:
         if ran.script == "admit" and ran.reply[0] in (Outcome.ADMITTED, Outcome.REFUSED) and ran.arguments[4]:
             event = events.decode(_bytes(ran.arguments[4]))
-            self.check_judged(event, ran.reply[3], ran.by)
+            self.check_judged(event, STANDINGS.unpack(ran.reply)[-1], ran.by)
             if ran.reply[0] == Outcome.REFUSED or ran.late:
                 return  # nobody waits for a late one any more: its call is decided without Redis, and judged there
             untold = {
@@ -194,6 +195,8 @@ class Truth:
             return
         self.admissions += 1
         standing = self.standing(event.account, event.window_start)
+        # A void recorded without Redis, which executed it late as well, lowers what is judged until it is drained.
+        overshoot += sum(max(-it.tokens, 0) for it in self.waiting(event.account) if str(it.id) in standing.logged)
         # The void of a charge that was lost brings it along, and lowers what is judged until both are drained.
         overshoot += sum(max(tokens, 0) for lost, tokens in standing.undrained.items() if lost in self.lost)
         largest = self.quotas[event.account].largest(since)

@@ -12,9 +12,9 @@ import pytest
 
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys, receipt_digest
-from ratelimit.store import client, store
+from ratelimit.store import RedisUnreachable, client, store
 from tests.conftest import Customer
-from tests.outages import no_redis
+from tests.outages import lost_replies, no_redis
 from tests.usage.histories import MARCH, admit, charge, put, sums
 from usage import fallback, ingest, outage, receipts, voiding
 from usage.admission import Admission
@@ -78,7 +78,7 @@ def test_delivered_twice_it_does_not_come_back() -> None:
 def test_the_later_charge_keeps_the_key() -> None:
     """The earlier one arrives late: it was made before Redis was lost, and the key was sold again without it."""
     earlier, later = keyed(), keyed(MARCH * 1000 + 9)
-    assert receipts.open_one(later, AT)
+    assert receipts.open_one(later, AT, in_doubt=False)
     drained(earlier)
     assert held() == {later.charge}
 
@@ -86,10 +86,10 @@ def test_the_later_charge_keeps_the_key() -> None:
 @pytest.mark.parametrize(("seconds", "free"), [(-1, False), (0, True), (1, True)])
 def test_a_key_is_free_again_after_a_day(seconds: int, free: bool) -> None:
     event = keyed()
-    assert receipts.open_one(event, AT)
+    assert receipts.open_one(event, AT, in_doubt=False)
     later = AT + timedelta(days=1, milliseconds=5, seconds=seconds)
     assert (receipts.find(ACCOUNT, KEY, later) is None) is free
-    assert receipts.open_one(keyed(MARCH * 1000 + 9), later) is free
+    assert receipts.open_one(keyed(MARCH * 1000 + 9), later, in_doubt=False) is free
 
 
 @pytest.mark.parametrize("batch", [1, 2, 100])
@@ -97,7 +97,7 @@ def test_purging_leaves_the_live_ones(batch: int, monkeypatch: Any) -> None:
     monkeypatch.setattr(receipts, "PURGE_BATCH", batch)
     events = [keyed(MARCH * 1000 + offset, key=f"{offset:032}") for offset in range(4)]
     for event in events:
-        receipts.open_one(event, AT)
+        receipts.open_one(event, AT, in_doubt=False)
     assert receipts.purge(AT + timedelta(days=1, milliseconds=2)) == 3
     assert held() == {events[3].charge}
 
@@ -106,7 +106,7 @@ def test_redis_is_told_the_newest_and_not_more_than_it_can_take(bob: Customer, m
     monkeypatch.setattr(receipts, "MOST_RECALLED", 2)
     events = [keyed(MARCH * 1000 + offset, key=f"{offset:032}") for offset in range(4)]
     for event in events:
-        receipts.open_one(event, AT)
+        receipts.open_one(event, AT, in_doubt=False)
     assert recall(ACCOUNT) == 2
     keys = AccountKeys(ACCOUNT)
     assert [client().exists(keys.receipt_of(event.receipt)) for event in events] == [0, 0, 1, 1]
@@ -200,6 +200,28 @@ class TestOneKeyOnBothSides:
         voiding.pay_what_is_owed()
         ingest.drain()
         assert sums(bob.account) == {10}
+
+    @pytest.mark.parametrize("executed", [True, False])
+    @pytest.mark.parametrize(("replayed", "charged"), [(True, 10), (False, 0)])
+    def test_redis_was_asked_in_vain_and_the_run_fails(
+        self, bob: Customer, executed: bool, replayed: bool, charged: int, monkeypatch: Any
+    ) -> None:
+        """Whether Redis has sold the key by then is known to nobody here."""
+        admit(bob)  # it knows the account
+        with lost_replies(monkeypatch) if executed else no_redis(self.settings):
+            run = self.buy(bob)
+            assert not run.by_redis
+        outage.breaker.reset()
+        if replayed and executed:
+            assert self.buy(bob).replayed
+        elif replayed:
+            with self.another_process():
+                assert self.buy(bob).replayed
+        outage.breaker.trip(RedisUnreachable("gone"))
+        self.fail(run)
+        assert outage.breaker.attempt()
+        ingest.drain()
+        assert sums(bob.account) == {charged + 10}
 
     def test_recalled_and_failed_where_redis_is_gone_it_stands(self, bob: Customer) -> None:
         """Whether Redis has served it again is not known there."""
