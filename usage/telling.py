@@ -21,16 +21,23 @@ from usage.shard_locks import telling
 def tell_account(keys: AccountKeys, known: Versions, window: Period) -> None:
     """Tell the newest versions, or those this process knows if they are newer, and the counter of the present window.
 
-    A push that a lost server took with it is made good here, or older facts would look fresh. Receipts go along.
+    A push that a lost server took with it is made good here, or older facts would look fresh: also one that was pushed
+    and lost after the versions had been read, so they are read once more. Receipts go along.
     """
     with telling([shard_of(keys.account)]):
-        held = dict(Fence.objects.filter(subject__in=[keys.account, CATALOGUE]).values_list("subject", "version"))
-        newest = (max(held.get(keys.account, 1), int(known.account)), max(held.get(CATALOGUE, 1), int(known.catalogue)))
-        versions = Versions(*(str(version).encode() for version in newest))
-        rows = WindowUsage.objects.filter(account_id=keys.account, starts_at=window.start)
-        counters = [counter(row, keys) for row in rows]
-        tell = partial(limiter.tell, store(), keys, versions, counters)
-        receipts.recall(keys.account, timezone.now(), tell)
+        told, versions = None, _newest(keys, known)
+        while versions != told:
+            rows = WindowUsage.objects.filter(account_id=keys.account, starts_at=window.start)
+            counters = [counter(row, keys) for row in rows]
+            tell = partial(limiter.tell, store(), keys, versions, counters)
+            receipts.recall(keys.account, timezone.now(), tell)
+            told, versions = versions, _newest(keys, known)
+
+
+def _newest(keys: AccountKeys, known: Versions) -> Versions:
+    held = dict(Fence.objects.filter(subject__in=[keys.account, CATALOGUE]).values_list("subject", "version"))
+    newest = (max(held.get(keys.account, 1), int(known.account)), max(held.get(CATALOGUE, 1), int(known.catalogue)))
+    return Versions(*(str(version).encode() for version in newest))
 
 
 def counter(row: WindowUsage, keys: AccountKeys) -> limiter.Counter:

@@ -247,6 +247,8 @@ class Truth:
         before = self._streams(shards)
         loss()
         self.losses += 1
+        for quota in self.quotas.values():
+            quota.told_at = 0  # whoever tells it again has read what it tells a moment before
         self.lost |= before - self._streams(shards)
 
     def _streams(self, shards: Iterable[int]) -> set[str]:
