@@ -199,9 +199,9 @@ def _check(events: Sequence[Event]) -> None:
     charged_at = minted_all_at_ms(charges)
     naturals = (accounts, starts, ends, at, charged_at)
     # A bool is an int to everybody but JSON.
-    if {kind for column in (*naturals, tokens) for kind in map(type, column)} != {int}:
+    if any({*map(type, column)} != {int} for column in (*naturals, tokens)):
         raise MalformedEvent("what should be a number is none")
-    if min(map(min, naturals)) < 0 or max(*map(max, naturals), *tokens, -min(tokens)) > LARGEST_NUMBER:
+    if min(map(min, naturals)) < 0 or max(*map(max, (*naturals, tokens)), -min(tokens)) > LARGEST_NUMBER:
         raise MalformedEvent("a number is out of bounds")
     for texts in set(zip(kinds, features, sources, key_prefixes, strict=True)):
         _check_texts(*texts)
@@ -209,7 +209,7 @@ def _check(events: Sequence[Event]) -> None:
         _check_lengths(receipt=receipt, fingerprint=fingerprint)
     if not all(map(lt, starts, ends)):
         raise MalformedEvent("a window ends before it starts")
-    if max(*charged_at, *at, max(ends) * 1000) > LATEST_MS:
+    if max(*map(max, (charged_at, at)), max(ends) * 1000) > LATEST_MS:
         raise MalformedEvent("an instant lies after the year 9998")
     if not all(each is None or storable(each) for each in metadata):
         raise MalformedEvent("the metadata are no object that PostgreSQL can hold")

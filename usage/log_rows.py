@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain, repeat
 from struct import Struct, pack
 
 from usage.events import CHARGE, Event, minted_all_at_ms
@@ -20,31 +21,35 @@ JSONB_VERSION = b"\x01"
 POSTGRES_EPOCH_MS = 946_684_800_000
 """2000-01-01: timestamps are microseconds since then."""
 # The number of columns; then for each of the first six its length in bytes and its value.
+COUNT, LENGTHS = repeat(12), [repeat(length) for length in (16, 16, 8, 8, 8, 8)]
 _first_columns = Struct(">h i16s i16s iq iq iq iq").pack
 _each_id = Struct("16s").iter_unpack
 
 
 def encoded(events: Sequence[Event]) -> bytes:
     """Their rows in `COPY usage_usagelog (COLUMNS) FROM STDIN (FORMAT binary)`, between HEADER and END."""
-    ids = [event.charge for event in events]
-    charges = _each_id(bytes.fromhex("".join(ids).replace("-", "")))
-    rows = zip(events, charges, minted_all_at_ms(ids), strict=True)
-    return b"".join([_row(event, charge, charged_at_ms) for event, (charge,), charged_at_ms in rows])
-
-
-def _row(event: Event, charge: bytes, charged_at_ms: int) -> bytes:
-    _, kind, account, window_start, _, feature, tokens, at_ms, source, key_prefix, metadata, _, _ = event
-    own = charge if kind == CHARGE else event.id.bytes
-    charged_at, created_at = _timestamp(charged_at_ms), _timestamp(at_ms)
-    row = _first_columns(12, 16, own, 16, charge, 8, charged_at, 8, created_at, 8, account, 8, tokens)
-    row += _shared_columns(feature, kind, source, key_prefix, window_start)
-    return row + (NULL if metadata is None else _metadata(metadata))
+    if not events:
+        return b""
+    # Column by column, in C: half of what a call for each row takes.
+    ids, kinds, accounts, starts, _, features, tokens, at, sources, key_prefixes, metadata, *_ = zip(
+        *events, strict=True
+    )
+    charges = [charge for (charge,) in _each_id(bytes.fromhex("".join(ids).replace("-", "")))]
+    own = charges if {*kinds} == {CHARGE} else [event.id.bytes for event in events]
+    charged_at, created_at = _timestamps(minted_all_at_ms(ids)), _timestamps(at)
+    values = (own, charges, charged_at, created_at, accounts, tokens)
+    firsts = map(_first_columns, COUNT, *chain.from_iterable(zip(LENGTHS, values, strict=True)))
+    shared = map(_shared_columns, features, kinds, sources, key_prefixes, starts)
+    lasts = [NULL if each is None else _metadata(each) for each in metadata]
+    return b"".join(chain.from_iterable(zip(firsts, shared, lasts, strict=True)))
 
 
 @lru_cache(4_096)  # an account's calls have them in common
 def _shared_columns(feature: str, kind: str, source: str, key_prefix: str, window_start: int) -> bytes:
     texts = [text.encode() for text in (feature, kind, source, key_prefix)]
-    return b"".join(pack(">i", len(text)) + text for text in texts) + pack(">iq", 8, _timestamp(window_start * 1000))
+    return b"".join(pack(">i", len(text)) + text for text in texts) + pack(
+        ">iq", 8, *_timestamps([window_start * 1000])
+    )
 
 
 def _metadata(metadata: dict[str, object]) -> bytes:
@@ -52,5 +57,5 @@ def _metadata(metadata: dict[str, object]) -> bytes:
     return pack(">i", len(text)) + text
 
 
-def _timestamp(milliseconds: int) -> int:
-    return (milliseconds - POSTGRES_EPOCH_MS) * 1000
+def _timestamps(milliseconds: Iterable[int]) -> list[int]:
+    return [(each - POSTGRES_EPOCH_MS) * 1000 for each in milliseconds]
