@@ -113,8 +113,9 @@ def pay_what_is_owed() -> None:
         owed = _owed.popleft()
         try:
             _void(*owed)
-        except RedisUnreachable as error:
-            if owed.receipt is None or isinstance(error, NotExecuted):
+        except Exception as error:
+            # As long as Redis cannot have counted the end of this run, or a void of it happens once anyhow.
+            if isinstance(error, NotExecuted) or (isinstance(error, RedisUnreachable) and owed.receipt is None):
                 _owed.appendleft(owed)
             else:
                 logger.error("charge %s of a failed call stands: %s", owed.event.charge, error)

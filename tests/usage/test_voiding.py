@@ -8,10 +8,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
+from redis.exceptions import ResponseError
 
 from billing.models import Feature
 from ratelimit import limiter
-from ratelimit.store import RedisUnreachable
+from ratelimit.store import NotExecuted, RedisUnreachable
 from tests.clock import moved_by_hand
 from tests.conftest import Customer
 from tests.outages import lose_postgres, no_redis
@@ -109,18 +110,36 @@ class TestOwed:
         assert outage.breaker.attempt()
         assert in_redis(bob.account, admission.event.window_start) == 0
 
-    def test_what_redis_does_not_answer_then_is_asked_again(self, bob: Customer, monkeypatch: Any) -> None:
-        owed = [admit(bob).event for _ in range(2)]
-        for event in owed:
-            assert event is not None
-            voiding._owe(voiding._Owed(event, event.at_ms, None))
-        with monkeypatch.context() as gone:
-            gone.setattr(limiter, "void", unreachable)
-            with pytest.raises(RedisUnreachable):
+    @pytest.mark.parametrize(
+        ("error", "key", "kept"),
+        [
+            (NotExecuted("gone"), False, True),
+            (NotExecuted("gone"), True, True),
+            (RedisUnreachable("no answer"), False, True),
+            (RedisUnreachable("no answer"), True, False),
+            (ResponseError("WRONGTYPE"), False, False),
+        ],
+    )
+    def test_what_fails_then_is_asked_again_where_that_is_safe(
+        self, bob: Customer, error: Exception, key: bool, kept: bool, monkeypatch: Any, caplog: Any
+    ) -> None:
+        """The rest waits for its turn either way, and what is given up is named in the log."""
+        admissions = [admit(bob, **({"idempotency_key": "k", "fingerprint": b"f"} if key else {})), admit(bob)]
+
+        def fail(*_: Any, **__: Any) -> Any:
+            raise error
+
+        for admission in admissions:
+            assert admission.event is not None
+            voiding._owe(voiding._Owed(admission.event, admission.event.at_ms, admission.receipt))
+        with monkeypatch.context() as broken:
+            broken.setattr(limiter, "void", fail)
+            with pytest.raises(type(error)):
                 voiding.pay_what_is_owed()
         voiding.pay_what_is_owed()
         ingest.drain()
-        assert sums(bob.account) == {0}
+        assert sums(bob.account) == {0 if kept else 10}
+        assert ("of a failed call stands" in caplog.text) is not kept
 
     @pytest.mark.parametrize(("most", "stands"), [(1, 10), (2, 0), (3, 0)])
     def test_not_more_than_a_process_can_remember(
