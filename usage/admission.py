@@ -14,6 +14,7 @@ from ratelimit.headers import Policies
 from ratelimit.keys import receipt_digest
 from ratelimit.limits import Decision, Outcome, Standing, Take
 from usage import events
+from usage.event_batch import decode
 from usage.events import Event, instant
 
 KINDS_REMEMBERED = 5_000
@@ -132,7 +133,7 @@ class Admission:
         self.entitled = call.kind.entitled
         self.admitted = self.entitled and (charged or self.replayed)
         # Before the view runs: a first run's event that cannot be read could not be voided either.
-        self._first_run = events.decode(decision.first_run) if self.replayed else None
+        self._first_run = decode(decision.first_run) if self.replayed else None
 
     @property
     def snapshot(self) -> Snapshot:

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import uuid
-from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from json.scanner import make_scanner
-from operator import lt
-from struct import Struct
 from typing import Any, NamedTuple
-
-from ratelimit.limits import LARGEST_NUMBER
 
 FORMAT = 1
 LATEST_MS = 253_370_764_800_000 - 1
@@ -23,27 +16,10 @@ DEEPEST_METADATA = 32
 MINTED_AHEAD = 32
 CHARGE, VOID = "charge", "void"
 GATEWAY, TRACK = "gateway", "track"
-LONGEST_TEXTS = {
-    "charge": 36,
-    "feature": 50,
-    "source": 10,
-    "key_prefix": 8,
-    "kind": 10,
-    "receipt": 32,
-    "fingerprint": 32,
-}
-"""What the columns of PostgreSQL hold."""
-_scan_json = make_scanner(json.JSONDecoder())  # type: ignore[arg-type] # as json.decoder calls it
 # Metadata are looked through before they are written, so circles need no second look.
 _write_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _quoted = lru_cache(4_096)(_write_json)
 """Of the texts that many events have in common."""
-_is_id = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
-"""An event's id as `mint` and PostgreSQL write it."""
-
-
-_first_halves = Struct(">Q8x").iter_unpack
-"""Of many UUIDs' bytes."""
 
 
 class MalformedEvent(ValueError):
@@ -81,11 +57,6 @@ def _draw() -> str:
 def minted_at_ms(event: str) -> int:
     """When the call was charged, which is when its id was minted; in Unix milliseconds."""
     return int(event[:8] + event[9:13], 16)
-
-
-def minted_all_at_ms(events: Iterable[str]) -> list[int]:
-    """`minted_at_ms` of each, at a third of the cost."""
-    return [half >> 16 for (half,) in _first_halves(bytes.fromhex("".join(events).replace("-", "")))]
 
 
 def instant(milliseconds: int) -> datetime:
@@ -162,70 +133,6 @@ class Event(NamedTuple):
 def framed(frame: tuple[str, str], event_id: str, at_ms: int) -> bytes:
     """The text of an event of which only id and instant are its own."""
     return f'[{FORMAT},"{event_id}{frame[0]}{at_ms}{frame[1]}'.encode()
-
-
-def decode(text: bytes) -> Event:
-    """Raises MalformedEvent, which says what is wrong, for anything `encode` has not written."""
-    return decode_all([text])[0]
-
-
-def decode_all(texts: Sequence[bytes]) -> list[Event]:
-    """All of them. Raises MalformedEvent when any is not what `encode` has written; `decode` tells which."""
-    if not texts:
-        return []
-    try:
-        written = [*map(bytes.decode, texts)]
-        found = [_scan_json(text, 0) for text in written]
-        if [end for _, end in found] != [*map(len, written)]:
-            raise MalformedEvent("something follows the event")
-        if (formats := {fields[0] for fields, _ in found}) != {FORMAT}:
-            raise MalformedEvent(f"format {', '.join(map(str, formats))} is not {FORMAT}")
-        events = [Event(*fields[1:]) for fields, _ in found]
-        _check(events)
-    except StopIteration as error:
-        raise MalformedEvent("no JSON") from error
-    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-        raise MalformedEvent(str(error)) from error
-    return events
-
-
-def _check(events: Sequence[Event]) -> None:
-    """Column by column, which costs half of what looking at each event does."""
-    charges, kinds, accounts, starts, ends, features, tokens, at, sources, key_prefixes, metadata, *receipts = zip(
-        *events, strict=True
-    )
-    if not all(map(_is_id, charges)):
-        raise MalformedEvent("a charge is no UUID as PostgreSQL reads it")
-    charged_at = minted_all_at_ms(charges)
-    naturals = (accounts, starts, ends, at, charged_at)
-    # A bool is an int to everybody but JSON.
-    if any({*map(type, column)} != {int} for column in (*naturals, tokens)):
-        raise MalformedEvent("what should be a number is none")
-    if min(map(min, naturals)) < 0 or max(*map(max, (*naturals, tokens)), -min(tokens)) > LARGEST_NUMBER:
-        raise MalformedEvent("a number is out of bounds")
-    for texts in set(zip(kinds, features, sources, key_prefixes, strict=True)):
-        _check_texts(*texts)
-    for receipt, fingerprint in {*zip(*receipts, strict=True)} - {("", "")}:
-        _check_lengths(receipt=receipt, fingerprint=fingerprint)
-    if not all(map(lt, starts, ends)):
-        raise MalformedEvent("a window ends before it starts")
-    if max(*map(max, (charged_at, at)), max(ends) * 1000) > LATEST_MS:
-        raise MalformedEvent("an instant lies after the year 9998")
-    if not all(each is None or storable(each) for each in metadata):
-        raise MalformedEvent("the metadata are no object that PostgreSQL can hold")
-
-
-@lru_cache(4_096)  # an account's calls have most of them in common
-def _check_texts(kind: str, feature: str, source: str, key_prefix: str) -> None:
-    if kind not in (CHARGE, VOID):
-        raise MalformedEvent(f"{kind} is no kind of event")
-    _check_lengths(feature=feature, source=source, key_prefix=key_prefix)
-
-
-def _check_lengths(**texts: str) -> None:
-    for name, text in texts.items():
-        if type(text) is not str or len(text) > LONGEST_TEXTS[name] or not text.isprintable():
-            raise MalformedEvent(f"{name} is no text of at most {LONGEST_TEXTS[name]} printable characters")
 
 
 def storable(metadata: object) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,7 +24,8 @@ from ratelimit import limiter
 from ratelimit.keys import AccountKeys, shard_of, stream
 from ratelimit.store import RedisUnreachable, client, reaching_redis, store
 from usage import ledger, partitions, receipts
-from usage.events import Event, MalformedEvent, decode, decode_all, minted_at_ms
+from usage.event_batch import EventBatch, decode, decode_all
+from usage.events import Event, MalformedEvent
 from usage.models import SetAsideEntry, UsageLog, WindowUsage
 from usage.outage import asking_redis
 from usage.shard_locks import draining
@@ -135,47 +135,52 @@ def event_of(row: UsageLog) -> Event:
 
 @dataclass(slots=True)
 class _Batch:
-    """A shard's oldest entries. `events` are those read so far, each in its entry's place; None: it is set aside."""
+    """A shard's oldest entries: those read so far are `events`, in their order, but for those that are set aside."""
 
     shard: int
     entries: Sequence[StreamEntry]
-    events: list[Event | None] = field(default_factory=list)
+    events: list[EventBatch] = field(default_factory=list)
     unreadable: list[SetAsideEntry] = field(default_factory=list)
 
-    def read(self, taken: partitions.Taken) -> Iterator[list[Event]]:
+    def read(self, taken: partitions.Taken) -> Iterator[EventBatch]:
         """The events that the log takes, in parts: the next one is read while PostgreSQL is at work on those before."""
         for at in range(0, len(self.entries), READ_AT_ONCE):
             part = self.entries[at : at + READ_AT_ONCE]
             events = _all_taken([payload for _, payload in part], taken)
             if events is None:
-                for stream_id, payload in part:
-                    self._read_one(stream_id, payload, taken)
-                events = [event for event in self.events[at:] if event is not None]
-            else:
-                self.events += events
+                events = EventBatch.of([*self._one_by_one(part, taken)])
+            self.events.append(events)
             yield events
 
-    def _read_one(self, stream_id: bytes, payload: bytes, taken: partitions.Taken) -> None:
-        try:
-            event = decode(payload)
-            if refusal := taken.refusal(event.charged_at_ms):
-                raise MalformedEvent(refusal)
-            self.events.append(event)
-        except MalformedEvent as error:
-            self.events.append(None)
-            name, why = stream_id.decode(), str(error)[:500]
-            self.unreadable.append(SetAsideEntry(shard=self.shard, stream_id=name, payload=payload, error=why))
+    def _one_by_one(self, part: Sequence[StreamEntry], taken: partitions.Taken) -> Iterator[Event]:
+        for stream_id, payload in part:
+            try:
+                event = decode(payload)
+                if refusal := taken.refusal(event.charged_at_ms):
+                    raise MalformedEvent(refusal)
+                yield event
+            except MalformedEvent as error:
+                name, why = stream_id.decode(), str(error)[:500]
+                self.unreadable.append(SetAsideEntry(shard=self.shard, stream_id=name, payload=payload, error=why))
+
+    def single(self, position: dict[tuple[int, int], int]) -> Iterator[limiter.Entry]:
+        """Each entry, with its counter's position."""
+        set_aside, events = {entry.stream_id for entry in self.unreadable}, chain.from_iterable(self.events)
+        for stream_id, _ in self.entries:
+            if stream_id.decode() in set_aside:
+                yield limiter.Entry(stream_id, None, 0)
+            else:
+                event = next(events)
+                yield limiter.Entry(stream_id, position[event.account, event.window_start], event.tokens)
 
 
-def _all_taken(payloads: Sequence[bytes], taken: partitions.Taken) -> list[Event] | None:
+def _all_taken(payloads: Sequence[bytes], taken: partitions.Taken) -> EventBatch | None:
     """Their events; None when any cannot be read or the log does not take it."""
     try:
         events = decode_all(payloads)
     except MalformedEvent:
         return None
-    charges = [event.charge for event in events]
-    # Ids sort by the time of the charge, so two of them speak for all.
-    return None if any(taken.refusal(minted_at_ms(charge)) for charge in (min(charges), max(charges))) else events
+    return None if any(taken.refusal(edge(events.charged_at_ms)) for edge in (min, max)) else events
 
 
 def _drain_batch(shard: int) -> Drained:
@@ -192,7 +197,7 @@ def _drain_batch(shard: int) -> Drained:
         logger.error("%d entries of shard %d were set aside: %s", len(batch.unreadable), shard, first)
     if orphans := receipts.orphans(stored.known):
         limiter.forget(store(), [(AccountKeys(it.account).receipt_of(it.receipt), it.charge) for it in orphans])
-    _acknowledge(batch, stored.counters)
+    _acknowledge(batch, stored.counted)
     return Drained(len(entries), len(batch.unreadable))
 
 
@@ -203,29 +208,19 @@ def _commit(shard: int, entries: Sequence[StreamEntry]) -> tuple[_Batch, ledger.
     taken = partitions.taken([time.time_ns() // 1_000_000, *written])
     # Durable: what is acknowledged later is gone from Redis, so it must not hang on a transaction around this one.
     with transaction.atomic(durable=True):
-        stored = ledger.store(chain.from_iterable(batch.read(taken)))
+        stored = ledger.store_parts(batch.read(taken))
         SetAsideEntry.objects.bulk_create(batch.unreadable, ignore_conflicts=True)
     return batch, stored
 
 
-def _acknowledge(batch: _Batch, rows: Iterable[WindowUsage]) -> None:
+def _acknowledge(batch: _Batch, counted: Iterable[ledger.Counted]) -> None:
     """Remove what was read from the head of the stream, and tell its counters."""
-    name, tokens = stream(batch.shard).encode(), Counter[tuple[int, int]]()
-    alike = Counter((event.account, event.window_start, event.tokens) for event in batch.events if event is not None)
-    for (account, window_start, moved_by), times in alike.items():
-        tokens[account, window_start] += moved_by * times
-    counters = {(row.account_id, _ms(row.starts_at) // 1000): _counter(row) for row in rows}
-    moved = [(counter, tokens[window]) for window, counter in counters.items()]
-    if limiter.trim(store(), name, batch.entries[0][0], batch.entries[-1][0], moved):
+    name = stream(batch.shard).encode()
+    counters = {(row.account_id, _ms(row.starts_at) // 1000): (_counter(row), arrived) for row, arrived in counted}
+    if limiter.trim(store(), name, batch.entries[0][0], batch.entries[-1][0], [*counters.values()]):
         return
     position = {window: at for at, window in enumerate(counters)}
-    single = [
-        limiter.Entry(stream_id, position[event.account, event.window_start], event.tokens)
-        if event is not None
-        else limiter.Entry(stream_id, None, 0)
-        for (stream_id, _), event in zip(batch.entries, batch.events, strict=True)
-    ]
-    limiter.acknowledge(store(), name, list(counters.values()), single)
+    limiter.acknowledge(store(), name, [counter for counter, _ in counters.values()], [*batch.single(position)])
 
 
 def _counter(row: WindowUsage) -> limiter.Counter:

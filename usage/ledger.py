@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain
 from typing import NamedTuple
 
 from django.db import IntegrityError, connection, transaction
@@ -15,16 +16,10 @@ from psycopg import Copy
 from psycopg.errors import CheckViolation, UniqueViolation
 
 from usage import partitions, receipts
-from usage.events import CHARGE, VOID, Event, minted_all_at_ms
+from usage.event_batch import DAY_MS, EventBatch, Move
+from usage.events import CHARGE, Event
 from usage.log_rows import COLUMNS, END, HEADER, encoded
 from usage.models import UsageLog, WindowUsage
-
-DAY_MS = 86_400_000
-ROWS_A_PART = 500
-"""Of a COPY: PostgreSQL works on one while the next one is read."""
-
-Alike = tuple[int, int, int, str, int, str, int]
-"""What an event moves: account, window's start and end, feature, day since 1970, kind and tokens."""
 
 STAGING = f"""
 CREATE TEMPORARY TABLE IF NOT EXISTS usage_arrived ON COMMIT DELETE ROWS AS
@@ -75,70 +70,92 @@ ORDER BY asked.place
 """
 
 
-class Stored(NamedTuple):
-    """The counters that the events belong to, as they are now; and the events that the log had before."""
+class Counted(NamedTuple):
+    """A counter as it is now, and the tokens of the events that were to be stored, new or not."""
 
-    counters: list[WindowUsage]
+    row: WindowUsage
+    arrived: int
+
+
+class Stored(NamedTuple):
+    """The counters that the events belong to; and the charges that the log had before."""
+
+    counted: list[Counted]
     known: list[Event]
 
 
-def store(events: Iterable[Event]) -> Stored:
+def store(events: Sequence[Event]) -> Stored:
     """Insert what is new, in the caller's transaction.
 
-    The events may come from an iterator: it is asked for more while PostgreSQL takes in those before. A void brings
-    its charge along, so the sum is right in whichever order the two arrive. Raises MonthLeft.
+    A void brings its charge along, so the sum is right in whichever order the two arrive. Raises MonthLeft.
     """
-    arrived: list[Event] = []
+    return store_parts([EventBatch.of(events)])
+
+
+def store_parts(parts: Iterable[EventBatch]) -> Stored:
+    """`store` for events that come in parts: the next is asked for while PostgreSQL takes in those before."""
+    arrived = _Arrived()
     # Charges before voids, whoever stores them: of two that store the same pair one waits, never each for the other.
-    new, alike = _insert_new(_charges(iter(events), arrived))
-    voids = [event for event in arrived if event.kind == VOID]
-    known = _known(arrived, voids, new)
+    new = _insert_new(arrived.charges(parts))
+    voids = [void for part in arrived.parts for void in part.voids()]
+    known = _known(arrived.parts, new)
     # Receipts before sums: a call decided without Redis takes the rows it needs in the same order.
-    voids = receipts.follow(new, voids)
-    if voids:
-        present = {event.charge for event in arrived if event.kind != VOID}
-        brought = _insert_once(event.charged() for event in voids if event.charge not in present)
-        _, alike_of_voids = _insert_new(iter([voids]))
-        alike += _alike(brought) + alike_of_voids
-    if alike:
-        _move_sums(alike)
-    return Stored(_counters({(event.account, event.window_start): event.window_end for event in arrived}), known)
+    effective = receipts.follow([event for part in new for event in part.keyed()], voids)
+    if effective or sum(map(len, new)) < sum(map(len, arrived.parts)):
+        new += _insert_voids(effective, arrived.parts)
+        _move_sums(Counter(chain.from_iterable(part.moves() for part in new)))
+    else:
+        _move_sums(arrived.moves)
+    return Stored(_counted(arrived.moves), known)
 
 
-def _known(arrived: Sequence[Event], voids: Sequence[Event], new: Sequence[Event]) -> list[Event]:
+@dataclass(slots=True)
+class _Arrived:
+    """What has been read so far, and how many of it move the sums in the same way: most are like many others."""
+
+    parts: list[EventBatch] = field(default_factory=list)
+    moves: Counter[Move] = field(default_factory=Counter)
+
+    def charges(self, parts: Iterable[EventBatch]) -> Iterator[EventBatch]:
+        for part in parts:
+            self.parts.append(part)
+            self.moves.update(part.moves())
+            yield part.without_voids()
+
+
+def _known(arrived: Sequence[EventBatch], new: Sequence[EventBatch]) -> list[Event]:
     """The charges among them that were not inserted: nearly always none."""
-    if len(arrived) == len(voids) + len(new):
+    charges = [part.without_voids() for part in arrived]
+    if sum(map(len, charges)) == sum(map(len, new)):
         return []
-    inserted = {event.charge for event in new}
-    return [event for event in arrived if event.kind != VOID and event.charge not in inserted]
+    inserted = {charge for part in new for charge in part.charges}
+    return [event for part in charges for event in part if event.charge not in inserted]
 
 
-def _charges(events: Iterator[Event], arrived: list[Event]) -> Iterator[list[Event]]:
-    """The charges among them, in parts; whatever was read is noted."""
-    while part := list(islice(events, ROWS_A_PART)):
-        arrived += part
-        yield [event for event in part if event.kind != VOID]
+def _insert_voids(voids: Sequence[Event], arrived: Sequence[EventBatch]) -> list[EventBatch]:
+    """And those of their charges that have not arrived; returns what was inserted."""
+    if not voids:
+        return []
+    present = {charge for part in arrived for charge in part.without_voids().charges}
+    brought = _insert_once(event.charged() for event in voids if event.charge not in present)
+    return [EventBatch.of(brought), *_insert_new(iter([EventBatch.of(voids)]))]
 
 
-def _insert_new(parts: Iterator[list[Event]]) -> tuple[list[Event], Counter[Alike]]:
+def _insert_new(parts: Iterator[EventBatch]) -> list[EventBatch]:
     """Insert events; returns those that were not in the log before, which is nearly always all of them."""
-    read: list[Event] = []
-    alike: Counter[Alike] = Counter()
+    read: list[EventBatch] = []
     try:
         # A COPY straight into the log costs half of what looking for each row first does.
         with transaction.atomic(), _copying("usage_usagelog") as copy:
             for part in parts:
-                read += part
+                read.append(part)
                 copy.write(encoded(part))
-                alike.update(_alike(part))
     except IntegrityError as error:
         # Something is there already, or twice among these; or a month has no partition yet.
         if not isinstance(error.__cause__, UniqueViolation | CheckViolation):
             raise
-        read += chain.from_iterable(parts)
-        read = _insert_once(read)
-        alike = _alike(read)
-    return read, alike
+        return [EventBatch.of(_insert_once(chain.from_iterable(chain(read, parts))))]
+    return read
 
 
 def _insert_once(events: Iterable[Event]) -> list[Event]:
@@ -150,7 +167,7 @@ def _insert_once(events: Iterable[Event]) -> list[Event]:
     with partitions.month_left(), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(STAGING)
         with _copying("usage_arrived") as copy:
-            copy.write(encoded([*arrived.values()]))
+            copy.write(encoded(EventBatch.of([*arrived.values()])))
         cursor.execute(INSERT_ONCE)
         return [arrived[event_id] for (event_id,) in cursor.fetchall()]
 
@@ -166,19 +183,12 @@ def _copying(table: str) -> Iterator[Copy]:
         copy.write(END)
 
 
-def _alike(events: Sequence[Event]) -> Counter[Alike]:
-    """How many move the sums in the same way: most of a batch are like many others, and are looked at once."""
-    if not events:
-        return Counter()
-    charges, kinds, accounts, starts, ends, features, tokens, *_ = zip(*events, strict=True)
-    days = [charged_at_ms // DAY_MS for charged_at_ms in minted_all_at_ms(charges)]
-    return Counter(zip(accounts, starts, ends, features, days, kinds, tokens, strict=True))
-
-
-def _move_sums(alike: Counter[Alike]) -> None:
+def _move_sums(moves: Counter[Move]) -> None:
+    if not moves:
+        return
     moved: dict[tuple[int, int, int, int, int], list[int]] = {}
     features: dict[str, int] = {}
-    for (account, start, end, name, day, kind, tokens), times in alike.items():
+    for (account, start, end, name, day, kind, tokens), times in moves.items():
         feature = features.setdefault(name, len(features) + 1)
         sums = moved.setdefault((account, start, end, feature, day), [0, 0])
         sums[0] += tokens * times
@@ -194,22 +204,30 @@ def _array(numbers: Iterable[int]) -> str:
     return f"{{{','.join(map(str, numbers))}}}"
 
 
-def _counters(ends: dict[tuple[int, int], int]) -> list[WindowUsage]:
-    """By account and window's start, given the windows' ends; all in Unix seconds."""
+def _counted(moves: Counter[Move]) -> list[Counted]:
+    ends: dict[tuple[int, int], int] = {}
+    arrived: Counter[tuple[int, int]] = Counter()
+    for (account, start, end, _, _, _, tokens), times in moves.items():
+        ends[account, start] = end
+        arrived[account, start] += tokens * times
     if not ends:
         return []
     with connection.cursor() as cursor:
         cursor.execute(COUNTERS, [_array(column) for column in zip(*ends, strict=True)])
-        return [
+        found = cursor.fetchall()
+    return [
+        Counted(
             WindowUsage(
                 account_id=account,
                 starts_at=_instant(start * 1000),
                 ends_at=_instant(end * 1000),
                 tokens=tokens,
                 revision=revision,
-            )
-            for ((account, start), end), (tokens, revision) in zip(ends.items(), cursor.fetchall(), strict=True)
-        ]
+            ),
+            arrived[account, start],
+        )
+        for ((account, start), end), (tokens, revision) in zip(ends.items(), found, strict=True)
+    ]
 
 
 def window_of(row: UsageLog) -> WindowUsage:

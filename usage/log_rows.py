@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain, repeat
 from struct import Struct, pack
 
-from usage.events import CHARGE, Event, minted_all_at_ms
+from usage.event_batch import EventBatch
+from usage.events import CHARGE
 
 COLUMNS = (
     "id, event_id, charged_at, created_at, account_id, tokens, feature, kind,"
@@ -26,21 +27,16 @@ _first_columns = Struct(">h i16s i16s iq iq iq iq").pack
 _each_id = Struct("16s").iter_unpack
 
 
-def encoded(events: Sequence[Event]) -> bytes:
+def encoded(batch: EventBatch) -> bytes:
     """Their rows in `COPY usage_usagelog (COLUMNS) FROM STDIN (FORMAT binary)`, between HEADER and END."""
-    if not events:
-        return b""
     # Column by column, in C: half of what a call for each row takes.
-    ids, kinds, accounts, starts, _, features, tokens, at, sources, key_prefixes, metadata, *_ = zip(
-        *events, strict=True
-    )
-    charges = [charge for (charge,) in _each_id(bytes.fromhex("".join(ids).replace("-", "")))]
-    own = charges if {*kinds} == {CHARGE} else [event.id.bytes for event in events]
-    charged_at, created_at = _timestamps(minted_all_at_ms(ids)), _timestamps(at)
-    values = (own, charges, charged_at, created_at, accounts, tokens)
+    charges = [charge for (charge,) in _each_id(batch.ids)]
+    own = charges if {*batch.kinds} <= {CHARGE} else [event.id.bytes for event in batch]
+    charged_at, created_at = _timestamps(batch.charged_at_ms), _timestamps(batch.at_ms)
+    values = (own, charges, charged_at, created_at, batch.accounts, batch.tokens)
     firsts = map(_first_columns, COUNT, *chain.from_iterable(zip(LENGTHS, values, strict=True)))
-    shared = map(_shared_columns, features, kinds, sources, key_prefixes, starts)
-    lasts = [NULL if each is None else _metadata(each) for each in metadata]
+    shared = map(_shared_columns, batch.features, batch.kinds, batch.sources, batch.key_prefixes, batch.window_starts)
+    lasts = [NULL if each is None else _metadata(each) for each in batch.metadata]
     return b"".join(chain.from_iterable(zip(firsts, shared, lasts, strict=True)))
 
 

@@ -17,7 +17,8 @@ from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, Held
 from ratelimit.store import client, reaching_redis, store
 from usage import drift, partitions
 from usage.drift import Drift, InRedis, Window
-from usage.events import MalformedEvent, decode
+from usage.event_batch import decode
+from usage.events import MalformedEvent
 
 AT_ONCE = 200
 """Accounts compared while the drain of their shard is held off."""

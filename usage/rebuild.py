@@ -9,7 +9,6 @@ from functools import partial
 from django.conf import settings
 from django.db.models import Q
 
-from billing.models import Fence
 from billing.models.fences import CATALOGUE
 from billing.snapshots import fence_version
 from ratelimit import limiter, scripts
@@ -19,7 +18,7 @@ from ratelimit.store import store
 from usage import receipts
 from usage.models import WindowUsage
 from usage.shard_locks import telling
-from usage.telling import counter
+from usage.telling import counter, versions_of
 
 BATCH = 500
 """Counters told while the drains are held off: some 50 ms of work."""
@@ -30,15 +29,14 @@ def rebuild(now: datetime, progress: Callable[[int, int], None]) -> int:
 
     `progress` is called with counters told and counters in all.
     """
-    catalogue, shards = fence_version(CATALOGUE), range(settings.RATELIMIT_SHARDS)
-    for shard in shards:
-        store().run(scripts.RAISE, [catalogue_fence(shard).encode()], [catalogue])
+    _tell_catalogue()
+    shards = range(settings.RATELIMIT_SHARDS)
     present = WindowUsage.objects.filter(ends_at__gt=now).order_by("account_id", "starts_at")
     total, told, rest = present.count(), 0, Q()
     while True:
         with telling(shards):
             rows = list(present.filter(rest)[:BATCH])
-            _tell(rows, catalogue, now)
+            _tell(rows, now)
         if not rows:
             return told
         told, last = told + len(rows), rows[-1]
@@ -46,20 +44,31 @@ def rebuild(now: datetime, progress: Callable[[int, int], None]) -> int:
         progress(told, max(total, told))
 
 
-def _tell(rows: list[WindowUsage], catalogue: int, now: datetime) -> None:
-    accounts = {row.account_id for row in rows}
-    known = dict(Fence.objects.filter(subject__in=accounts).values_list("subject", "version"))
-    keys = {account: AccountKeys(account) for account in accounts}
+def _tell_catalogue() -> None:
+    told = None
+    # Once more when it has changed: Redis may have lost a push that came in between, as in `_tell`.
+    while (version := fence_version(CATALOGUE)) != told:
+        for shard in range(settings.RATELIMIT_SHARDS):
+            store().run(scripts.RAISE, [catalogue_fence(shard).encode()], [version])
+        told = version
+
+
+def _tell(rows: list[WindowUsage], now: datetime) -> None:
+    """As `telling.tell_account` does, but receipts only where Redis has missed something."""
+    keys = {row.account_id: AccountKeys(row.account_id) for row in rows}
     counters = [(keys[row.account_id], counter(row, keys[row.account_id])) for row in rows]
     lacking = set(receipts.owners(_behind(counters), now))
-    for of_account, each in counters:
-        versions = limiter.Versions(str(known.get(of_account.account, 1)).encode(), str(catalogue).encode())
-        tell = partial(limiter.tell, store(), of_account, versions, [each])
-        # As `telling.tell_account` does, but only where Redis has missed something.
-        if of_account.account in lacking:
-            receipts.recall(of_account.account, now, tell)
-        else:
-            tell()
+    told: dict[int, limiter.Versions] = {}
+    while due := {account: known for account, known in versions_of(keys).items() if told.get(account) != known}:
+        for of_account, each in counters:
+            if of_account.account not in due:
+                continue
+            tell = partial(limiter.tell, store(), of_account, due[of_account.account], [each])
+            if of_account.account in lacking:
+                receipts.recall(of_account.account, now, tell)
+            else:
+                tell()
+        told |= due
 
 
 def _behind(counters: list[tuple[AccountKeys, Counter]]) -> set[int]:

@@ -16,7 +16,8 @@ from ratelimit import limiter
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Bought
 from ratelimit.scripts import RECEIPT_LIFE_MS
-from usage.events import Event, decode, instant, void_of
+from usage.event_batch import decode
+from usage.events import Event, instant, void_of
 from usage.models import Receipt, UsageLog
 
 MOST_RECALLED = 1_000
@@ -69,8 +70,8 @@ class Failed(Enum):
     FREE = "that was the last run: the charge is to be voided, and the key is free"
 
 
-def follow(new: Sequence[Event], voids: Sequence[Event]) -> list[Event]:
-    """Before voids go into the log, and after `new` charges have: returns the voids that take effect.
+def follow(keyed: Sequence[Event], voids: Sequence[Event]) -> list[Event]:
+    """Before voids go into the log, and after new charges have, `keyed` among them: returns the voids that take effect.
 
     A void by Redis takes none when a run stands that Redis does not know of. Voided as well is a charge of a request
     that was charged under its key by another side too, when neither could know of the other: before an outage of Redis
@@ -78,7 +79,7 @@ def follow(new: Sequence[Event], voids: Sequence[Event]) -> list[Event]:
     """
     voided = {void.charge for void in voids}
     standing, freed = _release([void for void in voids if void.receipt])
-    doubled = _open([event for event in new if event.receipt and event.charge not in voided])
+    doubled = _open([event for event in keyed if event.charge not in voided])
     taking_effect = [void for void in voids if void.charge not in standing]
     return [*taking_effect, *freed, *(event.voided(event.at_ms) for event in doubled)]
 

@@ -13,7 +13,8 @@ from ratelimit import limiter
 from ratelimit.keys import shard_of, stream
 from ratelimit.store import store
 from usage import ledger, partitions, repair
-from usage.events import Event, MalformedEvent, decode
+from usage.event_batch import decode
+from usage.events import Event, MalformedEvent
 from usage.models import SetAsideEntry
 from usage.shard_locks import telling
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
 from django.utils import timezone
@@ -35,9 +36,15 @@ def tell_account(keys: AccountKeys, known: Versions, window: Period) -> None:
 
 
 def _newest(keys: AccountKeys, known: Versions) -> Versions:
-    held = dict(Fence.objects.filter(subject__in=[keys.account, CATALOGUE]).values_list("subject", "version"))
-    newest = (max(held.get(keys.account, 1), int(known.account)), max(held.get(CATALOGUE, 1), int(known.catalogue)))
-    return Versions(*(str(version).encode() for version in newest))
+    held = versions_of([keys.account])[keys.account]
+    return Versions(*(max(pair, key=int) for pair in zip(held, known, strict=True)))
+
+
+def versions_of(accounts: Collection[int]) -> dict[int, Versions]:
+    """As PostgreSQL knows them at this moment."""
+    held = dict(Fence.objects.filter(subject__in=[*accounts, CATALOGUE]).values_list("subject", "version"))
+    catalogue = str(held.get(CATALOGUE, 1)).encode()
+    return {account: Versions(str(held.get(account, 1)).encode(), catalogue) for account in accounts}
 
 
 def counter(row: WindowUsage, keys: AccountKeys) -> limiter.Counter:

@@ -14,8 +14,9 @@ from ratelimit.limits import Outcome
 from tests.simulator.database_faults import Observer
 from tests.simulator.redis_faults import Ran, Server
 from tests.simulator.schedule import Process
-from usage import events, fallback
-from usage.events import Event
+from usage import fallback
+from usage.event_batch import decode
+from usage.events import CHARGE, VOID, Event, void_of
 
 
 class LawBroken(Exception):
@@ -112,7 +113,7 @@ class Truth:
 
     def ran(self, ran: Ran) -> None:
         if ran.script == "admit" and ran.reply[0] in (Outcome.ADMITTED, Outcome.REFUSED) and ran.arguments[4]:
-            event = events.decode(_bytes(ran.arguments[4]))
+            event = decode(_bytes(ran.arguments[4]))
             self.check_judged(event, STANDINGS.unpack(ran.reply)[-1], ran.by)
             if ran.reply[0] == Outcome.REFUSED or ran.late:
                 return  # nobody waits for a late one any more: its call is decided without Redis, and judged there
@@ -147,7 +148,7 @@ class Truth:
             starts_at: datetime = parameters[10]
             self._inserted[process] = Event(
                 charge=parameters[1],
-                kind=events.CHARGE,
+                kind=CHARGE,
                 account=charge.account,
                 window_start=int(starts_at.timestamp()),
                 window_end=0,
@@ -236,7 +237,7 @@ class Truth:
 
     def waiting(self, account: int) -> list[Event]:
         """Of the account, in the stream of its shard."""
-        found = (events.decode(entry) for entry in self.server.entries(stream(shard_of(account))))
+        found = (decode(entry) for entry in self.server.entries(stream(shard_of(account))))
         return [event for event in found if event.account == account]
 
     # Losses
@@ -252,19 +253,19 @@ class Truth:
         self.lost |= before - self._streams(shards)
 
     def _streams(self, shards: Iterable[int]) -> set[str]:
-        found = (events.decode(entry) for shard in shards for entry in self.server.entries(stream(shard)))
+        found = (decode(entry) for shard in shards for entry in self.server.entries(stream(shard)))
         return {str(event.id) for event in _with_charges(found)}
 
 
 def _with_charges(waiting: Iterable[Event]) -> Iterable[Event]:
     for event in waiting:
-        if event.kind == events.VOID:
+        if event.kind == VOID:
             yield event.charged()
         yield event
 
 
 def void_id(charge: str) -> str:
-    return str(events.void_of(UUID(charge)))
+    return str(void_of(UUID(charge)))
 
 
 def _bytes(text: Any) -> bytes:

@@ -87,7 +87,6 @@ def test_poison_in_one_part_of_a_batch_changes_nothing_in_the_others(
     bob: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest, "READ_AT_ONCE", 3)
-    monkeypatch.setattr(ledger, "ROWS_A_PART", 2)
     shard, ancient = bob.account % 64, charge(bob.account, at_ms=1)
     some = [charge(bob.account, 1) for _ in range(9)]
     void = some[1].voided(some[1].at_ms)
@@ -106,7 +105,6 @@ def test_what_is_in_the_log_already_is_met_at_any_place_of_a_batch(
     bob: Customer, monkeypatch: pytest.MonkeyPatch, again: int
 ) -> None:
     monkeypatch.setattr(ingest, "READ_AT_ONCE", 2)
-    monkeypatch.setattr(ledger, "ROWS_A_PART", 2)
     shard, some = bob.account % 64, [charge(bob.account, 1) for _ in range(9)]
     put(some[again], shard=shard)
     ingest.drain()
@@ -164,7 +162,7 @@ class TestDying:
             raise OperationalError("the server closed the connection")
 
         with monkeypatch.context() as dying, pytest.raises(OperationalError):
-            dying.setattr(ledger, "store", die)
+            dying.setattr(ledger, "store_parts", die)
             ingest.drain()
         assert (sums(bob.account), ingest.backlog()) == ({0}, {bob.account % 64: 1})
         ingest.drain()
@@ -176,7 +174,7 @@ class TestDying:
         late = charge(bob.account)
         put(late, shard=shard)
         entries = client().xrange(stream(shard))
-        (counter,) = ledger.store([late]).counters
+        ((counter, _),) = ledger.store([late]).counted
         put(charge(bob.account, 5), shard=shard)
         ingest.drain()
         keys = limiter.AccountKeys(bob.account)

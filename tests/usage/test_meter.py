@@ -20,7 +20,8 @@ from ratelimit.store import client
 from tests.clock import moved_by_hand
 from tests.conftest import Customer, forget_everything
 from tests.usage.histories import admit
-from usage import events, ingest, meter
+from usage import ingest, meter
+from usage.event_batch import decode
 from usage.meter import Charge, Unavailable
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +36,7 @@ def test_an_admission_carries_the_event_that_was_written(bob: Customer) -> None:
     assert uuid.UUID(admission.event.charge).version == 7
     assert (admission.event.charged_at_ms, admission.event.at_ms) == (now_ms, now_ms)
     ((_, fields),) = client().xrange(f"{{s{bob.account % 64:02d}}}:events")
-    assert events.decode(fields[b"e"]) == admission.event
+    assert decode(fields[b"e"]) == admission.event
     assert fields[b"e"] == admission.event.encode()
 
 

@@ -16,7 +16,7 @@ from tests.conftest import Customer
 from tests.outages import no_redis
 from tests.usage.drifting import compare, held, parts
 from tests.usage.histories import MARCH, admit, charge, put, sums
-from usage import events, ingest, partitions, repair, set_aside, voiding
+from usage import event_batch, events, ingest, partitions, repair, set_aside, voiding
 from usage.models import SetAsideEntry, UsageLog
 from usage.set_aside import Retried
 
@@ -27,6 +27,11 @@ def retry() -> Retried:
     return set_aside.retry(SetAsideEntry.objects.all(), timezone.now())
 
 
+def upgrade_the_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (events, event_batch):
+        monkeypatch.setattr(module, "FORMAT", 2)
+
+
 @pytest.fixture
 def unreadable(bob: Customer, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A call charged by a later version than the drain's. Returns what upgrades the drain."""
@@ -34,7 +39,7 @@ def unreadable(bob: Customer, monkeypatch: pytest.MonkeyPatch) -> Any:
         later.setattr(events, "FORMAT", 2)
         admit(bob)
     assert ingest.drain() == ingest.Drained(1, 1)
-    return lambda: monkeypatch.setattr(events, "FORMAT", 2)
+    return lambda: upgrade_the_drain(monkeypatch)
 
 
 def test_until_it_can_be_read_it_stays_and_its_tokens_are_held_against_the_quota(
@@ -83,7 +88,7 @@ def test_a_void_set_aside_takes_its_charge_back(bob: Customer, monkeypatch: pyte
         voiding.void_failed_call(admission)
     assert ingest.drain() == ingest.Drained(2, 1)
     assert (sums(bob.account), held(bob)[b"p"]) == ({10}, b"-10")
-    monkeypatch.setattr(events, "FORMAT", 2)
+    upgrade_the_drain(monkeypatch)
     assert retry() == Retried(1, 0)
     assert (sums(bob.account), admit(bob).quota.used) == ({0}, 10)
 
