@@ -107,6 +107,10 @@ class EventBatch:
             strict=True,
         )
 
+    def tokens_moved(self) -> Iterator[tuple[int, int, int]]:
+        """Of each: its account, its window's start and its tokens."""
+        return zip(self.accounts, self.window_starts, self.tokens, strict=True)
+
 
 NONE = EventBatch(b"", (), (), (), (), (), (), (), (), (), (), (), (), (), ())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import collections
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -70,17 +70,20 @@ ORDER BY asked.place
 """
 
 
-class Counted(NamedTuple):
-    """A counter as it is now, and the tokens of the events that were to be stored, new or not."""
+class Counter(NamedTuple):
+    """An account's window, in Unix seconds, and what it counts now."""
 
-    row: WindowUsage
-    arrived: int
+    account: int
+    starts_at: int
+    ends_at: int
+    tokens: int
+    revision: int
 
 
 class Stored(NamedTuple):
-    """The counters that the events belong to; and the charges that the log had before."""
+    """The counters that the events belong to, as they are now; and the charges that the log had before."""
 
-    counted: list[Counted]
+    counters: list[Counter]
     known: list[Event]
 
 
@@ -103,10 +106,10 @@ def store_parts(parts: Iterable[EventBatch]) -> Stored:
     effective = receipts.follow([event for part in new for event in part.keyed()], voids)
     if effective or sum(map(len, new)) < sum(map(len, arrived.parts)):
         new += _insert_voids(effective, arrived.parts)
-        _move_sums(Counter(chain.from_iterable(part.moves() for part in new)))
+        _move_sums(collections.Counter(chain.from_iterable(part.moves() for part in new)))
     else:
         _move_sums(arrived.moves)
-    return Stored(_counted(arrived.moves), known)
+    return Stored(_counters(arrived.moves), known)
 
 
 @dataclass(slots=True)
@@ -114,7 +117,7 @@ class _Arrived:
     """What has been read so far, and how many of it move the sums in the same way: most are like many others."""
 
     parts: list[EventBatch] = field(default_factory=list)
-    moves: Counter[Move] = field(default_factory=Counter)
+    moves: collections.Counter[Move] = field(default_factory=collections.Counter)
 
     def charges(self, parts: Iterable[EventBatch]) -> Iterator[EventBatch]:
         for part in parts:
@@ -183,7 +186,7 @@ def _copying(table: str) -> Iterator[Copy]:
         copy.write(END)
 
 
-def _move_sums(moves: Counter[Move]) -> None:
+def _move_sums(moves: collections.Counter[Move]) -> None:
     if not moves:
         return
     moved: dict[tuple[int, int, int, int, int], list[int]] = {}
@@ -204,30 +207,14 @@ def _array(numbers: Iterable[int]) -> str:
     return f"{{{','.join(map(str, numbers))}}}"
 
 
-def _counted(moves: Counter[Move]) -> list[Counted]:
-    ends: dict[tuple[int, int], int] = {}
-    arrived: Counter[tuple[int, int]] = Counter()
-    for (account, start, end, _, _, _, tokens), times in moves.items():
-        ends[account, start] = end
-        arrived[account, start] += tokens * times
+def _counters(moves: Iterable[Move]) -> list[Counter]:
+    ends = {(account, start): end for account, start, end, _feature, _day, _kind, _tokens in moves}
     if not ends:
         return []
     with connection.cursor() as cursor:
         cursor.execute(COUNTERS, [_array(column) for column in zip(*ends, strict=True)])
         found = cursor.fetchall()
-    return [
-        Counted(
-            WindowUsage(
-                account_id=account,
-                starts_at=_instant(start * 1000),
-                ends_at=_instant(end * 1000),
-                tokens=tokens,
-                revision=revision,
-            ),
-            arrived[account, start],
-        )
-        for ((account, start), end), (tokens, revision) in zip(ends.items(), found, strict=True)
-    ]
+    return [Counter(*window, end, *kept) for (window, end), kept in zip(ends.items(), found, strict=True)]
 
 
 def window_of(row: UsageLog) -> WindowUsage:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import cast
 
 from django.db import connection
 
@@ -17,16 +16,17 @@ SPACE = 0x0D7A1
 
 
 @contextmanager
-def draining(shard: int) -> Iterator[bool]:
-    """Whether this is the shard's only drain now; false, at once, while another one or a teller is at work."""
+def draining(shards: Sequence[int]) -> Iterator[list[int]]:
+    """Those of the shards of which this is the only drain now: not those where another one, or a teller, is at work."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [SPACE, shard])
-        mine = bool(cast(tuple[bool], cursor.fetchone())[0])
+        cursor.execute(
+            "SELECT shard FROM unnest(%s::int[]) AS shard WHERE pg_try_advisory_lock(%s, shard)", [[*shards], SPACE]
+        )
+        mine = [shard for (shard,) in cursor.fetchall()]
         try:
             yield mine
         finally:
-            if mine:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [SPACE, shard])
+            cursor.execute("SELECT pg_advisory_unlock(%s, shard) FROM unnest(%s::int[]) AS shard", [SPACE, mine])
 
 
 @contextmanager

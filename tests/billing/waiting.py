@@ -19,12 +19,12 @@ def until(happened: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+IN_THIS_DATABASE = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+"""Of pg_locks: test processes side by side have databases of one server."""
+
+
 def locks(condition: str, *parameters: Any, counting: str = "*") -> int:
     """How many of PostgreSQL's locks the condition is true of, in this test process' database and in no other's."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT count({counting}) FROM pg_locks"
-            f" WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND {condition}",
-            parameters,
-        )
+        cursor.execute(f"SELECT count({counting}) FROM pg_locks WHERE {IN_THIS_DATABASE} AND {condition}", parameters)
         return int(cursor.fetchone()[0])

@@ -77,8 +77,8 @@ class History:
         if kind == "web":
             task = self._web_task(process)
         elif kind == "drain":
-            shard = random.choice(world.shards)
-            task = lambda: operations.drain(process, shard)  # noqa: E731
+            shards = random.choice([world.shards, *([shard] for shard in world.shards)])
+            task = lambda: operations.drain(process, shards)  # noqa: E731
         elif "edit" in self.faults and random.random() < 0.4:
             account, maximum = random.choice(sorted(world.truth.quotas)), random.choice(QUOTAS)
             world.editing[process] = account
@@ -146,8 +146,7 @@ class History:
                 self._finish(process, lambda process=process: operations.probe(process))
         beat, drain = world.process("beat"), world.process("drain 1")
         self._finish(beat, lambda: operations.sweep(beat))
-        for shard in world.shards:
-            self._finish(drain, lambda shard=shard: operations.drain(drain, shard))
+        self._finish(drain, lambda: operations.drain(drain, world.shards))
         self._finish(beat, lambda: operations.rebuild_redis(beat, world.clock))
 
     def _finish(self, process: Process, task) -> None:  # type: ignore[no-untyped-def]

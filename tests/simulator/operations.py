@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
@@ -70,10 +71,10 @@ def take_back(process: Process, clock: Clock, call: Call) -> None:
         call.void = "done"
 
 
-def drain(process: Process, shard: int) -> None:
+def drain(process: Process, shards: Sequence[int]) -> None:
     replace_if_cut()
     try:
-        ingest.drain_shard(shard)
+        ingest.drain_shards(shards)
     except (RedisUnreachable, *NO_DATABASE):
         return
 

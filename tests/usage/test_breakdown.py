@@ -13,7 +13,7 @@ from tests.clock import moved_by_hand
 from tests.conftest import Customer
 from tests.contract import problem
 from tests.outages import lose_postgres, redis_gone
-from usage import ingest
+from usage import drain_batch, ingest
 
 __all__ = ["lose_postgres", "redis_gone"]
 BREAKDOWN = "/api/v1/usage/breakdown"
@@ -52,7 +52,7 @@ class TestBreakdown:
     def test_when_the_drain_is_stuck_it_is_unavailable(self, bob: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
         bob.api.get("/api/v1/trace/start")
         monkeypatch.setattr(ingest, "CATCH_UP_SECONDS", 0.0)
-        monkeypatch.setattr(ingest, "BATCH", 0)
+        monkeypatch.setattr(drain_batch, "BATCH", 0)
         response = bob.api.get(BREAKDOWN)
         problem(response, 503, "unavailable")
         assert response["Retry-After"] == "1"

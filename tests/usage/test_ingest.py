@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,10 +12,10 @@ from django.db import OperationalError, connection, connections
 
 from ratelimit import limiter
 from ratelimit.keys import stream
-from ratelimit.store import client
+from ratelimit.store import client, store
 from tests.conftest import Customer, forget_everything
 from tests.usage.histories import APRIL, MARCH, admit, charge, in_redis_now, put, sums
-from usage import ingest, ledger, voiding
+from usage import drain_batch, ingest, ledger, voiding
 from usage.models import SetAsideEntry, UsageLog, WindowUsage
 
 pytestmark = pytest.mark.django_db
@@ -86,7 +87,7 @@ def test_what_cannot_be_read_is_set_aside_and_stops_nobody(bob: Customer, payloa
 def test_poison_in_one_part_of_a_batch_changes_nothing_in_the_others(
     bob: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "READ_AT_ONCE", 3)
+    monkeypatch.setattr(drain_batch, "READ_AT_ONCE", 3)
     shard, ancient = bob.account % 64, charge(bob.account, at_ms=1)
     some = [charge(bob.account, 1) for _ in range(9)]
     void = some[1].voided(some[1].at_ms)
@@ -104,7 +105,7 @@ def test_poison_in_one_part_of_a_batch_changes_nothing_in_the_others(
 def test_what_is_in_the_log_already_is_met_at_any_place_of_a_batch(
     bob: Customer, monkeypatch: pytest.MonkeyPatch, again: int
 ) -> None:
-    monkeypatch.setattr(ingest, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(drain_batch, "READ_AT_ONCE", 2)
     shard, some = bob.account % 64, [charge(bob.account, 1) for _ in range(9)]
     put(some[again], shard=shard)
     ingest.drain()
@@ -115,12 +116,12 @@ def test_what_is_in_the_log_already_is_met_at_any_place_of_a_batch(
 
 def test_an_entry_without_the_field_is_set_aside_too(bob: Customer) -> None:
     client().xadd(stream(1), {"other": "field"})
-    assert ingest.drain_shard(1) == ingest.Drained(1, 1)
+    assert ingest.drain_shards([1]) == ingest.Drained(1, 1)
 
 
 def test_a_missing_partition_is_made(bob: Customer) -> None:
     for year in (2045, 2046):
-        at_ms = int(ingest.datetime(year, 6, 30, 23, 59, 59).timestamp()) * 1000
+        at_ms = int(datetime(year, 6, 30, 23, 59, 59, tzinfo=UTC).timestamp()) * 1000
         put(charge(bob.account, at_ms=at_ms), shard=bob.account % 64)
     assert ingest.drain() == ingest.Drained(2, 0)
     with connection.cursor() as cursor:
@@ -130,7 +131,7 @@ def test_a_missing_partition_is_made(bob: Customer) -> None:
 
 @pytest.mark.parametrize("entries", [6, 7, 8, 14, 15])
 def test_more_than_a_batch(bob: Customer, monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
-    monkeypatch.setattr(ingest, "BATCH", 7)
+    monkeypatch.setattr(drain_batch, "BATCH", 7)
     put(*(charge(bob.account, 1) for _ in range(entries)), shard=bob.account % 64)
     assert ingest.drain().entries == entries
     assert (sums(bob.account), ingest.backlog()) == ({entries}, {})
@@ -174,14 +175,12 @@ class TestDying:
         late = charge(bob.account)
         put(late, shard=shard)
         entries = client().xrange(stream(shard))
-        ((counter, _),) = ledger.store([late]).counted
+        (counter,) = ledger.store([late]).counters
         put(charge(bob.account, 5), shard=shard)
         ingest.drain()
         keys = limiter.AccountKeys(bob.account)
         told = limiter.Counter(keys.quota(MARCH * 1000), counter.tokens, counter.revision, APRIL * 1000)
-        limiter.acknowledge(
-            ingest.store(), stream(shard).encode(), [told], [limiter.Entry(entries[0][0], 0, late.tokens)]
-        )
+        limiter.acknowledge(store(), stream(shard).encode(), [told], [limiter.Entry(entries[0][0], 0, late.tokens)])
         assert client().hget(keys.quota(MARCH * 1000), "l") == b"15"
 
 
@@ -197,7 +196,7 @@ class TestCatchingUp:
     def test_a_drain_that_never_comes_ends_the_wait(self, bob: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
         admit(bob)
         monkeypatch.setattr(ingest, "CATCH_UP_SECONDS", 0.0)
-        monkeypatch.setattr(ingest, "BATCH", 0)
+        monkeypatch.setattr(drain_batch, "BATCH", 0)
         with pytest.raises(ingest.Behind, match="drain_usage"):
             ingest.catch_up(bob.account)
 

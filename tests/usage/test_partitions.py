@@ -130,7 +130,7 @@ def test_a_months_first_second_finds_no_partition_and_stops_no_drain(drop: Calla
         try:
             connection.ensure_connection()
             start.wait()
-            return ingest.drain_shard(account % 64).entries
+            return ingest.drain_shards([account % 64]).entries
         finally:
             connections.close_all()
 

@@ -111,7 +111,7 @@ def test_what_is_not_compared_is_told(bob: Customer) -> None:
     assert event is not None
     ingest.record([event])
     client().xadd(stream(3), {"e": b"nonsense"})
-    ingest.drain_shard(3)
+    ingest.drain_shards([3])
     partitions.close(timezone.now())
     assert run()[1:] == [
         "1 windows were left out: part of their log has been retired",
@@ -157,7 +157,7 @@ class TestAsAProcess:
 
     def test_ctrl_c_ends_it_and_lets_the_drain_go_on(self, bob: Customer) -> None:
         spend(bob, 1, 1)
-        with shard_locks.draining(shard_of(bob.account)) as mine:
+        with shard_locks.draining([shard_of(bob.account)]) as mine:
             assert mine
             waiting = manage("--repair")
             until(waiting_for_a_shard)

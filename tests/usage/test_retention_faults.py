@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
-from tests.billing.waiting import until
+from tests.billing.waiting import IN_THIS_DATABASE, until
 from tests.usage import test_retention
 from tests.usage.histories import charge
 from tests.usage.test_retention import JANUARY, NOW, at_ms, said_by_retiring, tables
@@ -191,7 +191,10 @@ def test_while_it_waits_for_a_reader_others_read_and_write(
         read_and_write()
         if end == "its connection is cut":
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE objid = %s", [retention.LOCK])
+                cursor.execute(
+                    f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {IN_THIS_DATABASE} AND objid = %s",
+                    [retention.LOCK],
+                )
             with pytest.raises(OperationalError):
                 retiring.result()
             assert tables()[JANUARY] == "pending"

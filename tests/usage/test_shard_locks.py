@@ -13,6 +13,7 @@ from ratelimit.keys import shard_of
 from tests.billing.waiting import locks, until
 from tests.conftest import Customer
 from usage import ingest, meter
+from usage.drain_batch import drain_oldest
 from usage.meter import Charge
 from usage.shard_locks import SPACE, draining, telling
 
@@ -36,28 +37,28 @@ def waiting_for_a_shard() -> bool:
 
 
 def test_a_second_drain_leaves_the_shard_to_the_first() -> None:
-    seen: list[bool] = []
+    seen: list[list[int]] = []
 
     def try_to_drain() -> None:
-        with draining(7) as mine:
+        with draining([6, 7, 8]) as mine:
             seen.append(mine)
 
-    with draining(7) as mine:
+    with draining([7, 9]) as mine:
         in_thread(try_to_drain).join()
     in_thread(try_to_drain).join()
-    assert (mine, seen) == (True, [False, True])
+    assert (mine, seen) == ([7, 9], [[6, 8], [6, 7, 8]])
 
 
 def test_tellers_share_a_shard_and_keep_drains_away() -> None:
     seen: list[bool] = []
 
     def tell_and_drain() -> None:
-        with telling([7]), draining(8) as other:
-            seen.append(other)
+        with telling([7]), draining([8]) as other:
+            seen.append(other == [8])
 
     with telling([7]), telling([7, 9]):
         in_thread(tell_and_drain).join()
-        thread = in_thread(lambda: seen.append(ingest.drain_shard(7).entries == 0))
+        thread = in_thread(lambda: seen.append(ingest.drain_shards([7]).entries == 0))
         thread.join()
     assert seen == [True, True]
 
@@ -67,10 +68,10 @@ def test_a_counter_is_not_told_while_its_events_are_committed_but_still_pending(
     charge = Charge(snapshots.catalogue().features["trace_start"])
     assert meter.admit(bob.caller, lambda _: charge).quota.used == 10
     shard, used = shard_of(bob.account), []
-    with draining(shard):
+    with draining([shard]):
         snapshots.forget_everything()  # as in another process, which has to be told to Redis first
         thread = in_thread(lambda: used.append(meter.admit(bob.caller, lambda _: charge).quota.used))
         until(waiting_for_a_shard)
-        assert ingest._drain_batch(shard).entries == 1
+        assert drain_oldest([shard]).entries == 1
     thread.join()
     assert used == [20]

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from ratelimit.checks import report_engines
 from ratelimit.store import RedisUnreachable
-from usage import ingest, outage, set_aside
+from usage import drain_batch, ingest, outage, set_aside
 from usage.models import SetAsideEntry
 
 logger = logging.getLogger(__name__)
@@ -74,4 +74,4 @@ class Command(BaseCommand):
                 continue
             if not well:
                 logger.warning("the drain goes on")
-            well, pause = True, 0.0 if done.entries >= ingest.BATCH else IDLE_SECONDS
+            well, pause = True, 0.0 if done.entries >= drain_batch.BATCH else IDLE_SECONDS
