@@ -1,5 +1,6 @@
 """Gunicorn with two workers as deployed, loaded by wrk over 16 connections: the sandbox's view outside of the metered
-paths and at one, in turn. Metered means key, both limits, charge and audit event. All share the machine's cores.
+paths and at one, in turn. Metered means key, both limits, charge and audit event. All share the machine's cores. The
+ratio is the median of each round's own, since the machine's pace changes from one round to the next.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def run(*, quick: bool) -> list[Row]:
     wrk = shutil.which("wrk")
     if wrk is None:
         raise Skipped("wrk is not on PATH (Debian's package wrk); a load generator in Python would measure itself")
-    rounds, seconds = (3, 2) if quick else (12, 5)
+    rounds, seconds = (3, 2) if quick else (30, 2)
     user = get_user_model().objects.create_user("alice")
     Plan.objects.filter(code="starter").update(monthly_token_quota=10**12, requests_per_minute=1_000_000)
     lifecycle.subscribe(user.pk, Plan.objects.get(code="starter"), timezone.now())
@@ -68,16 +69,18 @@ def run(*, quick: bool) -> list[Row]:
 
 
 def _rows(found: dict[str, list[Load]]) -> list[Row]:
-    rates = {name: median(load.per_second for load in loads) for name, loads in found.items()}
+    unmetered = median(load.per_second for load in found["unmetered"])
+    rounds = zip(found["metered"], found["unmetered"], strict=True)
+    ratio = median(metered.per_second / bare.per_second for metered, bare in rounds)
     spread = {name: _spread([load.per_second for load in loads]) for name, loads in found.items()}
     rows = [
-        Row("unmetered", rates["unmetered"], "requests/s", note=spread["unmetered"]),
+        Row("unmetered", unmetered, "requests/s", note=spread["unmetered"]),
         at_least(
             "metered",
-            rates["metered"],
+            ratio * unmetered,
             "requests/s",
             times=0.7,
-            of=rates["unmetered"],
+            of=unmetered,
             what="unmetered",
             note=spread["metered"],
         ),
