@@ -176,6 +176,6 @@ def _acknowledge(part: _Part, counters: Mapping[Window, limiter.Counter]) -> Non
     limiter.acknowledge(store(), name, [counter for counter, _ in told], [*part.single(position)])
 
 
-def _told(counter: ledger.Counter) -> limiter.Counter:
+def _told(counter: ledger.WindowCounter) -> limiter.Counter:
     key = AccountKeys(counter.account).quota(counter.starts_at * 1000)
     return limiter.Counter(key, counter.tokens, counter.revision, counter.ends_at * 1000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import collections
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -70,7 +70,7 @@ ORDER BY asked.place
 """
 
 
-class Counter(NamedTuple):
+class WindowCounter(NamedTuple):
     """An account's window, in Unix seconds, and what it counts now."""
 
     account: int
@@ -83,7 +83,7 @@ class Counter(NamedTuple):
 class Stored(NamedTuple):
     """The counters that the events belong to, as they are now; and the charges that the log had before."""
 
-    counters: list[Counter]
+    counters: list[WindowCounter]
     known: list[Event]
 
 
@@ -106,7 +106,7 @@ def store_parts(parts: Iterable[EventBatch]) -> Stored:
     effective = receipts.follow([event for part in new for event in part.keyed()], voids)
     if effective or sum(map(len, new)) < sum(map(len, arrived.parts)):
         new += _insert_voids(effective, arrived.parts)
-        _move_sums(collections.Counter(chain.from_iterable(part.moves() for part in new)))
+        _move_sums(Counter(chain.from_iterable(part.moves() for part in new)))
     else:
         _move_sums(arrived.moves)
     return Stored(_counters(arrived.moves), known)
@@ -117,7 +117,7 @@ class _Arrived:
     """What has been read so far, and how many of it move the sums in the same way: most are like many others."""
 
     parts: list[EventBatch] = field(default_factory=list)
-    moves: collections.Counter[Move] = field(default_factory=collections.Counter)
+    moves: Counter[Move] = field(default_factory=Counter)
 
     def charges(self, parts: Iterable[EventBatch]) -> Iterator[EventBatch]:
         for part in parts:
@@ -186,7 +186,7 @@ def _copying(table: str) -> Iterator[Copy]:
         copy.write(END)
 
 
-def _move_sums(moves: collections.Counter[Move]) -> None:
+def _move_sums(moves: Counter[Move]) -> None:
     if not moves:
         return
     moved: dict[tuple[int, int, int, int, int], list[int]] = {}
@@ -207,14 +207,14 @@ def _array(numbers: Iterable[int]) -> str:
     return f"{{{','.join(map(str, numbers))}}}"
 
 
-def _counters(moves: Iterable[Move]) -> list[Counter]:
+def _counters(moves: Iterable[Move]) -> list[WindowCounter]:
     ends = {(account, start): end for account, start, end, _feature, _day, _kind, _tokens in moves}
     if not ends:
         return []
     with connection.cursor() as cursor:
         cursor.execute(COUNTERS, [_array(column) for column in zip(*ends, strict=True)])
         found = cursor.fetchall()
-    return [Counter(*window, end, *kept) for (window, end), kept in zip(ends.items(), found, strict=True)]
+    return [WindowCounter(*window, end, *kept) for (window, end), kept in zip(ends.items(), found, strict=True)]
 
 
 def window_of(row: UsageLog) -> WindowUsage:
