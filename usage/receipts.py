@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Q
 
 from ratelimit import limiter
@@ -185,11 +185,7 @@ def owners(accounts: Collection[int], now: datetime) -> list[int]:
 
 def recall(account: int, now: datetime, tell: Callable[[Sequence[Bought]], list[bool]]) -> int:
     """Have Redis told the live receipts it lacks, by a `tell` that says of each if it did; returns how many."""
-    live = list(Receipt.objects.filter(account_id=account, expires_at__gt=now).order_by("-expires_at")[:MOST_RECALLED])
-    if live:
-        with connection.cursor() as cursor:
-            # Before Redis can count a run of them.
-            cursor.execute(MARK_RECALLED, [account, [receipt.key for receipt in live]])
+    live = _marked_recalled(account, now)
     keys = AccountKeys(account)
     brought = tell(
         [
@@ -209,6 +205,23 @@ def recall(account: int, now: datetime, tell: Callable[[Sequence[Bought]], list[
         with connection.cursor() as cursor:
             cursor.execute(HAND_OVER_RUNS, [*(list(column) for column in zip(*rows, strict=True)), account])
     return sum(brought)
+
+
+def _marked_recalled(account: int, now: datetime) -> list[Receipt]:
+    """The account's live receipts, as they are before Redis can count a run of them.
+
+    From when it is marked a receipt stands, whatever fails without Redis. Until then the last run may fail and end it.
+    """
+    live = list(Receipt.objects.filter(account_id=account, expires_at__gt=now).order_by("-expires_at")[:MOST_RECALLED])
+    unmarked = {receipt.key for receipt in live if receipt.event_id not in receipt.redis_charges}
+    if not unmarked:
+        return live
+    with transaction.atomic():
+        there = Receipt.objects.select_for_update().filter(account_id=account, key__in=unmarked, expires_at__gt=now)
+        marked = list(there.order_by("key"))
+        with connection.cursor() as cursor:
+            cursor.execute(MARK_RECALLED, [account, [receipt.key for receipt in marked]])
+    return [*(receipt for receipt in live if receipt.key not in unmarked), *marked]
 
 
 def purge(now: datetime) -> int:

@@ -28,3 +28,13 @@ def locks(condition: str, *parameters: Any, counting: str = "*") -> int:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count({counting}) FROM pg_locks WHERE {IN_THIS_DATABASE} AND {condition}", parameters)
         return int(cursor.fetchone()[0])
+
+
+def somebody_waits_for_a_row() -> bool:
+    """For one that the present transaction has locked."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks"
+            " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)) AND locktype = 'transactionid')"
+        )
+        return bool(cursor.fetchone()[0])

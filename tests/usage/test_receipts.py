@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connections, transaction
 
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys, receipt_digest
 from ratelimit.store import RedisUnreachable, client, store
+from tests.billing.waiting import somebody_waits_for_a_row, until
 from tests.conftest import Customer
 from tests.outages import lost_replies, no_redis
 from tests.usage.histories import MARCH, admit, charge, put, sums
@@ -112,6 +115,31 @@ def test_redis_is_told_the_newest_and_not_more_than_it_can_take(bob: Customer, m
     assert [client().exists(keys.receipt_of(event.receipt)) for event in events] == [0, 0, 1, 1]
     assert recall(ACCOUNT) == 0
     assert recall(ACCOUNT + 64) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("failing", [True, False])
+def test_what_ends_while_it_is_recalled_is_not_told(failing: bool) -> None:
+    """Its last run was decided without Redis, and fails when it was read and not marked yet."""
+    event = keyed()
+    receipts.open_one(event, AT, in_doubt=False)
+
+    def recall_elsewhere() -> int:
+        try:
+            return recall(ACCOUNT)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            if failing:
+                assert receipts.fail(event) is receipts.Failed.FREE
+            else:
+                assert receipts.find(ACCOUNT, KEY, AT)
+            recalling = thread.submit(recall_elsewhere)
+            until(somebody_waits_for_a_row)
+        told = recalling.result()
+    assert (told, client().exists(AccountKeys(ACCOUNT).receipt_of(KEY))) == ((0, 0) if failing else (1, 1))
 
 
 class TestOneKeyOnBothSides:

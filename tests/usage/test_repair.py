@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
-from tests.billing.waiting import until
+from tests.billing.waiting import somebody_waits_for_a_row, until
 from tests.conftest import Customer
 from tests.usage.drifting import compare, spend, sql
 from tests.usage.histories import admit, sums
@@ -101,19 +101,3 @@ def another(admission: Admission) -> Event:
     """A charge like that one, which Redis has not seen."""
     assert admission.event is not None
     return admission.event._replace(charge=events.mint(admission.event.charged_at_ms))
-
-
-def somebody_waits_for_a_row() -> bool:
-    """For one of ours."""
-    return bool(
-        connection_says(
-            "SELECT count(*) FROM pg_locks"
-            " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)) AND locktype = 'transactionid'"
-        )
-    )
-
-
-def connection_says(query: str) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(query)
-        return int(cursor.fetchone()[0])
