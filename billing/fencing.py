@@ -100,4 +100,4 @@ def _raise_in_redis(target: Store, fence: Fence) -> None:
         for shard in range(settings.RATELIMIT_SHARDS):
             target.run(scripts.RAISE, [catalogue_fence(shard).encode()], [fence.version])
     else:
-        target.run(scripts.RAISE, [AccountKeys(fence.subject).fence], [fence.version])
+        target.run(scripts.ANNOUNCE, [AccountKeys(fence.subject).fence], [fence.version])

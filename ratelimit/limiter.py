@@ -76,7 +76,7 @@ class Voided(IntEnum):
 
 
 class StaleFacts(NamedTuple):
-    """The fence's versions where they differ from the caller's; "0" where Redis knows none."""
+    """The fence's versions where they differ from the caller's; 0 where Redis was told none."""
 
     account: int
     catalogue: int
@@ -88,7 +88,7 @@ class Asking:
     They are packed once; a call's own are its moment and its audit event.
     """
 
-    __slots__ = ("_opening", "limits", "names", "quota_ends_at_ms", "words")
+    __slots__ = ("_opening", "limits", "names", "quota_ends_at_ms", "versions", "words")
 
     def __init__(self, keys: AccountKeys, versions: Versions, takes: Sequence[Take]) -> None:
         """`takes`: of a sliding window, which may be missing, and last of a quota."""
@@ -104,6 +104,7 @@ class Asking:
         ring, ring_body = (keys.ring, keys.ring_body) if minutes else (keys.fence, keys.fence)
         quota_key = keys.quota(quota.starts_at_ms)
         self.names = (keys.fence, keys.catalogue_fence, ring, ring_body, quota_key, keys.stream)
+        self.versions = versions
         self.words = (*versions, _packed_limits(takes))
         whole = pack(b"EVALSHA", scripts.ADMIT.sha, len(self.names), *self.names, *self.words, b"", b"")
         self._opening = whole.removesuffix(b"$0\r\n\r\n" * 2) + b"$16\r\n"
@@ -163,11 +164,17 @@ def _packed_limits(takes: Sequence[Take]) -> bytes:
     )
 
 
+def _told(held: bytes, known: bytes) -> int:
+    """An account's fence: 0 where Redis was not told the account, unless the caller must load later facts first."""
+    version = int(held)
+    return 0 if held.startswith(b"0") and version <= int(known) else version
+
+
 def _decision(reply: Any, asking: Asking, event: str) -> Decision | StaleFacts:
     first_run = b""
     if type(reply) is not bytes:
         if reply[0] == Outcome.STALE:
-            return StaleFacts(int(reply[1]), int(reply[2]))
+            return StaleFacts(_told(reply[1], asking.versions.account), int(reply[2]))
         if reply[0] == Outcome.SKEWED:
             return Decision(Outcome.SKEWED, reply[1], "", ())
         reply, event, first_run = reply[0], reply[1].decode(), reply[2]

@@ -68,6 +68,59 @@ def test_raising_and_telling_never_lower(store: Store, steps: list[tuple[bool, i
         assert account.at(*held).admit(*TAKES[:1]).outcome in (Outcome.ADMITTED, Outcome.REFUSED)
 
 
+class TestAnnouncing:
+    """A version that is pushed where the account is not known: its counters may be lost, too."""
+
+    def announce(self, account: Account, version: int) -> None:
+        account.store.run(scripts.ANNOUNCE, [account.keys.fence], [version])
+
+    @pytest.mark.parametrize("version", [1, 3, 10**15 - 1])
+    def test_nothing_is_judged_by_it_before_the_account_is_told(
+        self, account: Account, server: Any, version: int
+    ) -> None:
+        server.flushall()
+        account.store.run(scripts.RAISE, [account.keys.catalogue_fence], [1])
+        self.announce(account, version)
+        account = account.at(version)
+        assert account.ask(*TAKES) == StaleFacts(0, 1)
+        account.told()
+        assert account.admit(*TAKES).outcome is Outcome.ADMITTED
+
+    def test_whoever_has_older_facts_learns_of_it(self, account: Account, server: Any) -> None:
+        server.flushall()
+        self.announce(account, 5)
+        account = account.at(4)
+        assert account.ask(*TAKES) == StaleFacts(5, 0)
+        account.told()
+        assert account.ask(*TAKES) == StaleFacts(5, 1), "what is told is older"
+        account = account.at(6).told()
+        assert account.admit(*TAKES).outcome is Outcome.ADMITTED
+
+    @pytest.mark.parametrize("more", [4, 5, 6])
+    def test_announced_again_it_still_waits(self, account: Account, server: Any, more: int) -> None:
+        server.flushall()
+        self.announce(account, 5)
+        self.announce(account, more)
+        account = account.at(max(5, more))
+        assert account.ask(*TAKES) == StaleFacts(0, 0)
+        account.told()
+        assert account.admit(*TAKES).outcome is Outcome.ADMITTED
+
+    @pytest.mark.parametrize(("version", "held"), [(4, 5), (5, 5), (6, 6)])
+    def test_what_is_known_is_raised(self, account: Account, version: int, held: int) -> None:
+        account.at(5).told()
+        self.announce(account, version)
+        assert account.at(held).admit(*TAKES).outcome is Outcome.ADMITTED
+        assert account.at(held - 1).ask(*TAKES) == StaleFacts(held, 1)
+
+    @pytest.mark.parametrize("version", [b"nan", b"-1", b"", b"1" * 16])
+    def test_a_version_is_a_natural_number(self, account: Account, everything: Any, version: bytes) -> None:
+        before = everything()
+        with pytest.raises(ResponseError, match="not a natural number"):
+            account.store.run(scripts.ANNOUNCE, [account.keys.fence], [version])
+        assert everything() == before
+
+
 def test_the_catalogues_fence_is_one_a_shard(store: Store) -> None:
     account, neighbour = Account(store).told(), Account(store)
     assert account.keys.catalogue_fence == catalogue_fence(shard_of(account.number)).encode()

@@ -125,7 +125,7 @@ class Truth:
             self.unseen |= set(untold)
             overshoot = sum(charge.tokens for charge in untold.values() if charge.window_start == event.window_start)
             self.check_quota(event, overshoot, self.quotas[event.account].told_at, f"Redis, asked by {ran.by},")
-        elif ran.script == "raise":
+        elif ran.script in ("raise", "announce"):
             for key, version in zip(ran.keys, ran.arguments, strict=True):
                 self._told(key, int(version))
         elif ran.script == "tell":

@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from billing import snapshots
+from billing import fencing, snapshots
 from billing.models import Fence
-from ratelimit import limiter
-from ratelimit.store import client
+from billing.models.fences import CATALOGUE
+from billing.snapshots import fence_version
+from ratelimit import limiter, scripts
+from ratelimit.keys import AccountKeys
+from ratelimit.store import client, store
 from tests.conftest import Customer
-from usage import telling
+from tests.usage.histories import admit
+from usage import ingest, telling
 
 pytestmark = pytest.mark.django_db
 
@@ -33,3 +37,16 @@ def test_a_version_that_was_pushed_and_lost_meanwhile_is_told(bob: Customer, cha
     newest = str(Fence.objects.get(subject=bob.account).version).encode()
     assert client().get(snapshot.keys.fence) == newest
     assert len(told) == changes + 1
+
+
+def test_a_fence_that_is_pushed_after_redis_has_lost_the_account_gives_no_second_quota(bob: Customer) -> None:
+    """Its push of long ago was in doubt, so the sweep repeats it; another account has brought the catalogue's fence."""
+    assert admit(bob).quota.used == 10
+    ingest.drain()
+    client().flushall()
+    keys, version = AccountKeys(bob.account), fence_version(CATALOGUE)
+    store().run(scripts.RAISE, [keys.catalogue_fence], [version])
+    Fence.objects.filter(subject=bob.account).update(pushed=0)
+    fencing.sweep()
+    assert client().exists(keys.fence)
+    assert admit(bob).quota.used == 20
