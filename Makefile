@@ -21,7 +21,7 @@ endef
 
 run:
 	$(call install,requirements.txt)
-	@exec $(BIN)/python -m billing_site.run
+	@exec $(BIN)/python -m billing_site.local.run
 
 test:
 	$(call install,requirements-dev.txt)
@@ -38,16 +38,16 @@ lint:
 
 chaos:
 	$(call install,requirements-dev.txt)
-	@exec $(BIN)/python -m tests.chaos --document --histories 4000
+	@exec $(BIN)/python -m tests.programs.chaos --document --histories 4000
 
 soak:
 	$(call install,requirements-dev.txt)
-	@exec $(BIN)/python -m tests.soak
+	@exec $(BIN)/python -m tests.programs.soak
 
 bench:
 	$(call install,requirements-bench.txt)
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.programs.bench
 
 bench-quick:
 	$(call install,requirements-bench.txt)
-	@$(BIN)/python -m tests.bench --quick
+	@$(BIN)/python -m tests.programs.bench --quick

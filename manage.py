@@ -8,7 +8,7 @@ import sys
 def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_site.settings")
     try:
-        from billing_site.commandline import execute
+        from billing_site.local.commandline import execute
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] == "billing_site":
             raise

@@ -7,7 +7,9 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from billing import closing, fencing, stored_answers
+from billing.fence import push
+from billing.http import stored_answers
+from billing.subscriptions import renewal
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +17,7 @@ logger = logging.getLogger(__name__)
 @shared_task
 def apply_due_changes() -> None:
     """Close the periods that have ended: renew, apply what is scheduled, invoice. Several at once do no harm."""
-    closed = closing.close_due(timezone.now())
+    closed = renewal.close_due(timezone.now())
     if closed.periods or closed.parked or closed.failed:
         logger.info("%s", closed)
     if closed.failed:
@@ -31,4 +33,4 @@ def purge_stored_answers() -> None:
 @shared_task
 def sweep_fences() -> None:
     """Push what a process that died between commit and push has left behind."""
-    fencing.sweep()
+    push.sweep()

@@ -13,8 +13,8 @@ from django.utils.functional import SimpleLazyObject
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from billing import credentials
-from billing.credentials import Caller
+from billing.entitlements import api_keys
+from billing.entitlements.api_keys import Caller
 
 FLOOD_SECONDS = 60
 
@@ -48,19 +48,19 @@ def identify(request: HttpRequest) -> Caller | None:
     key = key.strip()
     if scheme.lower() != "bearer" or not key:
         raise BadCredentials
-    identity = credentials.known(key)
+    identity = api_keys.known(key)
     if identity is None:
         identity = _look_up(request, key)
     return Caller(identity.account, key, identity)
 
 
-def _look_up(request: HttpRequest, key: str) -> credentials.Identity:
-    if credentials.known_to_be_unknown(key):
+def _look_up(request: HttpRequest, key: str) -> api_keys.Identity:
+    if api_keys.known_to_be_unknown(key):
         raise BadCredentials
     failures = f"unknown-keys:{_address(request)}"
     if (cache.get(failures) or 0) >= settings.UNKNOWN_KEYS_PER_MINUTE:
         raise Flooded
-    identity = credentials.look_up(key)
+    identity = api_keys.look_up(key)
     if identity is None:
         if not cache.add(failures, 1, FLOOD_SECONDS):
             _count(failures)

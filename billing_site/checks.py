@@ -14,7 +14,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from ratelimit.checks import ENGINES, report_engines
-from usage import fallback
+from usage.metering import fallback
 
 ENFORCEMENT = "enforcement"
 """Tag of the checks of settings. They ask no engine and run before every command."""

@@ -2,10 +2,10 @@
 
 identify  who is calling: an API key, or the session (CSRF is checked here)     authentication.py
 admit     one script, one Redis command: the fence, every limit, the charge
-          and its audit event, all or nothing                                   usage/meter.py
+          and its audit event, all or nothing                                   usage/metering/admit.py
 view      the endpoint's own work
 settle    nothing after a success; after a failure (status >= 400 or an
-          exception) one command gives the tokens back, not the minute          usage/voiding.py
+          exception) one command gives the tokens back, not the minute          usage/metering/voiding.py
 
 Everything under /api/v1/ goes through here, and every path that a route in the admin assigns to a feature. It decides
 on the path that the resolver saw, after the view was found: what reaches no view costs nothing.
@@ -22,18 +22,18 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from billing import snapshots
-from billing.credentials import CredentialsGone
-from billing.idempotency_keys import IDEMPOTENCY_KEY
-from billing.lifecycle import NoDefaultPlan
+from billing.entitlements import snapshots
+from billing.entitlements.api_keys import CredentialsGone
+from billing.entitlements.snapshots import Catalogue
+from billing.http.idempotency_keys import IDEMPOTENCY_KEY
 from billing.models.catalogue import normalised_path
-from billing.snapshots import Catalogue
+from billing.subscriptions.changes import NoDefaultPlan
 from billing_site import metrics, refusals
 from billing_site.authentication import BadCredentials, CsrfFailed, Flooded, identify
 from billing_site.idempotency import under_key
-from usage.admission import Admission, Charge
-from usage.meter import Unavailable, admit
-from usage.voiding import void_failed_call
+from usage.metering.admission import Admission, Charge
+from usage.metering.admit import Unavailable, admit
+from usage.metering.voiding import void_failed_call
 
 PREFIX = "/api/v1/"
 _normalised = lru_cache(512)(normalised_path)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.http import HttpRequest
 
-from billing.idempotency_keys import InvalidIdempotencyKey, fingerprint, key_of
-from usage.admission import Charge
+from billing.http.idempotency_keys import InvalidIdempotencyKey, fingerprint, key_of
+from usage.metering.admission import Charge
 
 
 def under_key(request: HttpRequest, charge: Charge) -> Charge:

@@ -14,10 +14,11 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from ratelimit.limits import Outcome
 from ratelimit.store import RedisUnreachable
-from usage import ingest, outage
-from usage.admission import Admission
+from usage.drain import drain
+from usage.metering.admission import Admission
 from usage.models import Reconciliation, SetAsideEntry
-from usage.outage import asking_redis
+from usage.sync import outage
+from usage.sync.outage import asking_redis
 
 decisions = Counter("gateway_decisions", "Calls decided on, by outcome.", ["outcome"])
 admit_seconds = Histogram(
@@ -40,7 +41,7 @@ def count(admission: Admission, seconds: float) -> None:
 
 
 def _waiting() -> tuple[int, float]:
-    return sum(ingest.backlog().values()), ingest.lag_seconds(time.time_ns() // 1_000_000)
+    return sum(drain.backlog().values()), drain.lag_seconds(time.time_ns() // 1_000_000)
 
 
 def _reconciled() -> Iterable[Metric]:

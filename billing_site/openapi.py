@@ -1,4 +1,4 @@
-"""The OpenAPI document: what every operation has in common is added here to what the views say (billing.openapi)."""
+"""The OpenAPI document: what every operation has in common is added here to what the views say (billing.http)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing import problems
-from billing.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, METERED
-from billing.problems import MEDIA_TYPE
+from billing.http import problems
+from billing.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, METERED
+from billing.http.problems import MEDIA_TYPE
 
 PARTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("openapi_parts.yaml").read_text())
 CACHED_SECONDS: Final = 300

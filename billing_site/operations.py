@@ -13,8 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from billing_site import metrics
 from ratelimit.store import RedisUnreachable, store
-from usage import fallback
-from usage.outage import breaker
+from usage.metering import fallback
+from usage.sync.outage import breaker
 
 
 @never_cache

@@ -7,12 +7,12 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from billing import problems
-from billing.entitlement import MINUTE, Entitlement, entitle
+from billing.http import problems
+from billing.rules.entitlement import MINUTE, Entitlement, entitle
 from ratelimit.limits import Outcome, whole_seconds
-from usage.admission import Admission
-from usage.quota import passes
-from usage.waiting import longest_wait
+from usage.metering.admission import Admission
+from usage.metering.quota import passes
+from usage.metering.retry_after import longest_wait
 
 logger = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = 1

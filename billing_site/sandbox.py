@@ -13,9 +13,9 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api import ApiView
-from billing.openapi import METERED, problem
-from billing.problems import CODE_OF_STATUS, Problem
+from billing.http.openapi import METERED, problem
+from billing.http.problems import CODE_OF_STATUS, Problem
+from billing.http.views import ApiView
 
 PATHS = (
     "trace/start",

@@ -9,7 +9,7 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from billing_site.engines.places import BROKER_DATABASE, CACHE_DATABASE, Places, as_broker, with_database
+from billing_site.local.engines.places import BROKER_DATABASE, CACHE_DATABASE, Places, as_broker, with_database
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PLACES = Places(BASE_DIR)
@@ -187,13 +187,13 @@ STORAGES = {
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["billing_site.authentication.GatewayAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": [],  # the gateway has let the caller in, or the view is public
-    "DEFAULT_PARSER_CLASSES": ["billing.media.StrictJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["billing.http.json.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": [
-        "billing.media.ApiJSONRenderer",
+        "billing.http.json.ApiJSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
     "DEFAULT_SCHEMA_CLASS": "billing_site.openapi.OperationSchema",
-    "EXCEPTION_HANDLER": "billing.errors.exception_handler",
+    "EXCEPTION_HANDLER": "billing.http.exception_handler.exception_handler",
     "COERCE_DECIMAL_TO_STRING": False,
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%SZ",  # times are in UTC throughout
 }
@@ -264,7 +264,7 @@ USAGE_LOG_EXPORTS = Path(env.str("USAGE_LOG_EXPORTS", default="") or PLACES.loca
 USAGE_LOG_DROP = env.bool("USAGE_LOG_DROP", default=False)  # nightly, tables of months that left, once exported
 if min(USAGE_LOG_MONTHS, USAGE_LOG_MONTHS_AHEAD) < 1:
     raise ImproperlyConfigured("USAGE_LOG_MONTHS and USAGE_LOG_MONTHS_AHEAD are whole numbers of months, 1 or more")
-BILLING_ACTIVE_FEATURES = "usage.activity.check_active_features"
+BILLING_ACTIVE_FEATURES = "usage.reports.activity.check_active_features"
 UNKNOWN_KEYS_PER_MINUTE = 600  # look-ups of unknown keys an address may cause
 CLIENT_ADDRESS_HEADER = env.str("CLIENT_ADDRESS_HEADER", default="")  # such as X-Real-IP, where a proxy always sets it
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # when set, /metrics wants it as a bearer token

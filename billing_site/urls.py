@@ -13,8 +13,8 @@ from django.views import defaults
 from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.exceptions import NotFound
 
-from billing import problems
-from billing.api import ApiView
+from billing.http import problems
+from billing.http.views import ApiView
 from billing_site import operations, sandbox
 from billing_site.openapi import schema_view
 
@@ -48,8 +48,8 @@ handler500 = _for_api(
 )
 
 api: list[URLPattern | URLResolver] = [
-    path("", include("billing.urls")),
-    path("usage/", include("usage.urls")),
+    path("", include("billing.api.urls")),
+    path("usage/", include("usage.api.urls")),
 ]
 if settings.SANDBOX:
     api.append(re_path(rf"^(?:{'|'.join(sandbox.PATHS)})(?:/.*)?$", sandbox.SandboxView.as_view(), name="sandbox"))

@@ -19,9 +19,10 @@ class Script(NamedTuple):
 
 
 def _build(name: str, *fragments: str, **constants: int) -> Script:
-    folder = files("ratelimit") / "lua"
+    lua = files("ratelimit") / "lua"
+    parts = [*(lua / "fragments" / f"{fragment}.lua" for fragment in fragments), lua / "scripts" / f"{name}.lua"]
     lines = [f"local {constant} = {value}" for constant, value in constants.items()]
-    lines += [(folder / f"{part}.lua").read_text(encoding="utf-8") for part in (*fragments, name)]
+    lines += [part.read_text(encoding="utf-8") for part in parts]
     source = "\n".join(lines).encode()
     return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
 

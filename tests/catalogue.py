@@ -7,7 +7,7 @@ from datetime import datetime
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from billing.models.fences import CATALOGUE, push_on_commit
+from billing.fence.models import CATALOGUE, push_on_commit
 
 TABLES = (
     "billing_capability",

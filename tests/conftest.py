@@ -11,13 +11,15 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
-from billing import credentials, lifecycle, snapshots
-from billing.credentials import Caller
+from billing.entitlements import api_keys, snapshots
+from billing.entitlements.api_keys import Caller
 from billing.models import ApiKey, Plan
+from billing.subscriptions import changes
 from ratelimit.store import client as redis_client
 from tests.catalogue import seed
 from tests.schema import CheckedClient
-from usage import fallback, outage, voiding
+from usage.metering import fallback, voiding
+from usage.sync import outage
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +32,7 @@ def forget_everything() -> None:
     """As a new process on an empty Redis."""
     redis_client().flushall()
     snapshots.forget_everything()
-    credentials.forget_everything()
+    api_keys.forget_everything()
     outage.forget_everything()
     fallback.minutes.clear()
     voiding.forget_everything()
@@ -50,7 +52,7 @@ class Customer:
 
     @property
     def caller(self) -> Caller:
-        identity = credentials.look_up(self.key)
+        identity = api_keys.look_up(self.key)
         assert identity is not None
         return Caller(self.account, self.key, identity)
 
@@ -68,7 +70,7 @@ def catalogue(db: None) -> None:
 def customer(catalogue: None) -> Callable[..., Customer]:
     def make(name: str, plan: str, scope: str = "") -> Customer:
         user = get_user_model().objects.create_user(name)
-        lifecycle.subscribe(user.pk, Plan.objects.get(code=plan), timezone.now())
+        changes.subscribe(user.pk, Plan.objects.get(code=plan), timezone.now())
         _, key = ApiKey.issue(account=user, name=f"{name}'s key", scope=scope)
         api = CheckedClient(headers={"authorization": f"Bearer {key}"}, raise_request_exception=False)
         return Customer(user, key, api)

@@ -9,8 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from billing_site.engines import Postgres, Valkey
-from billing_site.engines.places import sockets_root
+from billing_site.local.engines import Postgres, Valkey
+from billing_site.local.engines.places import sockets_root
 
 MARK = "METERED_TEST_RUN"  # set by the first process of a run for the processes of pytest-xdist
 

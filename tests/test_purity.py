@@ -10,14 +10,14 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PURE_MODULES = [
     "ratelimit.limits",
     "ratelimit.headers",
-    "billing.periods",
-    "billing.money",
-    "billing.proration",
-    "billing.plan_change",
-    "billing.entitlement",
-    "usage.quota",
-    "usage.events",
-    "usage.drift",
+    "billing.rules.periods",
+    "billing.rules.money",
+    "billing.rules.proration",
+    "billing.rules.plan_change",
+    "billing.rules.entitlement",
+    "usage.metering.quota",
+    "usage.log.events",
+    "usage.reconciliation.drift",
 ]
 IMPORT_AND_LIST_FORBIDDEN = """
 import sys

@@ -16,10 +16,11 @@ from unfold.views import ChangeList
 
 from billing.admin.base import ModelAdmin, ReadOnly
 from billing.models import Feature
-from billing.periods import month_window
+from billing.rules.periods import month_window
 from ratelimit.store import RedisUnreachable
-from usage import events, set_aside
+from usage.log import events
 from usage.models import RedisOutage, SetAsideEntry, UsageLog
+from usage.reconciliation import set_aside
 
 PAGE = 50
 LAST_PAGE = 1000

@@ -9,8 +9,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from ratelimit.store import RedisUnreachable
-from usage import partitions, receipts, reconcile, retention
-from usage.readings import LogShortened
+from usage.log import idempotency, partitions, retention
+from usage.reconciliation import reconcile
+from usage.reconciliation.compare import LogShortened
 
 logger = logging.getLogger(__name__)
 
@@ -44,4 +45,4 @@ def reconcile_usage() -> None:
 @shared_task
 def purge_receipts() -> None:
     """Forget the Idempotency-Keys of metered calls that buy nothing any more."""
-    receipts.purge(timezone.now())
+    idempotency.purge(timezone.now())

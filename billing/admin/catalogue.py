@@ -12,11 +12,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from billing import money, sale
 from billing.admin.base import FencedAdmin, ModelForm, TabularInline, confirmed_action, leave_dialog, unlimited
 from billing.admin.history import HistoryAdmin
+from billing.catalogue import plans
 from billing.models import Capability, Feature, Plan, Route, Subscription
 from billing.models.catalogue import normalised_path
+from billing.rules import money
 
 BLANK_IS_UNLIMITED = ("monthly_token_quota", "requests_per_minute")
 
@@ -96,7 +97,7 @@ class PlanAdmin(HistoryAdmin[Plan]):
     state_fieldset = ("State", {"fields": [("is_default", "archived_at", "created_at")]})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
-        return sale.with_subscribers(super().get_queryset(request).prefetch_related("capabilities"))
+        return plans.with_subscribers(super().get_queryset(request).prefetch_related("capabilities"))
 
     def get_fieldsets(self, request: HttpRequest, obj: Plan | None = None) -> Any:
         return [*self.fieldsets, self.state_fieldset] if obj else self.fieldsets
@@ -172,11 +173,11 @@ class PlanAdmin(HistoryAdmin[Plan]):
         icon="archive",
     )
     def archive(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._sell(request, object_id, "Archived.", lambda pk: sale.archive(pk, timezone.now()))
+        return self._sell(request, object_id, "Archived.", lambda pk: plans.archive(pk, timezone.now()))
 
     @confirmed_action("Put on sale", "Customers can choose the plan again.", permission="archived", icon="unarchive")
     def put_on_sale(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._sell(request, object_id, "Put on sale.", sale.put_on_sale)
+        return self._sell(request, object_id, "Put on sale.", plans.put_on_sale)
 
     @confirmed_action(
         "Make default",
@@ -185,12 +186,12 @@ class PlanAdmin(HistoryAdmin[Plan]):
         icon="home",
     )
     def make_default(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._sell(request, object_id, "Made the default plan.", sale.make_default)
+        return self._sell(request, object_id, "Made the default plan.", plans.make_default)
 
     def _sell(self, request: HttpRequest, object_id: str, done: str, change: Any) -> HttpResponse:
         try:
             plan = change(int(object_id))
-        except sale.NotForSale as problem:
+        except plans.NotForSale as problem:
             self.message_user(request, str(problem), messages.ERROR)
         else:
             self.log_change(request, plan, done)

@@ -10,13 +10,14 @@ from django.db.models import Field, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from billing import invoicing, money
 from billing.admin.base import ModelForm, ReadOnly, TabularInline, unlimited
 from billing.admin.documents import amount_of, invoice_link
 from billing.admin.history import HistoryAdmin
 from billing.admin.plan_changes import PlanChangeAdmin
-from billing.in_force import InForce, in_force
+from billing.invoicing import issuing
 from billing.models import BillingPeriod, Invoice, LimitOverride, Subscription, TokenTopUp
+from billing.rules import money
+from billing.subscriptions.current import InForce, in_force
 
 PARKED = Q(status=Subscription.Status.ACTIVE, parked_at__isnull=False)
 
@@ -52,7 +53,7 @@ class InvoiceInline(ReadOnly, TabularInline[Invoice, Subscription]):
 
     @admin.display(description="due")
     def due_shown(self, row: Invoice) -> str:
-        return amount_of(invoicing.due(row), row.currency)
+        return amount_of(issuing.due(row), row.currency)
 
 
 class ParkedFilter(admin.SimpleListFilter):
@@ -70,7 +71,7 @@ class ParkedFilter(admin.SimpleListFilter):
 
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
-    """Written by billing.lifecycle alone, which keeps plan, periods and schedule in step."""
+    """Written by billing.subscriptions.changes alone, which keeps plan, periods and schedule in step."""
 
     change_form_before_template = "admin/billing/subscription/parked.html"
     list_display = ["account", "plan", "status_shown", "anchor", "scheduled_plan", "scheduled_at", "created_at"]

@@ -9,9 +9,9 @@ from typing import Any
 from django.urls import reverse
 from django.utils.html import format_html
 
-from billing import invoicing
+from billing.invoicing import issuing
 from billing.models import Invoice, InvoiceLine
-from billing.money import in_currency
+from billing.rules.money import in_currency
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -44,7 +44,7 @@ def invoice_link(invoice: Invoice, page: str = "change") -> str:
 
 def credit_rows(invoices: Iterable[Invoice]) -> list[list[str]]:
     """Those of the invoices on which something can be credited, each leading to the form for it."""
-    left = [(invoice, invoicing.creditable(invoice)) for invoice in invoices]
+    left = [(invoice, issuing.creditable(invoice)) for invoice in invoices]
     return [
         [
             invoice_link(invoice, "credit"),

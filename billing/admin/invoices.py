@@ -7,10 +7,10 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from billing import invoicing
 from billing.admin.base import ModelAdmin, ReadOnly, TabularInline
 from billing.admin.documents import STATUS_COLOURS, amount_of
 from billing.admin.invoice_actions import InvoiceActions, creditable
+from billing.invoicing import issuing
 from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, Payment
 
 
@@ -47,7 +47,7 @@ class BalanceEntryInline(DocumentInline):
 
 @admin.register(Invoice)
 class InvoiceAdmin(ReadOnly, InvoiceActions):
-    """Written by billing.invoicing alone."""
+    """Written by billing.invoicing.issuing alone."""
 
     list_display = ["number", "account", "status_shown", "total_shown", "due_shown", "issued_at"]
     list_display_links = ["number"]
@@ -87,7 +87,7 @@ class InvoiceAdmin(ReadOnly, InvoiceActions):
 
     @admin.display(description="due")
     def due_shown(self, row: Invoice) -> str:
-        return amount_of(invoicing.due(row), row.currency)
+        return amount_of(issuing.due(row), row.currency)
 
     @admin.display(description="can be credited")
     def creditable_shown(self, row: Invoice) -> str:

@@ -10,24 +10,16 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 
-from billing import lifecycle, staff_changes
 from billing.admin.action_pages import ActionPages, page_action
 from billing.admin.base import confirmed_action
 from billing.admin.documents import amount_of, credit_rows, invoice_shown
-from billing.admin.plan_offers import (
-    REFUSALS,
-    downgrade_rows,
-    limit_rows,
-    missed_now,
-    offer_row,
-    offers,
-    on_sale,
-)
-from billing.in_force import in_force
+from billing.admin.plan_offers import REFUSALS, downgrade_rows, limit_rows, missed_now, offer_row, offers, on_sale
+from billing.http.fields import rfc3339
 from billing.models import Invoice, Plan, Subscription
-from billing.moments import rfc3339
-from billing.plan_change import days_until
-from billing.staff_changes import Outcome, ShownOtherwise
+from billing.rules.plan_change import days_until
+from billing.subscriptions import changes, staff_changes
+from billing.subscriptions.current import in_force
+from billing.subscriptions.staff_changes import Outcome, ShownOtherwise
 
 MAY_CHANGE = "change_subscriptions"
 
@@ -128,13 +120,13 @@ class PlanChangeAdmin(ActionPages[Subscription]):
     def _schedule(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         account = subscription.account_id
         # Asked before the transaction, as the API does: it brings the usage log up to now, whatever is decided.
-        in_use = lifecycle.features_in_use(account, target, now)
+        in_use = changes.features_in_use(account, target, now)
         try:
             with transaction.atomic():
-                changed = lifecycle.downgrade_with_effective_date(account, target, now, in_use)
+                changed = changes.downgrade_with_effective_date(account, target, now, in_use)
                 done = f"Downgrade to {target} scheduled for {changed.scheduled_at:%Y-%m-%d %H:%M:%S} UTC."
                 self.log_change(request, subscription, done)
-        except lifecycle.ActiveFeatures as error:
+        except changes.ActiveFeatures as error:
             messages.error(request, str(error))
             return self._choose_downgrade(request, subscription, now)
         return self.back(request, subscription, done)
@@ -149,7 +141,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
         subscription = self._live(request, object_id)
         try:
             with transaction.atomic():
-                lifecycle.cancel_scheduled_change(subscription.account_id, timezone.now())
+                changes.cancel_scheduled_change(subscription.account_id, timezone.now())
                 done = f"Scheduled change to {subscription.scheduled_plan} cancelled."
                 self.log_change(request, subscription, done)
         except REFUSALS as error:
@@ -203,9 +195,9 @@ class PlanChangeAdmin(ActionPages[Subscription]):
 
 def _to_staff(error: Exception) -> str:
     """A refusal, told to those whom customers are sent to."""
-    if isinstance(error, lifecycle.UnderReview):
+    if isinstance(error, changes.UnderReview):
         return "The subscription is parked, or its next invoice looks wrong. See why, and release it first."
-    if isinstance(error, lifecycle.ActivityUnknown):
+    if isinstance(error, changes.ActivityUnknown):
         return f"It cannot be told at the moment which features are in active use ({error}). Try again."
     return str(error)
 

@@ -5,31 +5,31 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from billing import lifecycle
 from billing.admin.base import unlimited
 from billing.admin.documents import amount_of
-from billing.in_force import InForce
 from billing.models import Plan
-from billing.plan_change import Direction, IncomparablePlans, blockers, decide
+from billing.rules.plan_change import Direction, IncomparablePlans, blockers, decide
+from billing.subscriptions import changes
+from billing.subscriptions.current import InForce
 
-REFUSALS = (lifecycle.PlanChangeRefused, lifecycle.ActivityUnknown, IncomparablePlans)
+REFUSALS = (changes.PlanChangeRefused, changes.ActivityUnknown, IncomparablePlans)
 
 
 def on_sale(code: str) -> Plan:
     """Raises PlanChangeRefused."""
     plan = Plan.objects.filter(code=code, archived_at=None).first()
     if plan is None:
-        raise lifecycle.PlanChangeRefused("No such plan is on sale. Choose one of the list.")
+        raise changes.PlanChangeRefused("No such plan is on sale. Choose one of the list.")
     return plan
 
 
 def offers(current: InForce) -> list[tuple[Plan, Direction]]:
     """Other plans on sale that the present one can be exchanged for, and which way that goes."""
-    held = lifecycle.terms_of(current.period)
+    held = changes.terms_of(current.period)
     found = []
     for plan in Plan.objects.filter(archived_at=None).exclude(pk=current.plan.pk).prefetch_related("capabilities"):
         try:
-            found.append((plan, decide(held, lifecycle.terms(plan))))
+            found.append((plan, decide(held, changes.terms(plan))))
         except IncomparablePlans:
             continue
     return found
@@ -58,10 +58,10 @@ def limit_rows(before: Plan, after: Plan) -> list[tuple[str, str, str]]:
 
 def missed_now(account: int, current: InForce, target: Plan, now: datetime) -> list[str] | None:
     """Capabilities in active use that a lower target lacks; staff may go on, but knowing it. None: it is not known."""
-    if decide(lifecycle.terms_of(current.period), lifecycle.terms(target)) is not Direction.DOWNGRADE:
+    if decide(changes.terms_of(current.period), changes.terms(target)) is not Direction.DOWNGRADE:
         return []
     try:
-        return blockers(lifecycle.features_in_use(account, target, now), _codes(target))
+        return blockers(changes.features_in_use(account, target, now), _codes(target))
     except REFUSALS:
         return None
 
@@ -69,7 +69,7 @@ def missed_now(account: int, current: InForce, target: Plan, now: datetime) -> l
 def downgrade_rows(account: int, current: InForce, now: datetime) -> list[dict[str, Any]]:
     """Lower plans, each with its `blockers`: capabilities in active use that it lacks. Raises ActivityUnknown."""
     lower = [plan for plan, direction in offers(current) if direction is Direction.DOWNGRADE]
-    in_use = lifecycle.features_in_use(account, lower[0], now) if lower else frozenset()
+    in_use = changes.features_in_use(account, lower[0], now) if lower else frozenset()
     return [offer_row(plan, Direction.DOWNGRADE) | {"blockers": blockers(in_use, _codes(plan))} for plan in lower]
 
 

@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from billing.admin.base import ModelAdmin
+from billing.fence.models import push_on_commit
 from billing.models import Subscription
-from billing.models.fences import push_on_commit
 
 if TYPE_CHECKING:
     # One base is enough for the type checker: Unfold changes nothing that it sees.

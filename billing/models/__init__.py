@@ -1,9 +1,9 @@
 """What was sold: the catalogue, subscriptions and their periods, allowances, API keys, and the fence's versions."""
 
+from billing.fence.models import Fence
 from billing.models.allowances import LimitOverride, TokenTopUp
 from billing.models.api_keys import ApiKey
 from billing.models.catalogue import Capability, Feature, Plan, Route
-from billing.models.fences import Fence
 from billing.models.invoices import (
     BalanceEntry,
     CreditNote,

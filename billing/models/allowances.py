@@ -10,8 +10,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
+from billing.fence.models import FencedModel
 from billing.models.catalogue import LARGEST_RATE
-from billing.models.fences import FencedModel
 from ratelimit.limits import LARGEST_NUMBER
 
 

@@ -13,9 +13,9 @@ from django.db.models import Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
-from billing.models.fences import FencedModel
-from billing.money import UnknownCurrency, is_exact, minor_units
-from billing.periods import INTERVALS, Interval
+from billing.fence.models import FencedModel
+from billing.rules.money import UnknownCurrency, is_exact, minor_units
+from billing.rules.periods import INTERVALS, Interval
 from ratelimit.limits import LARGEST_NUMBER
 
 LARGEST_COST = 10**9

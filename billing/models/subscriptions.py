@@ -7,13 +7,13 @@ from django.contrib.postgres.constraints import ExclusionConstraint
 from django.db import models
 from django.db.models import F, Func, Q, Value
 
+from billing.fence.models import FencedModel
 from billing.models.catalogue import Plan, QuotaWindow
-from billing.models.fences import FencedModel
-from billing.periods import Period
+from billing.rules.periods import Period
 
 
 class Subscription(FencedModel):
-    """One live subscription an account. Written by `billing.lifecycle` alone."""
+    """One live subscription an account. Written by `billing.subscriptions` alone."""
 
     class Status(models.TextChoices):
         ACTIVE = "active"

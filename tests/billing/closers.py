@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from billing.models import BillingPeriod, Plan, Subscription
-from billing.periods import MONTH, nth_period
+from billing.rules.periods import MONTH, nth_period
 from tests.billing.waiting import locks
 
 

@@ -11,7 +11,7 @@ from django.test import Client
 from billing.models import Plan
 from ratelimit.store import client as redis_client
 from tests.conftest import Customer
-from usage import meter
+from usage.metering import admit
 
 
 class Staff:
@@ -35,10 +35,10 @@ class Staff:
         return self
 
 
-def call(customer: Customer, feature: str = "") -> meter.Admission:
+def call(customer: Customer, feature: str = "") -> admit.Admission:
     """What the gateway would decide on the customer's next call."""
-    return meter.admit(
-        customer.caller, lambda catalogue: meter.Charge(catalogue.features[feature] if feature else None)
+    return admit.admit(
+        customer.caller, lambda catalogue: admit.Charge(catalogue.features[feature] if feature else None)
     )
 
 

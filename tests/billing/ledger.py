@@ -11,8 +11,9 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Sum
 
-from billing import invoicing, lifecycle
+from billing.invoicing import issuing
 from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Payment, Plan, Subscription
+from billing.subscriptions import changes
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _serial = itertools.count(1)
@@ -35,7 +36,7 @@ def make_plan(code: str, price: Any, rank: int = 0, **fields: Any) -> Plan:
 
 def make_subscription(plan: Plan, since: datetime, name: str = "") -> Subscription:
     user = get_user_model().objects.create_user(name or f"customer{next(_serial)}")
-    return lifecycle.subscribe(user.pk, plan, since)
+    return changes.subscribe(user.pk, plan, since)
 
 
 def fresh(subscription: Subscription) -> Subscription:
@@ -52,13 +53,13 @@ def lines(invoice: Invoice) -> list[tuple[str, Decimal]]:
 
 
 def pay_in_full(invoice: Invoice, now: datetime) -> None:
-    invoicing.pay(invoice, invoicing.due(invoice), now, f"bank-{invoice.number}")
+    issuing.pay(invoice, issuing.due(invoice), now, f"bank-{invoice.number}")
 
 
-def hand_over(subscription: Subscription, target: Plan, now: datetime) -> lifecycle.Changed:
+def hand_over(subscription: Subscription, target: Plan, now: datetime) -> changes.Changed:
     """What staff do: another plan now, in either direction."""
     with transaction.atomic():
-        return lifecycle.change_now(lifecycle.locked(subscription.account_id, now), target, now, now)
+        return changes.change_now(changes.locked(subscription.account_id, now), target, now, now)
 
 
 def assert_explained(subscription: Subscription) -> None:
@@ -75,13 +76,13 @@ def assert_explained(subscription: Subscription) -> None:
     billed = _sum(InvoiceLine.objects.filter(invoice__in=standing).exclude(kind=InvoiceLine.Kind.BALANCE))
     noted = _sum(CreditNote.objects.filter(account=account))
     paid = _sum(Payment.objects.filter(invoice__account=account))
-    due = sum((invoicing.due(invoice) for invoice in documents), Decimal(0))
-    balance = invoicing.balance(account, currency)
+    due = sum((issuing.due(invoice) for invoice in documents), Decimal(0))
+    balance = issuing.balance(account, currency)
     assert billed - noted == paid + due - balance
     assert balance >= 0
     assert not (balance and due), "a balance is used for what is due"
     for period in BillingPeriod.objects.filter(subscription=subscription):
-        billed_lines = invoicing.lines_in(subscription, period.period)
+        billed_lines = issuing.lines_in(subscription, period.period)
         net = _sum(billed_lines.exclude(kind=InvoiceLine.Kind.BALANCE))
         notes = CreditNote.objects.filter(invoice__in=billed_lines.values("invoice"))
         assert net - _sum(notes) >= 0, "credit never exceeds what was billed"

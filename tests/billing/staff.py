@@ -9,8 +9,8 @@ from typing import Any
 from django.utils import timezone
 from freezegun import freeze_time
 
-from billing.lifecycle import ActivityUnknown
 from billing.models import Plan, Subscription
+from billing.subscriptions.changes import ActivityUnknown
 from tests.billing.conftest import Staff
 from tests.billing.ledger import invoices, make_subscription, pay_in_full
 

@@ -14,7 +14,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing import credentials, fencing, snapshots
+from billing.entitlements import api_keys, snapshots
+from billing.fence import push
 from billing.models import ApiKey, BillingPeriod, Plan, Subscription
 from tests.clock import moved_by_hand
 from tests.conftest import Customer
@@ -93,7 +94,7 @@ class TestKeys:
             for ticks, status in ((0, 200), (9.999, 200), (0.001, 401), (1, 401)):
                 clock.tick(ticks)
                 assert call(f"Bearer {key}").status_code == status
-            credentials.forget_everything()
+            api_keys.forget_everything()
             assert call(f"Bearer {key}").status_code == 401
 
     def test_a_deactivated_user_fails_on_the_next_request_and_may_come_back(self, alice: Customer) -> None:
@@ -102,7 +103,7 @@ class TestKeys:
         for active, statuses in ((True, [200, 200]), (False, [401, 401]), (True, [200, 200])):
             alice.user.is_active = active
             alice.user.save()
-            fencing.sweep()
+            push.sweep()
             assert [alice.api.get(CURRENT).status_code, browser.get(CURRENT).status_code] == statuses
 
     def test_keys_are_stored_hashed(self, alice: Customer) -> None:
@@ -134,10 +135,10 @@ class TestUnknownKeys:
         assert [self.queries(f"Bearer {'x' * length}") for length in (199, 200, 201)] == [1, 1, 0]
 
     def test_the_memory_of_unknown_keys_is_bounded(self, catalogue: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(credentials._unknown, "size", 3)
+        monkeypatch.setattr(api_keys._unknown, "size", 3)
         for number in range(5):
             self.queries(f"Bearer aaaaaaaa.{number}")
-        assert len(credentials._unknown) == 3
+        assert len(api_keys._unknown) == 3
         assert [self.queries(f"Bearer aaaaaaaa.{number}") for number in (4, 3, 0)] == [0, 0, 1]
 
     def test_a_flood_is_stopped_by_address_before_any_look_up(

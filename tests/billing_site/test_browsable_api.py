@@ -13,7 +13,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.test import Client, RequestFactory
 from django.utils.functional import SimpleLazyObject
 
-from billing import problems
+from billing.http import problems
 from billing.models import LimitOverride
 from tests.conftest import Customer
 from tests.schema import CheckedClient

@@ -18,7 +18,7 @@ from django.db import connection
 from redis import Redis
 
 from billing_site import checks
-from billing_site.engines import Valkey
+from billing_site.local.engines import Valkey
 from ratelimit.checks import ENGINES, check_redis, report_engines
 from tests.outages import lose_postgres
 from tests.ratelimit.cluster import the_cluster

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
-from billing import snapshots
+from billing.entitlements import snapshots
 from billing.models import Feature, Route
 from tests import host_urls
 from tests.billing_site.test_gateway import used

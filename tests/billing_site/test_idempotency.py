@@ -15,7 +15,7 @@ from billing.models import Feature, Route
 from tests import host_urls
 from tests.conftest import Customer
 from tests.contract import left, problem
-from usage import ingest
+from usage.drain import drain
 from usage.models import UsageLog
 
 pytestmark = pytest.mark.django_db
@@ -39,7 +39,7 @@ def test_a_replay_runs_the_view_again_and_is_not_charged_again(bob: Customer) ->
     assert (first["X-Usage-Cost"], second["X-Usage-Cost"]) == ("2", "0")
     assert first["X-Usage-Event"] == second["X-Usage-Event"]
     assert left(second) == {"minute": 28, "quota": 498}
-    ingest.drain()
+    drain.drain()
     assert UsageLog.objects.count() == 1
 
 
@@ -133,7 +133,7 @@ class TestFailingReplays:
     def test_when_every_run_has_failed_nothing_is_charged(self, bob: Customer, outcome: Any) -> None:
         assert [outcome(status).status_code for status in (500, 500)] == [500, 500]
         assert used(bob) == 0
-        ingest.drain()
+        drain.drain()
         assert sum(row.tokens for row in UsageLog.objects.all()) == 0
 
 

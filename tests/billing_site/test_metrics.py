@@ -8,8 +8,9 @@ from django.utils import timezone
 from tests.billing_site.test_operations import samples
 from tests.conftest import Customer
 from tests.usage.drifting import spend
-from usage import reconcile, tasks
+from usage import tasks
 from usage.models import FeatureUsage, Reconciliation
+from usage.reconciliation import reconcile
 
 pytestmark = pytest.mark.django_db
 

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from billing.api import ApiView
+from billing.http.views import ApiView
 from billing.models import Route
 from billing_site.openapi import CACHED_SECONDS, document
 from billing_site.sandbox import SandboxView

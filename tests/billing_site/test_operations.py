@@ -16,7 +16,8 @@ from tests.clock import moved_by_hand
 from tests.conftest import Customer
 from tests.contract import has_rate_headers
 from tests.outages import lose_postgres, redis_gone
-from usage import ingest, outage
+from usage.drain import drain
+from usage.sync import outage
 
 __all__ = ["lose_postgres", "redis_gone"]
 
@@ -103,13 +104,13 @@ class TestMetrics:
         with moved_by_hand() as clock:
             clock.move_to(datetime.fromtimestamp(born + 7, UTC))
             assert samples()["drain_lag_seconds"] == pytest.approx(7, abs=0.002)
-        ingest.drain()
+        drain.drain()
         assert (samples()["drain_backlog_entries"], samples()["drain_lag_seconds"]) == (0, 0)
 
     def test_entries_that_were_set_aside(self, bob: Customer) -> None:
         before = samples()["drain_set_aside_entries"]
         store.client().xadd(stream(1), {"e": b"nonsense"})
-        ingest.drain()
+        drain.drain()
         assert samples()["drain_set_aside_entries"] == before + 1
 
     def test_without_redis(self, redis_gone: None) -> None:

@@ -106,7 +106,7 @@ class TestQuota:
 
     def test_an_archived_plan_is_not_suggested(self, spent: Customer) -> None:
         Plan.objects.filter(code="starter").update(archived_at=datetime(2031, 1, 1, tzinfo=UTC))
-        from billing import snapshots
+        from billing.entitlements import snapshots
 
         snapshots.forget_everything()
         assert spent.api.get("/api/v1/trace/expand").json()["suggested_plan"] == "pro"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing_site.engines.places import as_broker, with_database
+from billing_site.local.engines.places import as_broker, with_database
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ from django.conf import settings
 from django.db import connection
 
 import billing_site
-from billing import fencing
+from billing.fence import push
+from billing.fence.models import CATALOGUE
 from billing.models import Fence
-from billing.models.fences import CATALOGUE
-from billing_site.engines.process import last_line, wait_until
-from billing_site.supervisor import Command
+from billing_site.local.engines.process import last_line, wait_until
+from billing_site.local.supervisor import Command
 
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
 UP_SECONDS = 90.0
@@ -85,7 +85,7 @@ def server(gunicorn: Server, catalogue: None) -> Server:
     """The server, told that whatever it remembers of earlier tests' catalogues is stale."""
     version = time.time_ns() // 1_000_000
     Fence.objects.update_or_create(subject=CATALOGUE, defaults={"version": version, "pushed": version - 1})
-    fencing.push([CATALOGUE])
+    push.push([CATALOGUE])
     return gunicorn
 
 

@@ -30,13 +30,13 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.utils import timezone
 
-from billing import invoicing
+from billing.invoicing import issuing
 from billing.models import ApiKey, Invoice, Plan, Subscription
 from tests.billing.clock import clock_at
 from tests.billing.ledger import assert_explained, assert_tiled, hand_over
 from tests.conftest import Customer
 from tests.schema import CheckedClient
-from usage import ingest
+from usage.drain import drain
 
 BILLING = "/api/v1/billing/"
 
@@ -111,7 +111,7 @@ def beat() -> None:
 
 def pay_everything(alice: Customer) -> None:
     for invoice in Invoice.objects.filter(account=alice.account, status=Invoice.Status.OPEN):
-        invoicing.pay(invoice, invoicing.due(invoice), timezone.now(), f"bank-{invoice.number}")
+        issuing.pay(invoice, issuing.due(invoice), timezone.now(), f"bank-{invoice.number}")
 
 
 def edit_price(code: str, price: int) -> None:
@@ -146,7 +146,7 @@ def winter(alice: Customer, clock: Any) -> None:
     assert (upgraded["prorated_amount"], upgraded["invoice"]) == (33.87, "INV-000004")
     clock.move_to("2025-03-20T12:00:00Z")
     assert alice.post("/api/v1/usage/track", {"feature": "ai_agent_query"}).status_code == 200
-    ingest.drain()
+    drain.drain()
     clock.move_to("2025-03-25T12:00:00Z")
     refused = change(alice, "downgrade", "starter", 400)
     assert refused["detail"] == "Cannot downgrade. Active features: ai_agents"
@@ -186,7 +186,7 @@ def summer(alice: Customer, clock: Any) -> None:
     """A credit note that becomes a balance; a beat that misses two periods between two new prices."""
     clock.move_to("2025-06-15T12:00:00Z")
     pay_everything(alice)
-    invoicing.credit(Invoice.objects.get(number="INV-000007"), Decimal(20), "outage", timezone.now())
+    issuing.credit(Invoice.objects.get(number="INV-000007"), Decimal(20), "outage", timezone.now())
     standing = subscription(alice)
     assert (standing["balance"], standing["next_invoice_amount"]) == (20.00, 29.00)
     clock.move_to("2025-06-30T10:00:00Z")

@@ -23,7 +23,7 @@ def test_the_laws_hold_when_redis_the_drain_and_workers_are_killed(tmp_path: Pat
     """Its Redis, drain and web server are its own; only the empty database is the test run's."""
     database = urlunsplit(urlsplit(settings.DATABASE_URL)._replace(path=f"/{connection.settings_dict['NAME']}"))
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_WORKER"}
-    argv = [sys.executable, "-m", "tests.chaos", *SHORT, "--brief", "--database", database]
+    argv = [sys.executable, "-m", "tests.programs.chaos", *SHORT, "--brief", "--database", database]
     made = subprocess.run(
         argv,
         cwd=CHECKOUT,

@@ -11,7 +11,7 @@ from billing.models import Plan
 from tests.contract import MINUTE_MEMBERS, QUOTA_MEMBERS, QUOTA_SENTENCE, problem
 from tests.journeys.browser import Browser, text_at
 from tests.journeys.server import Server
-from usage import ingest
+from usage.drain import drain
 from usage.models import UsageLog
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -99,6 +99,6 @@ def test_from_the_first_call_to_the_last(newcomer: Newcomer, staff: Browser) -> 
     staff.send(f"/admin/auth/user/{account}/change/", is_active="on")
     assert newcomer.get("usage/current").json()["tokens_used"] == 130
 
-    ingest.drain()
+    drain.drain()
     assert UsageLog.objects.filter(account_id=account, kind="charge", tokens=10).count() == 13
     assert "trace_start" in staff.open("/admin/usage/usagelog/")

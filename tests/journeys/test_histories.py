@@ -1,11 +1,11 @@
-"""Laws L1 and L2 in a few of the simulator's histories; `python -m tests.simulator` runs thousands."""
+"""Laws L1 and L2 in a few of the simulator's histories; `python -m tests.programs.simulator` runs thousands."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.simulator.history import Failed, History
-from tests.simulator.world import simulated_world
+from tests.programs.simulator.history import Failed, History
+from tests.programs.simulator.world import simulated_world
 
 HISTORIES = 150
 
@@ -19,5 +19,5 @@ def test_no_history_breaks_a_law(catalogue: None, first: int) -> None:
             try:
                 admissions += History(world, seed).run().admissions
             except Failed as failure:
-                pytest.fail(f"python -m tests.simulator --histories 1 --seed {seed}\n{failure}")
+                pytest.fail(f"python -m tests.programs.simulator --histories 1 --seed {seed}\n{failure}")
     assert admissions > HISTORIES, "the histories do nothing"

@@ -14,7 +14,7 @@ from django.db.models import Sum
 from billing.models import LimitOverride, Plan, TokenTopUp
 from tests.conftest import Customer
 from tests.journeys.server import Server
-from usage import ingest
+from usage.drain import drain
 from usage.models import UsageLog, WindowUsage
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,7 +43,7 @@ def test_the_quota_is_spent_to_the_last_call_and_no_further(server: Server, bob:
     assert storm(server, [bob.key], "/api/v1/graph/nodes", 5) == {200: 166, 429: 320 - 166}
     with server.session(bob.key) as session:
         assert session.get(f"{server.url}/api/v1/usage/current", timeout=30).json()["tokens_used"] == 498
-    ingest.drain()
+    drain.drain()
     rows = UsageLog.objects.filter(account=bob.user)
     assert (rows.count(), rows.aggregate(Sum("tokens"))["tokens__sum"]) == (166, 498)
     assert WindowUsage.objects.get(account_id=bob.account).tokens == 498
@@ -56,7 +56,7 @@ def test_the_minute_admits_exactly_its_number(server: Server, bob: Customer) -> 
 def test_the_minute_refuses_without_charging(server: Server, bob: Customer) -> None:
     lift_minute(bob, 100)
     assert storm(server, [bob.key], "/api/v1/graph/nodes", 3) == {200: 100, 429: 92}
-    ingest.drain()
+    drain.drain()
     assert UsageLog.objects.filter(account=bob.user).aggregate(Sum("tokens"))["tokens__sum"] == 300
 
 
@@ -65,7 +65,7 @@ def test_failing_calls_leave_nothing_behind(server: Server, bob: Customer) -> No
     lift_minute(bob)
     statuses = storm(server, [bob.key], "/api/v1/graph/nodes?fail=418", 3)
     assert set(statuses) <= {418, 429} and statuses[418] >= 166
-    ingest.drain()
+    drain.drain()
     rows = UsageLog.objects.filter(account=bob.user)
     assert rows.aggregate(Sum("tokens"))["tokens__sum"] == 0
     assert rows.filter(kind="void").count() == statuses[418]
@@ -76,7 +76,7 @@ def test_failing_calls_leave_nothing_behind(server: Server, bob: Customer) -> No
 def test_accounts_do_not_share(server: Server, customer: Callable[..., Customer]) -> None:
     crowd = [customer(f"user{number}", "community") for number in range(8)]
     assert storm(server, [one.key for one in crowd], "/api/v1/risk/score", 2) == {200: 80, 429: 48}
-    ingest.drain()
+    drain.drain()
     assert sorted(WindowUsage.objects.values_list("tokens", flat=True)) == [20] * 8
 
 
@@ -99,5 +99,5 @@ def test_edits_under_load_fail_nobody(server: Server, erin: Customer) -> None:
         finally:
             done.set()
         edits.result()
-    ingest.drain()
+    drain.drain()
     assert WindowUsage.objects.get(account_id=erin.account).tokens == CLIENTS * 20 * 2

@@ -9,7 +9,7 @@ import pytest
 from billing.models import LimitOverride
 from tests.conftest import Customer
 from tests.journeys.server import Server
-from usage import ingest
+from usage.drain import drain
 from usage.models import UsageLog
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -99,7 +99,7 @@ def test_no_spelling_reaches_a_feature_uncharged(server: Server, bob: Customer) 
             served += 1
             assert b"x-usage-cost: 10\r\n" in response.lower(), (sent, response)
     assert served >= 10
-    ingest.drain()
+    drain.drain()
     charges = UsageLog.objects.filter(account=bob.user, kind="charge").count()
     assert charges - UsageLog.objects.filter(account=bob.user, kind="void").count() == served
 

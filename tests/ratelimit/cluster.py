@@ -16,9 +16,9 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from billing_site.engines import Valkey
-from billing_site.engines.places import sockets_root
-from billing_site.engines.process import wait_until
+from billing_site.local.engines import Valkey
+from billing_site.local.engines.places import sockets_root
+from billing_site.local.engines.process import wait_until
 from ratelimit.keys import shard_tag
 from tests.ports import free_port
 

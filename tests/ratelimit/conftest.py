@@ -14,8 +14,8 @@ import pytest
 import redis
 from django.conf import settings
 
-from billing_site.engines import Valkey
-from billing_site.engines.places import sockets_root
+from billing_site.local.engines import Valkey
+from billing_site.local.engines.places import sockets_root
 from ratelimit.store import SingleServer, Store, client
 from tests.ratelimit.account import Account
 

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from billing_site.engines import Valkey
-from billing_site.engines.process import wait_until
+from billing_site.local.engines import Valkey
+from billing_site.local.engines.process import wait_until
 from ratelimit.cluster import Cluster
 from ratelimit.keys import shard_of
 from ratelimit.limits import Outcome, Take

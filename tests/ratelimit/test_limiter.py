@@ -14,7 +14,7 @@ from typing import Any
 
 from django.conf import settings
 
-from billing_site.engines import Valkey
+from billing_site.local.engines import Valkey
 from ratelimit.limits import Outcome, Take
 from ratelimit.store import SingleServer
 from tests.ratelimit.account import NOW_MS, WINDOW_STARTS_AT_MS, Account, minute, quota

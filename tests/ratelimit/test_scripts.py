@@ -18,7 +18,8 @@ def test_the_server_knows_it_by_the_same_digest(server: Any, script: scripts.Scr
 
 
 def test_every_fragment_is_short_and_says_what_it_is() -> None:
-    fragments = [file for file in (files("ratelimit") / "lua").iterdir() if file.name.endswith(".lua")]
+    folders = [files("ratelimit") / "lua" / name for name in ("scripts", "fragments")]
+    fragments = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".lua")]
     assert len(fragments) >= len(ALL)
     for fragment in fragments:
         lines = fragment.read_text(encoding="utf-8").splitlines()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from billing_site.engines import Valkey
+from billing_site.local.engines import Valkey
 from ratelimit import scripts
 from ratelimit.limits import Outcome, Take
 from ratelimit.store import RedisUnreachable, ServerChanged, SingleServer

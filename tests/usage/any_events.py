@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from ratelimit.limits import LARGEST_NUMBER
-from usage.events import CHARGE, GATEWAY, LATEST_MS, TRACK, VOID, Event, mint, storable
+from usage.log.events import CHARGE, GATEWAY, LATEST_MS, TRACK, VOID, Event, mint, storable
 
 NOW_MS = 1_795_000_000_000
 INSTANTS = st.integers(0, LATEST_MS)

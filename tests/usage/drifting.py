@@ -7,21 +7,22 @@ from datetime import datetime
 from django.db import connection
 from django.utils import timezone
 
-from billing.snapshots import snapshot
+from billing.entitlements.snapshots import snapshot
 from ratelimit.keys import AccountKeys
 from ratelimit.store import client
 from tests.conftest import Customer
 from tests.usage.histories import admit
-from usage import ingest, reconcile
-from usage.drift import Drift
-from usage.reconcile import Report
+from usage.drain import drain
+from usage.reconciliation import reconcile
+from usage.reconciliation.drift import Drift
+from usage.reconciliation.reconcile import Report
 
 
 def spend(customer: Customer, drained: int, waiting: int = 0) -> None:
     """Calls of 10 tokens each."""
     for _ in range(drained):
         admit(customer)
-    ingest.drain()
+    drain.drain()
     for _ in range(waiting):
         admit(customer)
 
@@ -40,7 +41,7 @@ def sql(statement: str, *values: object) -> None:
         cursor.execute(statement, values)
 
 
-def compare(
+def compared(
     *, repairing: bool = False, account: int | None = None, now: datetime | None = None, whole: bool = False
 ) -> tuple[list[Drift], Report]:
     found: list[Drift] = []

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 
 from django.db.models import Sum
 
-from billing.snapshots import snapshot
+from billing.entitlements.snapshots import snapshot
 from ratelimit.keys import stream
 from ratelimit.store import client
 from tests.conftest import Customer
-from usage import events, meter
-from usage.events import Event
-from usage.meter import Admission, Charge
+from usage.log import events
+from usage.log.events import Event
+from usage.metering.admit import Admission, Charge
+from usage.metering.admit import admit as decide
 from usage.models import DailyUsage, FeatureUsage, UsageLog, WindowUsage
 
 MARCH, APRIL = (int(datetime(2031, month, 1, tzinfo=UTC).timestamp()) for month in (3, 4))
@@ -21,7 +22,7 @@ MARCH, APRIL = (int(datetime(2031, month, 1, tzinfo=UTC).timestamp()) for month 
 
 def admit(customer: Customer, feature: str = "trace_start", **fields: str) -> Admission:
     """A call of the feature, admitted and charged."""
-    return meter.admit(
+    return decide(
         customer.caller,
         lambda catalogue: Charge(catalogue.features[feature], **fields),  # type: ignore[arg-type]
     )

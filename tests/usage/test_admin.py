@@ -18,9 +18,10 @@ from tests.conftest import Customer
 from tests.outages import no_redis
 from tests.usage.histories import MARCH, sums
 from tests.usage.histories import charge as in_march
-from usage import events, outage, partitions
 from usage.admin import LAST_PAGE
+from usage.log import events, partitions
 from usage.models import RedisOutage, SetAsideEntry, UsageLog
+from usage.sync import outage
 
 pytestmark = pytest.mark.django_db
 LOG = "/admin/usage/usagelog/"

@@ -11,11 +11,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import ProgrammingError
 from django.utils import timezone
 
-from billing import closing
-from billing.command_arguments import parsed_time
-from billing.forecast import forecast
-from billing.money import in_currency
-from billing.progress import ProgressBar
+from billing.management.arguments import parsed_time
+from billing.management.progress import ProgressBar
+from billing.rules.money import in_currency
+from billing.subscriptions import renewal
+from billing.subscriptions.renewal_dry_run import forecast
 
 FARTHEST_AHEAD = timedelta(days=366)
 FAILURES_TOLD = 20
@@ -39,7 +39,7 @@ class Command(BaseCommand):
         if at > now and not options["dry_run"]:
             self.stderr.write(f"--at {options['at']} lies ahead: periods are closed before they end")
         try:
-            bar = ProgressBar(self.stderr, closing.due(at).count(), shown=options["verbosity"] > 0)
+            bar = ProgressBar(self.stderr, renewal.due(at).count(), shown=options["verbosity"] > 0)
         except ProgrammingError as error:
             raise CommandError("the tables are missing; run manage.py migrate first") from error
         failed = self._tell(at, bar) if options["dry_run"] else self._close(at, bar)
@@ -49,7 +49,7 @@ class Command(BaseCommand):
     def _close(self, at: datetime, bar: ProgressBar) -> dict[int, str]:
         began = time.perf_counter()
         try:
-            closed = closing.close_due(at, bar.advance)
+            closed = renewal.close_due(at, bar.advance)
         finally:
             bar.end()
         self.stdout.write(

@@ -13,9 +13,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import ProgrammingError, transaction
 from django.utils import timezone
 
-from billing import lifecycle
-from billing.entitlement import Facts, effective_plan
 from billing.models import ApiKey, Plan, Subscription
+from billing.rules.entitlement import Facts, effective_plan
+from billing.subscriptions import changes
 
 KEY_NAME = "made by create_test_users"
 
@@ -68,7 +68,7 @@ class Command(BaseCommand):
             user.save(update_fields=["password"])
         subscription = Subscription.objects.filter(account=user, status=Subscription.Status.ACTIVE).first()
         if subscription is None:
-            subscription = lifecycle.subscribe(user.pk, plan, now)
+            subscription = changes.subscribe(user.pk, plan, now)
         _, key = ApiKey.issue(account=user, name=KEY_NAME)
         return TestUser(username, _plan_in_force(subscription, now), key)
 

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import ProgrammingError
 from django.utils import timezone
 
-from billing import default_catalogue
+from billing.catalogue import seed
 
 
 class Command(BaseCommand):
@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            made = default_catalogue.seed(timezone.now())
+            made = seed.seed(timezone.now())
         except ProgrammingError as error:
             raise CommandError("the tables are missing; run manage.py migrate first") from error
         counts = [f"{kind}: {number}" for kind, number in vars(made).items() if number]

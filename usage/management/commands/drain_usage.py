@@ -14,8 +14,10 @@ from django.utils import timezone
 
 from ratelimit.checks import report_engines
 from ratelimit.store import RedisUnreachable
-from usage import drain_batch, ingest, outage, set_aside
+from usage.drain import batch, drain
 from usage.models import SetAsideEntry
+from usage.reconciliation import set_aside
+from usage.sync import outage
 
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.2
@@ -50,7 +52,7 @@ class Command(BaseCommand):
         if options["retry_set_aside"]:
             self.stdout.write(str(set_aside.retry(SetAsideEntry.objects.all(), timezone.now())))
             return
-        done = ingest.drain()
+        done = drain.drain()
         self.stdout.write(f"{done.entries} events drained, {done.set_aside} set aside")
 
     def _follow(self) -> None:
@@ -64,7 +66,7 @@ class Command(BaseCommand):
         while not stop.wait(pause):
             try:
                 outage.relieve(timezone.now())
-                done = ingest.drain()
+                done = drain.drain()
             except (RedisUnreachable, OperationalError, InterfaceError) as error:
                 # One line for each change of state: an outage is not told five times a second.
                 if well:
@@ -74,4 +76,4 @@ class Command(BaseCommand):
                 continue
             if not well:
                 logger.warning("the drain goes on")
-            well, pause = True, 0.0 if done.entries >= drain_batch.BATCH else IDLE_SECONDS
+            well, pause = True, 0.0 if done.entries >= batch.BATCH else IDLE_SECONDS

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from usage.rebuild import rebuild
+from usage.sync.rebuild import rebuild
 
 
 class Command(BaseCommand):

@@ -10,11 +10,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from redis.exceptions import ResponseError
 
-from billing.progress import ProgressBar
-from usage import reconcile
-from usage.drift import Drift
-from usage.readings import LogShortened
-from usage.reconcile import Report
+from billing.management.progress import ProgressBar
+from usage.reconciliation import reconcile
+from usage.reconciliation.compare import LogShortened
+from usage.reconciliation.drift import Drift
+from usage.reconciliation.reconcile import Report
 
 MOST_PRINTED = 100
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from usage import exports
+from usage.log import exports
 
 
 class Command(BaseCommand):

@@ -1,0 +1,66 @@
+"""The catalogue, open to everybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.api.catalogue_serializers import FeatureSerializer, PlanSerializer
+from billing.http.views import ApiView, NewestFirst
+from billing.models import Feature, Plan
+
+
+class CataloguePages(NewestFirst):
+    """Newest first; what was made at one instant, as the default catalogue is, from the lowest plan up."""
+
+    ordering = ("-created_at", "rank", "pk")
+
+
+class FeaturePages(NewestFirst):
+    ordering = ("-created_at", "pk")
+
+
+def plans_on_sale() -> QuerySet[Plan]:
+    return Plan.objects.filter(archived_at__isnull=True).prefetch_related("capabilities")
+
+
+@extend_schema_view(get=extend_schema("listPlans"))
+class PlanList(ApiView, ListAPIView[Plan]):
+    """The plans on sale."""
+
+    public = True
+    query_fields = frozenset({"cursor", "limit"})
+    serializer_class = PlanSerializer
+    pagination_class = CataloguePages
+
+    def get_queryset(self) -> QuerySet[Plan]:
+        return plans_on_sale()
+
+
+class PlanDetail(ApiView):
+    """One plan; also an archived one, which subscribers may still be on."""
+
+    public = True
+
+    @extend_schema("getPlan", responses=PlanSerializer)
+    def get(self, request: Request, code: str, **_: Any) -> Response:
+        return Response(PlanSerializer(get_object_or_404(Plan, code=code)).data)
+
+
+@extend_schema_view(get=extend_schema("listFeatures"))
+class FeatureList(ApiView, ListAPIView[Feature]):
+    """What is metered, what it costs, and where."""
+
+    public = True
+    query_fields = frozenset({"cursor", "limit"})
+    serializer_class = FeatureSerializer
+    pagination_class = FeaturePages
+
+    def get_queryset(self) -> QuerySet[Feature]:
+        return Feature.objects.select_related("capability").prefetch_related("routes")

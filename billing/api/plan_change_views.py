@@ -1,0 +1,211 @@
+"""Plan changes over HTTP: what one would cost, upgrade now, downgrade at the period's end, keep the plan after all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import ValidationError
+
+from billing.api.plan_change_serializers import (
+    DowngradeRequest,
+    DowngradeResponse,
+    NothingAsked,
+    ProrationRequest,
+    ProrationResponse,
+    UpgradeRequest,
+    UpgradeResponse,
+)
+from billing.http.idempotency import answered_once
+from billing.http.openapi import IDEMPOTENT, either, problem
+from billing.http.problems import Problem
+from billing.http.views import ApiView, StrictSerializer, account_of
+from billing.rules.plan_change import IncomparablePlans, days_until
+from billing.subscriptions import changes
+from billing.subscriptions.quotes import InvalidCycle, Preview, calculate_proration
+
+CODES: dict[type[changes.PlanChangeRefused], tuple[int, str]] = {
+    changes.NotAnUpgrade: (400, "not_an_upgrade"),
+    changes.NotADowngrade: (400, "not_a_downgrade"),
+    changes.NothingScheduled: (409, "nothing_scheduled"),
+    changes.QuoteExpired: (409, "quote_expired"),
+    changes.UnderReview: (403, "forbidden"),
+}
+CAPABILITIES = {"type": "array", "minItems": 1, "items": {"type": "string"}}
+ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
+R = TypeVar("R", bound=StrictSerializer)
+
+
+class CalculateProration(ApiView):
+    """What a change of plan would cost; changes nothing."""
+
+    @extend_schema("calculateProration", request=ProrationRequest, responses=ProrationResponse)
+    def post(self, request: Request, **_: Any) -> Response:
+        now = timezone.now()
+        given = asked(ProrationRequest, request)
+        try:
+            with refusals():
+                preview = calculate_proration(
+                    account_of(request),
+                    given["target_plan"],
+                    now,
+                    current=given.get("current_plan"),
+                    cycle_start=given.get("billing_cycle_start"),
+                    cycle_end=given.get("billing_cycle_end"),
+                    at=given.get("at"),
+                )
+        except InvalidCycle as error:
+            raise ValidationError({"billing_cycle_end": [str(error)]}) from None
+        return Response(ProrationResponse(_shown(preview)).data)
+
+
+class Upgrade(ApiView):
+    """Move to a higher plan now, for a prorated invoice: period and anchor stay, a scheduled change is dropped."""
+
+    @extend_schema(
+        "upgrade",
+        extensions=IDEMPOTENT,
+        request=UpgradeRequest,
+        responses={200: UpgradeResponse}
+        | problem(400, "not_an_upgrade", errors=ERRORS)
+        | problem(403, "forbidden")
+        | problem(409, "quote_expired"),
+    )
+    def post(self, request: Request, **_: Any) -> HttpResponseBase:
+        now = timezone.now()
+        return answered_once(request, now, lambda: _upgrade(request, now))
+
+
+class Downgrade(ApiView):
+    """A lower plan from the present period's end on."""
+
+    @extend_schema(
+        "scheduleDowngrade",
+        extensions=IDEMPOTENT,
+        request=DowngradeRequest,
+        responses={200: DowngradeResponse}
+        | either(
+            problem(400, "not_a_downgrade", errors=ERRORS),
+            problem(400, "active_features", errors=ERRORS, active_features=CAPABILITIES),
+        )
+        | problem(403, "forbidden"),
+    )
+    def post(self, request: Request, **_: Any) -> HttpResponseBase:
+        """Schedule a lower plan for the present period's end; it replaces what was scheduled."""
+        now = timezone.now()
+        return answered_once(request, now, lambda: _downgrade(request, now))
+
+    @extend_schema(
+        "cancelDowngrade",
+        extensions=IDEMPOTENT,
+        request=None,
+        responses={204: None} | problem(403, "forbidden") | problem(409, "nothing_scheduled"),
+    )
+    def delete(self, request: Request, **_: Any) -> HttpResponseBase:
+        """Keep the present plan: the change that was scheduled is dropped."""
+        now = timezone.now()
+        return answered_once(request, now, lambda: _cancel(request, now))
+
+
+def _upgrade(request: Request, now: datetime) -> Callable[[], Response]:
+    given, account = asked(UpgradeRequest, request), account_of(request)
+
+    def change() -> Response:
+        with refusals():
+            changed = changes.upgrade(account, given["target_plan"], now, given.get("quoted_at"))
+        plan = changed.subscription.plan
+        answer = {
+            "message": f"Upgraded to {plan.name}",
+            "previous_plan": changed.previous_plan.code,
+            "current_plan": plan.code,
+            "prorated_amount": changed.proration.net,
+            "currency": changed.proration.currency,
+            "invoice": changed.invoice.number,
+            "current_period_start": changed.period.start,
+            "current_period_end": changed.period.end,
+        }
+        return Response(UpgradeResponse(answer).data)
+
+    return change
+
+
+def _downgrade(request: Request, now: datetime) -> Callable[[], Response]:
+    given, account = asked(DowngradeRequest, request), account_of(request)
+    target = given["target_plan"]
+    with refusals():
+        in_use = changes.features_in_use(account, target, now)
+
+    def change() -> Response:
+        with refusals():
+            subscription = changes.downgrade_with_effective_date(account, target, now, in_use)
+        assert subscription.scheduled_at is not None
+        answer = {
+            "message": "Downgrade scheduled",
+            "current_plan": subscription.plan.code,
+            "target_plan": target.code,
+            "effective_date": subscription.scheduled_at.date(),
+            "days_until_downgrade": days_until(now, subscription.scheduled_at),
+        }
+        return Response(DowngradeResponse(answer).data)
+
+    return change
+
+
+def _cancel(request: Request, now: datetime) -> Callable[[], Response]:
+    asked(NothingAsked, request)
+
+    def change() -> Response:
+        with refusals():
+            changes.cancel_scheduled_change(account_of(request), now)
+        return Response(status=204)
+
+    return change
+
+
+def asked(serializer: type[R], request: Request) -> dict[str, Any]:
+    """The request's body, checked. Raises ValidationError."""
+    given = serializer(data=request.data)
+    given.is_valid(raise_exception=True)
+    valid: dict[str, Any] = given.validated_data
+    return valid
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What the domain refuses, as the contract's problems."""
+    try:
+        yield
+    except IncomparablePlans as error:
+        raise ValidationError({error.field: [str(error)]}) from None
+    except changes.ActiveFeatures as error:
+        about = {"target_plan": [str(error)]}
+        raise Problem(400, "active_features", str(error), errors=about, active_features=error.capabilities) from None
+    except changes.PlanChangeRefused as error:
+        status, code = CODES[type(error)]
+        members = {"errors": {"target_plan": [str(error)]}} if status == 400 else {}
+        raise Problem(status, code, str(error), **members) from None
+    except changes.ActivityUnknown as error:
+        raise Problem(503, "unavailable", f"The usage log is behind: {error}") from error
+
+
+def _shown(preview: Preview) -> dict[str, Any]:
+    proration = preview.proration
+    return {
+        "prorated_amount": proration.net,
+        "days_remaining": proration.days_remaining,
+        "days_total": proration.days_total,
+        "current_plan_cost": preview.current_cost,
+        "target_plan_cost": preview.target_cost,
+        "credit_from_current": proration.credit,
+        "charge_for_target": proration.charge,
+        "currency": proration.currency,
+        "direction": str(preview.direction),
+        "at": preview.at,
+    }

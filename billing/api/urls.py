@@ -1,0 +1,23 @@
+"""Paths of the catalogue and of billing under /api/v1/. A trailing slash is accepted everywhere, for every method."""
+
+from django.urls import re_path
+
+from billing.api import account_views, catalogue_views, plan_change_views
+
+urlpatterns = [
+    re_path(r"^plans/?$", catalogue_views.PlanList.as_view(), name="plans"),
+    re_path(r"^plans/(?P<code>[a-z0-9_-]+)/?$", catalogue_views.PlanDetail.as_view(), name="plan"),
+    re_path(r"^features/?$", catalogue_views.FeatureList.as_view(), name="features"),
+    re_path(
+        r"^billing/calculate-proration/?$",
+        plan_change_views.CalculateProration.as_view(),
+        name="billing-calculate-proration",
+    ),
+    re_path(r"^billing/upgrade/?$", plan_change_views.Upgrade.as_view(), name="billing-upgrade"),
+    re_path(r"^billing/downgrade/?$", plan_change_views.Downgrade.as_view(), name="billing-downgrade"),
+    re_path(r"^billing/subscription/?$", account_views.CurrentSubscription.as_view(), name="billing-subscription"),
+    re_path(r"^billing/invoices/?$", account_views.InvoiceList.as_view(), name="billing-invoices"),
+    re_path(
+        r"^billing/invoices/(?P<number>[A-Za-z0-9-]+)/?$", account_views.InvoiceDetail.as_view(), name="billing-invoice"
+    ),
+]

@@ -1,0 +1,1 @@
+"""What is sold: plans, features and the paths they are metered at."""

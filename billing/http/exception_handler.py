@@ -1,0 +1,67 @@
+"""REST framework's exceptions as problems."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_exception_handler
+
+from billing.http.problems import CODE_OF_STATUS, MEDIA_TYPE, Problem, document, title_of
+from ratelimit.store import RedisUnreachable
+
+logger = logging.getLogger(__name__)
+ENGINE_GONE = (OperationalError, InterfaceError, RedisUnreachable, RedisConnectionError, RedisTimeoutError)
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """REST framework's hook: what its views raise, as a problem. None, for an unexpected error, leaves it to Django."""
+    error = _translated(error)
+    response: Response | None = drf_exception_handler(error, context)
+    if response is None:
+        return None
+    code, members = CODE_OF_STATUS.get(response.status_code, "invalid"), {}
+    detail = str(getattr(error, "detail", title_of(response.status_code)))
+    if isinstance(error, Problem):
+        code, members = error.code, error.members
+    elif isinstance(error, exceptions.ValidationError):
+        detail, members = "The request is not valid; see errors.", {"errors": _field_errors(error.detail)}
+    elif isinstance(error, exceptions.ParseError):
+        members = {"errors": {"non_field_errors": [detail]}}
+    response.data = document(response.status_code, code, detail, **members)
+    request = context.get("request")
+    if getattr(getattr(request, "accepted_renderer", None), "format", "json") == "json":
+        response.content_type = MEDIA_TYPE
+    return response
+
+
+def _translated(error: Exception) -> Exception:
+    """Django's and the engines' own errors that are no fault of ours, as problems."""
+    if isinstance(error, RequestDataTooBig):
+        largest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        return Problem(413, "too_large", f"The body is larger than {largest} bytes; send less.")
+    if isinstance(error, ENGINE_GONE):
+        logger.warning("a view is answered with 503: %s", error)
+        return Problem(503, "unavailable", "A part of this service does not answer at the moment. Try again.")
+    return error
+
+
+def _field_errors(detail: Any) -> dict[str, list[str]]:
+    if isinstance(detail, dict):
+        return {str(name): _messages(value) for name, value in detail.items()}
+    return {"non_field_errors": _messages(detail)}
+
+
+def _messages(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [f"{name}: {message}" for name, inner in value.items() for message in _messages(inner)]
+    if isinstance(value, list):
+        return [message for inner in value for message in _messages(inner)]
+    return [str(value)]

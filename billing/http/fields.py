@@ -1,0 +1,52 @@
+"""Dates and times as the API takes and gives them: RFC 3339, in UTC, to the microsecond."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from billing.rules.periods import as_utc
+
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+TIME = re.compile(DATE.pattern + r"[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+TIME_EXAMPLE = "2025-10-16T12:00:00Z"
+
+
+def rfc3339(at: datetime) -> str:
+    """With a fraction of the second where it has one, so that what is sent back names the same instant."""
+    return as_utc(at).isoformat().replace("+00:00", "Z")
+
+
+@extend_schema_field({"type": "string", "format": "date-time"})
+class TimeField(serializers.Field[datetime, Any, str, Any]):
+    """A time with its zone."""
+
+    default_error_messages = {
+        "invalid": f"Give a time such as {TIME_EXAMPLE}.",
+        "no_such_time": "There is no such time.",
+    }
+    accepted: ClassVar[tuple[re.Pattern[str], ...]] = (TIME,)
+
+    def to_internal_value(self, data: Any) -> datetime:
+        if not isinstance(data, str) or not any(form.fullmatch(data) for form in self.accepted):
+            self.fail("invalid")
+        try:
+            at = datetime.fromisoformat(data.upper())
+            return as_utc(at if at.tzinfo else at.replace(tzinfo=UTC))
+        except ValueError:
+            self.fail("no_such_time")
+
+    def to_representation(self, value: datetime) -> str:
+        return rfc3339(value)
+
+
+@extend_schema_field({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]})
+class DateOrTimeField(TimeField):
+    """A date, which means 00:00 UTC, or a time with its zone."""
+
+    default_error_messages = {"invalid": f"Give a date such as 2025-10-16, or a time such as {TIME_EXAMPLE}."}
+    accepted = (DATE, TIME)

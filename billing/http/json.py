@@ -1,0 +1,85 @@
+"""JSON in and out of the API: bounded when it comes in, with money as exact numbers when it goes out."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.utils.encoders import JSONEncoder
+
+from billing.rules.money import ExactJSONEncoder
+
+DEEPEST_JSON = 64
+
+
+class _Encoder(ExactJSONEncoder, JSONEncoder):
+    """REST framework's encoder with money as exact JSON numbers."""
+
+
+class ApiJSONRenderer(JSONRenderer):
+    encoder_class = _Encoder
+
+
+class NotJson(ValueError):
+    """The text is not JSON within bounds; the message says why."""
+
+
+def read_json(body: bytes) -> Any:
+    """What the text says, if all of it can be written back and stored. Raises NotJson.
+
+    Always UTF-8 (RFC 8259), whatever charset the request claims. Refused although Python reads it: NaN and numbers
+    beyond a double's range, lone surrogates, and nesting beyond DEEPEST_JSON.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise NotJson("the body is not UTF-8") from None
+    try:
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+    except RecursionError:
+        raise NotJson("nested too deeply") from None
+    except NotJson:
+        raise
+    except ValueError as error:
+        raise NotJson(str(error)) from None
+    _bounded(value, DEEPEST_JSON)
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise NotJson(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise NotJson("a number is too large")
+    return number
+
+
+def _bounded(value: Any, levels: int) -> None:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise NotJson("a text holds half of a surrogate pair") from None
+    elif isinstance(value, dict | list):
+        if levels == 0:
+            raise NotJson(f"nested more than {DEEPEST_JSON} levels deep")
+        for part in value:
+            _bounded(part, levels - 1)
+        for part in value.values() if isinstance(value, dict) else ():
+            _bounded(part, levels - 1)
+
+
+class StrictJSONParser(JSONParser):
+    """JSON that `read_json` accepts."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            return read_json(stream.read())
+        except NotJson as error:
+            raise ParseError(f"JSON parse error - {error}.") from None

@@ -1,0 +1,94 @@
+"""Errors as problem+json (RFC 9457): a stable code, a sentence for people, and the members that belong to the code."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from rest_framework import exceptions, status
+
+from billing.rules.money import ExactJSONEncoder
+
+MEDIA_TYPE = "application/problem+json"
+QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+RETRY_AFTER_SECONDS = 1
+"""For what is unavailable: when to try again."""
+
+CODE_OF_STATUS = {
+    400: "invalid",
+    401: "not_authenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    413: "too_large",
+    415: "unsupported_media_type",
+    429: "rate_limited",
+    500: "internal_error",
+    503: "unavailable",
+}
+
+
+class Problem(exceptions.APIException):
+    """An error of the contract, raised by a view: its status, its code and the members the code brings."""
+
+    def __init__(self, status_code: int, code: str, detail: str, **members: Any) -> None:
+        super().__init__(detail, code)
+        self.status_code = status_code
+        self.code = code
+        self.members = members
+        # What REST framework sends as Retry-After; seconds.
+        self.wait = RETRY_AFTER_SECONDS if status_code == status.HTTP_503_SERVICE_UNAVAILABLE else None
+        # And as WWW-Authenticate, without which a 401 is none.
+        self.auth_header = "Bearer" if status_code == status.HTTP_401_UNAUTHORIZED else None
+
+
+def title_of(status_code: int) -> str:
+    """The status' registered phrase, or that of its class."""
+    try:
+        return HTTPStatus(status_code).phrase
+    except ValueError:
+        return HTTPStatus(status_code // 100 * 100).phrase
+
+
+def document(status_code: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
+    """The body of a problem response."""
+    kind = QUOTA_EXCEEDED_TYPE if status_code == status.HTTP_429_TOO_MANY_REQUESTS else "about:blank"
+    return {
+        "type": kind,
+        "title": title_of(status_code),
+        "status": status_code,
+        "detail": detail,
+        "code": code,
+        **members,
+    }
+
+
+def respond(
+    request: HttpRequest,
+    status_code: int,
+    code: str,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    **members: Any,
+) -> HttpResponse:
+    """A problem outside of REST framework's views; a browser sees a page."""
+    body = document(status_code, code, detail, **members)
+    if _wants_page(request):
+        text = json.dumps(body, cls=ExactJSONEncoder, indent=4, ensure_ascii=False)
+        response = render(request, "problem.html", {"problem": body, "text": text}, status=status_code)
+    else:
+        text = json.dumps(body, cls=ExactJSONEncoder)
+        response = HttpResponse(text, status=status_code, content_type=MEDIA_TYPE)
+    for name, value in (headers or {}).items():
+        response[name] = value
+    return response
+
+
+def _wants_page(request: HttpRequest) -> bool:
+    preferred = request.get_preferred_type(["application/json", MEDIA_TYPE, "text/html"])
+    return preferred == "text/html"

@@ -1,0 +1,1 @@
+"""The bill: invoices, credit notes, payments and balances, and their numbers."""

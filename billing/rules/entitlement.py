@@ -1,0 +1,220 @@
+"""What an account may do at an instant: a pure function of its subscription, its exceptions and the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from billing.rules.periods import MONTH, Period, month_window, period_at
+from billing.rules.plan_change import PlanTerms
+from ratelimit.limits import LARGEST_NUMBER, Limit
+
+MINUTE_MS = 60_000
+MINUTE, QUOTA = "minute", "quota"
+"""Names of the two limits, as headers and refusals have them."""
+CALENDAR_MONTH, BILLING_PERIOD = "calendar_month", "billing_period"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOffer:
+    """A plan as sold now. `None` of a quota or rate means unlimited."""
+
+    terms: PlanTerms
+    name: str
+    monthly_token_quota: int | None
+    requests_per_minute: int | None
+    capabilities: frozenset[str]
+    quota_window: str = CALENDAR_MONTH
+    former_quota_window: str = ""
+    quota_window_changed_at: datetime | None = None
+    archived: bool = False
+
+    @property
+    def code(self) -> str:
+        return self.terms.code
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """A feature: what one successful call costs in tokens, and the capability it needs, "" for none."""
+
+    code: str
+    tokens: int
+    capability: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Replaces one limit until `expires_at`; `maximum` None means unlimited."""
+
+    limit: str
+    maximum: int | None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    tokens: int
+    starts_at: datetime
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What PostgreSQL says of one account at one version. `overrides` come newest first."""
+
+    account: int
+    version: int
+    active: bool
+    plan: str
+    anchor: datetime
+    scheduled_plan: str = ""
+    scheduled_at: datetime | None = None
+    former_quota_window: str = ""
+    former_quota_window_until: datetime | None = None
+    overrides: tuple[Override, ...] = ()
+    top_ups: tuple[TopUp, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """What the account may do from the instant asked about until `valid_until`, unless a fact changes."""
+
+    plan: PlanOffer
+    quota: int | None
+    requests_per_minute: int | None
+    window: Period
+    valid_until: datetime
+    capabilities: frozenset[str] = field(default_factory=frozenset)
+    limits: tuple[Limit, ...] = field(init=False, repr=False, compare=False)
+    """As what every call is judged by: requests in any 60 seconds, where they are limited, and last the tokens of the
+    usage window, which are counted also where they are unlimited."""
+
+    def __post_init__(self) -> None:
+        starts_at_ms = round(self.window.start.timestamp() * 1000)
+        window_ms = round(self.window.end.timestamp() * 1000) - starts_at_ms
+        quota = Limit(QUOTA, self.quota, window_ms, starts_at_ms)
+        minute = None if self.requests_per_minute is None else Limit(MINUTE, self.requests_per_minute, MINUTE_MS)
+        object.__setattr__(self, "limits", (quota,) if minute is None else (minute, quota))
+
+    def includes(self, feature: Metered) -> bool:
+        return not feature.capability or feature.capability in self.capabilities
+
+
+class WindowHolder(Protocol):
+    """A subscription, as a row or as facts. `former_quota_window` holds until its instant, whatever the plan says."""
+
+    @property
+    def anchor(self) -> datetime: ...
+    @property
+    def former_quota_window(self) -> str: ...
+    @property
+    def former_quota_window_until(self) -> datetime | None: ...
+
+
+class WindowOffer(Protocol):
+    """A plan, as a row or as an offer. Its former kind holds until the window ends in which the plan was edited."""
+
+    @property
+    def quota_window(self) -> str: ...
+    @property
+    def former_quota_window(self) -> str: ...
+    @property
+    def quota_window_changed_at(self) -> datetime | None: ...
+
+
+def effective_plan(facts: Facts, now: datetime) -> str:
+    """The scheduled plan from its instant on, whether or not the period's close has run yet."""
+    if facts.scheduled_at is not None and now >= facts.scheduled_at:
+        return facts.scheduled_plan
+    return facts.plan
+
+
+def quota_window(kind: str, anchor: datetime, now: datetime) -> Period:
+    """The usage window of a kind: the calendar month in UTC, or the month counted from the subscription's anchor."""
+    return period_at(anchor, MONTH, now)[1] if kind == BILLING_PERIOD else month_window(now)
+
+
+def window_in_force(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Period:
+    """A change of kind, by another plan or by an edit of the plan, acts when the window it fell into has ended."""
+    if facts.scheduled_at is None or now < facts.scheduled_at:
+        return _window_on(facts, plans[facts.plan], now)
+    # Until the period's close has run, `former_quota_window` does not tell of the scheduled change yet.
+    before = _window_on(facts, plans[facts.plan], facts.scheduled_at - timedelta.resolution)
+    return before if now < before.end else _window_on(facts, plans[facts.scheduled_plan], now)
+
+
+def kept_window(holder: WindowHolder, plan: WindowOffer, last: datetime) -> tuple[str, datetime]:
+    """The kind of window that a change of plan leaves in force, and until when; `last` is on the old plan."""
+    kind = _kind_on(holder, plan, last)
+    return kind, quota_window(kind, holder.anchor, last).end
+
+
+def _window_on(facts: Facts, plan: PlanOffer, now: datetime) -> Period:
+    return quota_window(_kind_on(facts, plan, now), facts.anchor, now)
+
+
+def _kind_on(holder: WindowHolder, plan: WindowOffer, now: datetime) -> str:
+    if holder.former_quota_window_until is not None and now < holder.former_quota_window_until:
+        return holder.former_quota_window
+    if plan.quota_window_changed_at is not None:
+        cut = quota_window(plan.former_quota_window, holder.anchor, plan.quota_window_changed_at)
+        if now < cut.end:
+            return plan.former_quota_window
+    return plan.quota_window
+
+
+def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan: str | None = None) -> Entitlement:
+    """What the account may do at `now`; with `plan`, what it might do had it changed to that plan (for suggestions)."""
+    offer = plans[plan or effective_plan(facts, now)]
+    window = window_in_force(facts, plans, now)
+    overrides = [o for o in facts.overrides if o.expires_at is None or now < o.expires_at]
+    quota = _overridden("quota", offer.monthly_token_quota, overrides)
+    if quota is not None:
+        quota += sum(top_up.tokens for top_up in facts.top_ups if _counts(top_up, window, now))
+        quota = min(quota, LARGEST_NUMBER)
+    return Entitlement(
+        plan=offer,
+        quota=quota,
+        requests_per_minute=_overridden("minute", offer.requests_per_minute, overrides),
+        window=window,
+        valid_until=min(_turning_points(facts, window, now)),
+        capabilities=offer.capabilities,
+    )
+
+
+def cheapest(offers: Iterable[PlanOffer], current: PlanOffer, passing: Collection[str]) -> PlanOffer | None:
+    """The cheapest plan on sale, other than the current one and in its currency, of those whose code is `passing`."""
+    candidates = [
+        offer
+        for offer in offers
+        if offer.code in passing
+        and offer.code != current.code
+        and not offer.archived
+        and (offer.terms.currency, offer.terms.interval) == (current.terms.currency, current.terms.interval)
+    ]
+    return min(candidates, key=lambda offer: (offer.terms.price, offer.terms.rank, offer.code), default=None)
+
+
+def _overridden(limit: str, default: int | None, overrides: Iterable[Override]) -> int | None:
+    return next((override.maximum for override in overrides if override.limit == limit), default)
+
+
+def _counts(top_up: TopUp, window: Period, now: datetime) -> bool:
+    if not (window.contains(top_up.starts_at) and top_up.starts_at <= now):
+        return False
+    return top_up.expires_at is None or now < top_up.expires_at
+
+
+def _turning_points(facts: Facts, window: Period, now: datetime) -> Iterable[datetime]:
+    """Instants after `now` at which time alone changes the answer; the window's end is always one of them."""
+    yield window.end
+    edges = [
+        facts.scheduled_at,
+        facts.former_quota_window_until,
+        *(override.expires_at for override in facts.overrides),
+    ]
+    edges += [edge for top_up in facts.top_ups for edge in (top_up.starts_at, top_up.expires_at)]
+    yield from (edge for edge in edges if edge is not None and edge > now)

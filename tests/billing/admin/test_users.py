@@ -1,0 +1,74 @@
+"""The admin's pages of users: a deactivated customer is refused at once, and rights are given by superusers only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from billing.entitlements.api_keys import CredentialsGone
+from tests.billing.conftest import Staff
+from tests.conftest import Customer
+from usage.metering import admit
+
+pytestmark = pytest.mark.django_db
+
+
+def form_of(user: User, **changes: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {"username": user.username, "first_name": "", "last_name": "", "email": user.email}
+    if user.is_active:
+        fields["is_active"] = "on"
+    return fields | changes
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deactivated_customer_fails_on_the_next_call(superuser: Staff, alice: Customer) -> None:
+    caller = alice.caller
+    assert admit.admit(caller, lambda _: admit.Charge()).admitted
+    fields = form_of(alice.user)
+    del fields["is_active"]
+    assert superuser.send(f"auth/user/{alice.account}/change/", **fields).status_code == 302
+    with pytest.raises(CredentialsGone):
+        admit.admit(caller, lambda _: admit.Charge())
+    assert superuser.send(f"auth/user/{alice.account}/change/", **fields, is_active="on").status_code == 302
+    alice.user.refresh_from_db()
+    assert alice.user.is_active
+
+
+def test_every_page_opens(superuser: Staff, alice: Customer) -> None:
+    user = f"user/{alice.account}"
+    for page in ("user/", "user/?q=ali", "user/add/", f"{user}/change/", f"{user}/password/", "group/", "group/add/"):
+        assert superuser.open(f"auth/{page}").status_code == 200, page
+    assert "Community" in superuser.open("auth/user/").content.decode(), "the plan stands beside the name"
+
+
+def test_a_customer_who_was_sold_something_is_kept(superuser: Staff, alice: Customer) -> None:
+    superuser.send(f"auth/user/{alice.account}/delete/", post="yes")
+    assert User.objects.filter(pk=alice.account).exists()
+
+
+def test_somebody_who_never_called_can_be_deleted(superuser: Staff) -> None:
+    for name in ("one", "two"):
+        User.objects.create_user(name)
+    one, two = User.objects.get(username="one"), User.objects.get(username="two")
+    superuser.send(f"auth/user/{one.pk}/delete/", post="yes")
+    deletion = {"action": "delete_selected", "_selected_action": two.pk, "post": "yes"}
+    superuser.client.post("/admin/auth/user/", deletion)
+    assert not User.objects.filter(username__in=["one", "two"]).exists()
+
+
+def test_staff_who_may_change_users_give_nobody_rights(clerk: Staff, superuser: Staff, alice: Customer) -> None:
+    clerk.may("auth.view_user", "auth.change_user", "auth.delete_user")
+    rights = {"is_staff": "on", "is_superuser": "on"}
+    answer = clerk.send(f"auth/user/{alice.account}/change/", **form_of(alice.user, email="a@example.com", **rights))
+    assert answer.status_code == 302
+    alice.user.refresh_from_db()
+    assert (alice.user.email, alice.user.is_staff, alice.user.is_superuser) == ("a@example.com", False, False)
+    sue = superuser.user.pk
+    passwords = {"password1": "kQ7#long-enough", "password2": "kQ7#long-enough"}
+    assert clerk.send(f"auth/user/{sue}/password/", **passwords).status_code == 403
+    assert clerk.send(f"auth/user/{sue}/change/", **form_of(superuser.user)).status_code == 403
+    deletion = {"action": "delete_selected", "_selected_action": sue, "post": "yes"}
+    clerk.client.post("/admin/auth/user/", deletion)
+    assert User.objects.filter(pk=sue).exists()

@@ -1,0 +1,122 @@
+"""manage.py mark_paid."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from billing.invoicing import issuing
+from billing.models import Invoice, Payment
+from tests.billing.clock import clock_at
+from tests.billing.sale import sell
+from tests.conftest import Customer
+
+pytestmark = pytest.mark.django_db
+NUMBER = "INV-000001"
+
+
+def mark_paid(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command("mark_paid", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def refused(*arguments: str) -> str:
+    before = list(Payment.objects.values())
+    with pytest.raises(CommandError) as error:
+        mark_paid(*arguments)
+    assert list(Payment.objects.values()) == before
+    return str(error.value)
+
+
+@pytest.fixture
+def clock(customer: Callable[..., Customer]) -> Iterator[Any]:
+    """Bob owes 29.00 USD since October 1st."""
+    with clock_at("2025-10-01T00:00:00Z") as clock:
+        customer("bob", "starter")
+        clock.move_to("2025-10-16T12:00:00Z")
+        yield clock
+
+
+def test_all_that_is_due_was_received_now(clock: Any) -> None:
+    assert mark_paid(NUMBER) == (
+        f"{NUMBER}: 29.00 USD received (mark_paid 2025-10-16T12:00:00Z), 0.00 USD still due, paid\n"
+    )
+    (payment,) = Payment.objects.all()
+    assert (payment.amount, payment.paid_at) == (29, datetime(2025, 10, 16, 12, tzinfo=UTC))
+    assert Invoice.objects.get().status == Invoice.Status.PAID
+
+
+def test_a_part_leaves_the_rest_due(clock: Any) -> None:
+    told = mark_paid(NUMBER, "--amount", "10", "--at", "2025-10-15", "--reference", " bank 7 ")
+    assert told == f"{NUMBER}: 10.00 USD received (bank 7), 19.00 USD still due, open\n"
+    assert Payment.objects.get().paid_at == datetime(2025, 10, 15, tzinfo=UTC)
+    assert "0.00 USD still due, paid" in mark_paid(NUMBER)
+
+
+def test_the_same_reference_is_the_same_payment(clock: Any) -> None:
+    for _ in range(2):
+        assert "19.00 USD still due" in mark_paid(NUMBER, "--amount", "10", "--reference", "bank 7")
+    assert Payment.objects.count() == 1
+    assert "give another reference" in refused(NUMBER, "--amount", "9", "--reference", "bank 7")
+
+
+def test_two_payments_without_a_reference_are_two(clock: Any) -> None:
+    mark_paid(NUMBER, "--amount", "10")
+    clock.tick()
+    assert "9.00 USD still due" in mark_paid(NUMBER, "--amount", "10")
+
+
+def test_an_invoice_that_is_paid_is_not_paid_again(clock: Any) -> None:
+    mark_paid(NUMBER)
+    clock.tick()
+    assert "is paid" in refused(NUMBER)
+    assert "is paid" in refused(NUMBER, "--amount", "1")
+
+
+def test_an_invoice_that_there_is_not(clock: Any) -> None:
+    assert refused("INV-000009") == "there is no invoice INV-000009"
+    assert refused("") == "there is no invoice "
+
+
+def test_amounts_that_are_none(clock: Any) -> None:
+    for amount in ("ten", "", "NaN", "Infinity", "-Infinity", "sNaN", "10,00"):
+        assert refused(NUMBER, f"--amount={amount}").startswith("--amount")
+    for amount in ("0", "-1", "29.01", "10.001", "1e30"):
+        assert "29.00 USD is due" in refused(NUMBER, f"--amount={amount}")
+    assert "decimals" in refused(NUMBER, "--amount=1e-50")
+    assert "still due, paid" in mark_paid(NUMBER, "--amount=2.9e1")
+
+
+def test_times_that_are_none_or_to_come(clock: Any) -> None:
+    for at in ("yesterday", "", "2025-13-01", "2025-10-16T12:00:01Z"):
+        assert refused(NUMBER, f"--at={at}").startswith("--at")
+    assert "paid" in mark_paid(NUMBER, "--at", "2025-10-16T12:00:00Z")
+
+
+def test_references_that_are_none(clock: Any) -> None:
+    for reference in ("", " ", "x" * 201):
+        assert refused(NUMBER, f"--reference={reference}").startswith("--reference")
+    assert "paid" in mark_paid(NUMBER, "--reference", "x" * 200)
+
+
+def test_a_credit_note_lowers_what_is_due(clock: Any) -> None:
+    issuing.credit(Invoice.objects.get(), Decimal(9), "goodwill", datetime.now(UTC))
+    assert "20.00 USD received" in mark_paid(NUMBER)
+
+
+def test_in_currencies_of_no_and_of_three_decimals(customer: Callable[..., Customer]) -> None:
+    sell("tokyo", "2900", currency="JPY")
+    sell("kuwait", "8.750", currency="KWD")
+    customer("tomoko", "tokyo")
+    customer("khalid", "kuwait")
+    assert "1000 JPY received" in mark_paid(NUMBER, "--amount", "1000")
+    assert "1900 JPY is due" in refused(NUMBER, "--amount", "0.5")
+    assert "0.001 KWD received" in mark_paid("INV-000002", "--amount", "0.001")
+    assert "8.749 KWD received" in mark_paid("INV-000002")

@@ -1,0 +1,277 @@
+"""entitlement.py: what an account may do, as a function of its facts and the instant alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billing.rules.entitlement import (
+    BILLING_PERIOD,
+    CALENDAR_MONTH,
+    Entitlement,
+    Facts,
+    Metered,
+    Override,
+    PlanOffer,
+    TopUp,
+    cheapest,
+    effective_plan,
+    entitle,
+    kept_window,
+    quota_window,
+)
+from billing.rules.periods import MONTH, YEAR, Interval, Period
+from billing.rules.plan_change import PlanTerms
+from ratelimit.limits import LARGEST_NUMBER
+
+MICROSECOND = timedelta(microseconds=1)
+DAY = timedelta(days=1)
+ANCHOR = datetime(2026, 1, 10, 12, tzinfo=UTC)
+NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
+NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+PERIOD = Period(datetime(2026, 11, 10, 12, tzinfo=UTC), datetime(2026, 12, 10, 12, tzinfo=UTC))
+
+
+def offer(code: str, quota: int | None = 500, rate: int | None = 30, price: int = 29, **more: Any) -> PlanOffer:
+    terms = PlanTerms(code, more.pop("rank", 1), Decimal(price), more.pop("currency", "USD"), more.pop("every", MONTH))
+    return PlanOffer(terms, code.title(), quota, rate, frozenset(more.pop("capabilities", ())), **more)
+
+
+STARTER = offer("starter", capabilities=["investigator"])
+PRO = offer("pro", quota=None, rate=100, price=49)
+PLANS = {"starter": STARTER, "pro": PRO}
+FACTS = Facts(account=7, version=1, active=True, plan="starter", anchor=ANCHOR)
+
+
+def test_a_plan_gives_its_limits_and_capabilities() -> None:
+    entitlement = entitle(FACTS, PLANS, NOW)
+    assert (entitlement.plan, entitlement.quota, entitlement.requests_per_minute) == (STARTER, 500, 30)
+    assert (entitlement.window, entitlement.valid_until) == (NOVEMBER, NOVEMBER.end)
+    assert entitlement.includes(Metered("trace_start", 10))
+    assert entitlement.includes(Metered("graph_query", 3, "investigator"))
+    assert not entitlement.includes(Metered("pattern_detection", 8, "correlation"))
+
+
+@pytest.mark.parametrize(("before", "plan"), [(MICROSECOND, "starter"), (timedelta(0), "pro"), (-DAY, "pro")])
+def test_a_scheduled_plan_is_in_force_from_its_very_instant(before: timedelta, plan: str) -> None:
+    facts = replace(FACTS, scheduled_plan="pro", scheduled_at=NOW)
+    assert effective_plan(facts, NOW - before) == plan
+    assert entitle(facts, PLANS, NOW - before).plan.code == plan
+    assert entitle(facts, PLANS, NOW - DAY).valid_until == NOW
+
+
+class TestOverrides:
+    def test_the_newest_in_force_holds_for_each_limit(self) -> None:
+        overrides = (Override("quota", 9), Override("minute", 60), Override("quota", 7), Override("minute", 1))
+        entitlement = entitle(replace(FACTS, overrides=overrides), PLANS, NOW)
+        assert (entitlement.quota, entitlement.requests_per_minute) == (9, 60)
+
+    @pytest.mark.parametrize("maximum", [0, 1, None])
+    def test_it_may_lower_raise_or_lift_a_limit(self, maximum: int | None) -> None:
+        overrides = (Override("quota", maximum), Override("minute", maximum))
+        entitlement = entitle(replace(FACTS, overrides=overrides), PLANS, NOW)
+        assert (entitlement.quota, entitlement.requests_per_minute) == (maximum, maximum)
+
+    @pytest.mark.parametrize(("at", "quota"), [(NOW - MICROSECOND, 9), (NOW, 7), (NOW + DAY, 7)])
+    def test_an_expired_one_uncovers_the_one_beneath(self, at: datetime, quota: int) -> None:
+        facts = replace(FACTS, overrides=(Override("quota", 9, NOW), Override("quota", 7)))
+        assert entitle(facts, PLANS, at).quota == quota
+        assert entitle(facts, PLANS, NOW - DAY).valid_until == NOW
+
+
+class TestTopUps:
+    @pytest.mark.parametrize(
+        ("starts_at", "expires_at", "at", "counts"),
+        [
+            (NOW, None, NOW - MICROSECOND, False),
+            (NOW, None, NOW, True),
+            (NOW, None, NOVEMBER.end - MICROSECOND, True),
+            (NOW, None, NOVEMBER.end, False),
+            (NOW, NOVEMBER.end + DAY, NOVEMBER.end, False),
+            (NOVEMBER.start, None, NOW, True),
+            (NOVEMBER.start - MICROSECOND, None, NOW, False),
+            (NOVEMBER.end, None, NOVEMBER.end, True),
+            (NOW - DAY, NOW, NOW - MICROSECOND, True),
+            (NOW - DAY, NOW, NOW, False),
+        ],
+    )
+    def test_it_counts_in_the_window_it_starts_in_until_it_expires(
+        self, starts_at: datetime, expires_at: datetime | None, at: datetime, counts: bool
+    ) -> None:
+        facts = replace(FACTS, top_ups=(TopUp(100, starts_at, expires_at),))
+        assert entitle(facts, PLANS, at).quota == 500 + 100 * counts
+
+    def test_several_add_up_on_an_override_and_mean_nothing_to_unlimited(self) -> None:
+        facts = replace(FACTS, top_ups=(TopUp(100, NOW), TopUp(10, NOW)), overrides=(Override("quota", 5),))
+        assert entitle(facts, PLANS, NOW).quota == 115
+        assert entitle(replace(facts, plan="pro", overrides=()), PLANS, NOW).quota is None
+
+    def test_the_sum_stays_within_what_can_be_counted(self) -> None:
+        facts = replace(FACTS, top_ups=(TopUp(LARGEST_NUMBER, NOW), TopUp(LARGEST_NUMBER, NOW)))
+        assert entitle(facts, PLANS, NOW).quota == LARGEST_NUMBER
+
+
+class TestWindows:
+    def test_the_two_kinds(self) -> None:
+        assert quota_window(CALENDAR_MONTH, ANCHOR, NOW) == NOVEMBER
+        assert quota_window(BILLING_PERIOD, ANCHOR, NOW) == PERIOD
+        yearly = {"starter": replace(STARTER, quota_window=BILLING_PERIOD)}
+        assert entitle(FACTS, yearly, NOW).window == PERIOD
+
+    @pytest.mark.parametrize(("at", "window"), [(NOW, NOVEMBER), (NOVEMBER.end - MICROSECOND, NOVEMBER)])
+    def test_an_edit_of_the_kind_waits_for_the_end_of_the_window(self, at: datetime, window: Period) -> None:
+        edited = replace(
+            STARTER, quota_window=BILLING_PERIOD, former_quota_window=CALENDAR_MONTH, quota_window_changed_at=NOW
+        )
+        assert entitle(FACTS, {"starter": edited}, at).window == window
+        assert entitle(FACTS, {"starter": edited}, NOVEMBER.end).window == PERIOD
+
+    def test_a_change_of_plan_leaves_the_window_until_it_ends(self) -> None:
+        plans = PLANS | {"pro": replace(PRO, quota_window=BILLING_PERIOD)}
+        kind, until = kept_window(FACTS, STARTER, NOW)
+        changed = replace(FACTS, plan="pro", former_quota_window=kind, former_quota_window_until=until)
+        assert (kind, until) == (CALENDAR_MONTH, NOVEMBER.end)
+        assert entitle(changed, plans, NOW).window == NOVEMBER
+        assert entitle(changed, plans, NOVEMBER.end).window == PERIOD
+
+    def test_a_scheduled_change_leaves_it_also_while_nobody_has_applied_it(self) -> None:
+        plans = PLANS | {"pro": replace(PRO, quota_window=BILLING_PERIOD)}
+        facts = replace(FACTS, scheduled_plan="pro", scheduled_at=PERIOD.start)
+        entitlement = entitle(facts, plans, NOW)
+        assert (entitlement.plan.code, entitlement.window) == ("pro", NOVEMBER)
+        assert entitle(facts, plans, NOVEMBER.end).window == PERIOD
+
+    def test_a_change_at_the_windows_own_end_acts_at_once(self) -> None:
+        plans = {"starter": replace(STARTER, quota_window=BILLING_PERIOD), "pro": PRO}
+        facts = replace(FACTS, scheduled_plan="pro", scheduled_at=PERIOD.end)
+        assert entitle(facts, plans, PERIOD.end - MICROSECOND).window == PERIOD
+        assert entitle(facts, plans, PERIOD.end).window == quota_window(CALENDAR_MONTH, ANCHOR, PERIOD.end)
+
+    def test_a_plan_that_is_only_asked_about_leaves_the_window_alone(self) -> None:
+        plans = PLANS | {"pro": replace(PRO, quota_window=BILLING_PERIOD)}
+        asked = entitle(FACTS, plans, NOW, plan="pro")
+        assert (asked.plan.code, asked.requests_per_minute, asked.window) == ("pro", 100, NOVEMBER)
+
+
+KINDS = st.sampled_from([CALENDAR_MONTH, BILLING_PERIOD])
+BASE = datetime(2026, 10, 1, tzinfo=UTC)
+# Few distinct instants, so that edges fall on one another, on windows' ends and a microsecond beside them.
+INSTANTS = st.builds(
+    lambda half_days, beside: BASE + half_days * DAY / 2 + beside * MICROSECOND,
+    st.integers(0, 200),
+    st.sampled_from([0, 0, -1, 1]),
+)
+MAYBE = st.none() | INSTANTS
+Situation = tuple[Facts, dict[str, PlanOffer]]
+
+
+@st.composite
+def offers(draw: st.DrawFn, code: str) -> PlanOffer:
+    changed_at = draw(MAYBE)
+    return offer(
+        code,
+        quota=draw(st.none() | st.integers(0, 9)),
+        quota_window=draw(KINDS),
+        former_quota_window=draw(KINDS) if changed_at else "",
+        quota_window_changed_at=changed_at,
+    )
+
+
+@st.composite
+def situations(draw: st.DrawFn, scheduled: st.SearchStrategy[datetime | None] = MAYBE) -> Situation:
+    """An account as it can come about: what changed its window before lies before what is scheduled."""
+    anchor = draw(st.sampled_from([ANCHOR, datetime(2026, 8, 31, tzinfo=UTC), BASE]))
+    facts = replace(FACTS, anchor=anchor)
+    former = draw(st.none() | KINDS)
+    if former:
+        until = quota_window(former, anchor, BASE).end
+        facts = replace(facts, former_quota_window=former, former_quota_window_until=until)
+    if scheduled_at := draw(scheduled):
+        facts = replace(facts, scheduled_plan="pro", scheduled_at=max(scheduled_at, BASE + MICROSECOND))
+    overrides = st.builds(Override, st.sampled_from(["quota", "minute"]), st.none() | st.integers(0, 9), MAYBE)
+    top_ups = st.builds(TopUp, st.integers(1, 9), INSTANTS, MAYBE)
+    facts = replace(
+        facts,
+        overrides=tuple(draw(st.lists(overrides, max_size=2))),
+        top_ups=tuple(draw(st.lists(top_ups, max_size=2))),
+    )
+    return facts, {"starter": draw(offers("starter")), "pro": draw(offers("pro"))}
+
+
+def apart_from_validity(entitlement: Entitlement) -> Entitlement:
+    return replace(entitlement, valid_until=BASE)
+
+
+@settings(deadline=None)
+@given(situations(), INSTANTS, st.floats(0, 1, exclude_max=True))
+def test_time_alone_changes_nothing_before_valid_until(situation: Situation, now: datetime, part: float) -> None:
+    entitlement = entitle(*situation, now)
+    assert now < entitlement.valid_until <= entitlement.window.end
+    assert entitlement.window.contains(now)
+    last = entitlement.valid_until - MICROSECOND
+    for later in (now + part * (last - now), last):
+        assert apart_from_validity(entitle(*situation, later)) == apart_from_validity(entitlement)
+
+
+@settings(deadline=None)
+@given(situations(), INSTANTS, st.floats(0, 1, exclude_max=True))
+def test_no_window_is_left_before_its_end(situation: Situation, now: datetime, part: float) -> None:
+    window = entitle(*situation, now).window
+    last = window.end - MICROSECOND
+    for later in (now + part * (last - now), last):
+        assert entitle(*situation, later).window == window
+
+
+@settings(deadline=None)
+@given(situations(scheduled=INSTANTS), st.integers(0, 200), st.sampled_from([0, 1]))
+def test_a_late_beat_makes_no_difference(situation: Situation, half_days: int, beside: int) -> None:
+    facts, plans = situation
+    assert facts.scheduled_at is not None
+    now = facts.scheduled_at + half_days * DAY / 2 + beside * MICROSECOND
+    kind, until = kept_window(facts, plans["starter"], facts.scheduled_at - MICROSECOND)
+    applied = replace(
+        facts,
+        plan="pro",
+        scheduled_plan="",
+        scheduled_at=None,
+        former_quota_window=kind,
+        former_quota_window_until=until,
+    )
+    assert entitle(applied, plans, now) == entitle(facts, plans, now)
+
+
+class TestCheapest:
+    ALL = (
+        offer("community", price=0, rank=0),
+        STARTER,
+        offer("pro", price=49, rank=2),
+        offer("rival", price=49, rank=1),
+        offer("euro", price=1, currency="EUR"),
+        offer("yearly", price=1, every=YEAR),
+        offer("gone", price=1, archived=True),
+    )
+
+    @pytest.mark.parametrize(
+        ("passing", "expected"),
+        [
+            ({"pro", "rival"}, "rival"),
+            ({"pro"}, "pro"),
+            ({"starter", "pro"}, "pro"),
+            ({"community", "pro"}, "community"),
+            ({"euro", "yearly", "gone", "starter", "unknown"}, None),
+            (set(), None),
+        ],
+    )
+    def test_the_cheapest_that_can_be_changed_to(self, passing: set[str], expected: str | None) -> None:
+        found = cheapest(self.ALL, STARTER, passing)
+        assert (found.code if found else None) == expected
+
+    def test_intervals_of_equal_length_are_one(self) -> None:
+        twelve = offer("twelve", every=Interval(MONTH.unit, 12))
+        assert cheapest([twelve], offer("current", every=YEAR), {"twelve"}) == twelve

@@ -1,0 +1,109 @@
+"""Which way a plan change goes, what blocks it and how many days off it is."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billing.rules.periods import MONTH, YEAR, Interval, IntervalUnit
+from billing.rules.plan_change import (
+    CurrencyMismatch,
+    Direction,
+    IncomparablePlans,
+    IntervalMismatch,
+    PlanTerms,
+    blockers,
+    days_until,
+    decide,
+)
+
+STARTER = PlanTerms("starter", rank=1, price=Decimal("29.00"), currency="USD", interval=MONTH)
+PRO = PlanTerms("pro", rank=2, price=Decimal("49.00"), currency="USD", interval=MONTH)
+PLANS = st.builds(
+    PlanTerms,
+    code=st.text("abc", min_size=1, max_size=3),
+    rank=st.integers(0, 3),
+    price=st.decimals(0, 3, places=0),
+    currency=st.just("USD"),
+    interval=st.just(MONTH),
+)
+
+
+def test_higher_rank_is_an_upgrade_and_lower_a_downgrade() -> None:
+    assert decide(STARTER, PRO) is Direction.UPGRADE
+    assert decide(PRO, STARTER) is Direction.DOWNGRADE
+
+
+def test_rank_decides_before_price() -> None:
+    assert decide(STARTER, replace(PRO, price=Decimal("1.00"))) is Direction.UPGRADE
+    assert decide(replace(PRO, price=Decimal("1.00")), STARTER) is Direction.DOWNGRADE
+
+
+@pytest.mark.parametrize(
+    ("price", "direction"),
+    [("28.99", Direction.DOWNGRADE), ("29.00", Direction.SAME), ("29", Direction.SAME), ("29.01", Direction.UPGRADE)],
+)
+def test_price_decides_at_equal_rank(price: str, direction: Direction) -> None:
+    assert decide(STARTER, replace(PRO, rank=STARTER.rank, price=Decimal(price))) is direction
+
+
+def test_a_plan_is_the_same_as_itself_after_an_edit() -> None:
+    assert decide(STARTER, replace(STARTER, price=Decimal("35.00"), rank=5)) is Direction.SAME
+
+
+@pytest.mark.parametrize("code", ["pro", "starter"])
+def test_two_currencies_are_refused(code: str) -> None:
+    with pytest.raises(CurrencyMismatch, match=rf"{code} is sold in EUR, but starter is billed in USD") as refusal:
+        decide(STARTER, replace(PRO, code=code, currency="EUR"))
+    assert isinstance(refusal.value, IncomparablePlans)
+    assert refusal.value.field == "target_plan"
+
+
+@pytest.mark.parametrize("code", ["pro", "starter"])
+def test_two_intervals_are_refused(code: str) -> None:
+    with pytest.raises(IntervalMismatch, match=rf"{code} is billed every year, but starter every month") as refusal:
+        decide(STARTER, replace(PRO, code=code, interval=YEAR))
+    assert refusal.value.field == "target_plan"
+
+
+def test_twelve_months_and_a_year_are_one_interval() -> None:
+    yearly = replace(STARTER, interval=Interval(IntervalUnit.MONTH, 12))
+    assert decide(yearly, replace(PRO, interval=YEAR)) is Direction.UPGRADE
+
+
+@settings(deadline=None)
+@given(PLANS, PLANS)
+def test_the_way_back_is_the_opposite(here: PlanTerms, there: PlanTerms) -> None:
+    opposite = {
+        Direction.UPGRADE: Direction.DOWNGRADE,
+        Direction.DOWNGRADE: Direction.UPGRADE,
+        Direction.SAME: Direction.SAME,
+    }
+    assert decide(there, here) is opposite[decide(here, there)]
+
+
+def test_blockers_are_the_capabilities_in_use_that_the_target_lacks() -> None:
+    assert blockers(["investigator", "ai_agents", "ai_agents"], []) == ["ai_agents", "investigator"]
+    assert blockers("hgfedcba", "a") == list("bcdefgh")
+    assert blockers(["investigator", "ai_agents"], ["investigator"]) == ["ai_agents"]
+    assert blockers(["investigator"], ["investigator", "correlation"]) == []
+    assert blockers([], []) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "days"),
+    [
+        (datetime(2025, 10, 16, 0, 0, 0, tzinfo=UTC), 15),
+        (datetime(2025, 10, 16, 23, 59, 59, 999_999, tzinfo=UTC), 15),
+        (datetime(2025, 10, 17, tzinfo=UTC), 14),
+        (datetime(2025, 10, 30, 23, 59, 59, tzinfo=UTC), 1),
+        (datetime(2025, 10, 31, tzinfo=UTC), 0),
+        (datetime(2025, 11, 1, tzinfo=UTC), -1),
+        (datetime(2025, 10, 17, 1, tzinfo=timezone(timedelta(hours=2))), 15),
+    ],
+)
+def test_days_until_is_the_difference_of_utc_dates(now: datetime, days: int) -> None:
+    assert days_until(now, datetime(2025, 10, 31, 12, tzinfo=UTC)) == days

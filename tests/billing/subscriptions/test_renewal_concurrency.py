@@ -1,0 +1,251 @@
+"""Many at once: upgrades, closers, payments and credit notes on real connections of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection, transaction
+
+from billing.invoicing import issuing
+from billing.models import BillingPeriod, CreditNote, DocumentNumber, Invoice, Payment, Plan, Subscription
+from billing.subscriptions import changes, renewal
+from tests.billing.ledger import (
+    assert_explained,
+    assert_tiled,
+    at,
+    fresh,
+    invoices,
+    lines,
+    make_plan,
+    make_subscription,
+    money,
+    pay_in_full,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+START, END, MIDDLE = at("2025-10-01"), at("2025-11-01"), at("2025-10-16")
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """Start all of them together, each on its own connection; what each returned or raised."""
+    gate = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], Any]) -> Any:
+        gate.wait()
+        try:
+            return call()
+        except Exception as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def assert_gapless() -> None:
+    issued = sorted(Invoice.objects.values_list("number", flat=True), key=str)
+    assert issued == [f"INV-{number:06d}" for number in range(1, len(issued) + 1)]
+
+
+@pytest.fixture
+def low(transactional_db: None) -> Plan:
+    return make_plan("low", 31, 1)
+
+
+@pytest.fixture
+def high(transactional_db: None) -> Plan:
+    return make_plan("high", 93, 3)
+
+
+def test_fifty_upgrades_at_once_are_one(low: Plan, high: Plan) -> None:
+    subscription = make_subscription(low, START)
+    answers = at_once(*[lambda: changes.upgrade(subscription.account_id, high, MIDDLE)] * 50)
+    done = [answer for answer in answers if isinstance(answer, changes.Changed)]
+    refused = [answer for answer in answers if isinstance(answer, changes.NotAnUpgrade)]
+    assert (len(done), len(refused)) == (1, 49), answers
+    assert [invoice.total for invoice in invoices(subscription)] == [31, 32]
+    assert_gapless()
+    assert_explained(subscription)
+
+
+def test_fifty_first_uses_open_one_subscription(low: Plan, django_user_model: Any) -> None:
+    Plan.objects.filter(pk=low.pk).update(is_default=True)
+    user = django_user_model.objects.create_user("new")
+    answers = at_once(*[lambda: changes.live_subscription(user.pk, START).pk] * 50)
+    assert len(set(answers)) == 1, answers
+    assert Invoice.objects.count() == 1
+
+
+def test_an_upgrade_meets_the_close_at_the_periods_end(low: Plan, high: Plan) -> None:
+    """In either order the next period is opened once, and the upgrade is prorated within it."""
+    for _ in range(5):
+        subscription = make_subscription(low, START)
+        account = subscription.account_id
+        answers = at_once(
+            lambda account=account: changes.upgrade(account, high, END),  # type: ignore[misc]
+            lambda: renewal.close_due(END),
+            lambda: renewal.close_due(END),
+        )
+        assert not [answer for answer in answers if isinstance(answer, Exception)], answers
+        assert [lines(invoice) for invoice in invoices(subscription)] == [
+            [("base", 31)],
+            [("base", 31)],
+            [("credit", -31), ("charge", 93)],
+        ]
+        assert_tiled(subscription)
+        assert_explained(subscription)
+    assert_gapless()
+
+
+def test_several_closers_share_the_work_and_do_it_once(low: Plan, high: Plan, monkeypatch: Any) -> None:
+    monkeypatch.setattr(renewal, "BATCH", 7)
+    customers = [make_subscription(high, START) for _ in range(60)]
+    Subscription.objects.update(scheduled_plan=low, scheduled_at=END)
+    results = at_once(*[lambda: renewal.close_due(END)] * 4)
+    total = renewal.Closed()
+    for result in results:
+        total.add(result)
+    assert (total.renewed, total.changed, total.periods, total.invoices) == (60, 60, 60, 60)
+    assert (total.failed, renewal.due(END).count()) == ({}, 0)
+    for subscription in customers:
+        assert (fresh(subscription).plan, len(invoices(subscription))) == (low, 2)
+        assert_tiled(subscription)
+    assert_gapless()
+
+
+def test_a_closer_passes_over_what_another_holds(low: Plan) -> None:
+    held, free = make_subscription(low, START), make_subscription(low, START)
+    with transaction.atomic():
+        changes.locked(held.account_id, START)
+        (done,) = at_once(lambda: renewal.close_due(END))
+        assert done.renewed == 1
+        assert (len(invoices(held)), len(invoices(free))) == (1, 2)
+    assert renewal.close_due(END).renewed == 1
+
+
+def test_one_reference_at_once_is_one_payment(low: Plan) -> None:
+    (invoice,) = invoices(make_subscription(low, START))
+    calls = [lambda: issuing.pay(Invoice.objects.get(pk=invoice.pk), money(31), START, "bank-1").pk] * 8
+    assert len(set(at_once(*calls))) == 1
+    assert Payment.objects.get().amount == 31
+
+
+def test_two_references_at_once_never_pay_more_than_is_due(low: Plan) -> None:
+    subscription = make_subscription(low, START)
+    (invoice,) = invoices(subscription)
+    answers = at_once(
+        *[lambda n=n: issuing.pay(Invoice.objects.get(pk=invoice.pk), money(10), START, f"bank-{n}") for n in range(8)]
+    )
+    assert sum(isinstance(answer, Payment) for answer in answers) == 3
+    assert sum(isinstance(answer, issuing.BillingError) for answer in answers) == 5
+    assert_explained(subscription)
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_credit_notes_at_once_never_exceed_the_invoice(low: Plan, paid: bool) -> None:
+    subscription = make_subscription(low, START)
+    (invoice,) = invoices(subscription)
+    if paid:
+        pay_in_full(invoice, START)
+    answers = at_once(*[lambda: issuing.credit(Invoice.objects.get(pk=invoice.pk), money(10), "outage", START)] * 8)
+    notes = [answer for answer in answers if isinstance(answer, CreditNote)]
+    assert (len(notes), sorted(note.number for note in notes)) == (3, ["CN-000001", "CN-000002", "CN-000003"])
+    assert sum(isinstance(answer, issuing.BillingError) for answer in answers) == 5
+    assert issuing.balance(subscription.account_id, "USD") == (30 if paid else 0)
+    assert_explained(subscription)
+
+
+def test_payments_credits_and_changes_at_once_keep_the_ledger(low: Plan, high: Plan) -> None:
+    subscription = make_subscription(low, START)
+    account = subscription.account_id
+    (base,) = invoices(subscription)
+
+    def pay() -> None:
+        issuing.pay(Invoice.objects.get(pk=base.pk), money(31), MIDDLE, "bank")
+
+    def credit() -> None:
+        issuing.credit(Invoice.objects.get(pk=base.pk), money(5), "outage", MIDDLE)
+
+    at_once(*[pay, credit, lambda: changes.upgrade(account, high, MIDDLE), lambda: renewal.close_due(END)] * 3)
+    renewal.close_due(END)
+    assert_explained(subscription)
+    assert_tiled(subscription)
+    assert_gapless()
+
+
+CLOSER = """
+import sys
+from datetime import UTC, datetime
+import django
+django.setup()
+from billing.subscriptions import renewal
+renewal.BATCH = 50
+def progress(count):
+    print(count, flush=True)
+    sys.stdin.readline()  # go on when told to
+renewal.close_due(datetime(2025, 11, 1, tzinfo=UTC), progress)
+"""
+
+
+def test_what_a_killed_closer_had_begun_is_done_once_by_others(low: Plan, high: Plan) -> None:
+    for _ in range(200):
+        make_subscription(high, START)
+    Subscription.objects.update(scheduled_plan=low, scheduled_at=END)
+    environment = os.environ | {"DATABASE_URL": _test_database(), "DJANGO_SETTINGS_MODULE": "billing_site.settings"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", CLOSER],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=settings.BASE_DIR,
+    )
+    assert process.stdout is not None and process.stdin is not None
+    with process:
+        assert process.stdout.readline() == "50\n"
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "50\n"
+        with transaction.atomic():
+            DocumentNumber.objects.select_for_update().get(series="INV")
+            process.stdin.write("\n")
+            process.stdin.flush()
+            _wait_until_somebody_waits_for_a_lock()
+            process.send_signal(signal.SIGKILL)  # in the middle of its third batch
+    assert BillingPeriod.objects.filter(number=1).count() == 100
+    both = at_once(lambda: renewal.close_due(END), lambda: renewal.close_due(END))
+    assert sum(done.renewed for done in both) == sum(done.changed for done in both) == 100
+    assert BillingPeriod.objects.filter(number=1, plan=low).count() == 200
+    assert Subscription.objects.filter(plan=low, scheduled_plan=None, period_ends_at=at("2025-12-01")).count() == 200
+    assert_gapless()
+
+
+def _wait_until_somebody_waits_for_a_lock() -> None:
+    deadline = time.monotonic() + 60
+    with connection.cursor() as cursor:
+        waiting = 0
+        while not waiting:
+            assert time.monotonic() < deadline
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+                " WHERE datname = current_database() AND NOT granted"
+            )
+            (waiting,) = cursor.fetchone()
+
+
+def _test_database() -> str:
+    """DATABASE_URL of the database that the tests of this process run in."""
+    base, _, query = os.environ["DATABASE_URL"].partition("?")
+    name = connection.settings_dict["NAME"]
+    return base.rpartition("/")[0] + f"/{name}" + (f"?{query}" if query else "")

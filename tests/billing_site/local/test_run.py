@@ -1,0 +1,184 @@
+"""`make run`'s program with nothing there yet: it comes up by itself, what it prints works, its end leaves nothing."""
+
+import fcntl
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+import billing_site
+from billing_site.local.engines.process import wait_until
+
+CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
+UP_SECONDS = 90
+END_SECONDS = 30
+RUN = (sys.executable, "-m", "billing_site.local.run")
+
+
+class Site:
+    """A data folder of its own, and the run that uses it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.local = folder / "local"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        ours = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "MAKELEVEL", "PYTEST_XDIST_WORKER")
+        self.env = {name: value for name, value in os.environ.items() if name not in ours}
+        self.env |= {
+            "PORT": str(self.port),
+            "LOCAL_DIR": str(self.local),
+            "DJANGO_SETTINGS_MODULE": "billing_site.settings",
+        }
+        self.output = folder / "output"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, argv: tuple[str, ...] = RUN) -> None:
+        """Run until it says that it is up."""
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(argv, cwd=CHECKOUT, env=self.env, stdout=output, stderr=output)
+        process = self.process
+
+        def is_up() -> bool:
+            assert process.poll() is None, self.output.read_text()
+            return "Ctrl-C ends it." in self.output.read_text()
+
+        wait_until(is_up, UP_SECONDS, "it does not come up")
+
+    def end(self, number: signal.Signals) -> int:
+        assert self.process
+        self.process.send_signal(number)
+        return self.process.wait(END_SECONDS)
+
+    def run(self, *argv: str) -> "subprocess.CompletedProcess[str]":
+        env = self.env
+        return subprocess.run(argv, cwd=CHECKOUT, env=env, capture_output=True, text=True, check=False)
+
+    def nothing_runs(self) -> bool:
+        """Every process of a run holds its lock, the engines one of their own."""
+        for path in (self.local / name for name in ("run.lock", "postgres/lock", "valkey/lock")):
+            if not path.exists():
+                continue  # it was never started
+            with path.open() as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return False
+        return True
+
+    def pid_of(self, pattern: str) -> int:
+        listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+        assert self.process
+        mine = [line.split(None, 2) for line in listing.splitlines()]
+        return next(int(pid) for pid, parent, args in mine if int(parent) == self.process.pid and pattern in args)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    folder = Path(tempfile.mkdtemp(prefix="pbr-", dir="/tmp"))
+    folder.chmod(0o755)
+    made = Site(folder)
+    yield made
+    if made.process and made.process.poll() is None:
+        made.process.kill()
+        made.process.wait()
+    wait_until(made.nothing_runs, END_SECONDS, "something still runs")
+    shutil.rmtree(folder)
+
+
+def test_a_fresh_checkout_runs_serves_and_ends(site: Site) -> None:
+    site.start()
+    said = site.output.read_text()
+
+    curls = re.findall(r"^  (curl .*)$", said, re.MULTILINE)
+    assert len(curls) == 2
+    for curl in curls:
+        answer = site.run("sh", "-c", curl).stdout
+        assert answer.startswith("HTTP/1.1 200"), answer
+    assert "X-Usage-Cost: 10" in answer
+
+    second = site.run(*RUN)
+    assert second.returncode == 1
+    assert re.fullmatch(r"make run: this checkout is already running \(process \d+\).*\n", second.stderr)
+
+    assert site.run(sys.executable, "manage.py", "migrate", "--check").returncode == 0  # beside it: the same engines
+    verdict = site.run(sys.executable, "manage.py", "check", "--deploy", "--tag", "engines", "--fail-level", "WARNING")
+    assert verdict.returncode == 0, verdict.stderr
+
+    drained = site.pid_of("drain_usage")
+    os.kill(drained, signal.SIGKILL)
+    wait_until(lambda: "drain ended with SIGKILL" in site.output.read_text(), 10, "the death is not reported")
+    wait_until(lambda: "drain_usage" in _commands(site), 10, "the drain is not started again")
+
+    assert site.end(signal.SIGINT) == 0
+    assert site.nothing_runs()
+    assert "Traceback" not in site.output.read_text()
+    logs = "".join((site.local / "log" / f"{name}.log").read_text() for name in ("web", "drain"))
+    assert "HINT" not in logs
+    with socket.create_server(("127.0.0.1", site.port)):
+        pass  # the port is free again
+
+
+def _commands(site: Site) -> str:
+    assert site.process
+    return subprocess.run(
+        ["ps", "--ppid", str(site.process.pid), "-o", "args="], capture_output=True, text=True, check=False
+    ).stdout
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux tells of a parent's death and make's state"
+)
+def test_a_second_run_reuses_the_data_and_a_killed_one_leaves_nothing(site: Site, tmp_path: Path) -> None:
+    site.start()
+    login = re.search(r"staff login: .*", site.output.read_text())
+    assert login
+    assert site.process
+    site.process.kill()
+    site.process.wait()
+
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(f"run:\n\t@exec {' '.join(RUN)}\n")
+    site.start(("make", "-f", str(makefile), "run"))  # at once, while what the killed one started is still ending
+    assert login.group() in site.output.read_text()
+    password = login.group().split(" / ")[1].split()[0]
+    assert _may_enter_the_admin(f"http://127.0.0.1:{site.port}", password)
+
+    # An interrupt that only make gets: it dies of it, but not before the run has ended by itself.
+    assert site.end(signal.SIGINT) == -signal.SIGINT
+    assert site.output.read_text().endswith("ended\n")
+    assert site.nothing_runs()
+
+
+def _may_enter_the_admin(base: str, password: str) -> bool:
+    browser = requests.Session()
+    browser.get(f"{base}/admin/login/", timeout=10)
+    form = {"username": "staff", "password": password, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+    answer = browser.post(f"{base}/admin/login/?next=/admin/", data=form, timeout=10)
+    return answer.status_code == 200 and answer.url == f"{base}/admin/"
+
+
+def test_a_taken_port_is_said_before_anything_starts(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", site.port)):
+        done = site.run(*RUN)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"make run: port {site.port} on 127.0.0.1 is taken")
+    assert done.stdout == ""
+    assert not (site.local / "postgres").exists()
+
+
+def test_a_given_database_is_used_and_not_started(site: Site) -> None:
+    site.env |= {"DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "SECRET_KEY": "x"}
+    done = site.run(*RUN)
+    assert done.returncode == 1
+    assert "make run: no PostgreSQL answers on 127.0.0.1" in done.stderr
+    assert not (site.local / "postgres").exists()

@@ -1,0 +1,1 @@
+"""Programs that measure and break the site: bench, chaos, simulator, soak."""

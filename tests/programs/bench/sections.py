@@ -1,0 +1,21 @@
+"""Which sections there are, in the order of the report: the module of each, and the settings it runs on."""
+
+SECTIONS = {
+    "hot-path": "tests.programs.bench.hot_path",
+    "served": "tests.programs.bench.served",
+    "growth-accounts": "tests.programs.bench.growth_accounts",
+    "growth-log": "tests.programs.bench.growth_log",
+    "growth-limit": "tests.programs.bench.growth_limit",
+    "growth-plan": "tests.programs.bench.growth_plan",
+    "growth-cluster": "tests.programs.bench.growth_cluster",
+    "drain": "tests.programs.bench.drain",
+    "closing": "tests.programs.bench.closing",
+    "rebuild": "tests.programs.bench.rebuild",
+    "memory": "tests.programs.bench.memory",
+}
+SETTINGS = {"hot-path": "tests.programs.bench.peer_settings", "served": "tests.programs.bench.served_settings"}
+"""Other sections run on `tests.programs.bench.settings`."""
+PINNED = ("hot-path", "growth-limit", "growth-cluster")
+"""Which keep to one core together with their engines, so that no figure holds the wait for an idle core to wake."""
+QUICK = ("hot-path",)
+"""What `--quick` runs when no section is named."""

@@ -1,0 +1,154 @@
+"""One history: a few accounts, several processes, faults, all in an order that one seed decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+
+from tests.programs.simulator import laws, operations
+from tests.programs.simulator.schedule import Process, State, describe
+from tests.programs.simulator.truth import Call
+from tests.programs.simulator.world import World
+
+FAULTS = ("kill", "refused", "late", "reply lost", "flush", "failover", "partition", "outage", "edit", "database")
+FEATURES = {"trace_start": 10, "trace_expand": 5, "risk_score": 2}
+QUOTAS = (0, 9, 20, 20, 30, 45, 60)
+MONTH_END_MS = int(datetime(2031, 4, 1, tzinfo=UTC).timestamp()) * 1000
+STEPS_A_TURN = (0, 0, 1, 2, 4, 8, 20)
+
+
+class Failed(Exception):
+    """The history breaks a law, or production code raised what it should not."""
+
+
+@dataclass
+class Outcome:
+    operations: int
+    steps: int
+    admissions: int
+
+
+class History:
+    """Told by its seed alone."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world = world
+        self.random = Random(seed)
+        self.operations_left = self.operations = self.random.randint(4, 40)
+        self.faults = frozenset(fault for fault in FAULTS if self.random.random() < 0.3)
+
+    def run(self) -> Outcome:
+        """Raises Failed."""
+        world, random = self.world, self.random
+        quotas = {world.next_account + i: random.choice(QUOTAS) for i in range(random.randint(1, 4))}
+        start_ms = MONTH_END_MS - random.choice((random.randint(1, 5_000), 10**9))
+        world.begin(random, self.faults, quotas, start_ms)
+        try:
+            while self.operations_left or world.busy():
+                self._turn()
+            self._recover()
+        except Exception as error:
+            raise Failed(describe(error)) from error
+        if found := laws.broken(world.truth, world.clock.now()):
+            raise Failed("\n".join(found))
+        return Outcome(self.operations, len(world.schedule.trace), world.truth.admissions)
+
+    def _turn(self) -> None:
+        world, random = self.world, self.random
+        world.clock.now_ms += random.choice((0, 0, 1, 7, 90))
+        if random.random() < 0.04:
+            self._fault()
+        paused, idle = world.in_state(State.PAUSED), world.in_state(State.IDLE)
+        if self.operations_left and idle and (not paused or random.random() < 0.4):
+            self.operations_left -= 1
+            self._start(random.choice(idle))
+        elif paused:
+            process = random.choice(paused)
+            if "kill" in self.faults and random.random() < 0.02:
+                world.kill(process.name)
+            else:
+                world.schedule.turn(process, random.choice(STEPS_A_TURN))
+        world.raise_errors()
+
+    def _start(self, process: Process) -> None:
+        world, random = self.world, self.random
+        kind = process.name.split()[0]
+        if kind == "web":
+            task = self._web_task(process)
+        elif kind == "drain":
+            shards = random.choice([world.shards, *([shard] for shard in world.shards)])
+            task = lambda: operations.drain(process, shards)  # noqa: E731
+        elif "edit" in self.faults and random.random() < 0.4:
+            account, maximum = random.choice(sorted(world.truth.quotas)), random.choice(QUOTAS)
+            world.editing[process] = account
+            task = lambda: operations.change_quota(process, account, maximum)  # noqa: E731
+        elif random.random() < 0.1:
+            task = lambda: operations.rebuild_redis(process, world.clock)  # noqa: E731
+        else:
+            task = lambda: operations.sweep(process)  # noqa: E731
+        world.schedule.start(process, task, random.choice(STEPS_A_TURN))
+
+    def _web_task(self, process: Process):  # type: ignore[no-untyped-def]
+        world, random = self.world, self.random
+        if process.memory.circuit_is_open and random.random() < 0.3:
+            return lambda: operations.probe(process)
+        calls = world.truth.calls
+        tracked = [call for call in calls if call.tracked and call.answer == "served" and call.void != "done"]
+        if tracked and random.random() < 0.2:
+            again = random.choice(tracked)
+            return lambda: operations.take_back(process, world.clock, again)
+        feature = random.choice(sorted(FEATURES))
+        key = f"k{random.randint(1, 2)}" if random.random() < 0.25 else ""
+        call = Call(
+            account=random.choice(sorted(world.truth.quotas)),
+            feature=feature,
+            tokens=FEATURES[feature],
+            key=key,
+            fails=random.random() < 0.25,
+        )
+        call.quota_then = len(world.truth.quotas[call.account].held) - 1
+        call.tracked = not call.fails and not key and random.random() < 0.3
+        world.truth.calls.append(call)
+        world.calling[process] = call
+        return lambda: operations.call(process, world.truth, call)
+
+    def _fault(self) -> None:
+        world, random, server = self.world, self.random, self.world.server
+        possible = sorted(self.faults & {"flush", "failover", "partition", "outage"})
+        if server.travelling and random.random() < 0.5:
+            world.note(server.deliver(random.randrange(len(server.travelling))))
+            return
+        kind = random.choice(possible) if possible else ""
+        if kind in ("flush", "failover") and random.random() < 0.4:
+            world.note(kind)
+            world.truth.lose(server.flush if kind == "flush" else server.replace_by_copy)
+        elif kind == "partition":
+            name = random.choice(sorted(world.names))
+            server.cut_off ^= {name}
+            world.note(f"cut off: {sorted(server.cut_off)}")
+        elif kind == "outage":
+            server.cut_off = set() if server.cut_off else set(world.names)
+            world.note(f"cut off: {sorted(server.cut_off)}")
+
+    def _recover(self) -> None:
+        """The faults are over: what still travels arrives or never does, and every process does its duty once more."""
+        world, random, server = self.world, self.random, self.world.server
+        world.end_faults()
+        while server.travelling:
+            at = random.randrange(len(server.travelling))
+            if random.random() < 0.5:
+                world.note(server.deliver(at))
+            else:
+                del server.travelling[at]
+        for process in world.processes:
+            if process.name.startswith("web"):
+                self._finish(process, lambda process=process: operations.probe(process))
+        beat, drain = world.process("beat"), world.process("drain 1")
+        self._finish(beat, lambda: operations.sweep(beat))
+        self._finish(drain, lambda: operations.drain(drain, world.shards))
+        self._finish(beat, lambda: operations.rebuild_redis(beat, world.clock))
+
+    def _finish(self, process: Process, task) -> None:  # type: ignore[no-untyped-def]
+        self.world.schedule.finish(process, task, 10**6)
+        self.world.raise_errors()

@@ -1,0 +1,116 @@
+"""What the simulated processes do: production's own functions, called as the gateway, the drain and beat call them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError
+
+from billing.entitlements import snapshots
+from billing.entitlements.api_keys import Caller
+from billing.fence import push
+from billing.models import LimitOverride
+from ratelimit.store import RedisUnreachable
+from tests.programs.simulator.database_faults import replace_if_cut
+from tests.programs.simulator.memory import Clock
+from tests.programs.simulator.schedule import Process
+from tests.programs.simulator.truth import Call, Truth
+from usage.drain import drain as streams
+from usage.log import events
+from usage.metering import admit, voiding
+from usage.metering.admission import Charge
+from usage.metering.admit import Unavailable
+from usage.sync import outage, rebuild
+
+NO_DATABASE = (OperationalError, InterfaceError)
+
+
+def call(process: Process, truth: Truth, call: Call) -> None:
+    """A metered request, through to its settling; what its client is told is noted at the end."""
+    replace_if_cut()
+    try:
+        admission = admit.admit(Caller(call.account), lambda catalogue: _charge(call, catalogue))
+    except (Unavailable, *NO_DATABASE):
+        return
+    call.replayed = admission.replayed
+    if not admission.admitted:
+        call.answer = "refused"
+        return
+    assert admission.event is not None
+    call.event = admission.event.charge
+    process.pause("view")
+    if call.fails:
+        process.lost_database = False
+        voiding.void_failed_call(admission)
+        if process.dead:
+            return  # it died at a commit, which Django tells as PostgreSQL's failure
+        call.void = "unknown" if process.lost_database else "done"
+    call.answer = "failed" if call.fails else "served"
+
+
+def _charge(call: Call, catalogue: snapshots.Catalogue) -> Charge:
+    return Charge(
+        catalogue.features[call.feature],
+        source=events.TRACK if call.tracked else events.GATEWAY,
+        idempotency_key=call.key,
+        fingerprint=call.feature.encode() if call.key else b"",
+    )
+
+
+def take_back(process: Process, clock: Clock, call: Call) -> None:
+    """The maker of a tracked charge wants it back."""
+    replace_if_cut()
+    call.void = "asked"
+    try:
+        voiding.void_tracked_charge(Caller(call.account), UUID(call.event), clock.now())
+    except (RedisUnreachable, streams.Behind, *NO_DATABASE):
+        return
+    except voiding.EventNotFound:
+        call.void = "not found"
+    except voiding.AlreadyVoided:
+        # By an earlier request for the same, of which nobody got the answer.
+        call.void = "done"
+    else:
+        call.void = "done"
+
+
+def drain(process: Process, shards: Sequence[int]) -> None:
+    replace_if_cut()
+    try:
+        streams.drain_shards(shards)
+    except (RedisUnreachable, *NO_DATABASE):
+        return
+
+
+def sweep(process: Process) -> None:
+    replace_if_cut()
+    try:
+        push.sweep()
+    except NO_DATABASE:
+        return
+
+
+def probe(process: Process) -> None:
+    """What the prober of a process does whose circuit is open."""
+    if outage.breaker.is_open:
+        outage.breaker.attempt()
+
+
+def change_quota(process: Process, account: int, maximum: int) -> None:
+    replace_if_cut()
+    try:
+        override = LimitOverride.objects.get(account=account)
+        override.maximum = maximum
+        override.save()
+    except NO_DATABASE:
+        return
+
+
+def rebuild_redis(process: Process, clock: Clock) -> None:
+    """As manage.py init_redis_keys does."""
+    replace_if_cut()
+    try:
+        rebuild.rebuild(clock.now(), lambda *_: None)
+    except (RedisUnreachable, *NO_DATABASE):
+        return

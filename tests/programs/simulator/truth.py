@@ -1,0 +1,272 @@
+"""What really happened, as nobody but the simulator sees it, and law L1 at every admission."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from ratelimit.keys import shard_of, stream
+from ratelimit.limiter import STANDINGS
+from ratelimit.limits import Outcome
+from tests.programs.simulator.database_faults import Observer
+from tests.programs.simulator.redis_faults import Ran, Server
+from tests.programs.simulator.schedule import Process
+from usage.log.batch import decode
+from usage.log.events import CHARGE, VOID, Event, void_of
+from usage.metering import fallback
+
+
+class LawBroken(Exception):
+    """A law does not hold; the message says which one and with what numbers."""
+
+
+@dataclass
+class Call:
+    """One metered call as its client sees it."""
+
+    account: int
+    feature: str
+    tokens: int
+    key: str = ""
+    fails: bool = False
+    tracked: bool = False
+    minted: list[str] = field(default_factory=list)
+    quota_then: int = 0
+    """Which of the account's quotas was in force when the call was made."""
+    answer: str = "unknown"
+    """served, failed, refused; unknown when the client got none, or 503."""
+    event: str = ""
+    """What the answer names; a replay names its first run's."""
+    replayed: bool = False
+    void: str = ""
+    """asked, done, kept (another run stands), unknown."""
+
+    def __str__(self) -> str:
+        key = f" key={self.key}" if self.key else ""
+        return f"{self.answer} {self.feature} of {self.account}{key} {self.event[-12:]} {self.void}"
+
+
+@dataclass
+class Quota:
+    """An account's quota: its values in turn, each with the fence's version it came with."""
+
+    held: list[tuple[int, int]]
+    told_at: int = 0
+    """Which of them Redis knows, by its version: it judges by none before that."""
+
+    def largest(self, since: int) -> int:
+        return max(maximum for _, maximum in self.held[since:])
+
+    def told(self, version: int) -> None:
+        known = [at for at, (held_version, _) in enumerate(self.held) if held_version <= version]
+        self.told_at = max(self.told_at, *known)
+
+
+@dataclass
+class Standing:
+    """What an account has really used of a window: by PostgreSQL's log, and on its way there."""
+
+    logged: dict[str, int]
+    undrained: dict[str, int]
+
+    @property
+    def used(self) -> int:
+        return sum(self.logged.values()) + sum(self.undrained.values())
+
+
+@dataclass
+class Untold:
+    """A charge made without Redis, until Redis knows the fence's version that came with it."""
+
+    account: int
+    window_start: int
+    tokens: int
+    version: int
+    beside: set[str]
+    """Processes that could still ask Redis then, or started later."""
+
+
+class Truth:
+    def __init__(self, server: Server, observer: Observer) -> None:
+        self.server = server
+        self.observer = observer
+        self.begin({}, lambda _: set())
+
+    def begin(self, quotas: dict[int, int], asking_redis: Callable[[Process], set[str]]) -> None:
+        """`asking_redis` gives the processes that may still ask Redis while this one does not."""
+        self.quotas = {account: Quota([(0, maximum)]) for account, maximum in quotas.items()}
+        self.calls: list[Call] = []
+        self.lost: set[str] = set()
+        self.losses = 0
+        self.admissions = 0
+        self.broken: list[str] = []
+        self.untold: dict[str, Untold] = {}
+        self.unseen: set[str] = set()
+        """Charges that another call of their account was decided without knowing of, by the side that could not."""
+        self._asking_redis = asking_redis
+        self._inserted: dict[Process, Event] = {}
+
+    # What Redis did
+
+    def ran(self, ran: Ran) -> None:
+        if ran.script == "admit" and ran.reply[0] in (Outcome.ADMITTED, Outcome.REFUSED) and ran.arguments[4]:
+            event = decode(_bytes(ran.arguments[4]))
+            self.check_judged(event, STANDINGS.unpack(ran.reply)[-1], ran.by)
+            if ran.reply[0] == Outcome.REFUSED or ran.late:
+                return  # nobody waits for a late one any more: its call is decided without Redis, and judged there
+            untold = {
+                charged: charge
+                for charged, charge in self.untold.items()
+                if charge.account == event.account and ran.by in charge.beside
+            }
+            self.unseen |= set(untold)
+            overshoot = sum(charge.tokens for charge in untold.values() if charge.window_start == event.window_start)
+            self.check_quota(event, overshoot, self.quotas[event.account].told_at, f"Redis, asked by {ran.by},")
+        elif ran.script in ("raise", "announce"):
+            for key, version in zip(ran.keys, ran.arguments, strict=True):
+                self._told(key, int(version))
+        elif ran.script == "tell":
+            self._told(ran.keys[0], int(ran.arguments[0]))
+
+    def _told(self, fence: bytes, version: int) -> None:
+        kind, *account = fence.decode().split(":")[1:]
+        subject = int(account[0]) if kind == "v" else 0
+        if subject in self.quotas:
+            self.quotas[subject].told(version)
+            for event, charge in list(self.untold.items()):
+                if charge.account == subject and charge.version <= version:
+                    del self.untold[event]
+
+    # What PostgreSQL did
+
+    def executed(self, process: Process, sql: str, parameters: Any, rows: int) -> None:
+        if sql is fallback.EVENT and rows == 1 and parameters[6]:
+            charge = self.call_of(parameters[1])
+            starts_at: datetime = parameters[10]
+            self._inserted[process] = Event(
+                charge=parameters[1],
+                kind=CHARGE,
+                account=charge.account,
+                window_start=int(starts_at.timestamp()),
+                window_end=0,
+                feature=charge.feature,
+                tokens=parameters[6],
+                at_ms=0,
+            )
+
+    def committed(self, process: Process) -> None:
+        event = self._inserted.pop(process, None)
+        if event is None:
+            return
+        standing = self.standing(event.account, event.window_start)
+        if event.charge not in standing.logged:
+            return  # rolled back, and this is another commit
+        self.unseen |= {event.charge for event in self.waiting(event.account)}
+        undrained = sum(max(tokens, 0) for tokens in standing.undrained.values())
+        self.check_quota(event, undrained, self.call_of(event.charge).quota_then, f"{process.name}, without Redis,")
+        version = self.observer.rows("SELECT version FROM billing_fence WHERE subject = %s", event.account)[0][0]
+        self.untold[event.charge] = Untold(
+            event.account, event.window_start, event.tokens, version, self._asking_redis(process)
+        )
+
+    def call_of(self, event: str) -> Call:
+        return next(call for call in reversed(self.calls) if event in call.minted)
+
+    def started(self, name: str) -> None:
+        for charge in self.untold.values():
+            charge.beside.add(name)
+
+    def quota_committed(self, account: int) -> None:
+        ((maximum, version),) = self.observer.rows(
+            "SELECT maximum, changed FROM billing_limitoverride JOIN billing_fence ON subject = account_id"
+            " WHERE account_id = %s",
+            account,
+        )
+        held = self.quotas[account].held
+        if held[-1] != (version, maximum):
+            held.append((version, maximum))
+
+    # Law L1
+
+    def check_quota(self, event: Event, overshoot: int, since: int, judge: str) -> None:
+        if not event.tokens:
+            return
+        self.admissions += 1
+        standing = self.standing(event.account, event.window_start)
+        # A void recorded without Redis, which executed it late as well, lowers what is judged until it is drained.
+        overshoot += sum(max(-it.tokens, 0) for it in self.waiting(event.account) if str(it.id) in standing.logged)
+        # The void of a charge that was lost brings it along, and lowers what is judged until both are drained.
+        overshoot += sum(max(tokens, 0) for lost, tokens in standing.undrained.items() if lost in self.lost)
+        largest = self.quotas[event.account].largest(since)
+        if standing.used > largest + overshoot:
+            self.broken.append(
+                f"L1: {judge} admitted {event.tokens} to account {event.account}, which makes {standing.used} used of"
+                f" {largest}, and {overshoot} may be over: {standing}"
+            )
+
+    def check_judged(self, event: Event, judged: int, by: str) -> None:
+        """As long as nothing was lost and nothing decided elsewhere, what Redis judges by is what was really used.
+
+        A drain that died before it acknowledged may have it judge by more, until the next one; never by less.
+        """
+        standing, waiting = self.standing(event.account, event.window_start), self.waiting(event.account)
+        committed = any(str(entry.id) in standing.logged for entry in waiting)
+        over = sum(abs(entry.tokens) for entry in waiting) if committed else 0
+        exact = self.losses or self.server.was_out_of_reach or standing.used <= judged <= standing.used + over
+        if not exact:
+            self.broken.append(
+                f"L2: Redis, asked by {by}, judged by {judged} of account {event.account}: {standing}, {over} over"
+            )
+
+    def standing(self, account: int, window_start: int) -> Standing:
+        rows = self.observer.rows(
+            "SELECT id::text, tokens FROM usage_usagelog WHERE account_id = %s AND window_starts_at = %s",
+            account,
+            datetime.fromtimestamp(window_start, UTC),
+        )
+        logged = dict(rows)
+        undrained = {
+            str(event.id): event.tokens
+            for event in _with_charges(self.waiting(account))
+            if event.window_start == window_start and str(event.id) not in logged
+        }
+        return Standing(logged, undrained)
+
+    def waiting(self, account: int) -> list[Event]:
+        """Of the account, in the stream of its shard."""
+        found = (decode(entry) for entry in self.server.entries(stream(shard_of(account))))
+        return [event for event in found if event.account == account]
+
+    # Losses
+
+    def lose(self, loss: Any) -> None:
+        """Run a loss of Redis' data, and remember which events went with it."""
+        shards = sorted({shard_of(account) for account in self.quotas})
+        before = self._streams(shards)
+        loss()
+        self.losses += 1
+        for quota in self.quotas.values():
+            quota.told_at = 0  # whoever tells it again has read what it tells a moment before
+        self.lost |= before - self._streams(shards)
+
+    def _streams(self, shards: Iterable[int]) -> set[str]:
+        found = (decode(entry) for shard in shards for entry in self.server.entries(stream(shard)))
+        return {str(event.id) for event in _with_charges(found)}
+
+
+def _with_charges(waiting: Iterable[Event]) -> Iterable[Event]:
+    for event in waiting:
+        if event.kind == VOID:
+            yield event.charged()
+        yield event
+
+
+def void_id(charge: str) -> str:
+    return str(void_of(UUID(charge)))
+
+
+def _bytes(text: Any) -> bytes:
+    return text if isinstance(text, bytes) else str(text).encode()

@@ -1,0 +1,200 @@
+"""All that histories share: the engines, the processes, the clock, and production code wired to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+from unittest import mock
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.test import override_settings
+
+import ratelimit.store
+from billing.entitlements import snapshots
+from billing.models import LimitOverride, Plan, Subscription
+from tests.programs.simulator.database_faults import Faults, Observer, cut, forget_connection, watch_connection
+from tests.programs.simulator.memory import Chance, Clock, OwnGlobals, seeded
+from tests.programs.simulator.redis_faults import Client, Ran, Server, Way, WayOfTheProcess
+from tests.programs.simulator.schedule import Process, Schedule, State, here
+from tests.programs.simulator.truth import Call, Truth
+from usage.drain import drain
+from usage.log import partitions
+
+PROCESSES = (("web 1", 2), ("web 2", 1), ("web 3", 1), ("drain 1", 1), ("drain 2", 1), ("beat", 1))
+"""Each with its threads."""
+FORGET_AFTER = 100
+EMPTY = (
+    "TRUNCATE usage_usagelog, usage_windowusage, usage_featureusage, usage_dailyusage, usage_setasideentry,"
+    " usage_receipt, usage_redisoutage",
+    "DELETE FROM billing_limitoverride",
+    "DELETE FROM billing_subscription",
+    "DELETE FROM auth_user",
+    "DELETE FROM billing_fence WHERE subject > 0",
+)
+
+
+class World:
+    def __init__(self) -> None:
+        self.observer = Observer()
+        self.clock, self.chance, self.faults = Clock(), Chance(), Faults()
+        self.server = Server(settings.REDIS_URL, self._ran)
+        self.truth = Truth(self.server, self.observer)
+        self.schedule = Schedule(self.observer.blockers, lambda _: cut(self.observer))
+        self.names = [name for name, _ in PROCESSES]
+        self.ways = {name: Way(self.server, name, 10.0) for name in self.names}
+        memories = {name: OwnGlobals() for name in self.names}
+        self._memories = list(memories.values())
+        self.processes = [
+            Process(name, thread, self.schedule, memories[name], self._live)
+            for name, threads in PROCESSES
+            for thread in range(threads)
+        ]
+        self.calling: dict[Process, Call] = {}
+        self.editing: dict[Process, int] = {}
+        self.shards = range(2)
+        self.next_account = 1_000
+        self._plan = Plan.objects.get(code="enterprise")
+        self._catalogue = snapshots.reload_catalogue(0)
+        # Here, or the first history would take other steps than it takes alone.
+        partitions.ensure(datetime(2031, month, 15, tzinfo=UTC) for month in (3, 4))
+        self._begun = 0
+
+    # Before and after a history
+
+    def begin(self, random: Random, faults: frozenset[str], quotas: dict[int, int], start_ms: int) -> None:
+        if self._begun % FORGET_AFTER == 0:
+            for statement in EMPTY:
+                self.observer.execute(statement)
+        self._begun += 1
+        self.observer.execute("DELETE FROM billing_fence WHERE subject > 0")
+        self.observer.execute("DELETE FROM usage_windowusage")
+        self.observer.execute("DELETE FROM usage_redisoutage")
+        self.next_account += 4
+        self.clock.now_ms, self.chance.random = start_ms, random
+        self.server.begin(random, faults)
+        self.faults.begin(random, "database" in faults)
+        self.schedule.trace.clear()
+        self.schedule.put_in_memory(None)
+        for memory in self._memories:
+            memory.forget()
+            memory.know_catalogue(self._catalogue)
+        for way in self.ways.values():
+            way.forget()
+        self.calling.clear()
+        self.editing.clear()
+        self._open_accounts(quotas)
+        self.truth.begin(quotas, self.asking_redis)
+
+    def _open_accounts(self, quotas: dict[int, int]) -> None:
+        then = datetime(2031, 1, 15, tzinfo=UTC)
+        users = get_user_model()
+        users.objects.bulk_create(users(id=account, username=f"customer {account}") for account in quotas)
+        Subscription.objects.bulk_create(
+            Subscription(
+                account_id=account, plan=self._plan, anchor=then, created_at=then, changed_at=then, period_ends_at=then
+            )
+            for account in quotas
+        )
+        LimitOverride.objects.bulk_create(
+            LimitOverride(account_id=account, limit="quota", maximum=maximum) for account, maximum in quotas.items()
+        )
+
+    def end_faults(self) -> None:
+        self.server.faults = frozenset()
+        self.server.cut_off = set()
+        self.faults.begin(Random(0), False)
+
+    # The processes
+
+    def _live(self, process: Process) -> None:
+        watch_connection(process, self.faults, self.observer, self.truth.executed, self._committed)
+        for task in process.tasks():
+            process.run(task)
+            if process.dead:
+                forget_connection()
+        forget_connection()
+
+    def _ran(self, ran: Ran) -> None:
+        self.truth.ran(ran)
+
+    def _committed(self, process: Process) -> None:
+        self.truth.committed(process)
+        if process in self.editing:
+            self.truth.quota_committed(self.editing[process])
+
+    def process(self, name: str) -> Process:
+        return next(process for process in self.processes if process.name == name)
+
+    def in_state(self, state: State) -> list[Process]:
+        return [process for process in self.processes if process.state is state]
+
+    def busy(self) -> bool:
+        return any(process.state is not State.IDLE for process in self.processes)
+
+    def asking_redis(self, besides: Process) -> set[str]:
+        """Those whose circuit is closed, or of which another thread may have set out before it opened."""
+        others = [process for process in self.processes if process.name.startswith("web") and process is not besides]
+        busy = {process.name for process in others if process.state is not State.IDLE}
+        return busy | {
+            process.name for process in others if process.name != besides.name and not process.memory.circuit_is_open
+        }
+
+    def kill(self, name: str) -> None:
+        """All its threads; it starts again, knowing nothing."""
+        for process in self.processes:
+            if process.name == name:
+                self.schedule.kill(process)
+        self.process(name).memory.forget()
+        self.ways[name].forget()
+        self.truth.started(name)
+
+    def raise_errors(self) -> None:
+        for process in self.processes:
+            if process.error is not None:
+                error, process.error = process.error, None
+                raise error
+
+    def note(self, what: str) -> None:
+        self.schedule.note(None, what)
+
+    def minted(self, event: str) -> None:
+        process = here()
+        if process is not None and process in self.calling:
+            self.calling[process].minted.append(event)
+
+    def close(self) -> None:
+        for process in self.processes:
+            with suppress(Exception):
+                process.end()
+        self.observer.close()
+
+
+@contextmanager
+def simulated_world() -> Iterator[World]:
+    """On the database and the Redis that the settings name; the default catalogue has to be there."""
+    with ExitStack() as stack:
+        stack.enter_context(override_settings(RATELIMIT_SHARDS=2, RATELIMIT_CLOCK="process"))
+        own = ratelimit.store.SingleServer(settings.REDIS_URL, 10.0)
+        world = World()
+        stack.callback(world.close)
+        stack.enter_context(seeded(world.clock, world.chance, world.minted))
+        stack.enter_context(_cached(ratelimit.store.store, WayOfTheProcess(world.ways, own)))
+        client = Client.from_url(settings.REDIS_URL)
+        client.ways = world.ways
+        stack.enter_context(mock.patch.object(drain, "client", lambda: client))
+        yield world
+        world.schedule.put_in_memory(None)
+
+
+@contextmanager
+def _cached(function: Callable[[], Any], value: object) -> Iterator[None]:
+    """Have a cached function of no arguments return another value."""
+    function.cache_clear()  # type: ignore[attr-defined]
+    with mock.patch("ratelimit.store.SingleServer", lambda *_: value):
+        function()
+    yield
+    function.cache_clear()  # type: ignore[attr-defined]

@@ -1,0 +1,92 @@
+"""GET /usage/current: where an account stands, every call answered before included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from billing.models import LimitOverride, Plan, TokenTopUp
+from tests.clock import moved_by_hand
+from tests.conftest import Customer
+from tests.contract import problem
+from usage.drain import drain
+
+pytestmark = pytest.mark.django_db
+CURRENT = "/api/v1/usage/current"
+
+
+def test_the_example_of_the_contract(alice: Customer) -> None:
+    with moved_by_hand("2031-10-16T12:00:00Z"):
+        for _ in range(9):
+            alice.api.get("/api/v1/trace/start")
+        assert alice.api.get(CURRENT).json() == {
+            "tokens_used": 90,
+            "quota": 100,
+            "tokens_remaining": 10,
+            "quota_percentage": 90.0,
+            "resets_at": "2031-11-01T00:00:00Z",
+            "plan": "community",
+            "suggestion": None,
+        }
+
+
+def test_an_unlimited_plan_says_so_and_goes_on_counting(carol: Customer) -> None:
+    carol.api.get("/api/v1/trace/start")
+    body = carol.api.get(CURRENT).json()
+    assert (body["quota"], body["tokens_remaining"], body["quota_percentage"]) == ("unlimited", "unlimited", 0)
+    assert (body["tokens_used"], body["plan"]) == (10, "pro")
+
+
+@pytest.mark.parametrize(("quota", "percentage"), [(0, 100.0), (3, 66.7), (2, 100.0), (1, 200.0), (2000, 0.1)])
+def test_percentages(alice: Customer, quota: int, percentage: float) -> None:
+    alice.api.get("/api/v1/risk/score")
+    drain.drain()
+    LimitOverride.objects.create(account=alice.user, limit="quota", maximum=quota)
+    from tests.conftest import forget_everything
+
+    forget_everything()
+    body = alice.api.get(CURRENT).json()
+    assert (body["tokens_used"], body["quota_percentage"]) == (2, percentage)
+    assert body["tokens_remaining"] == max(quota - 2, 0)
+
+
+def test_a_top_up_raises_the_quota_of_this_window_only(alice: Customer) -> None:
+    with moved_by_hand("2031-03-14T00:00:00Z") as clock:
+        TokenTopUp.objects.create(account=alice.user, tokens=50)
+        assert alice.api.get(CURRENT).json()["quota"] == 150
+        clock.move_to("2031-03-31T23:59:59.999Z")
+        assert alice.api.get(CURRENT).json()["quota"] == 150
+        clock.move_to("2031-04-01T00:00:00Z")
+        assert alice.api.get(CURRENT).json()["quota"] == 100
+
+
+def test_a_month_begins_with_nothing_used(alice: Customer) -> None:
+    with moved_by_hand("2032-02-29T23:59:59.999Z") as clock:
+        alice.api.get("/api/v1/trace/start")
+        body = alice.api.get(CURRENT).json()
+        assert (body["tokens_used"], body["resets_at"]) == (10, "2032-03-01T00:00:00Z")
+        clock.tick(0.001)
+        body = alice.api.get(CURRENT).json()
+        assert (body["tokens_used"], body["resets_at"]) == (0, "2032-04-01T00:00:00Z")
+
+
+def test_the_window_may_be_the_billing_period(customer: Callable[..., Customer]) -> None:
+    with moved_by_hand("2031-01-31T12:00:00Z") as clock:
+        one = customer("one", "starter")
+        Plan.objects.filter(code="starter").update(quota_window="billing_period")
+        for now, end in (
+            ("2031-01-31T12:00:00Z", "2031-02-28T12:00:00Z"),
+            ("2031-02-28T11:59:59.999Z", "2031-02-28T12:00:00Z"),
+            ("2031-02-28T12:00:00Z", "2031-03-31T12:00:00Z"),
+            ("2031-03-31T12:00:00Z", "2031-04-30T12:00:00Z"),
+        ):
+            clock.move_to(now)
+            assert one.api.get(CURRENT).json()["resets_at"] == end
+            one.api.get("/api/v1/risk/score")
+        assert one.api.get(CURRENT).json()["tokens_used"] == 2
+
+
+def test_it_takes_no_parameters(alice: Customer) -> None:
+    assert list(problem(alice.api.get(f"{CURRENT}?from=x"), 400, "invalid", {"errors"})["errors"]) == ["from"]
+    assert alice.api.get(f"{CURRENT}?format=json").status_code == 200

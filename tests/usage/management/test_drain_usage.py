@@ -1,0 +1,93 @@
+"""manage.py drain_usage, once and following, as real processes where signals and outages are the point."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from billing.entitlements import snapshots
+from ratelimit.keys import shard_of, stream
+from ratelimit.store import client
+from tests.billing.waiting import until
+from tests.conftest import Customer
+from tests.usage.histories import charge
+from usage.drain import drain
+from usage.metering.admit import Charge, admit
+from usage.models import SetAsideEntry, UsageLog
+
+CHECKOUT = Path(__file__).parents[3]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def spend(customer: Customer) -> None:
+    charge = Charge(snapshots.catalogue().features["trace_start"])
+    assert admit(customer.caller, lambda _: charge).admitted
+
+
+@pytest.fixture
+def follower() -> Iterator[subprocess.Popen[str]]:
+    database = connection.settings_dict["NAME"]
+    environment = os.environ | {
+        "DATABASE_URL": urlunsplit(urlsplit(settings.DATABASE_URL)._replace(path=f"/{database}")),
+        "REDIS_URL": settings.REDIS_URL,
+        "DJANGO_SETTINGS_MODULE": "billing_site.settings",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "drain_usage", "--follow"],
+        cwd=CHECKOUT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_once_says_what_it_did(bob: Customer) -> None:
+    spend(bob)
+    client().xadd(stream(shard_of(bob.account)), {"e": "nonsense"})
+    out = StringIO()
+    call_command("drain_usage", stdout=out)
+    assert out.getvalue() == "2 events drained, 1 set aside\n"
+    assert (UsageLog.objects.count(), SetAsideEntry.objects.count(), drain.backlog()) == (1, 1, {})
+
+
+def test_entries_set_aside_are_tried_again(bob: Customer) -> None:
+    readable = charge(bob.account)
+    for number, payload in enumerate((readable.encode(), b"nonsense")):
+        SetAsideEntry.objects.create(shard=0, stream_id=f"{readable.at_ms}-{number}", payload=payload, error="?")
+    assert said_by("--retry-set-aside") == "1 entries counted, 1 cannot be read and stay set aside\n"
+    assert said_by("--retry-set-aside") == "0 entries counted, 1 cannot be read and stay set aside\n"
+    assert (UsageLog.objects.count(), SetAsideEntry.objects.count()) == (1, 1)
+    with pytest.raises(CommandError, match="not allowed with"):
+        said_by("--follow", "--retry-set-aside")
+
+
+def said_by(*arguments: str) -> str:
+    out = StringIO()
+    call_command("drain_usage", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_following_it_goes_on_until_it_is_told_to_stop(bob: Customer, follower: subprocess.Popen[str]) -> None:
+    spend(bob)
+    until(lambda: UsageLog.objects.count() == 1)
+    spend(bob)
+    until(lambda: UsageLog.objects.count() == 2)
+    follower.send_signal(signal.SIGTERM)
+    _, errors = follower.communicate(timeout=30)
+    # The run's own engines keep nothing, to be fast, and the start-up checks say so.
+    said = [line for line in errors.splitlines() if " ratelimit.checks " not in line]
+    assert (follower.returncode, said) == (0, [])

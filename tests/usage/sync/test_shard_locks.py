@@ -1,0 +1,78 @@
+"""One drain a shard, and no telling between its commit and its acknowledgement."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+
+from billing.entitlements import snapshots
+from ratelimit.keys import shard_of
+from tests.billing.waiting import locks, until
+from tests.conftest import Customer
+from usage.drain import drain
+from usage.drain.batch import drain_oldest
+from usage.metering import admit
+from usage.metering.admit import Charge
+from usage.sync.shard_locks import SPACE, draining, telling
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def in_thread(work: Callable[[], object]) -> threading.Thread:
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def waiting_for_a_shard() -> bool:
+    return bool(locks("locktype = 'advisory' AND classid = %s AND NOT granted", SPACE))
+
+
+def test_a_second_drain_leaves_the_shard_to_the_first() -> None:
+    seen: list[list[int]] = []
+
+    def try_to_drain() -> None:
+        with draining([6, 7, 8]) as mine:
+            seen.append(mine)
+
+    with draining([7, 9]) as mine:
+        in_thread(try_to_drain).join()
+    in_thread(try_to_drain).join()
+    assert (mine, seen) == ([7, 9], [[6, 8], [6, 7, 8]])
+
+
+def test_tellers_share_a_shard_and_keep_drains_away() -> None:
+    seen: list[bool] = []
+
+    def tell_and_drain() -> None:
+        with telling([7]), draining([8]) as other:
+            seen.append(other == [8])
+
+    with telling([7]), telling([7, 9]):
+        in_thread(tell_and_drain).join()
+        thread = in_thread(lambda: seen.append(drain.drain_shards([7]).entries == 0))
+        thread.join()
+    assert seen == [True, True]
+
+
+def test_a_counter_is_not_told_while_its_events_are_committed_but_still_pending(bob: Customer) -> None:
+    """Told in between, the same tokens would be counted in the ledger and in what is pending."""
+    charge = Charge(snapshots.catalogue().features["trace_start"])
+    assert admit.admit(bob.caller, lambda _: charge).quota.used == 10
+    shard, used = shard_of(bob.account), []
+    with draining([shard]):
+        snapshots.forget_everything()  # as in another process, which has to be told to Redis first
+        thread = in_thread(lambda: used.append(admit.admit(bob.caller, lambda _: charge).quota.used))
+        until(waiting_for_a_shard)
+        assert drain_oldest([shard]).entries == 1
+    thread.join()
+    assert used == [20]

@@ -1,0 +1,172 @@
+"""Usage as JSON, and what the metering endpoints take."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from billing.http.views import MoneyField, NumberOrUnlimited, StrictSerializer
+from usage.log.events import DEEPEST_METADATA, storable
+from usage.models import UsageLog
+from usage.reports.history import DAY, MONTH, MOST_DAYS
+
+LARGEST_METADATA = 4096
+TRACKED = {
+    "tokens_used": 5,
+    "tokens_total": 90,
+    "tokens_remaining": 10,
+    "quota_exceeded": False,
+    "event": "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f",
+}
+CHECKED = {"allowed": True, "code": None, "cost": 5, "tokens_remaining": 10, "retry_after": None}
+CURRENT = {
+    "tokens_used": 90,
+    "quota": 100,
+    "tokens_remaining": 10,
+    "quota_percentage": 90.0,
+    "resets_at": "2025-11-01T00:00:00Z",
+    "plan": "community",
+    "suggestion": None,
+}
+BREAKDOWN = {"trace_start": 50, "ai_agent_query": 25, "graph_query": 15, "total": 90}
+BREAKDOWN_SCHEMA = {
+    "type": "object",
+    "description": "Tokens by feature, and their sum.",
+    "properties": {"total": {"type": "integer", "minimum": 0}},
+    "additionalProperties": {"type": "integer", "minimum": 0},
+    "required": ["total"],
+}
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {}})
+class MetadataField(serializers.JSONField):
+    pass
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("A call", {"feature": "ai_agent_query", "metadata": {"conversation": "c-17"}})]
+)
+class TrackRequest(StrictSerializer):
+    feature = serializers.CharField(max_length=50, help_text="A feature's code.")
+    metadata = MetadataField(required=False, help_text="A JSON object of at most 4 KB, kept in the usage log.")
+
+    def validate_metadata(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise serializers.ValidationError("Give a JSON object.")
+        if not storable(value):
+            raise serializers.ValidationError(
+                f"Give valid Unicode without the character NUL, and at most {DEEPEST_METADATA} levels of nesting."
+            )
+        size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+        if size > LARGEST_METADATA:
+            raise serializers.ValidationError(f"At most {LARGEST_METADATA} bytes of JSON; these are {size}.")
+        return value
+
+
+@extend_schema_serializer(examples=[OpenApiExample("A call", {"feature": "ai_agent_query"})])
+class CheckRequest(StrictSerializer):
+    feature = serializers.CharField(max_length=50, help_text="A feature's code.")
+
+
+class SuggestionSerializer(serializers.Serializer[Any]):
+    plan = serializers.CharField()
+    reason = serializers.CharField()
+    prorated_amount = MoneyField()
+    currency = serializers.CharField()
+
+
+@extend_schema_serializer(examples=[OpenApiExample("On community", CURRENT)])
+class CurrentUsage(serializers.Serializer[Any]):
+    tokens_used = serializers.IntegerField()
+    quota = NumberOrUnlimited()
+    tokens_remaining = NumberOrUnlimited()
+    quota_percentage = serializers.FloatField()
+    resets_at = serializers.DateTimeField()
+    plan = serializers.CharField()
+    suggestion = SuggestionSerializer(allow_null=True)
+
+
+@extend_schema_serializer(examples=[OpenApiExample("Charged", TRACKED)])
+class TrackResponse(serializers.Serializer[Any]):
+    tokens_used = serializers.IntegerField(help_text="What this call cost.")
+    tokens_total = serializers.IntegerField(help_text="Used in the window, this call included.")
+    tokens_remaining = NumberOrUnlimited()
+    quota_exceeded = serializers.BooleanField()
+    event = serializers.UUIDField(help_text="The audit event; it is what a void names.")
+
+
+@extend_schema_serializer(examples=[OpenApiExample("It would pass", CHECKED)])
+class CheckResponse(serializers.Serializer[Any]):
+    allowed = serializers.BooleanField()
+    code = serializers.ChoiceField(["feature_not_in_plan", "quota_exceeded", "rate_limited"], allow_null=True)
+    cost = serializers.IntegerField()
+    tokens_remaining = NumberOrUnlimited()
+    retry_after = serializers.IntegerField(allow_null=True)
+
+
+class HistoryQuery(serializers.Serializer[Any]):
+    """The query of `/usage/history`; the last 30 days by default."""
+
+    to = serializers.DateField(required=False, help_text="Last date, included; today by default.")
+    granularity = serializers.ChoiceField([DAY, MONTH], default=DAY)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        # `from` is a keyword, so it cannot stand as an attribute.
+        first = serializers.DateField(required=False, help_text="First date, included; 29 days before `to` by default.")
+        return {"from": first, **super().get_fields()}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        last = attrs.get("to") or self.context["today"]
+        try:
+            first = attrs.get("from") or last - timedelta(days=29)
+        except OverflowError:
+            raise serializers.ValidationError({"to": ["Give a later date."]}) from None
+        if first > last:
+            raise serializers.ValidationError({"from": ["Must not be later than `to`."]})
+        if (last - first).days + 1 > MOST_DAYS:
+            raise serializers.ValidationError({"from": [f"At most {MOST_DAYS} days can be asked for at once."]})
+        return attrs | {"from": first, "to": last}
+
+
+class HistoryEntrySerializer(serializers.Serializer[Any]):
+    date = serializers.DateField()
+    tokens = serializers.IntegerField()
+    calls = serializers.IntegerField()
+    features = serializers.DictField(child=serializers.IntegerField(), help_text="Tokens by feature.")
+
+
+class LogQuery(serializers.Serializer[Any]):
+    """The filters of `/usage/logs`."""
+
+    feature = serializers.CharField(required=False, max_length=50)
+    to = serializers.DateField(required=False, help_text="Last date of the call, included.")
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {
+            "from": serializers.DateField(required=False, help_text="First date of the call."),
+            **super().get_fields(),
+        }
+
+    def validate_to(self, value: date) -> date:
+        if value == date.max:
+            raise serializers.ValidationError("Give an earlier date.")
+        return value
+
+
+@extend_schema_field({"type": ["object", "null"], "additionalProperties": True})
+class KeptMetadataField(serializers.JSONField):
+    """What `/usage/track` was given; null for calls of the gateway."""
+
+
+class LogEntrySerializer(serializers.ModelSerializer[UsageLog]):
+    event = serializers.UUIDField(source="event_id", help_text="The charge; a void has that of its charge.")
+    metadata = KeptMetadataField()
+
+    class Meta:
+        model = UsageLog
+        fields = ("event", "feature", "tokens", "kind", "metadata", "created_at")
+        read_only_fields = fields

@@ -1,0 +1,194 @@
+"""The metering endpoints: where an account stands, charge and check a call made elsewhere, take a charge back."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from uuid import UUID
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import ValidationError
+from rest_framework.utils.mediatypes import media_type_matches
+
+from billing.entitlements.snapshots import Catalogue
+from billing.http.json import NotJson, read_json
+from billing.http.openapi import METERED, problem
+from billing.http.problems import Problem
+from billing.http.views import ApiView
+from billing.rules.entitlement import MINUTE, Metered
+from ratelimit.limits import whole_seconds
+from usage.api.serializers import (
+    BREAKDOWN,
+    BREAKDOWN_SCHEMA,
+    CheckRequest,
+    CheckResponse,
+    CurrentUsage,
+    TrackRequest,
+    TrackResponse,
+)
+from usage.drain import drain
+from usage.log import events
+from usage.metering import voiding
+from usage.metering.admission import Admission, Charge
+from usage.metering.quota import percentage_used
+from usage.metering.retry_after import longest_wait
+from usage.models import FeatureUsage
+
+
+def admission_of(request: Request) -> Admission:
+    return cast(Admission, cast(Any, request._request).admission)
+
+
+class Current(ApiView):
+    """Tokens used in the present window, every call answered before included."""
+
+    @extend_schema("getCurrentUsage", responses=CurrentUsage)
+    def get(self, request: Request, **_: Any) -> Response:
+        admission = admission_of(request)
+        entitlement, quota = admission.snapshot.entitlement, admission.quota
+        usage = {
+            "tokens_used": quota.used,
+            "quota": quota.limit.maximum,
+            "tokens_remaining": quota.remaining,
+            "quota_percentage": percentage_used(quota),
+            "resets_at": entitlement.window.end,
+            "plan": entitlement.plan.code,
+            "suggestion": None,
+        }
+        return Response(CurrentUsage(usage).data)
+
+
+class Breakdown(ApiView):
+    """Tokens by feature in the present window, and their sum; every call answered before included."""
+
+    @extend_schema(
+        "getUsageBreakdown", responses={200: BREAKDOWN_SCHEMA}, examples=[OpenApiExample("Three features", BREAKDOWN)]
+    )
+    def get(self, request: Request, **_: Any) -> Response:
+        admission = admission_of(request)
+        account, window = admission.snapshot.facts.account, admission.snapshot.entitlement.window
+        caught_up(account)
+        rows = FeatureUsage.objects.filter(account_id=account, window_starts_at=window.start, tokens__gt=0)
+        tokens = {row.feature: row.tokens for row in rows.order_by("-tokens", "feature")}
+        return Response(tokens | {"total": sum(tokens.values())})
+
+
+class Track(ApiView):
+    """Charge a call made elsewhere: minute and tokens in one decision, taken before this view runs."""
+
+    @staticmethod
+    def charge_of(request: HttpRequest, catalogue: Catalogue) -> Charge:
+        """What the gateway charges; nothing but the minute for a request that this view is going to refuse."""
+        if request.method != "POST":
+            return Charge()
+        serializer = TrackRequest(data=_peek(request))
+        if not serializer.is_valid():
+            return Charge()
+        given = serializer.validated_data
+        return Charge(catalogue.features.get(given["feature"]), events.TRACK, given.get("metadata"))
+
+    @extend_schema("trackUsage", request=TrackRequest, responses=TrackResponse, extensions=METERED)
+    def post(self, request: Request, **_: Any) -> Response:
+        serializer = TrackRequest(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        admission = admission_of(request)
+        known_feature(serializer.validated_data["feature"], admission)
+        if admission.event is None:
+            raise UnsupportedMediaType(request.content_type)
+        tracked = {
+            "tokens_used": admission.event.tokens,
+            "tokens_total": admission.quota.used,
+            "tokens_remaining": admission.quota.remaining,
+            "quota_exceeded": False,
+            "event": admission.decision.event,
+        }
+        return Response(TrackResponse(tracked).data)
+
+
+class Check(ApiView):
+    """Whether a call of a feature would be admitted now. Spends no tokens; counts as a request, like any other."""
+
+    @extend_schema("checkUsage", request=CheckRequest, responses=CheckResponse)
+    def post(self, request: Request, **_: Any) -> Response:
+        serializer = CheckRequest(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        admission = admission_of(request)
+        feature = known_feature(serializer.validated_data["feature"], admission)
+        code, retry_after = verdict(admission, feature)
+        answer = {
+            "allowed": code is None,
+            "code": code,
+            "cost": feature.tokens,
+            "tokens_remaining": admission.quota.remaining,
+            "retry_after": retry_after,
+        }
+        return Response(CheckResponse(answer).data)
+
+
+class VoidEvent(ApiView):
+    """Take back a charge that `/usage/track` has made, within an hour, once. Needs a key with the scope `meter`."""
+
+    @extend_schema(
+        "voidUsageEvent",
+        parameters=[OpenApiParameter("event", UUID, OpenApiParameter.PATH, description="As `/usage/track` gave it.")],
+        request=None,
+        responses={204: None} | problem(403, "forbidden", "not_voidable") | problem(409, "too_late", "already_voided"),
+    )
+    def delete(self, request: Request, event: str, **_: Any) -> Response:
+        caller = cast(Any, request._request).caller
+        if not caller.may(voiding.METER_SCOPE):
+            raise Problem(403, "forbidden", "This needs an API key with the scope `meter`, which staff issue.")
+        try:
+            voiding.void_tracked_charge(caller, UUID(event), timezone.now())
+        except voiding.EventNotFound:
+            raise Problem(404, "not_found", "You have made no such charge.") from None
+        except voiding.NotVoidable:
+            raise Problem(403, "not_voidable", "The gateway charged this for a call that was served.") from None
+        except voiding.TooLate:
+            raise Problem(409, "too_late", "A charge can be voided within an hour.") from None
+        except drain.Behind as error:
+            raise Problem(503, "unavailable", f"The usage log is behind: {error}") from error
+        except voiding.AlreadyVoided:
+            raise Problem(409, "already_voided", "This charge was voided before.") from None
+        return Response(status=204)
+
+
+def verdict(admission: Admission, feature: Metered) -> tuple[str | None, int | None]:
+    """Why a call would be refused (None: it would not), and whole seconds until it would pass (None: never)."""
+    if not admission.snapshot.entitlement.includes(feature):
+        return "feature_not_in_plan", None
+    standing, wait_ms = longest_wait(admission, admission.standings, feature.tokens)
+    if wait_ms == 0:
+        return None, None
+    code = "rate_limited" if standing.limit.name == MINUTE else "quota_exceeded"
+    return code, None if wait_ms is None else whole_seconds(wait_ms)
+
+
+def known_feature(code: str, admission: Admission) -> Metered:
+    features = admission.snapshot.catalogue.features
+    if code not in features:
+        raise ValidationError({"feature": [f"Unknown feature. Known are: {', '.join(sorted(features))}."]})
+    return features[code]
+
+
+def caught_up(account: int) -> None:
+    """Bring the log's sums up to now; 503 where the drain is too far behind to wait for."""
+    try:
+        drain.catch_up(account)
+    except drain.Behind as error:
+        raise Problem(503, "unavailable", f"The usage log is behind: {error}") from error
+
+
+def _peek(request: HttpRequest) -> Any:
+    """The body before the view reads it; None where the view is going to refuse it."""
+    if not media_type_matches("application/json", request.META.get("CONTENT_TYPE", "")):
+        return None
+    try:
+        return read_json(request.body)
+    except (NotJson, RequestDataTooBig):
+        return None

@@ -1,0 +1,137 @@
+"""The drain: audit events from Redis' streams into PostgreSQL, each exactly once, with the sums that follow from them.
+
+A stream entry stays until PostgreSQL has committed it, so there is nothing to reclaim from a drain that died: the next
+one reads the same entries again, the log's key keeps each event single, and only rows really inserted move a counter.
+One drain a shard, by an advisory lock that is held until the entries are acknowledged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+from django.conf import settings
+from django.db import transaction
+
+from billing.fence import push
+from ratelimit.keys import shard_of, stream
+from ratelimit.store import RedisUnreachable, client, reaching_redis
+from usage.drain import batch
+from usage.drain.batch import Drained, drain_oldest, entry_id, read
+from usage.log import store
+from usage.log.events import Event
+from usage.models import UsageLog
+from usage.sync.outage import asking_redis
+from usage.sync.shard_locks import draining
+
+CATCH_UP_SECONDS = 5.0
+
+
+class Behind(Exception):
+    """The log could not be brought up to now in time."""
+
+
+def drain(shards: Iterable[int] | None = None) -> Drained:
+    """One pass over the shards, all of them by default; a shard that another drain holds is left to it."""
+    waiting = backlog()
+    mine = waiting if shards is None else {shard: waiting[shard] for shard in shards if shard in waiting}
+    return sum(map(drain_shards, _filling_a_batch(mine)), Drained())
+
+
+def _filling_a_batch(waiting: Mapping[int, int]) -> Iterator[list[int]]:
+    """Shards, given their entries, that fill a batch together: of a transaction the batch's size matters least."""
+    together, entries = list[int](), 0
+    for shard, length in waiting.items():
+        if together and entries + length > batch.BATCH:
+            yield together
+            together, entries = [], 0
+        together.append(shard)
+        entries += length
+    if together:
+        yield together
+
+
+def drain_shards(shards: Sequence[int]) -> Drained:
+    """Empty the shards' streams, but for shards that another drain holds."""
+    drained = Drained()
+    while True:
+        with draining(shards) as mine:
+            done = drain_oldest(mine)
+        drained += done
+        if done.entries < batch.BATCH:
+            return drained
+
+
+def backlog() -> dict[int, int]:
+    """Entries that wait in each shard's stream; shards with none are left out."""
+    shards = range(settings.RATELIMIT_SHARDS)
+    with reaching_redis(), client().pipeline(transaction=False) as pipeline:
+        for shard in shards:
+            pipeline.xlen(stream(shard))
+        lengths = cast(list[int], pipeline.execute())
+    return {shard: length for shard, length in zip(shards, lengths, strict=True) if length}
+
+
+def lag_seconds(now_ms: int) -> float:
+    """Age of the oldest entry that waits, in seconds; 0 when none does."""
+    oldest = now_ms
+    for shard in backlog():
+        for stream_id, _ in read(shard, 1):
+            oldest = min(oldest, entry_id(stream_id)[0])
+    return max(now_ms - oldest, 0) / 1000
+
+
+def catch_up(account: int) -> None:
+    """Bring the log and its sums up to every call of the account that was answered before. Raises Behind.
+
+    While Redis is out of reach they stay as they are: what it holds cannot be had, and new calls are in the log.
+    """
+    with suppress(RedisUnreachable):
+        asking_redis(lambda: _catch_up(shard_of(account)))
+
+
+def _catch_up(shard: int) -> None:
+    last = _last_entry(shard)
+    give_up_at = time.monotonic() + CATCH_UP_SECONDS
+    while (first := _first_entry(shard)) is not None and last is not None and first <= last:
+        if time.monotonic() > give_up_at:
+            raise Behind(f"shard {shard} is not drained; is `manage.py drain_usage --follow` running?")
+        if not drain_shards([shard]).entries:
+            time.sleep(0.005)
+
+
+def record(events: Sequence[Event]) -> None:
+    """Store events without Redis, which learns the new counters by the accounts' fences when it is back."""
+    with transaction.atomic():
+        store.store(events)
+        push.counters_changed({event.account for event in events})
+
+
+def event_of(row: UsageLog) -> Event:
+    """The event a charge's row was made from."""
+    window = store.window_of(row)
+    return Event(
+        charge=str(row.event_id),
+        kind=row.kind,
+        account=row.account_id,
+        window_start=int(window.starts_at.timestamp()),
+        window_end=int(window.ends_at.timestamp()),
+        feature=row.feature,
+        tokens=row.tokens,
+        at_ms=round(row.created_at.timestamp() * 1000),
+        source=row.source,
+        key_prefix=row.key_prefix,
+        metadata=row.metadata,
+    )
+
+
+def _first_entry(shard: int) -> tuple[int, int] | None:
+    return next((entry_id(stream_id) for stream_id, _ in read(shard, 1)), None)
+
+
+def _last_entry(shard: int) -> tuple[int, int] | None:
+    with reaching_redis():
+        found = cast(list[Any], client().xrevrange(stream(shard), count=1))
+    return entry_id(found[0][0]) if found else None

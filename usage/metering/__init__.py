@@ -1,0 +1,1 @@
+"""One call: decided on, charged, given back."""

@@ -1,0 +1,1 @@
+"""Whether the places that hold usage agree, and how they are put right."""

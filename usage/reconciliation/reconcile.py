@@ -1,0 +1,141 @@
+"""Compares the four places that hold usage, account by account, while calls go on; and puts right what drifts."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time
+
+from django.conf import settings
+from django.utils import timezone
+
+from billing.fence import push
+from usage.log import partitions
+from usage.models import Reconciliation, SetAsideEntry, WindowUsage
+from usage.reconciliation import compare, repair
+from usage.reconciliation.drift import Drift, Part
+from usage.sync.shard_locks import telling
+
+logger = logging.getLogger(__name__)
+BACK = 2 * compare.LONGEST_WINDOW
+"""The present window of every account and the one before it lie within this."""
+MOST_LOGGED = 20
+"""Drifts that the nightly run writes out one by one."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a reconciliation has seen. `drifting` and `repaired` are accounts; the others count windows."""
+
+    accounts: int = 0
+    windows: int = 0
+    parts: Counter[Part] = field(default_factory=Counter)
+    drifting: int = 0
+    repaired: int = 0
+    untold: int = 0
+    left_out: int = 0
+    set_aside: int = 0
+
+    def __str__(self) -> str:
+        compared = f"{self.accounts:,} accounts and {self.windows:,} windows compared"
+        if not self.drifting:
+            return f"{compared}, no drift"
+        parts = ", ".join(f"{part} {count:,}" for part, count in sorted(self.parts.items()))
+        repaired = f", {self.repaired:,} repaired" if self.repaired else ""
+        return f"{compared}, {self.drifting:,} accounts drift ({parts}){repaired}"
+
+
+class _Run:
+    """One reconciliation as it goes on."""
+
+    def __init__(self, now: datetime, since: datetime, found: Callable[[Drift], None], *, repairing: bool) -> None:
+        self.report = Report()
+        self._now = now
+        self._since = since
+        self._found = found
+        self._repairing = repairing
+
+    def compare(self, shard: int, accounts: Mapping[int, list[datetime]]) -> None:
+        """Only while the shard's drain is held off."""
+        windows, drifts = compare.read(shard, accounts, self._since, self._now)
+        drifts += [drift for window in windows for drift in window.drifts()]
+        untold = [(window.account, window.starts_at) for window in windows if window.untold]
+        self.report.accounts += len(accounts)
+        self.report.windows += len(windows)
+        self.report.untold += len(untold)
+        self.report.drifting += len({drift.account for drift in drifts})
+        for drift in drifts:
+            self.report.parts[drift.part] += 1
+            self._found(drift)
+        if self._repairing and (drifts or untold):
+            known = {(w.account, w.starts_at): w.redis.revision for w in windows if w.redis}
+            self._repair(shard, drifts, known, untold)
+
+    def _repair(
+        self, shard: int, drifts: list[Drift], known: Mapping[repair.Key, int], untold: list[repair.Key]
+    ) -> None:
+        accounts = {drift.account for drift in drifts}
+        repair.rebuild(drifts, known, self._since)
+        push.push(accounts)
+        windows = {(drift.account, drift.starts_at) for drift in drifts if drift.starts_at}
+        busy = repair.mend(shard, sorted(key for key in {*windows, *untold} if key in known), self._now)
+        self.report.repaired += len(accounts - {account for account, _ in busy})
+
+
+def reconcile(
+    now: datetime,
+    found: Callable[[Drift], None],
+    *,
+    whole: bool = False,
+    account: int | None = None,
+    repairing: bool = False,
+    progress: Callable[[int, int], None] = lambda compared, total: None,
+) -> Report:
+    """Compare windows begun in the past two months, or with `whole` all that the log holds; `found` gets each drift.
+
+    `progress` gets accounts compared and accounts in all. Raises LogShortened, RedisUnreachable,
+    django's OperationalError.
+    """
+    wanted = partitions.SINCE_EVER if whole else datetime.combine((now - BACK).date(), time(), UTC)
+    since = max(wanted, partitions.oldest_kept())
+    run = _Run(now, since, found, repairing=repairing)
+    total = compare.collect(since, account)
+    for shard in range(settings.RATELIMIT_SHARDS):
+        for accounts in compare.batches(shard):
+            with telling([shard]):
+                run.compare(shard, accounts)
+            progress(run.report.accounts, total)
+    compare.forget_collected()
+    windows = WindowUsage.objects.filter(starts_at__gte=wanted, starts_at__lt=since)
+    run.report.left_out = (windows if account is None else windows.filter(account_id=account)).count()
+    run.report.set_aside = SetAsideEntry.objects.count()
+    if account is None:
+        _record(now, run.report)
+    return run.report
+
+
+def nightly(now: datetime) -> Report:
+    """Reconcile, repair nothing, and tell the operator's log what was found."""
+    told = itertools.count()
+
+    def tell(drift: Drift) -> None:
+        if next(told) < MOST_LOGGED:
+            logger.error("drift: %s", drift)
+
+    report = reconcile(now, tell)
+    logger.log(logging.ERROR if report.drifting else logging.INFO, "reconciled: %s", report)
+    return report
+
+
+def _record(now: datetime, report: Report) -> None:
+    Reconciliation.objects.create(
+        began_at=now,
+        finished_at=timezone.now(),
+        accounts=report.accounts,
+        windows=report.windows,
+        drifting=report.drifting,
+        repaired=report.repaired,
+    )

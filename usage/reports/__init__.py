@@ -1,0 +1,1 @@
+"""What was used, for people to read."""
