@@ -22,17 +22,18 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from billing.entitlements import snapshots
+from billing.catalogue import published
+from billing.catalogue.published import Catalogue
 from billing.entitlements.api_keys import CredentialsGone
-from billing.entitlements.snapshots import Catalogue
 from billing.http.idempotency_keys import IDEMPOTENCY_KEY
 from billing.models.catalogue import normalised_path
-from billing.subscriptions.changes import NoDefaultPlan
+from billing.subscriptions.refusals import NoDefaultPlan
 from billing_site import metrics, refusals
 from billing_site.authentication import BadCredentials, CsrfFailed, Flooded, identify
 from billing_site.idempotency import under_key
-from usage.metering.admission import Admission, Charge
+from usage.metering.admission import Admission
 from usage.metering.admit import Unavailable, admit
+from usage.metering.call import Charge
 from usage.metering.voiding import void_failed_call
 
 PREFIX = "/api/v1/"
@@ -60,7 +61,7 @@ class Gateway:
         path = _normalised(request.path_info)
         ours = f"{path}/".startswith(PREFIX)
         try:
-            catalogue = snapshots.catalogue() if ours else snapshots.recent_catalogue()
+            catalogue = published.catalogue() if ours else published.recent_catalogue()
             metered = catalogue.feature_at(request.method or "", path) is not None
             if not (ours or metered):
                 return None

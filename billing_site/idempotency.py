@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest
 
 from billing.http.idempotency_keys import InvalidIdempotencyKey, fingerprint, key_of
-from usage.metering.admission import Charge
+from usage.metering.call import Charge
 
 
 def under_key(request: HttpRequest, charge: Charge) -> Charge:

@@ -7,7 +7,8 @@ from datetime import datetime
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from billing.fence.models import CATALOGUE, push_on_commit
+from billing.fence.fenced import push_on_commit
+from billing.fence.models import CATALOGUE
 
 TABLES = (
     "billing_capability",

@@ -11,10 +11,11 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
+from billing.catalogue import published
 from billing.entitlements import api_keys, snapshots
 from billing.entitlements.api_keys import Caller
 from billing.models import ApiKey, Plan
-from billing.subscriptions import changes
+from billing.subscriptions import opening
 from ratelimit.store import client as redis_client
 from tests.catalogue import seed
 from tests.schema import CheckedClient
@@ -31,6 +32,7 @@ def empty_redis() -> Iterator[None]:
 def forget_everything() -> None:
     """As a new process on an empty Redis."""
     redis_client().flushall()
+    published.forget_everything()
     snapshots.forget_everything()
     api_keys.forget_everything()
     outage.forget_everything()
@@ -70,7 +72,7 @@ def catalogue(db: None) -> None:
 def customer(catalogue: None) -> Callable[..., Customer]:
     def make(name: str, plan: str, scope: str = "") -> Customer:
         user = get_user_model().objects.create_user(name)
-        changes.subscribe(user.pk, Plan.objects.get(code=plan), timezone.now())
+        opening.subscribe(user.pk, Plan.objects.get(code=plan), timezone.now())
         _, key = ApiKey.issue(account=user, name=f"{name}'s key", scope=scope)
         api = CheckedClient(headers={"authorization": f"Bearer {key}"}, raise_request_exception=False)
         return Customer(user, key, api)

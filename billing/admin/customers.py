@@ -14,7 +14,7 @@ from billing.admin.base import ModelForm, ReadOnly, TabularInline, unlimited
 from billing.admin.documents import amount_of, invoice_link
 from billing.admin.history import HistoryAdmin
 from billing.admin.plan_changes import PlanChangeAdmin
-from billing.invoicing import issuing
+from billing.invoicing import ledger
 from billing.models import BillingPeriod, Invoice, LimitOverride, Subscription, TokenTopUp
 from billing.rules import money
 from billing.subscriptions.current import InForce, in_force
@@ -53,7 +53,7 @@ class InvoiceInline(ReadOnly, TabularInline[Invoice, Subscription]):
 
     @admin.display(description="due")
     def due_shown(self, row: Invoice) -> str:
-        return amount_of(issuing.due(row), row.currency)
+        return amount_of(ledger.due(row), row.currency)
 
 
 class ParkedFilter(admin.SimpleListFilter):

@@ -17,8 +17,8 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWi
 from billing.admin.action_pages import ActionPages, page_action
 from billing.admin.base import confirmed_action
 from billing.admin.documents import amount_of
-from billing.invoicing import issuing
-from billing.invoicing.issuing import BillingError
+from billing.invoicing import credit_notes, ledger, payments
+from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, Payment
 from billing.rules.money import in_currency, is_exact, minor_units
 
@@ -80,7 +80,7 @@ class InvoiceActions(ActionPages[Invoice]):
     @page_action("Mark as paid", permission=MAY_CHANGE, icon="payments")
     def pay(self, request: HttpRequest, object_id: str) -> HttpResponse:
         invoice, now = self.existing(request, object_id), timezone.now()
-        due = in_currency(issuing.due(invoice), invoice.currency)
+        due = in_currency(ledger.due(invoice), invoice.currency)
         first = {"amount": due, "received_on": now.date()}
         form = PaymentForm(request.POST or None, initial=first, currency=invoice.currency)
         if form.is_valid():
@@ -94,11 +94,11 @@ class InvoiceActions(ActionPages[Invoice]):
     def _record(self, request: HttpRequest, invoice: Invoice, given: dict[str, Any]) -> str:
         with transaction.atomic():
             known = Payment.objects.filter(invoice=invoice, reference=given["reference"]).exists()
-            payment = issuing.pay(invoice, given["amount"], given["received_on"], given["reference"])
+            payment = payments.pay(invoice, given["amount"], given["received_on"], given["reference"])
             received = f"{amount_of(payment.amount, invoice.currency)} received ({payment.reference})"
             if known:
                 return f"{received} was recorded before; nothing was added."
-            left = amount_of(issuing.due(invoice), invoice.currency)
+            left = amount_of(ledger.due(invoice), invoice.currency)
             done = f"{received}, {left} still due, {invoice.status}."
             self.log_change(request, invoice, done)
             return done
@@ -124,9 +124,9 @@ class InvoiceActions(ActionPages[Invoice]):
 
     def _credit(self, request: HttpRequest, invoice: Invoice, given: dict[str, Any]) -> str:
         with transaction.atomic():
-            note = issuing.credit(invoice, given["amount"], given["reason"], timezone.now())
+            note = credit_notes.credit(invoice, given["amount"], given["reason"], timezone.now())
             # Under the ledger's lock: what could be credited before.
-            if issuing.creditable(invoice) + note.amount != given["seen"]:
+            if ledger.creditable(invoice) + note.amount != given["seen"]:
                 raise BillingError(f"{invoice} was credited since you looked; see what can be credited now")
             done = f"Credit note {note} over {amount_of(note.amount, note.currency)}: {note.reason}"
             self.log_change(request, invoice, done)
@@ -143,7 +143,7 @@ class InvoiceActions(ActionPages[Invoice]):
         invoice = self.existing(request, object_id)
         try:
             with transaction.atomic():
-                issuing.void(invoice, timezone.now())
+                credit_notes.void(invoice, timezone.now())
                 self.log_change(request, invoice, "Voided.")
         except BillingError as refusal:
             return self.back(request, invoice, f"{refusal}.", messages.ERROR)
@@ -159,4 +159,4 @@ class InvoiceActions(ActionPages[Invoice]):
 def creditable(invoice: Invoice) -> Decimal:
     """As the ledger has it, and nothing for an invoice that it would not credit."""
     issued = invoice.status in (Invoice.Status.OPEN, Invoice.Status.PAID)
-    return issuing.creditable(invoice) if issued else Decimal(0)
+    return ledger.creditable(invoice) if issued else Decimal(0)

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from billing.admin.base import ModelAdmin, ReadOnly, TabularInline
 from billing.admin.documents import STATUS_COLOURS, amount_of
 from billing.admin.invoice_actions import InvoiceActions, creditable
-from billing.invoicing import issuing
+from billing.invoicing import ledger
 from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, Payment
 
 
@@ -87,7 +87,7 @@ class InvoiceAdmin(ReadOnly, InvoiceActions):
 
     @admin.display(description="due")
     def due_shown(self, row: Invoice) -> str:
-        return amount_of(issuing.due(row), row.currency)
+        return amount_of(ledger.due(row), row.currency)
 
     @admin.display(description="can be credited")
     def creditable_shown(self, row: Invoice) -> str:

@@ -17,7 +17,7 @@ from billing.admin.plan_offers import REFUSALS, downgrade_rows, limit_rows, miss
 from billing.http.fields import rfc3339
 from billing.models import Invoice, Plan, Subscription
 from billing.rules.plan_change import days_until
-from billing.subscriptions import changes, staff_changes
+from billing.subscriptions import changes, refusals, staff_changes
 from billing.subscriptions.current import in_force
 from billing.subscriptions.staff_changes import Outcome, ShownOtherwise
 
@@ -126,7 +126,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
                 changed = changes.downgrade_with_effective_date(account, target, now, in_use)
                 done = f"Downgrade to {target} scheduled for {changed.scheduled_at:%Y-%m-%d %H:%M:%S} UTC."
                 self.log_change(request, subscription, done)
-        except changes.ActiveFeatures as error:
+        except refusals.ActiveFeatures as error:
             messages.error(request, str(error))
             return self._choose_downgrade(request, subscription, now)
         return self.back(request, subscription, done)
@@ -195,9 +195,9 @@ class PlanChangeAdmin(ActionPages[Subscription]):
 
 def _to_staff(error: Exception) -> str:
     """A refusal, told to those whom customers are sent to."""
-    if isinstance(error, changes.UnderReview):
+    if isinstance(error, refusals.UnderReview):
         return "The subscription is parked, or its next invoice looks wrong. See why, and release it first."
-    if isinstance(error, changes.ActivityUnknown):
+    if isinstance(error, refusals.ActivityUnknown):
         return f"It cannot be told at the moment which features are in active use ({error}). Try again."
     return str(error)
 

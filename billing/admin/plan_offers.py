@@ -9,17 +9,17 @@ from billing.admin.base import unlimited
 from billing.admin.documents import amount_of
 from billing.models import Plan
 from billing.rules.plan_change import Direction, IncomparablePlans, blockers, decide
-from billing.subscriptions import changes
+from billing.subscriptions import changes, refusals
 from billing.subscriptions.current import InForce
 
-REFUSALS = (changes.PlanChangeRefused, changes.ActivityUnknown, IncomparablePlans)
+REFUSALS = (refusals.PlanChangeRefused, refusals.ActivityUnknown, IncomparablePlans)
 
 
 def on_sale(code: str) -> Plan:
     """Raises PlanChangeRefused."""
     plan = Plan.objects.filter(code=code, archived_at=None).first()
     if plan is None:
-        raise changes.PlanChangeRefused("No such plan is on sale. Choose one of the list.")
+        raise refusals.PlanChangeRefused("No such plan is on sale. Choose one of the list.")
     return plan
 
 

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from billing.admin.base import ModelAdmin
-from billing.fence.models import push_on_commit
+from billing.fence.fenced import push_on_commit
 from billing.models import Subscription
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from billing.http.fields import TimeField
-from billing.http.views import MoneyField
+from billing.http.fields import MoneyField, TimeField
 from billing.models import Invoice, InvoiceLine, Subscription
 from billing.rules.money import in_currency
 

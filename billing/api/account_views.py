@@ -13,7 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.account_serializers import InvoiceSerializer, SubscriptionResponse
-from billing.http.views import ApiView, NewestFirst, account_of
+from billing.http.pagination import NewestFirst
+from billing.http.views import ApiView, account_of
 from billing.models import Invoice
 from billing.rules.money import in_currency
 from billing.subscriptions.current import in_force

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from billing.http.views import MoneyField, NumberOrUnlimited
+from billing.http.fields import MoneyField, NumberOrUnlimited
 from billing.models import Feature, Plan
 from billing.rules.money import in_currency
 

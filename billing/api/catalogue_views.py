@@ -12,7 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.catalogue_serializers import FeatureSerializer, PlanSerializer
-from billing.http.views import ApiView, NewestFirst
+from billing.http.pagination import NewestFirst
+from billing.http.views import ApiView
 from billing.models import Feature, Plan
 
 

@@ -7,8 +7,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from billing.http.fields import DateOrTimeField, TimeField
-from billing.http.views import MoneyField, StrictSerializer
+from billing.http.fields import DateOrTimeField, MoneyField, StrictSerializer, TimeField
 from billing.models import Plan
 from billing.rules.plan_change import Direction
 

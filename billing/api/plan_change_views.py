@@ -23,20 +23,21 @@ from billing.api.plan_change_serializers import (
     UpgradeRequest,
     UpgradeResponse,
 )
+from billing.http.fields import StrictSerializer
 from billing.http.idempotency import answered_once
 from billing.http.openapi import IDEMPOTENT, either, problem
 from billing.http.problems import Problem
-from billing.http.views import ApiView, StrictSerializer, account_of
+from billing.http.views import ApiView, account_of
 from billing.rules.plan_change import IncomparablePlans, days_until
-from billing.subscriptions import changes
+from billing.subscriptions import changes, refusals
 from billing.subscriptions.quotes import InvalidCycle, Preview, calculate_proration
 
-CODES: dict[type[changes.PlanChangeRefused], tuple[int, str]] = {
-    changes.NotAnUpgrade: (400, "not_an_upgrade"),
-    changes.NotADowngrade: (400, "not_a_downgrade"),
-    changes.NothingScheduled: (409, "nothing_scheduled"),
-    changes.QuoteExpired: (409, "quote_expired"),
-    changes.UnderReview: (403, "forbidden"),
+CODES: dict[type[refusals.PlanChangeRefused], tuple[int, str]] = {
+    refusals.NotAnUpgrade: (400, "not_an_upgrade"),
+    refusals.NotADowngrade: (400, "not_a_downgrade"),
+    refusals.NothingScheduled: (409, "nothing_scheduled"),
+    refusals.QuoteExpired: (409, "quote_expired"),
+    refusals.UnderReview: (403, "forbidden"),
 }
 CAPABILITIES = {"type": "array", "minItems": 1, "items": {"type": "string"}}
 ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
@@ -51,7 +52,7 @@ class CalculateProration(ApiView):
         now = timezone.now()
         given = asked(ProrationRequest, request)
         try:
-            with refusals():
+            with as_problems():
                 preview = calculate_proration(
                     account_of(request),
                     given["target_plan"],
@@ -118,7 +119,7 @@ def _upgrade(request: Request, now: datetime) -> Callable[[], Response]:
     given, account = asked(UpgradeRequest, request), account_of(request)
 
     def change() -> Response:
-        with refusals():
+        with as_problems():
             changed = changes.upgrade(account, given["target_plan"], now, given.get("quoted_at"))
         plan = changed.subscription.plan
         answer = {
@@ -139,11 +140,11 @@ def _upgrade(request: Request, now: datetime) -> Callable[[], Response]:
 def _downgrade(request: Request, now: datetime) -> Callable[[], Response]:
     given, account = asked(DowngradeRequest, request), account_of(request)
     target = given["target_plan"]
-    with refusals():
+    with as_problems():
         in_use = changes.features_in_use(account, target, now)
 
     def change() -> Response:
-        with refusals():
+        with as_problems():
             subscription = changes.downgrade_with_effective_date(account, target, now, in_use)
         assert subscription.scheduled_at is not None
         answer = {
@@ -162,7 +163,7 @@ def _cancel(request: Request, now: datetime) -> Callable[[], Response]:
     asked(NothingAsked, request)
 
     def change() -> Response:
-        with refusals():
+        with as_problems():
             changes.cancel_scheduled_change(account_of(request), now)
         return Response(status=204)
 
@@ -178,20 +179,20 @@ def asked(serializer: type[R], request: Request) -> dict[str, Any]:
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
+def as_problems() -> Iterator[None]:
     """What the domain refuses, as the contract's problems."""
     try:
         yield
     except IncomparablePlans as error:
         raise ValidationError({error.field: [str(error)]}) from None
-    except changes.ActiveFeatures as error:
+    except refusals.ActiveFeatures as error:
         about = {"target_plan": [str(error)]}
         raise Problem(400, "active_features", str(error), errors=about, active_features=error.capabilities) from None
-    except changes.PlanChangeRefused as error:
+    except refusals.PlanChangeRefused as error:
         status, code = CODES[type(error)]
         members = {"errors": {"target_plan": [str(error)]}} if status == 400 else {}
         raise Problem(status, code, str(error), **members) from None
-    except changes.ActivityUnknown as error:
+    except refusals.ActivityUnknown as error:
         raise Problem(503, "unavailable", f"The usage log is behind: {error}") from error
 
 

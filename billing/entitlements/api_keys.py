@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from billing.entitlements.snapshots import Remembered
+from billing.bounded_cache import Remembered
 from billing.models import ApiKey, Fence
 
 UNKNOWN_KEYS_REMEMBERED = 10_000

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -50,3 +51,38 @@ class DateOrTimeField(TimeField):
 
     default_error_messages = {"invalid": f"Give a date such as 2025-10-16, or a time such as {TIME_EXAMPLE}."}
     accepted = (DATE, TIME)
+
+
+UNLIMITED = "unlimited"
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields it does not know, by name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and (unknown := set(data) - set(self.fields)):
+            known = ", ".join(sorted(self.fields)) or "none"
+            raise serializers.ValidationError(
+                {name: [f"Unknown field. Known are: {known}."] for name in sorted(map(str, unknown))}
+            )
+        return super().to_internal_value(data)
+
+
+@extend_schema_field({"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "enum": [UNLIMITED]}]})
+class NumberOrUnlimited(serializers.Field[Any, Any, Any, Any]):
+    """A number; None, for which a serializer would not ask `to_representation`, is "unlimited"."""
+
+    def get_attribute(self, instance: Any) -> Any:
+        value = super().get_attribute(instance)
+        return UNLIMITED if value is None else value
+
+    def to_representation(self, value: int | str) -> int | str:
+        return value
+
+
+@extend_schema_field(OpenApiTypes.NUMBER)
+class MoneyField(serializers.Field[Any, Any, Any, Any]):
+    """An amount with its currency's decimals, as a JSON number; it is given as such (`money.in_currency`)."""
+
+    def to_representation(self, value: Any) -> Any:
+        return value

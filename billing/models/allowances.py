@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
-from billing.fence.models import FencedModel
+from billing.fence.fenced import FencedModel
 from billing.models.catalogue import LARGEST_RATE
 from ratelimit.limits import LARGEST_NUMBER
 

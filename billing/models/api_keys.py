@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from rest_framework_api_key.models import AbstractAPIKey, APIKeyManager
 
-from billing.fence.models import FencedModel
+from billing.fence.fenced import FencedModel
 
 
 class _KeyManager(APIKeyManager):

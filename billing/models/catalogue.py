@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
-from billing.fence.models import FencedModel
+from billing.fence.fenced import FencedModel
 from billing.rules.money import UnknownCurrency, is_exact, minor_units
 from billing.rules.periods import INTERVALS, Interval
 from ratelimit.limits import LARGEST_NUMBER

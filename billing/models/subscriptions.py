@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import datetime
+
 from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.db import models
 from django.db.models import F, Func, Q, Value
 
-from billing.fence.models import FencedModel
+from billing.fence.fenced import FencedModel
 from billing.models.catalogue import Plan, QuotaWindow
 from billing.rules.periods import Period
+
+logger = logging.getLogger(__name__)
 
 
 class Subscription(FencedModel):
@@ -59,6 +64,11 @@ class Subscription(FencedModel):
 
     def fence_subject(self) -> int:
         return int(self.account_id)
+
+    def park(self, reason: str, now: datetime) -> None:
+        """Bill nothing more to it until staff have looked."""
+        logger.error("subscription %s is parked for staff: %s", self.pk, reason)
+        Subscription.objects.filter(pk=self.pk).update(parked_at=now, parked_because=reason[:200])
 
 
 class BillingPeriod(models.Model):

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 
-from billing.rules.periods import MONTH, Period, month_window, period_at
+from billing.rules.periods import Period
 from billing.rules.plan_change import PlanTerms
+from billing.rules.usage_window import CALENDAR_MONTH, _kind_on, quota_window
 from ratelimit.limits import LARGEST_NUMBER, Limit
 
 MINUTE_MS = 60_000
 MINUTE, QUOTA = "minute", "quota"
 """Names of the two limits, as headers and refusals have them."""
-CALENDAR_MONTH, BILLING_PERIOD = "calendar_month", "billing_period"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,38 +102,11 @@ class Entitlement:
         return not feature.capability or feature.capability in self.capabilities
 
 
-class WindowHolder(Protocol):
-    """A subscription, as a row or as facts. `former_quota_window` holds until its instant, whatever the plan says."""
-
-    @property
-    def anchor(self) -> datetime: ...
-    @property
-    def former_quota_window(self) -> str: ...
-    @property
-    def former_quota_window_until(self) -> datetime | None: ...
-
-
-class WindowOffer(Protocol):
-    """A plan, as a row or as an offer. Its former kind holds until the window ends in which the plan was edited."""
-
-    @property
-    def quota_window(self) -> str: ...
-    @property
-    def former_quota_window(self) -> str: ...
-    @property
-    def quota_window_changed_at(self) -> datetime | None: ...
-
-
 def effective_plan(facts: Facts, now: datetime) -> str:
     """The scheduled plan from its instant on, whether or not the period's close has run yet."""
     if facts.scheduled_at is not None and now >= facts.scheduled_at:
         return facts.scheduled_plan
     return facts.plan
-
-
-def quota_window(kind: str, anchor: datetime, now: datetime) -> Period:
-    """The usage window of a kind: the calendar month in UTC, or the month counted from the subscription's anchor."""
-    return period_at(anchor, MONTH, now)[1] if kind == BILLING_PERIOD else month_window(now)
 
 
 def window_in_force(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Period:
@@ -146,24 +118,8 @@ def window_in_force(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime)
     return before if now < before.end else _window_on(facts, plans[facts.scheduled_plan], now)
 
 
-def kept_window(holder: WindowHolder, plan: WindowOffer, last: datetime) -> tuple[str, datetime]:
-    """The kind of window that a change of plan leaves in force, and until when; `last` is on the old plan."""
-    kind = _kind_on(holder, plan, last)
-    return kind, quota_window(kind, holder.anchor, last).end
-
-
 def _window_on(facts: Facts, plan: PlanOffer, now: datetime) -> Period:
     return quota_window(_kind_on(facts, plan, now), facts.anchor, now)
-
-
-def _kind_on(holder: WindowHolder, plan: WindowOffer, now: datetime) -> str:
-    if holder.former_quota_window_until is not None and now < holder.former_quota_window_until:
-        return holder.former_quota_window
-    if plan.quota_window_changed_at is not None:
-        cut = quota_window(plan.former_quota_window, holder.anchor, plan.quota_window_changed_at)
-        if now < cut.end:
-            return plan.former_quota_window
-    return plan.quota_window
 
 
 def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan: str | None = None) -> Entitlement:

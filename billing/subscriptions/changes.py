@@ -6,60 +6,30 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils.module_loading import import_string
 
-from billing.invoicing import issuing
-from billing.invoicing.issuing import Bill, Kind, Line
+from billing.invoicing import issuing, ledger, review
+from billing.invoicing.issuing import Bill, Line
+from billing.invoicing.ledger import Kind
 from billing.models import BillingPeriod, CreditNote, Invoice, Plan, Subscription
-from billing.rules.entitlement import kept_window
 from billing.rules.money import in_currency
-from billing.rules.periods import Period, nth_period
+from billing.rules.periods import Period
 from billing.rules.plan_change import Direction, PlanTerms, blockers, decide
 from billing.rules.proration import Proration, prorate
+from billing.rules.usage_window import kept_window
 from billing.subscriptions import renewal
+from billing.subscriptions.opening import live_subscription
+from billing.subscriptions.refusals import (
+    ActiveFeatures,
+    NotADowngrade,
+    NotAnUpgrade,
+    NothingScheduled,
+    QuoteExpired,
+    UnderReview,
+)
 
 QUOTE_HOLDS_FOR = timedelta(minutes=15)
-
-
-class NoDefaultPlan(Exception):
-    """Nobody can be put on a plan: none is marked as the default."""
-
-
-class PlanChangeRefused(Exception):
-    """The change cannot be made; the message says why, to the customer."""
-
-
-class NotAnUpgrade(PlanChangeRefused):
-    pass
-
-
-class NotADowngrade(PlanChangeRefused):
-    pass
-
-
-class NothingScheduled(PlanChangeRefused):
-    pass
-
-
-class QuoteExpired(PlanChangeRefused):
-    pass
-
-
-class UnderReview(PlanChangeRefused):
-    """The account is parked: an invoice looked wrong, and staff have to look at it first."""
-
-
-class ActivityUnknown(Exception):
-    """It cannot be told at the moment which features are in active use; later it can."""
-
-
-class ActiveFeatures(PlanChangeRefused):
-    """Capabilities in active use that the target plan lacks, sorted."""
-
-    def __init__(self, capabilities: list[str]) -> None:
-        super().__init__(f"Cannot downgrade. Active features: {', '.join(capabilities)}")
-        self.capabilities = capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,70 +41,6 @@ class Changed:
     period: Period
     invoice: Invoice
     proration: Proration
-
-
-def live_subscription(account: int, now: datetime) -> Subscription:
-    """The account's live subscription; one on the default plan is opened on first use. Raises NoDefaultPlan."""
-    related = ("plan", "scheduled_plan", "account")
-    live = Subscription.objects.select_related(*related).filter(account_id=account, status=Subscription.Status.ACTIVE)
-    found = live.first()
-    if found is not None:
-        return found
-    default = Plan.objects.filter(is_default=True).first()
-    if default is None:
-        raise NoDefaultPlan("no plan is marked as the default; mark one in the admin, or run manage.py seed_catalogue")
-    try:
-        return subscribe(account, default, now)
-    except IntegrityError:
-        # Another process opened it in the same moment.
-        return live.get()
-
-
-def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
-    """Open a live subscription whose first period starts now, billed in advance.
-
-    Raises IntegrityError where the account has one.
-    """
-    anchor = now.replace(microsecond=0)
-    first = nth_period(anchor, plan.billed_every, 0)
-    with transaction.atomic():
-        subscription = Subscription.objects.create(
-            account_id=account, plan=plan, anchor=anchor, created_at=now, changed_at=now, period_ends_at=first.end
-        )
-        opened = BillingPeriod(
-            subscription=subscription,
-            number=0,
-            starts_at=first.start,
-            ends_at=first.end,
-            plan=plan,
-            price=plan.price,
-            currency=plan.currency,
-        )
-        opened.save()
-        bills = [renewal.base_price(opened)] if plan.price else []
-        if reason := renewal.suspicion(bills, renewal.issued_today([account], now)):
-            renewal.park(subscription, reason, now)
-            subscription.refresh_from_db()
-        else:
-            issuing.issue(bills, now)
-    return subscription
-
-
-def release(subscription: Subscription, now: datetime) -> renewal.Closed:
-    """Let a parked subscription go on, as staff have looked at it: what was held back is billed, at the prices then."""
-    with transaction.atomic():
-        live = Subscription.objects.select_for_update().get(pk=subscription.pk)
-        if live.parked_at is None:
-            return renewal.Closed()
-        live.parked_at, live.parked_because = None, ""
-        live.save()
-        # Parked when it was opened, it has no invoice at all yet.
-        first = () if live.invoices.exists() else live.periods.filter(price__gt=0)
-        held_back = [renewal.base_price(period) for period in first]
-        issuing.issue(held_back, now)
-        done = renewal.close([live], now, reviewed=True)
-        done.invoices += len(held_back)
-        return done
 
 
 def preview(period: BillingPeriod, target: Plan, at: datetime) -> tuple[Direction, Proration]:
@@ -178,7 +84,7 @@ def change_now(
         Line(Kind.CHARGE, f"Remaining time on {target.name}", proration.charge, rest),
     ]
     bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or tuple(lines[1:]))
-    if not reviewed and renewal.suspicion([bill], renewal.issued_today([subscription.account_id], now)):
+    if not reviewed and review.suspicion([bill], review.issued_today([subscription.account_id], now)):
         raise UnderReview("This change needs a look by our staff. Please contact support.")
     _put_on(subscription, target, now)
     subscription.scheduled_plan = subscription.scheduled_at = None
@@ -273,7 +179,7 @@ def _prorated(period: BillingPeriod, target: Plan, at: datetime) -> Proration:
     proration = prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
     if period.pk is None:
         return proration
-    billed = in_currency(issuing.billed_in(period.subscription, period.period), period.currency)
+    billed = in_currency(ledger.billed_in(period.subscription, period.period), period.currency)
     credit = min(proration.credit, billed)
     return replace(proration, credit=credit, net=proration.charge - credit)
 

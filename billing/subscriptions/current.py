@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from billing.invoicing import issuing
+from billing.catalogue import prices
+from billing.invoicing import ledger
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.rules.money import in_currency
-from billing.subscriptions import changes, renewal
+from billing.subscriptions import opening, renewal
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class InForce:
     @property
     def balance(self) -> Decimal:
         """Owed to the customer, in the period's currency."""
-        owed = issuing.balance(self.subscription.account_id, self.period.currency)
+        owed = ledger.balance(self.subscription.account_id, self.period.currency)
         return in_currency(owed, self.period.currency)
 
     @property
@@ -43,12 +44,12 @@ class InForce:
 
 def in_force(account: int, now: datetime) -> InForce:
     """By the rule the close itself goes by. Raises lifecycle.NoDefaultPlan."""
-    subscription = changes.live_subscription(account, now)
+    subscription = opening.live_subscription(account, now)
     # One statement: a close or an upgrade at this moment is seen whole or not at all.
     related = ("plan", "subscription__plan", "subscription__scheduled_plan")
     last = BillingPeriod.objects.select_related(*related).filter(subscription=subscription).latest("number")
     subscription = last.subscription
-    renewed = renewal.renewal(subscription, last, now, renewal.Prices())
+    renewed = renewal.renewal(subscription, last, now, prices.Prices())
     unbilled = sum((period.price for period in renewed.opened), Decimal(0))
     is_ahead = subscription.scheduled_plan is not None and not renewed.applies_schedule
     return InForce(

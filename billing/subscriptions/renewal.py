@@ -7,25 +7,24 @@ batch takes rows that nobody else holds, and a period opens once or not at all.
 from __future__ import annotations
 
 import logging
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import BooleanField, Count, F, QuerySet
+from django.db.models import BooleanField, F, QuerySet
 from django.db.models.expressions import RawSQL
 
 from billing.bulk_insert import copy_rows
+from billing.catalogue.prices import Prices
 from billing.fence import push
 from billing.invoicing import issuing
-from billing.invoicing.issuing import Bill, Kind, Line
-from billing.models import BillingPeriod, Invoice, Plan, Subscription
-from billing.rules.entitlement import kept_window
-from billing.rules.money import in_currency, minor_units
+from billing.invoicing.issuing import Bill
+from billing.invoicing.review import base_price, issued_today, suspicion
+from billing.models import BillingPeriod, Plan, Subscription
 from billing.rules.periods import nth_period
+from billing.rules.usage_window import kept_window
 
 logger = logging.getLogger(__name__)
 BATCH = 500
@@ -134,57 +133,6 @@ def bills(renewed: Renewal) -> list[Bill]:
     return [base_price(period) for period in renewed.opened if period.price]
 
 
-def base_price(period: BillingPeriod) -> Bill:
-    """A period's price, billed in advance."""
-    line = Line(Kind.BASE, period.plan.name, in_currency(period.price, period.currency), period.period)
-    return Bill(period.subscription, period.currency, (line,))
-
-
-def suspicion(bills: Sequence[Bill], issued_today: Mapping[int, int]) -> str:
-    """Why an account's bills look wrong, so that staff look before they go out; "" when they do not."""
-    for bill in bills:
-        # Where a currency has no cents, its unit is about as small as one.
-        bound = settings.LARGEST_INVOICE * (1 if minor_units(bill.currency) else 100)
-        if abs(bill.total) > bound:
-            return f"an invoice of {bill.total} {bill.currency} is larger than {bound}"
-        if any(line.kind == Kind.BASE and line.amount < 0 for line in bill.lines):
-            return "a base price is negative"
-    account = bills[0].subscription.account_id if bills else 0
-    if bills and issued_today.get(account, 0) + len(bills) > settings.MOST_INVOICES_A_DAY:
-        return f"more than {settings.MOST_INVOICES_A_DAY} invoices in a day"
-    return ""
-
-
-def issued_today(accounts: Iterable[int], now: datetime) -> dict[int, int]:
-    """Invoices issued to each account in the last 24 hours."""
-    since = now - timedelta(days=1)
-    rows = Invoice.objects.filter(account__in=list(accounts), issued_at__gt=since, issued_at__lte=now)
-    return dict(rows.order_by().values_list("account").annotate(count=Count("pk")))
-
-
-class Prices:
-    """A plan's price at an instant, from its history where it was edited since; each history is read once."""
-
-    def __init__(self) -> None:
-        self._edits: dict[int, tuple[list[datetime], list[Decimal]]] = {}
-
-    def __call__(self, plan: Plan, at: datetime) -> Decimal:
-        if plan.priced_at <= at:
-            return plan.price
-        if plan.pk not in self._edits:
-            edits = plan.history.order_by("history_date", "history_id").values_list("history_date", "price")
-            self._edits[plan.pk] = [date for date, _ in edits], [price for _, price in edits] or [plan.price]
-        dates, prices = self._edits[plan.pk]
-        # Before its first mention a plan cost what it cost then.
-        return prices[max(bisect_right(dates, at) - 1, 0)]
-
-
-def park(subscription: Subscription, reason: str, now: datetime) -> None:
-    """Bill nothing more to the subscription until staff have looked."""
-    logger.error("subscription %s is parked for staff: %s", subscription.pk, reason)
-    Subscription.objects.filter(pk=subscription.pk).update(parked_at=now, parked_because=reason[:200])
-
-
 def _take(now: datetime, last: Subscription | None) -> list[Subscription]:
     """Lock the next batch in the order of the index; `last` is where the batch before it ended."""
     rows = due(now).order_by("period_ends_at", "pk")
@@ -225,7 +173,7 @@ def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Closed
         of_one = bills(renewed)
         reason = "" if reviewed else suspicion(of_one, today)
         if reason:
-            park(renewed.subscription, reason, now)
+            renewed.subscription.park(reason, now)
             done.parked.append(renewed.subscription.pk)
         elif renewed.opened:
             sound.append((renewed, of_one))

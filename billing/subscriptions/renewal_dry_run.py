@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from billing.invoicing import review
 from billing.models import Subscription
 from billing.subscriptions import renewal
 
@@ -28,7 +29,7 @@ def forecast(now: datetime, progress: Callable[[int], None] = lambda _: None) ->
     """Go through every subscription that is due by `now`. What is billed is told before any balance is used."""
     total = Forecast()
     for batch in _batches(now):
-        today = renewal.issued_today([subscription.account_id for subscription in batch], now)
+        today = review.issued_today([subscription.account_id for subscription in batch], now)
         for renewed in _renewals(batch, now, total.failed):
             _count(total, renewed, today)
         progress(len(batch))
@@ -57,7 +58,7 @@ def _renewals(batch: Sequence[Subscription], now: datetime, failed: dict[int, st
 
 def _count(total: Forecast, renewed: renewal.Renewal, today: dict[int, int]) -> None:
     bills = renewal.bills(renewed)
-    if renewal.suspicion(bills, today):
+    if review.suspicion(bills, today):
         total.parked.append(renewed.subscription.pk)
         return
     total.renewed += 1

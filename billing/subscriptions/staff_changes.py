@@ -10,21 +10,21 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import Max
 
-from billing.invoicing import issuing
+from billing.invoicing import ledger
 from billing.models import BalanceEntry, BillingPeriod, Invoice, InvoiceLine, Plan, Subscription
 from billing.rules.money import in_currency
-from billing.subscriptions import changes
+from billing.subscriptions import changes, parking, refusals
 
 
-class AlreadyOnPlan(changes.PlanChangeRefused):
+class AlreadyOnPlan(refusals.PlanChangeRefused):
     pass
 
 
-class NotParked(changes.PlanChangeRefused):
+class NotParked(refusals.PlanChangeRefused):
     pass
 
 
-class ShownOtherwise(changes.PlanChangeRefused):
+class ShownOtherwise(refusals.PlanChangeRefused):
     """What would be done now is not what staff were shown."""
 
 
@@ -119,7 +119,7 @@ def _change(account: int, target: Plan, now: datetime, priced_at: datetime) -> O
     seen_at, dropped = subscription.changed_at, subscription.scheduled_plan
     try:
         changed, looks_wrong = changes.change_now(subscription, target, now, priced_at), False
-    except changes.UnderReview:
+    except refusals.UnderReview:
         changed, looks_wrong = changes.change_now(subscription, target, now, priced_at, reviewed=True), True
     invoices, settled = _documents_after(account, last)
     return Outcome(
@@ -141,7 +141,7 @@ def _release(subscription: Subscription, now: datetime) -> Outcome:
     parked = Subscription.objects.select_for_update().get(pk=subscription.pk)
     if parked.parked_at is None:
         raise NotParked("The subscription is not parked, or not any more.")
-    changes.release(parked, now)
+    parking.release(parked, now)
     released = Subscription.objects.select_related("account", "plan").get(pk=parked.pk)
     period = changes.current_period(released)
     invoices, settled = _documents_after(account, last)
@@ -156,7 +156,7 @@ def _release(subscription: Subscription, now: datetime) -> Outcome:
 
 
 def _balance(account: int, currency: str) -> Decimal:
-    return in_currency(issuing.balance(account, currency), currency)
+    return in_currency(ledger.balance(account, currency), currency)
 
 
 def _last_documents(account: int) -> tuple[int, int]:

@@ -11,9 +11,9 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Sum
 
-from billing.invoicing import issuing
+from billing.invoicing import ledger, payments
 from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Payment, Plan, Subscription
-from billing.subscriptions import changes
+from billing.subscriptions import changes, opening
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _serial = itertools.count(1)
@@ -36,7 +36,7 @@ def make_plan(code: str, price: Any, rank: int = 0, **fields: Any) -> Plan:
 
 def make_subscription(plan: Plan, since: datetime, name: str = "") -> Subscription:
     user = get_user_model().objects.create_user(name or f"customer{next(_serial)}")
-    return changes.subscribe(user.pk, plan, since)
+    return opening.subscribe(user.pk, plan, since)
 
 
 def fresh(subscription: Subscription) -> Subscription:
@@ -53,7 +53,7 @@ def lines(invoice: Invoice) -> list[tuple[str, Decimal]]:
 
 
 def pay_in_full(invoice: Invoice, now: datetime) -> None:
-    issuing.pay(invoice, issuing.due(invoice), now, f"bank-{invoice.number}")
+    payments.pay(invoice, ledger.due(invoice), now, f"bank-{invoice.number}")
 
 
 def hand_over(subscription: Subscription, target: Plan, now: datetime) -> changes.Changed:
@@ -76,13 +76,13 @@ def assert_explained(subscription: Subscription) -> None:
     billed = _sum(InvoiceLine.objects.filter(invoice__in=standing).exclude(kind=InvoiceLine.Kind.BALANCE))
     noted = _sum(CreditNote.objects.filter(account=account))
     paid = _sum(Payment.objects.filter(invoice__account=account))
-    due = sum((issuing.due(invoice) for invoice in documents), Decimal(0))
-    balance = issuing.balance(account, currency)
+    due = sum((ledger.due(invoice) for invoice in documents), Decimal(0))
+    balance = ledger.balance(account, currency)
     assert billed - noted == paid + due - balance
     assert balance >= 0
     assert not (balance and due), "a balance is used for what is due"
     for period in BillingPeriod.objects.filter(subscription=subscription):
-        billed_lines = issuing.lines_in(subscription, period.period)
+        billed_lines = ledger.lines_in(subscription, period.period)
         net = _sum(billed_lines.exclude(kind=InvoiceLine.Kind.BALANCE))
         notes = CreditNote.objects.filter(invoice__in=billed_lines.values("invoice"))
         assert net - _sum(notes) >= 0, "credit never exceeds what was billed"

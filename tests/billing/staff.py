@@ -10,7 +10,7 @@ from django.utils import timezone
 from freezegun import freeze_time
 
 from billing.models import Plan, Subscription
-from billing.subscriptions.changes import ActivityUnknown
+from billing.subscriptions.refusals import ActivityUnknown
 from tests.billing.conftest import Staff
 from tests.billing.ledger import invoices, make_subscription, pay_in_full
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
-from billing.entitlements import snapshots
+from billing.catalogue import published
 from billing.models import Feature, Route
 from tests import host_urls
 from tests.billing_site.test_gateway import used
@@ -91,14 +91,14 @@ class TestHostViews:
     def test_a_route_that_is_taken_away_is_no_longer_metered(self, host: Customer) -> None:
         host.api.get("/host/plain")
         Route.objects.filter(path="/host/plain").delete()
-        snapshots.forget_everything()
+        published.forget_everything()
         assert Client().get("/host/plain").status_code == 200
 
     def test_elsewhere_the_catalogue_is_compared_once_a_second(
         self, host: Customer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        snapshots.catalogue()
-        monkeypatch.setattr(snapshots, "_catalogue_checked", 0.0)
+        published.catalogue()
+        monkeypatch.setattr(published, "_catalogue_checked", 0.0)
         with freeze_time() as clock, CaptureQueriesContext(connection) as queries:
             counts = []
             for seconds in (0, 1.0, 0.1, 0.9, 0.2):

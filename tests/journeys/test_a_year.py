@@ -30,7 +30,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.utils import timezone
 
-from billing.invoicing import issuing
+from billing.invoicing import credit_notes, ledger, payments
 from billing.models import ApiKey, Invoice, Plan, Subscription
 from tests.billing.clock import clock_at
 from tests.billing.ledger import assert_explained, assert_tiled, hand_over
@@ -111,7 +111,7 @@ def beat() -> None:
 
 def pay_everything(alice: Customer) -> None:
     for invoice in Invoice.objects.filter(account=alice.account, status=Invoice.Status.OPEN):
-        issuing.pay(invoice, issuing.due(invoice), timezone.now(), f"bank-{invoice.number}")
+        payments.pay(invoice, ledger.due(invoice), timezone.now(), f"bank-{invoice.number}")
 
 
 def edit_price(code: str, price: int) -> None:
@@ -186,7 +186,7 @@ def summer(alice: Customer, clock: Any) -> None:
     """A credit note that becomes a balance; a beat that misses two periods between two new prices."""
     clock.move_to("2025-06-15T12:00:00Z")
     pay_everything(alice)
-    issuing.credit(Invoice.objects.get(number="INV-000007"), Decimal(20), "outage", timezone.now())
+    credit_notes.credit(Invoice.objects.get(number="INV-000007"), Decimal(20), "outage", timezone.now())
     standing = subscription(alice)
     assert (standing["balance"], standing["next_invoice_amount"]) == (20.00, 29.00)
     clock.move_to("2025-06-30T10:00:00Z")

@@ -12,7 +12,8 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.http.views import ApiView, NewestFirst
+from billing.http.pagination import NewestFirst
+from billing.http.views import ApiView
 from usage.api.serializers import HistoryEntrySerializer, HistoryQuery, LogEntrySerializer, LogQuery
 from usage.api.views import admission_of
 from usage.models import DailyUsage, UsageLog

@@ -9,7 +9,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from billing.http.views import MoneyField, NumberOrUnlimited, StrictSerializer
+from billing.http.fields import MoneyField, NumberOrUnlimited, StrictSerializer
 from usage.log.events import DEEPEST_METADATA, storable
 from usage.models import UsageLog
 from usage.reports.history import DAY, MONTH, MOST_DAYS

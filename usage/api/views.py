@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 from rest_framework.utils.mediatypes import media_type_matches
 
-from billing.entitlements.snapshots import Catalogue
+from billing.catalogue.published import Catalogue
 from billing.http.json import NotJson, read_json
 from billing.http.openapi import METERED, problem
 from billing.http.problems import Problem
@@ -34,7 +34,8 @@ from usage.api.serializers import (
 from usage.drain import drain
 from usage.log import events
 from usage.metering import voiding
-from usage.metering.admission import Admission, Charge
+from usage.metering.admission import Admission
+from usage.metering.call import Charge
 from usage.metering.quota import percentage_used
 from usage.metering.retry_after import longest_wait
 from usage.models import FeatureUsage

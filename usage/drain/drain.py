@@ -13,16 +13,11 @@ from contextlib import suppress
 from typing import Any, cast
 
 from django.conf import settings
-from django.db import transaction
 
-from billing.fence import push
 from ratelimit.keys import shard_of, stream
 from ratelimit.store import RedisUnreachable, client, reaching_redis
 from usage.drain import batch
 from usage.drain.batch import Drained, drain_oldest, entry_id, read
-from usage.log import store
-from usage.log.events import Event
-from usage.models import UsageLog
 from usage.sync.outage import asking_redis
 from usage.sync.shard_locks import draining
 
@@ -100,31 +95,6 @@ def _catch_up(shard: int) -> None:
             raise Behind(f"shard {shard} is not drained; is `manage.py drain_usage --follow` running?")
         if not drain_shards([shard]).entries:
             time.sleep(0.005)
-
-
-def record(events: Sequence[Event]) -> None:
-    """Store events without Redis, which learns the new counters by the accounts' fences when it is back."""
-    with transaction.atomic():
-        store.store(events)
-        push.counters_changed({event.account for event in events})
-
-
-def event_of(row: UsageLog) -> Event:
-    """The event a charge's row was made from."""
-    window = store.window_of(row)
-    return Event(
-        charge=str(row.event_id),
-        kind=row.kind,
-        account=row.account_id,
-        window_start=int(window.starts_at.timestamp()),
-        window_end=int(window.ends_at.timestamp()),
-        feature=row.feature,
-        tokens=row.tokens,
-        at_ms=round(row.created_at.timestamp() * 1000),
-        source=row.source,
-        key_prefix=row.key_prefix,
-        metadata=row.metadata,
-    )
 
 
 def _first_entry(shard: int) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ from django.db import IntegrityError, connection, transaction
 from psycopg import Copy
 from psycopg.errors import CheckViolation, UniqueViolation
 
+from billing.fence import push
 from usage.log import idempotency, partitions
 from usage.log.batch import DAY_MS, EventBatch, Move
 from usage.log.copy_format import COLUMNS, END, HEADER, encoded
@@ -228,3 +229,28 @@ def _id(event: Event) -> str:
 @lru_cache(4096)
 def _instant(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def record(events: Sequence[Event]) -> None:
+    """Store events without Redis, which learns the new counters by the accounts' fences when it is back."""
+    with transaction.atomic():
+        store(events)
+        push.counters_changed({event.account for event in events})
+
+
+def event_of(row: UsageLog) -> Event:
+    """The event a charge's row was made from."""
+    window = window_of(row)
+    return Event(
+        charge=str(row.event_id),
+        kind=row.kind,
+        account=row.account_id,
+        window_start=int(window.starts_at.timestamp()),
+        window_end=int(window.ends_at.timestamp()),
+        feature=row.feature,
+        tokens=row.tokens,
+        at_ms=round(row.created_at.timestamp() * 1000),
+        source=row.source,
+        key_prefix=row.key_prefix,
+        metadata=row.metadata,
+    )

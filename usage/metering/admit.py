@@ -12,9 +12,11 @@ from collections.abc import Callable
 
 from django.conf import settings
 
+from billing.catalogue import published
+from billing.catalogue.published import Catalogue
 from billing.entitlements import snapshots
 from billing.entitlements.api_keys import Caller
-from billing.entitlements.snapshots import Catalogue, Snapshot
+from billing.entitlements.snapshots import Snapshot
 from billing.fence import push
 from billing.fence.models import CATALOGUE
 from ratelimit import limiter
@@ -22,7 +24,8 @@ from ratelimit.limits import Decision, Outcome
 from ratelimit.store import NotExecuted, RedisUnreachable, ServerChanged, store
 from usage.log import events
 from usage.metering import fallback
-from usage.metering.admission import Admission, Call, Charge, prepare
+from usage.metering.admission import Admission
+from usage.metering.call import Call, Charge, prepare
 from usage.sync import publish
 from usage.sync.outage import OutageOver, breaker
 
@@ -118,9 +121,9 @@ def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int, told_ti
         with _tellers[facts.account % len(_tellers)]:
             if snapshot.told.times == told_times:
                 snapshot.told.epoch = 0
-    if stale.catalogue > catalogue.version and snapshots.reload_catalogue(stale.catalogue).version < stale.catalogue:
+    if stale.catalogue > catalogue.version and published.reload_catalogue(stale.catalogue).version < stale.catalogue:
         push.lift(CATALOGUE, stale.catalogue)
-        snapshots.reload_catalogue(stale.catalogue + 1)
+        published.reload_catalogue(stale.catalogue + 1)
     if stale.account > facts.version:
         fresh = snapshots.reload(facts.account, stale.account, now_ms)
         if fresh.facts.version < stale.account:

@@ -20,10 +20,9 @@ from billing.rules.entitlement import MINUTE
 from ratelimit.in_process import InProcessWindows, share_of
 from ratelimit.limiter import StaleFacts
 from ratelimit.limits import Decision, Limit, Outcome, Standing
-from usage.drain import drain
-from usage.log import idempotency, partitions
+from usage.log import idempotency, partitions, store
 from usage.log.events import Event, instant
-from usage.metering.admission import Call
+from usage.metering.call import Call
 from usage.models import Receipt, UsageLog, WindowUsage
 from usage.sync import outage
 
@@ -96,7 +95,7 @@ def disown(event: Event) -> None:
         partitions.ensure([instant(event.charged_at_ms)])
         cursor.execute(EVENT, _row(event, UsageLog.Kind.REFUSED, 0))
         if not cursor.rowcount:
-            drain.record([event.voided(event.at_ms)])
+            store.record([event.voided(event.at_ms)])
 
 
 def _stale(call: Call) -> StaleFacts | None:

@@ -22,6 +22,7 @@ from ratelimit.store import NotExecuted, RedisUnreachable, store
 from usage.drain import drain
 from usage.log import events, idempotency
 from usage.log.events import Event, instant
+from usage.log.store import event_of, record
 from usage.metering.admission import Admission
 from usage.models import UsageLog
 from usage.sync import outage
@@ -82,7 +83,7 @@ def _void_failed(admission: Admission, event: Event, now_ms: int) -> int:
         with transaction.atomic():
             failed = idempotency.fail(event)
             if failed is idempotency.Failed.FREE:
-                drain.record([event.voided(now_ms)])
+                record([event.voided(now_ms)])
                 return used - event.tokens
         if failed is idempotency.Failed.STANDS:
             return used
@@ -91,7 +92,7 @@ def _void_failed(admission: Admission, event: Event, now_ms: int) -> int:
     except RedisUnreachable as error:
         if not event.receipt:
             with suppress(OperationalError, InterfaceError):
-                drain.record([event.voided(now_ms)])
+                record([event.voided(now_ms)])
                 return used - event.tokens
         elif not isinstance(error, NotExecuted):
             # It may have been counted: a second time would be for another run, which was perhaps served.
@@ -149,7 +150,7 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
         raise AlreadyVoided
     if now - row.charged_at > VOIDABLE_FOR:
         raise TooLate
-    event, now_ms = drain.event_of(row), round(now.timestamp() * 1000)
+    event, now_ms = event_of(row), round(now.timestamp() * 1000)
     try:
         status, _ = asking_redis(lambda: _void(event, now_ms))
     except RedisUnreachable:
@@ -164,7 +165,7 @@ def _void_without(event: Event, now_ms: int) -> Voided:
         list(UsageLog.objects.select_for_update().filter(id=event.id, charged_at=instant(event.charged_at_ms)))
         if UsageLog.objects.filter(id=events.void_of(event.id)).exists():
             return Voided.ALREADY
-        drain.record([event.voided(now_ms)])
+        record([event.voided(now_ms)])
     return Voided.VOIDED
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import Sum
 
 from billing.models import Feature
-from billing.subscriptions.changes import ActivityUnknown
+from billing.subscriptions.refusals import ActivityUnknown
 from usage.drain import drain
 from usage.models import DailyUsage
 

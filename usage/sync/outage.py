@@ -16,9 +16,9 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from billing.entitlements.snapshots import fence_version
 from billing.fence import push
 from billing.fence.models import CATALOGUE
+from billing.fence.push import fence_version
 from ratelimit import scripts
 from ratelimit.breaker import Breaker
 from ratelimit.keys import catalogue_fence

@@ -9,8 +9,8 @@ from functools import partial
 from django.conf import settings
 from django.db.models import Q
 
-from billing.entitlements.snapshots import fence_version
 from billing.fence.models import CATALOGUE
+from billing.fence.push import fence_version
 from ratelimit import limiter, scripts
 from ratelimit.keys import AccountKeys, catalogue_fence
 from ratelimit.limiter import Counter

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from billing.models import ApiKey, Plan, Subscription
 from billing.rules.entitlement import Facts, effective_plan
-from billing.subscriptions import changes
+from billing.subscriptions import opening
 
 KEY_NAME = "made by create_test_users"
 
@@ -68,7 +68,7 @@ class Command(BaseCommand):
             user.save(update_fields=["password"])
         subscription = Subscription.objects.filter(account=user, status=Subscription.Status.ACTIVE).first()
         if subscription is None:
-            subscription = changes.subscribe(user.pk, plan, now)
+            subscription = opening.subscribe(user.pk, plan, now)
         _, key = ApiKey.issue(account=user, name=KEY_NAME)
         return TestUser(username, _plan_in_force(subscription, now), key)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from billing.entitlements import snapshots
+from billing.catalogue import published
 from billing.models import Capability, Feature, Fence, Plan, Route
 from ratelimit import keys
 from tests.billing.conftest import Staff, call, edit_plan, form_errors, plan_form, version_in_redis
@@ -42,7 +42,7 @@ def test_a_features_cost_and_route_hold_for_the_next_call(superuser: Staff, alic
     page = f"billing/feature/{feature.pk}/change/"
     assert superuser.send(page, name="Trace", tokens=99, capability="", **inline).status_code == 302
     assert call(alice, "trace_start").admitted, "99 of 100 are left"
-    present = snapshots.catalogue()
+    present = published.catalogue()
     assert present.features["trace_start"].tokens == 99
     metered = present.feature_at("POST", "/api/v2/trace/7")
     assert metered is not None and metered.code == "trace_start"

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 from freezegun import freeze_time
 
-from billing.invoicing import issuing
+from billing.invoicing import ledger, payments
 from billing.models import BalanceEntry, CreditNote, Invoice, Payment, Plan, Subscription
 from tests.billing.conftest import Staff
 from tests.billing.ledger import assert_explained, hand_over, invoices, make_plan, make_subscription, pay_in_full
@@ -57,7 +57,7 @@ def errors(response: Any) -> str:
 
 def test_the_list_shows_what_is_billed_and_what_is_due(superuser: Staff, sold: Subscription) -> None:
     (invoice,) = invoices(sold)
-    issuing.pay(invoice, Decimal(9), timezone.now(), "part")
+    payments.pay(invoice, Decimal(9), timezone.now(), "part")
     for query in ("", "?q=INV-000001", "?q=bob", "?status__exact=open", "?issued_at__gte=2025-11-01T00:00Z"):
         text = text_of(superuser.open(f"billing/invoice/{query}"))
         for part in ("INV-000001", "bob", "29.00 USD", "20.00 USD", "Open", "2025-11-01 00:00:00"):
@@ -175,7 +175,7 @@ def test_a_credit_note_takes_off_what_is_due_first(superuser: Staff, sold: Subsc
     assert "Credit note CN-000001 over 15.00 USD: outage" in told(credit(superuser, invoice, "15.00"))
     invoice.refresh_from_db()
     assert invoice.status == Invoice.Status.PAID
-    assert issuing.balance(sold.account_id, "USD") == 6
+    assert ledger.balance(sold.account_id, "USD") == 6
     assert_explained(sold)
 
 

@@ -17,10 +17,10 @@ from django.test import Client, override_settings
 from django.utils import timezone
 from freezegun import freeze_time
 
-from billing.invoicing import issuing
+from billing.invoicing import credit_notes, ledger
 from billing.models import Invoice, Plan, Subscription
 from billing.rules.money import in_currency
-from billing.subscriptions import changes
+from billing.subscriptions import changes, refusals
 from billing.subscriptions.quotes import calculate_proration
 from tests.billing.conftest import Staff, call
 from tests.billing.ledger import assert_explained, fresh, invoices, lines, make_plan, make_subscription
@@ -81,7 +81,7 @@ def test_a_lower_plan_now_gives_back_and_warns_of_what_is_in_use(
         assert "Total -14.97 USD" in text and "owed to the customer" in text
         confirm(superuser, october, confirmation(text))
     assert fresh(october).plan.code == "community"
-    assert issuing.balance(october.account_id, "USD") == Decimal("14.97")
+    assert ledger.balance(october.account_id, "USD") == Decimal("14.97")
     assert_explained(october)
 
 
@@ -158,7 +158,7 @@ def _schedule() -> None:
 
 
 def _credit() -> None:
-    issuing.credit(Invoice.objects.get(), Decimal(20), "sorry", timezone.now())
+    credit_notes.credit(Invoice.objects.get(), Decimal(20), "sorry", timezone.now())
 
 
 @pytest.mark.parametrize("meanwhile", [_edit_price, _edit_limit, _schedule, _credit])
@@ -238,7 +238,7 @@ def test_an_invoice_that_a_customer_would_be_refused_is_staffs_to_decide(
     superuser: Staff, october: Subscription
 ) -> None:
     with override_settings(LARGEST_INVOICE=5), freeze_time("2025-10-16"):
-        with pytest.raises(changes.UnderReview):
+        with pytest.raises(refusals.UnderReview):
             changes.upgrade(october.account_id, Plan.objects.get(code="pro"), timezone.now())
         text = text_of(superuser.open(f"{page(october, 'change_plan')}?target=pro"))
         assert "A customer could not make this change" in text

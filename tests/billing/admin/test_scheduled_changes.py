@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from freezegun import freeze_time
 
-from billing.invoicing import issuing
+from billing.invoicing import credit_notes
 from billing.models import Plan, Subscription
 from tests.billing.conftest import Staff
 from tests.billing.ledger import fresh, invoices
@@ -84,7 +84,7 @@ def test_a_credit_note_begins_at_an_invoice_that_can_be_credited(clerk: Staff, o
     assert "credit/" in text_of(clerk.open(page(october, "change")))
     (invoice,) = invoices(october)
     assert f"billing/invoice/{invoice.pk}/credit/" in text_of(clerk.open(page(october, "credit")))
-    issuing.credit(invoice, invoice.total, "all of it", timezone.now())
+    credit_notes.credit(invoice, invoice.total, "all of it", timezone.now())
     assert "Nothing that was billed is left" in text_of(clerk.open(page(october, "credit")))
 
 

@@ -13,7 +13,7 @@ from django.conf import LazySettings
 from django.test import Client
 
 from billing.models import BillingPeriod, Fence, Invoice, Plan, Subscription
-from billing.subscriptions import changes
+from billing.subscriptions import opening
 from billing.subscriptions.quotes import InvalidCycle, calculate_proration
 from tests.billing.clock import clock_at
 from tests.billing.sale import lift_minute, sell
@@ -268,5 +268,5 @@ def test_a_customer_without_a_subscription_is_on_the_default_plan(django_user_mo
     now = datetime(2025, 10, 16, tzinfo=UTC)
     found = calculate_proration(user.pk, Plan.objects.get(code="starter"), now)
     assert (found.current_cost, found.target_cost, found.proration.net) == (0, 29, 29)
-    assert changes.live_subscription(user.pk, now).plan.code == "community"
+    assert opening.live_subscription(user.pk, now).plan.code == "community"
     assert found.at == now

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from billing.invoicing import issuing
+from billing.invoicing import credit_notes, payments
 from billing.models import Invoice
 from billing.subscriptions import renewal
 from tests.billing.clock import clock_at
@@ -72,8 +72,8 @@ def test_lines_add_up_to_the_total_and_the_balance_is_one_of_them(customer: Call
     with clock_at("2025-01-01T00:00:00Z") as clock:
         bob = customer("bob", "starter")
         (first,) = Invoice.objects.all()
-        issuing.pay(first, Decimal(29), datetime(2025, 1, 2, tzinfo=UTC), "bank 1")
-        issuing.credit(first, Decimal("4.50"), "goodwill", datetime(2025, 1, 3, tzinfo=UTC))
+        payments.pay(first, Decimal(29), datetime(2025, 1, 2, tzinfo=UTC), "bank 1")
+        credit_notes.credit(first, Decimal("4.50"), "goodwill", datetime(2025, 1, 3, tzinfo=UTC))
         clock.move_to("2025-02-01T00:00:00Z")
         renewal.close_due(datetime(2025, 2, 1, tzinfo=UTC))
         shown = bob.api.get(f"{PATH}/INV-000002").json()

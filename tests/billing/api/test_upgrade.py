@@ -14,7 +14,7 @@ from django.conf import LazySettings
 from django.db import connection
 from django.test import Client
 
-from billing.invoicing import issuing
+from billing.invoicing import credit_notes
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from tests.billing.clock import clock_at
 from tests.billing.sale import lift_minute, priced_long_ago, sell
@@ -160,7 +160,7 @@ class TestPreviewed:
 
     def test_also_after_a_credit_note(self, bob: Customer) -> None:
         (invoice,) = Invoice.objects.filter(account=bob.account)
-        issuing.credit(invoice, Decimal(20), "goodwill", datetime.now(UTC))
+        credit_notes.credit(invoice, Decimal(20), "goodwill", datetime.now(UTC))
         quoted = bob.post(PREVIEW, {"target_plan": "pro"}).json()
         assert (quoted["credit_from_current"], quoted["prorated_amount"]) == (9, 40)
         assert upgrade(bob, "pro").json()["prorated_amount"] == 40

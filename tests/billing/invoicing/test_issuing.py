@@ -7,8 +7,9 @@ from decimal import Decimal
 import pytest
 from django.db import DatabaseError, transaction
 
-from billing.invoicing import issuing
-from billing.invoicing.issuing import Bill, BillingError, Kind, Line
+from billing.invoicing import credit_notes, issuing, ledger, payments
+from billing.invoicing.issuing import Bill, Line
+from billing.invoicing.ledger import BillingError, Kind
 from billing.invoicing.numbering import take_numbers
 from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, Payment, Plan, Subscription
 from billing.subscriptions import renewal
@@ -57,7 +58,7 @@ def test_an_invoice_is_numbered_open_and_adds_up(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
     assert (invoice.number, invoice.status, invoice.total, invoice.issued_at) == ("INV-000001", "open", 99, START)
     assert lines(invoice) == [("base", 99)]
-    assert issuing.due(invoice) == 99
+    assert ledger.due(invoice) == 99
     assert_explained(sold)
 
 
@@ -68,33 +69,33 @@ def test_no_bills_take_no_number() -> None:
 
 def test_a_payment_settles_in_parts_and_then_in_full(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
-    issuing.pay(invoice, money("98.99"), LATER, "a")
-    assert (invoice.status, issuing.due(invoice)) == ("open", money("0.01"))
+    payments.pay(invoice, money("98.99"), LATER, "a")
+    assert (invoice.status, ledger.due(invoice)) == ("open", money("0.01"))
     with pytest.raises(BillingError, match=r"0\.01 USD is due on INV-000001"):
-        issuing.pay(invoice, money("0.02"), LATER, "b")
-    issuing.pay(invoice, money("0.01"), LATER, "b")
-    assert (invoice.status, issuing.due(invoice)) == ("paid", 0)
+        payments.pay(invoice, money("0.02"), LATER, "b")
+    payments.pay(invoice, money("0.01"), LATER, "b")
+    assert (invoice.status, ledger.due(invoice)) == ("paid", 0)
     with pytest.raises(BillingError, match="is paid; only an open invoice is paid"):
-        issuing.pay(invoice, money("0.01"), LATER, "c")
+        payments.pay(invoice, money("0.01"), LATER, "c")
     assert_explained(sold)
 
 
 def test_one_reference_is_one_payment(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
-    first = issuing.pay(invoice, money(99), LATER, "bank-7")
-    assert issuing.pay(invoice, money(99), LATER, "bank-7") == first
+    first = payments.pay(invoice, money(99), LATER, "bank-7")
+    assert payments.pay(invoice, money(99), LATER, "bank-7") == first
     assert Payment.objects.count() == 1
     with pytest.raises(BillingError, match="give another reference"):
-        issuing.pay(invoice, money(98), LATER, "bank-7")
+        payments.pay(invoice, money(98), LATER, "bank-7")
 
 
 @pytest.mark.parametrize("amount", ["0", "-1", "0.001", "99.01", "NaN", "Infinity", "-Infinity"])
 def test_an_amount_that_does_not_fit_is_refused(sold: Subscription, amount: str) -> None:
     (invoice,) = invoices(sold)
     with pytest.raises(BillingError, match=r"99\.00 USD is due"):
-        issuing.pay(invoice, Decimal(amount), LATER, "x")
+        payments.pay(invoice, Decimal(amount), LATER, "x")
     with pytest.raises(BillingError, match=r"between 0 and 99\.00 USD"):
-        issuing.credit(invoice, Decimal(amount), "x", LATER)
+        credit_notes.credit(invoice, Decimal(amount), "x", LATER)
 
 
 @pytest.mark.parametrize(
@@ -104,36 +105,36 @@ def test_amounts_have_the_decimals_of_their_currency(currency: str, price: str, 
     sold = make_subscription(make_plan("p", price, currency=currency), START)
     (invoice,) = invoices(sold)
     with pytest.raises(BillingError, match=f"{price} {currency} is due"):
-        issuing.pay(invoice, money(too_fine), LATER, "x")
-    issuing.pay(invoice, money(fits), LATER, "x")
-    assert issuing.due(invoice) == money(price) - money(fits)
+        payments.pay(invoice, money(too_fine), LATER, "x")
+    payments.pay(invoice, money(fits), LATER, "x")
+    assert ledger.due(invoice) == money(price) - money(fits)
 
 
 def test_a_credit_note_lowers_an_unpaid_invoice(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
-    note = issuing.credit(invoice, money(40), "outage", LATER)
-    assert (note.number, issuing.due(invoice), issuing.balance(sold.account_id, "USD")) == ("CN-000001", 59, 0)
+    note = credit_notes.credit(invoice, money(40), "outage", LATER)
+    assert (note.number, ledger.due(invoice), ledger.balance(sold.account_id, "USD")) == ("CN-000001", 59, 0)
     assert_explained(sold)
 
 
 def test_only_what_was_paid_becomes_balance(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
-    issuing.pay(invoice, money(70), LATER, "x")
-    issuing.credit(invoice, money(99), "all of it", LATER)
-    assert (invoice.status, issuing.due(invoice)) == ("paid", 0)
-    assert issuing.balance(sold.account_id, "USD") == 70
+    payments.pay(invoice, money(70), LATER, "x")
+    credit_notes.credit(invoice, money(99), "all of it", LATER)
+    assert (invoice.status, ledger.due(invoice)) == ("paid", 0)
+    assert ledger.balance(sold.account_id, "USD") == 70
     assert_explained(sold)
 
 
 def test_credit_notes_end_at_what_was_billed(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
     pay_in_full(invoice, LATER)
-    issuing.credit(invoice, money(60), "a", LATER)
+    credit_notes.credit(invoice, money(60), "a", LATER)
     with pytest.raises(BillingError, match=r"between 0 and 39\.00 USD"):
-        issuing.credit(invoice, money("39.01"), "b", LATER)
-    issuing.credit(invoice, money(39), "b", LATER)
+        credit_notes.credit(invoice, money("39.01"), "b", LATER)
+    credit_notes.credit(invoice, money(39), "b", LATER)
     with pytest.raises(BillingError, match=r"between 0 and 0\.00 USD"):
-        issuing.credit(invoice, money("0.01"), "c", LATER)
+        credit_notes.credit(invoice, money("0.01"), "c", LATER)
     assert_explained(sold)
 
 
@@ -141,50 +142,50 @@ def test_what_a_change_of_plan_credited_is_not_credited_again(sold: Subscription
     (first,) = invoices(sold)
     pay_in_full(first, START)
     hand_over(sold, low, START)
-    assert issuing.balance(sold.account_id, "USD") == 70
+    assert ledger.balance(sold.account_id, "USD") == 70
     with pytest.raises(BillingError, match=r"between 0 and 29\.00 USD"):
-        issuing.credit(first, money(30), "twice?", LATER)
-    issuing.credit(first, money(29), "the rest", LATER)
-    assert issuing.balance(sold.account_id, "USD") == 99
+        credit_notes.credit(first, money(30), "twice?", LATER)
+    credit_notes.credit(first, money(29), "the rest", LATER)
+    assert ledger.balance(sold.account_id, "USD") == 99
     assert_explained(sold)
 
 
 def test_what_was_paid_with_a_balance_can_be_credited(sold: Subscription) -> None:
     (first,) = invoices(sold)
     pay_in_full(first, START)
-    issuing.credit(first, money(50), "outage", LATER)
+    credit_notes.credit(first, money(50), "outage", LATER)
     (second,) = issuing.issue([bill(sold, 40)], LATER)
     assert (lines(second), second.status) == ([("charge", 40), ("balance", -40)], "paid")
-    assert issuing.balance(sold.account_id, "USD") == 10
-    issuing.credit(second, money(40), "outage", LATER)
-    assert issuing.balance(sold.account_id, "USD") == 50
+    assert ledger.balance(sold.account_id, "USD") == 10
+    credit_notes.credit(second, money(40), "outage", LATER)
+    assert ledger.balance(sold.account_id, "USD") == 50
     assert_explained(sold)
 
 
 def test_the_bills_of_one_batch_share_one_balance(sold: Subscription) -> None:
     (first,) = invoices(sold)
     pay_in_full(first, START)
-    issuing.credit(first, money(50), "outage", LATER)
+    credit_notes.credit(first, money(50), "outage", LATER)
     issued = issuing.issue([bill(sold, 30), bill(sold, 30), bill(sold, 30)], LATER)
     assert [invoice.total for invoice in issued] == [0, 10, 30]
     assert [invoice.status for invoice in issued] == ["paid", "open", "open"]
-    assert issuing.balance(sold.account_id, "USD") == 0
+    assert ledger.balance(sold.account_id, "USD") == 0
     assert_explained(sold)
 
 
 def test_a_balance_in_one_currency_pays_nothing_in_another(sold: Subscription) -> None:
     (first,) = invoices(sold)
     pay_in_full(first, START)
-    issuing.credit(first, money(50), "outage", LATER)
+    credit_notes.credit(first, money(50), "outage", LATER)
     yen = Bill(sold, "JPY", bill(sold, 40).lines)
     (second,) = issuing.issue([yen], LATER)
-    assert (second.total, issuing.balance(sold.account_id, "USD")) == (40, 50)
+    assert (second.total, ledger.balance(sold.account_id, "USD")) == (40, 50)
 
 
 def test_one_accounts_balance_pays_nothing_of_another(sold: Subscription, high: Plan) -> None:
     (first,) = invoices(sold)
     pay_in_full(first, START)
-    issuing.credit(first, money(50), "outage", LATER)
+    credit_notes.credit(first, money(50), "outage", LATER)
     other = make_subscription(high, START)
     issued = issuing.issue([bill(other, 40), bill(sold, 40)], LATER)
     assert [invoice.total for invoice in issued] == [40, 0]
@@ -196,7 +197,7 @@ def test_a_negative_total_lowers_the_unpaid_invoice_of_its_period_first(sold: Su
     hand_over(sold, low, november)
     first, second, third = invoices(sold)
     assert [invoice.total for invoice in (first, second, third)] == [99, 99, -70]
-    assert [issuing.due(invoice) for invoice in (first, second, third)] == [99, 29, 0]
+    assert [ledger.due(invoice) for invoice in (first, second, third)] == [99, 29, 0]
     assert_explained(sold)
 
 
@@ -205,15 +206,15 @@ def test_what_is_left_of_it_lowers_what_else_is_due(sold: Subscription, low: Pla
     renewal.close_due(november)
     pay_in_full(invoices(sold)[1], november)
     hand_over(sold, low, november)
-    assert [issuing.due(invoice) for invoice in invoices(sold)] == [29, 0, 0]
+    assert [ledger.due(invoice) for invoice in invoices(sold)] == [29, 0, 0]
     assert_explained(sold)
 
 
 def test_a_negative_total_of_a_paid_period_becomes_balance_and_is_used(sold: Subscription, low: Plan) -> None:
     pay_in_full(invoices(sold)[0], START)
     changed = hand_over(sold, low, START)
-    assert (changed.invoice.total, changed.invoice.status, issuing.due(changed.invoice)) == (-70, "paid", 0)
-    assert issuing.balance(sold.account_id, "USD") == 70
+    assert (changed.invoice.total, changed.invoice.status, ledger.due(changed.invoice)) == (-70, "paid", 0)
+    assert ledger.balance(sold.account_id, "USD") == 70
     (second,) = issuing.issue([bill(sold, 100)], LATER)
     assert (second.total, second.status) == (30, "open")
     assert_explained(sold)
@@ -221,30 +222,30 @@ def test_a_negative_total_of_a_paid_period_becomes_balance_and_is_used(sold: Sub
 
 def test_a_void_invoice_was_never_billed(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
-    issuing.void(invoice, LATER)
-    assert (invoice.status, issuing.due(invoice), issuing.billed_in(sold, sold.periods.get().period)) == (
+    credit_notes.void(invoice, LATER)
+    assert (invoice.status, ledger.due(invoice), ledger.billed_in(sold, sold.periods.get().period)) == (
         "void",
         0,
         0,
     )
     with pytest.raises(BillingError, match="only an open invoice is paid"):
-        issuing.pay(invoice, money(1), LATER, "x")
+        payments.pay(invoice, money(1), LATER, "x")
     with pytest.raises(BillingError, match="only an issued invoice is credited"):
-        issuing.credit(invoice, money(1), "x", LATER)
+        credit_notes.credit(invoice, money(1), "x", LATER)
     with pytest.raises(BillingError, match="only an open invoice is voided"):
-        issuing.void(invoice, LATER)
+        credit_notes.void(invoice, LATER)
     assert_explained(sold)
 
 
 def test_an_invoice_that_was_paid_or_credited_in_part_is_not_voided(sold: Subscription, low: Plan) -> None:
     (invoice,) = invoices(sold)
-    issuing.pay(invoice, money(1), LATER, "x")
+    payments.pay(invoice, money(1), LATER, "x")
     with pytest.raises(BillingError, match="issue a credit note instead"):
-        issuing.void(invoice, LATER)
+        credit_notes.void(invoice, LATER)
     other = make_subscription(low, START)
     hand_over(other, make_plan("mid", 49, 1), LATER)
     (base, _) = invoices(other)
-    issuing.void(base, LATER)
+    credit_notes.void(base, LATER)
     assert_explained(other)
 
 
@@ -284,7 +285,7 @@ def test_numbers_have_no_gap_after_a_rollback(sold: Subscription) -> None:
 def test_the_database_keeps_issued_documents(sold: Subscription, forbidden: object) -> None:
     (invoice,) = invoices(sold)
     pay_in_full(invoice, LATER)
-    issuing.credit(invoice, money(10), "outage", LATER)
+    credit_notes.credit(invoice, money(10), "outage", LATER)
     assert callable(forbidden)
     with pytest.raises(DatabaseError), transaction.atomic():
         forbidden(invoice)

@@ -16,11 +16,11 @@ from freezegun import freeze_time
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from billing.invoicing import issuing
+from billing.invoicing import credit_notes, ledger, payments
 from billing.models import CreditNote, Invoice, Payment, Plan, Subscription
 from billing.rules.money import from_minor, minor_units
 from billing.rules.periods import nth_period
-from billing.subscriptions import changes, renewal
+from billing.subscriptions import changes, refusals, renewal
 from tests.billing.ledger import (
     assert_explained,
     assert_tiled,
@@ -87,7 +87,7 @@ class Customer:
         try:
             with transaction.atomic(), freeze_time(self.now):
                 getattr(self, "_" + step.replace(" ", "_"))(value)
-        except (changes.PlanChangeRefused, issuing.BillingError):
+        except (refusals.PlanChangeRefused, ledger.BillingError):
             pass
         self.check()
 
@@ -133,18 +133,18 @@ class Customer:
         owed = Invoice.objects.filter(subscription=self.subscription, status=Invoice.Status.OPEN).first()
         if owed is not None:
             reference = f"bank-{Payment.objects.count()}"
-            issuing.pay(owed, self._part(issuing.due(owed), percent), self.now, reference)
+            payments.pay(owed, self._part(ledger.due(owed), percent), self.now, reference)
 
     def _credit(self, percent: int) -> None:
         for invoice in invoices(self.subscription)[-2:]:
-            amount = self._part(issuing.billed_on(invoice), percent)
+            amount = self._part(ledger.billed_on(invoice), percent)
             if amount > 0:
-                issuing.credit(invoice, amount, "outage", self.now)
+                credit_notes.credit(invoice, amount, "outage", self.now)
 
     def _void(self, index: int) -> None:
         issued = invoices(self.subscription)
         if issued:
-            issuing.void(issued[index % len(issued)], self.now)
+            credit_notes.void(issued[index % len(issued)], self.now)
 
     def _plan(self, index: int) -> Plan:
         return Plan.objects.get(pk=self.plans[index % len(self.plans)].pk)
@@ -208,9 +208,9 @@ def test_a_chain_at_one_instant_costs_what_the_direct_change_costs(
             for invoice in invoices(subscription):
                 amount = (invoice.total * noted / 100).quantize(Decimal(1).scaleb(-minor_units(currency)))
                 if amount:
-                    issuing.credit(invoice, amount, "outage", anchor)
-                if paid and issuing.due(invoice):
-                    issuing.pay(invoice, issuing.due(invoice), anchor, "bank")
+                    credit_notes.credit(invoice, amount, "outage", anchor)
+                if paid and ledger.due(invoice):
+                    payments.pay(invoice, ledger.due(invoice), anchor, "bank")
             period = changes.current_period(subscription).period
             now = period.start + (period.end - period.start) * passed
             assume(now < period.end)
@@ -219,9 +219,8 @@ def test_a_chain_at_one_instant_costs_what_the_direct_change_costs(
             issued = invoices(subscription)
             outcomes.append(
                 (
-                    sum(issuing.billed_on(invoice) for invoice in issued),
-                    sum(issuing.due(invoice) for invoice in issued)
-                    - issuing.balance(subscription.account_id, currency),
+                    sum(ledger.billed_on(invoice) for invoice in issued),
+                    sum(ledger.due(invoice) for invoice in issued) - ledger.balance(subscription.account_id, currency),
                 )
             )
             assert_explained(subscription)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from billing.invoicing import issuing
+from billing.invoicing import credit_notes
 from billing.models import Invoice, Payment
 from tests.billing.clock import clock_at
 from tests.billing.sale import sell
@@ -107,7 +107,7 @@ def test_references_that_are_none(clock: Any) -> None:
 
 
 def test_a_credit_note_lowers_what_is_due(clock: Any) -> None:
-    issuing.credit(Invoice.objects.get(), Decimal(9), "goodwill", datetime.now(UTC))
+    credit_notes.credit(Invoice.objects.get(), Decimal(9), "goodwill", datetime.now(UTC))
     assert "20.00 USD received" in mark_paid(NUMBER)
 
 

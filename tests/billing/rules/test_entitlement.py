@@ -12,8 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.rules.entitlement import (
-    BILLING_PERIOD,
-    CALENDAR_MONTH,
     Entitlement,
     Facts,
     Metered,
@@ -23,11 +21,10 @@ from billing.rules.entitlement import (
     cheapest,
     effective_plan,
     entitle,
-    kept_window,
-    quota_window,
 )
 from billing.rules.periods import MONTH, YEAR, Interval, Period
 from billing.rules.plan_change import PlanTerms
+from billing.rules.usage_window import BILLING_PERIOD, CALENDAR_MONTH, kept_window, quota_window
 from ratelimit.limits import LARGEST_NUMBER
 
 MICROSECOND = timedelta(microseconds=1)

@@ -9,10 +9,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, transaction
 
-from billing.invoicing import issuing
+from billing.invoicing import credit_notes, ledger
 from billing.models import Invoice, Plan
 from billing.rules.plan_change import CurrencyMismatch, IntervalMismatch
-from billing.subscriptions import changes, renewal
+from billing.subscriptions import changes, opening, parking, refusals, renewal
 from tests.billing.ledger import (
     assert_explained,
     assert_tiled,
@@ -66,26 +66,26 @@ class TestSubscribe:
     def test_an_account_has_one_live_subscription(self, low: Plan, high: Plan) -> None:
         subscription = make_subscription(low, START)
         with pytest.raises(DatabaseError), transaction.atomic():
-            changes.subscribe(subscription.account_id, high, START)
+            opening.subscribe(subscription.account_id, high, START)
 
     def test_the_default_plan_is_opened_on_first_use_once(self, free: Plan) -> None:
         user = get_user_model().objects.create_user("new")
-        first = changes.live_subscription(user.pk, START)
-        assert (first.plan, changes.live_subscription(user.pk, MIDDLE)) == (free, first)
+        first = opening.live_subscription(user.pk, START)
+        assert (first.plan, opening.live_subscription(user.pk, MIDDLE)) == (free, first)
 
     def test_without_a_default_plan_nobody_can_be_served(self, low: Plan) -> None:
         user = get_user_model().objects.create_user("new")
-        with pytest.raises(changes.NoDefaultPlan, match="mark one in the admin"):
-            changes.live_subscription(user.pk, START)
+        with pytest.raises(refusals.NoDefaultPlan, match="mark one in the admin"):
+            opening.live_subscription(user.pk, START)
 
     def test_a_first_invoice_that_looks_wrong_waits_for_staff(self, settings: Any) -> None:
         settings.LARGEST_INVOICE = 100
         subscription = make_subscription(make_plan("dear", "100.01"), START)
         assert (subscription.parked_at, invoices(subscription)) == (START, [])
-        done = changes.release(subscription, MIDDLE)
+        done = parking.release(subscription, MIDDLE)
         assert (done.invoices, [invoice.total for invoice in invoices(subscription)]) == (1, [money("100.01")])
         assert fresh(subscription).parked_at is None
-        assert changes.release(subscription, MIDDLE) == renewal.Closed()
+        assert parking.release(subscription, MIDDLE) == renewal.Closed()
 
 
 class TestUpgrade:
@@ -128,7 +128,7 @@ class TestUpgrade:
         subscription = make_subscription(high, START)
         pay_in_full(invoices(subscription)[0], START)
         changed = changes.upgrade(subscription.account_id, make_plan("better", 31, 9), MIDDLE)
-        assert (changed.invoice.total, issuing.balance(subscription.account_id, "USD")) == (-32, 32)
+        assert (changed.invoice.total, ledger.balance(subscription.account_id, "USD")) == (-32, 32)
         assert_explained(subscription)
 
     @pytest.mark.parametrize("granularity", ["day", "second"])
@@ -177,7 +177,7 @@ class TestUpgrade:
             if paid:
                 pay_in_full(base, START)
             if money(noted):
-                issuing.credit(base, money(noted), "outage", START)
+                credit_notes.credit(base, money(noted), "outage", START)
             made = [changes.upgrade(subscription.account_id, plan, MIDDLE) for plan in steps]
             totals.append(sum(_billed(change.invoice) for change in made))
             assert_explained(subscription)
@@ -186,7 +186,7 @@ class TestUpgrade:
     def test_the_credit_ends_at_what_was_billed_net_of_credit_notes(self, low: Plan, high: Plan) -> None:
         subscription = make_subscription(low, START)
         (base,) = invoices(subscription)
-        issuing.credit(base, money(20), "outage", START)
+        credit_notes.credit(base, money(20), "outage", START)
         period = changes.current_period(subscription)
         _, quoted = changes.preview(period, high, MIDDLE)
         changed = changes.upgrade(subscription.account_id, high, MIDDLE)
@@ -203,11 +203,11 @@ class TestUpgrade:
     def test_only_a_higher_plan_on_sale_will_do(self, low: Plan, middle: Plan, high: Plan) -> None:
         subscription = make_subscription(middle, START)
         for target in (low, middle):
-            with pytest.raises(changes.NotAnUpgrade):
+            with pytest.raises(refusals.NotAnUpgrade):
                 changes.upgrade(subscription.account_id, target, MIDDLE)
         high.archived_at = START
         high.save()
-        with pytest.raises(changes.NotAnUpgrade):
+        with pytest.raises(refusals.NotAnUpgrade):
             changes.upgrade(subscription.account_id, high, MIDDLE)
         assert len(invoices(subscription)) == 1
 
@@ -238,7 +238,7 @@ class TestUpgrade:
     ) -> None:
         subscription = make_subscription(low, START)
         settings.LARGEST_INVOICE = 61
-        with pytest.raises(changes.UnderReview, match="contact support"):
+        with pytest.raises(refusals.UnderReview, match="contact support"):
             changes.upgrade(subscription.account_id, high, START)
         assert (fresh(subscription).plan, len(invoices(subscription))) == (low, 1)
         settings.LARGEST_INVOICE = 62
@@ -252,10 +252,10 @@ class TestUpgrade:
         subscription = make_subscription(low, START)
         hand_over(subscription, high, START)
         hand_over(subscription, low, START)
-        with pytest.raises(changes.UnderReview):
+        with pytest.raises(refusals.UnderReview):
             hand_over(subscription, high, START + timedelta(days=1) - MICROSECOND)
         hand_over(subscription, high, START + timedelta(days=1))
 
 
 def _billed(invoice: Invoice) -> Any:
-    return issuing.billed_on(invoice)
+    return ledger.billed_on(invoice)

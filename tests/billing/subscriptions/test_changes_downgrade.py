@@ -10,9 +10,9 @@ from django.db import transaction
 from django.utils import timezone
 from freezegun import freeze_time
 
-from billing.invoicing import issuing
+from billing.invoicing import credit_notes
 from billing.models import Plan, Subscription
-from billing.subscriptions import changes, renewal
+from billing.subscriptions import changes, opening, refusals, renewal
 from tests.billing.ledger import at, fresh, invoices, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
@@ -60,9 +60,9 @@ class TestQuote:
 
     def test_it_holds_for_fifteen_minutes(self, low: Plan, high: Plan) -> None:
         subscription = make_subscription(low, START)
-        with pytest.raises(changes.QuoteExpired, match="older than 15 minutes"):
+        with pytest.raises(refusals.QuoteExpired, match="older than 15 minutes"):
             self.quote(subscription, high, MIDDLE, MIDDLE + timedelta(minutes=15) + MICROSECOND)
-        with pytest.raises(changes.QuoteExpired, match="future"):
+        with pytest.raises(refusals.QuoteExpired, match="future"):
             self.quote(subscription, high, MIDDLE + MICROSECOND, MIDDLE)
 
     def test_a_new_price_voids_it(self, low: Plan, high: Plan) -> None:
@@ -70,30 +70,30 @@ class TestQuote:
         with freeze_time(MIDDLE + timedelta(minutes=1)):
             high.price = money(99)
             high.save()
-        with pytest.raises(changes.QuoteExpired, match="price was changed"):
+        with pytest.raises(refusals.QuoteExpired, match="price was changed"):
             self.quote(subscription, high, MIDDLE, MIDDLE + timedelta(minutes=2))
         self.quote(subscription, high, MIDDLE + timedelta(minutes=1), MIDDLE + timedelta(minutes=2))
 
     def test_a_changed_subscription_voids_it(self, low: Plan, middle: Plan, high: Plan) -> None:
         subscription = make_subscription(low, START)
         changes.upgrade(subscription.account_id, middle, MIDDLE + MICROSECOND)
-        with pytest.raises(changes.QuoteExpired, match="subscription was changed"):
+        with pytest.raises(refusals.QuoteExpired, match="subscription was changed"):
             self.quote(subscription, high, MIDDLE, MIDDLE + timedelta(minutes=1))
 
     def test_the_end_of_the_period_voids_it(self, low: Plan, high: Plan) -> None:
         subscription = make_subscription(low, START)
-        with pytest.raises(changes.QuoteExpired, match="subscription was changed"):
+        with pytest.raises(refusals.QuoteExpired, match="subscription was changed"):
             self.quote(subscription, high, END - MICROSECOND, END)
 
     def test_a_credited_or_voided_invoice_voids_it(self, low: Plan, high: Plan) -> None:
         minute = timedelta(minutes=1)
         subscription = make_subscription(low, START)
-        issuing.credit(invoices(subscription)[0], money(20), "outage", MIDDLE + minute)
-        with pytest.raises(changes.QuoteExpired, match="credited"):
+        credit_notes.credit(invoices(subscription)[0], money(20), "outage", MIDDLE + minute)
+        with pytest.raises(refusals.QuoteExpired, match="credited"):
             self.quote(subscription, high, MIDDLE, MIDDLE + minute)
         other = make_subscription(low, START)
-        issuing.void(invoices(other)[0], MIDDLE + minute)
-        with pytest.raises(changes.QuoteExpired, match="credited"):
+        credit_notes.void(invoices(other)[0], MIDDLE + minute)
+        with pytest.raises(refusals.QuoteExpired, match="credited"):
             self.quote(other, high, MIDDLE, MIDDLE + minute)
 
 
@@ -113,30 +113,30 @@ class TestDowngrade:
     def test_only_a_lower_plan_on_sale_will_do(self, low: Plan, middle: Plan, high: Plan) -> None:
         subscription = make_subscription(middle, START)
         for target in (middle, high):
-            with pytest.raises(changes.NotADowngrade):
+            with pytest.raises(refusals.NotADowngrade):
                 changes.downgrade_with_effective_date(subscription.account_id, target, MIDDLE)
         low.archived_at = START
         low.save()
-        with pytest.raises(changes.NotADowngrade):
+        with pytest.raises(refusals.NotADowngrade):
             changes.downgrade_with_effective_date(subscription.account_id, low, MIDDLE)
 
     def test_features_in_use_stand_against_it(self, customer: Any, settings: Any) -> None:
         dave = customer("dave", "business")
         settings.BILLING_ACTIVE_FEATURES = "tests.billing.subscriptions.test_changes_downgrade.two_features"
         community, starter = Plan.objects.get(code="community"), Plan.objects.get(code="starter")
-        with pytest.raises(changes.ActiveFeatures) as refused:
+        with pytest.raises(refusals.ActiveFeatures) as refused:
             changes.downgrade_with_effective_date(dave.account, community, timezone.now())
         assert str(refused.value) == "Cannot downgrade. Active features: ai_agents, investigator"
         assert refused.value.capabilities == ["ai_agents", "investigator"]
-        with pytest.raises(changes.ActiveFeatures, match=r"features: ai_agents$"):
+        with pytest.raises(refusals.ActiveFeatures, match=r"features: ai_agents$"):
             changes.downgrade_with_effective_date(dave.account, starter, timezone.now())
-        assert changes.live_subscription(dave.account, timezone.now()).scheduled_plan is None
+        assert opening.live_subscription(dave.account, timezone.now()).scheduled_plan is None
 
     def test_it_is_cancelled_once(self, low: Plan, high: Plan) -> None:
         subscription = make_subscription(high, START)
         changes.downgrade_with_effective_date(subscription.account_id, low, MIDDLE)
         changes.cancel_scheduled_change(subscription.account_id, MIDDLE)
-        with pytest.raises(changes.NothingScheduled):
+        with pytest.raises(refusals.NothingScheduled):
             changes.cancel_scheduled_change(subscription.account_id, MIDDLE)
         renewal.close_due(END)
         assert fresh(subscription).plan == high
@@ -145,7 +145,7 @@ class TestDowngrade:
         """The clock decides, not the beat: nobody has closed the period yet."""
         subscription = make_subscription(high, START)
         changes.downgrade_with_effective_date(subscription.account_id, low, MIDDLE)
-        with pytest.raises(changes.NothingScheduled):
+        with pytest.raises(refusals.NothingScheduled):
             changes.cancel_scheduled_change(subscription.account_id, END)
         with transaction.atomic():
             assert changes.locked(subscription.account_id, END).plan == low
@@ -159,5 +159,5 @@ class TestDowngrade:
             lambda: changes.cancel_scheduled_change(subscription.account_id, MIDDLE),
             lambda: changes.upgrade(subscription.account_id, make_plan("top", 999, 9), MIDDLE),
         ):
-            with pytest.raises(changes.UnderReview):
+            with pytest.raises(refusals.UnderReview):
                 change()

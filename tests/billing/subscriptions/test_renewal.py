@@ -10,7 +10,7 @@ import pytest
 from django.db import transaction
 from freezegun import freeze_time
 
-from billing.invoicing import issuing
+from billing.invoicing import credit_notes
 from billing.models import Plan, Subscription
 from billing.subscriptions import changes, renewal
 from tests.billing.ledger import (
@@ -72,7 +72,7 @@ def test_a_free_plan_is_renewed_without_an_invoice() -> None:
 def test_a_balance_is_used_by_renewals_until_it_is_gone(low: Plan) -> None:
     subscription = make_subscription(low, START)
     pay_in_full(invoices(subscription)[0], START)
-    issuing.credit(invoices(subscription)[0], money(31), "outage", START)
+    credit_notes.credit(invoices(subscription)[0], money(31), "outage", START)
     plan = make_plan("cheap", 12)
     schedule(subscription, plan)
     renewal.close_due(at("2026-01-01"))

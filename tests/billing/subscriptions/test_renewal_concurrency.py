@@ -16,9 +16,9 @@ import pytest
 from django.conf import settings
 from django.db import connection, transaction
 
-from billing.invoicing import issuing
+from billing.invoicing import credit_notes, ledger, payments
 from billing.models import BillingPeriod, CreditNote, DocumentNumber, Invoice, Payment, Plan, Subscription
-from billing.subscriptions import changes, renewal
+from billing.subscriptions import changes, opening, refusals, renewal
 from tests.billing.ledger import (
     assert_explained,
     assert_tiled,
@@ -72,7 +72,7 @@ def test_fifty_upgrades_at_once_are_one(low: Plan, high: Plan) -> None:
     subscription = make_subscription(low, START)
     answers = at_once(*[lambda: changes.upgrade(subscription.account_id, high, MIDDLE)] * 50)
     done = [answer for answer in answers if isinstance(answer, changes.Changed)]
-    refused = [answer for answer in answers if isinstance(answer, changes.NotAnUpgrade)]
+    refused = [answer for answer in answers if isinstance(answer, refusals.NotAnUpgrade)]
     assert (len(done), len(refused)) == (1, 49), answers
     assert [invoice.total for invoice in invoices(subscription)] == [31, 32]
     assert_gapless()
@@ -82,7 +82,7 @@ def test_fifty_upgrades_at_once_are_one(low: Plan, high: Plan) -> None:
 def test_fifty_first_uses_open_one_subscription(low: Plan, django_user_model: Any) -> None:
     Plan.objects.filter(pk=low.pk).update(is_default=True)
     user = django_user_model.objects.create_user("new")
-    answers = at_once(*[lambda: changes.live_subscription(user.pk, START).pk] * 50)
+    answers = at_once(*[lambda: opening.live_subscription(user.pk, START).pk] * 50)
     assert len(set(answers)) == 1, answers
     assert Invoice.objects.count() == 1
 
@@ -136,7 +136,7 @@ def test_a_closer_passes_over_what_another_holds(low: Plan) -> None:
 
 def test_one_reference_at_once_is_one_payment(low: Plan) -> None:
     (invoice,) = invoices(make_subscription(low, START))
-    calls = [lambda: issuing.pay(Invoice.objects.get(pk=invoice.pk), money(31), START, "bank-1").pk] * 8
+    calls = [lambda: payments.pay(Invoice.objects.get(pk=invoice.pk), money(31), START, "bank-1").pk] * 8
     assert len(set(at_once(*calls))) == 1
     assert Payment.objects.get().amount == 31
 
@@ -145,10 +145,10 @@ def test_two_references_at_once_never_pay_more_than_is_due(low: Plan) -> None:
     subscription = make_subscription(low, START)
     (invoice,) = invoices(subscription)
     answers = at_once(
-        *[lambda n=n: issuing.pay(Invoice.objects.get(pk=invoice.pk), money(10), START, f"bank-{n}") for n in range(8)]
+        *[lambda n=n: payments.pay(Invoice.objects.get(pk=invoice.pk), money(10), START, f"bank-{n}") for n in range(8)]
     )
     assert sum(isinstance(answer, Payment) for answer in answers) == 3
-    assert sum(isinstance(answer, issuing.BillingError) for answer in answers) == 5
+    assert sum(isinstance(answer, ledger.BillingError) for answer in answers) == 5
     assert_explained(subscription)
 
 
@@ -158,11 +158,13 @@ def test_credit_notes_at_once_never_exceed_the_invoice(low: Plan, paid: bool) ->
     (invoice,) = invoices(subscription)
     if paid:
         pay_in_full(invoice, START)
-    answers = at_once(*[lambda: issuing.credit(Invoice.objects.get(pk=invoice.pk), money(10), "outage", START)] * 8)
+    answers = at_once(
+        *[lambda: credit_notes.credit(Invoice.objects.get(pk=invoice.pk), money(10), "outage", START)] * 8
+    )
     notes = [answer for answer in answers if isinstance(answer, CreditNote)]
     assert (len(notes), sorted(note.number for note in notes)) == (3, ["CN-000001", "CN-000002", "CN-000003"])
-    assert sum(isinstance(answer, issuing.BillingError) for answer in answers) == 5
-    assert issuing.balance(subscription.account_id, "USD") == (30 if paid else 0)
+    assert sum(isinstance(answer, ledger.BillingError) for answer in answers) == 5
+    assert ledger.balance(subscription.account_id, "USD") == (30 if paid else 0)
     assert_explained(subscription)
 
 
@@ -172,10 +174,10 @@ def test_payments_credits_and_changes_at_once_keep_the_ledger(low: Plan, high: P
     (base,) = invoices(subscription)
 
     def pay() -> None:
-        issuing.pay(Invoice.objects.get(pk=base.pk), money(31), MIDDLE, "bank")
+        payments.pay(Invoice.objects.get(pk=base.pk), money(31), MIDDLE, "bank")
 
     def credit() -> None:
-        issuing.credit(Invoice.objects.get(pk=base.pk), money(5), "outage", MIDDLE)
+        credit_notes.credit(Invoice.objects.get(pk=base.pk), money(5), "outage", MIDDLE)
 
     at_once(*[pay, credit, lambda: changes.upgrade(account, high, MIDDLE), lambda: renewal.close_due(END)] * 3)
     renewal.close_due(END)

@@ -10,7 +10,7 @@ from django.db import DatabaseError, transaction
 from freezegun import freeze_time
 
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
-from billing.subscriptions import changes, renewal
+from billing.subscriptions import parking, renewal
 from tests.billing.ledger import (
     assert_explained,
     assert_tiled,
@@ -147,7 +147,7 @@ class TestParking:
         with freeze_time("2025-11-20"):
             high.price = money(120)
             high.save()
-        done = changes.release(fresh(subscription), at("2025-12-05"))
+        done = parking.release(fresh(subscription), at("2025-12-05"))
         assert (done.renewed, done.changed, done.periods, done.invoices) == (1, 1, 2, 2)
         live = fresh(subscription)
         assert (live.parked_at, live.parked_because, live.plan) == (None, "", high)
@@ -159,6 +159,6 @@ class TestParking:
         subscription = make_subscription(low, START)
         settings.LARGEST_INVOICE = 30
         self.park(subscription)
-        changes.release(subscription, END)
+        parking.release(subscription, END)
         assert renewal.close_due(END) == renewal.Closed()
         assert renewal.close_due(at("2025-12-01")).parked == [subscription.pk]

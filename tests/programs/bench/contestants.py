@@ -21,7 +21,7 @@ from rest_framework.authtoken.models import Token
 
 from billing.entitlements import snapshots
 from billing.models import ApiKey, Plan
-from billing.subscriptions import changes
+from billing.subscriptions import opening
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Asking
@@ -87,7 +87,7 @@ def _customer() -> Any:
     """On a plan whose both limits are never reached."""
     user = get_user_model().objects.create_user("alice")
     Plan.objects.filter(code="starter").update(monthly_token_quota=10**12, requests_per_minute=1_000_000)
-    changes.subscribe(user.pk, Plan.objects.get(code="starter"), timezone.now())
+    opening.subscribe(user.pk, Plan.objects.get(code="starter"), timezone.now())
     return user
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
+from billing.catalogue.published import Catalogue
 from billing.entitlements import snapshots
 from billing.entitlements.api_keys import Caller
-from billing.entitlements.snapshots import Catalogue, Snapshot
+from billing.entitlements.snapshots import Snapshot
 from billing.models import Plan
 from billing.rules.periods import month_window
 from billing_site.local.engines import Valkey
@@ -29,7 +30,7 @@ from tests.programs.bench.growth_population import copy_database, customers, idl
 from tests.programs.bench.rounds import Contestant, measure, timing
 from tests.programs.bench.stage import say
 from usage.metering import admit
-from usage.metering.admission import Charge
+from usage.metering.call import Charge
 
 TITLE = "Growth: accounts"
 FEW = 1_000

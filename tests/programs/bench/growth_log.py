@@ -16,7 +16,7 @@ from django.test import Client
 
 from billing.models import ApiKey, Plan
 from billing.rules.periods import MONTH, month_window, period_start
-from billing.subscriptions import changes
+from billing.subscriptions import opening
 from tests.programs.bench import Row, at_most
 from tests.programs.bench.growth_population import copy_database, use_database
 from tests.programs.bench.rounds import Contestant, measure, timing
@@ -91,7 +91,7 @@ def run(*, quick: bool) -> list[Row]:
 def _reader(now: datetime) -> Callable[[str], None]:
     """Calls as alice, who is on a plan without limits."""
     user = get_user_model().objects.create_user("alice")
-    changes.subscribe(user.pk, Plan.objects.get(code="enterprise"), now)
+    opening.subscribe(user.pk, Plan.objects.get(code="enterprise"), now)
     _, key = ApiKey.issue(account=user, name="bench", scope="")
     api = Client(headers={"authorization": f"Bearer {key}"})
     dates = {"since": (now - timedelta(days=89)).date(), "today": now.date()}

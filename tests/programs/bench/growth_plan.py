@@ -21,7 +21,7 @@ from tests.programs.bench import Row, at_most
 from tests.programs.bench.growth_population import copy_database, customers, last_month, use_database
 from tests.programs.bench.stage import say
 from usage.metering import admit
-from usage.metering.admission import Charge
+from usage.metering.call import Charge
 
 TITLE = "Growth: subscribers of an edited plan"
 

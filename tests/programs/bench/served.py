@@ -25,7 +25,7 @@ from django.utils import timezone
 
 import billing_site
 from billing.models import ApiKey, Plan
-from billing.subscriptions import changes
+from billing.subscriptions import opening
 from billing_site.local.engines.process import last_line, wait_until
 from billing_site.local.supervisor import Command
 from ratelimit.keys import AccountKeys
@@ -53,7 +53,7 @@ def run(*, quick: bool) -> list[Row]:
     rounds, seconds = (3, 2) if quick else (30, 2)
     user = get_user_model().objects.create_user("alice")
     Plan.objects.filter(code="starter").update(monthly_token_quota=10**12, requests_per_minute=1_000_000)
-    changes.subscribe(user.pk, Plan.objects.get(code="starter"), timezone.now())
+    opening.subscribe(user.pk, Plan.objects.get(code="starter"), timezone.now())
     key = ApiKey.issue(account=user, name="bench", scope="")[1]
     keys, engine = AccountKeys(user.pk), redis.Redis.from_url(settings.REDIS_URL)
     found: dict[str, list[Load]] = {name: [] for name in PATHS}

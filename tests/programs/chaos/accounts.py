@@ -12,13 +12,13 @@ def customer(prefix: str, role: str, plan: str, now: Any, **limits: int | None) 
     from django.contrib.auth import get_user_model
 
     from billing.models import ApiKey, LimitOverride, Plan
-    from billing.subscriptions import changes
+    from billing.subscriptions import opening
 
     user = get_user_model().objects.create_user(f"{prefix}-{role}")
     offer = Plan.objects.get(code=plan)
     for limit, maximum in limits.items():
         LimitOverride.objects.create(account=user, limit=limit, maximum=maximum)
-    changes.subscribe(user.pk, offer, now)
+    opening.subscribe(user.pk, offer, now)
     _, key = ApiKey.issue(account=user, name="chaos")
     quota = limits.get("quota", offer.monthly_token_quota)
     minute = limits.get("minute", offer.requests_per_minute)

@@ -11,8 +11,10 @@ from typing import Any
 
 from django.conf import settings
 
+from billing.bounded_cache import Remembered
+from billing.catalogue import published
+from billing.catalogue.published import Catalogue
 from billing.entitlements import api_keys, snapshots
-from billing.entitlements.snapshots import Catalogue, Remembered
 from tests.programs.simulator.schedule import TurnLock, here
 from usage.drain import drain
 from usage.log import events
@@ -27,9 +29,9 @@ def _locks() -> tuple[TurnLock, ...]:
 GLOBALS: list[tuple[Any, str, Callable[[], Any]]] = [
     (snapshots, "_accounts", lambda: Remembered(settings.SNAPSHOT_CACHE_SIZE)),
     (snapshots, "_locks", _locks),
-    (snapshots, "_catalogue", lambda: None),
-    (snapshots, "_catalogue_lock", TurnLock),
-    (snapshots, "_catalogue_checked", lambda: 0.0),
+    (published, "_catalogue", lambda: None),
+    (published, "_catalogue_lock", TurnLock),
+    (published, "_catalogue_checked", lambda: 0.0),
     (api_keys, "_known", lambda: Remembered(settings.SNAPSHOT_CACHE_SIZE)),
     (api_keys, "_unknown", lambda: Remembered(settings.SNAPSHOT_CACHE_SIZE)),
     (admit, "_tellers", _locks),
@@ -44,7 +46,7 @@ GLOBALS: list[tuple[Any, str, Callable[[], Any]]] = [
 ]
 """Where, and what a process that has just started finds there."""
 _CIRCUIT = next(i for i, (holder, name, _) in enumerate(GLOBALS) if (holder, name) == (outage.breaker, "is_open"))
-_CATALOGUE = next(i for i, (holder, name, _) in enumerate(GLOBALS) if (holder, name) == (snapshots, "_catalogue"))
+_CATALOGUE = next(i for i, (holder, name, _) in enumerate(GLOBALS) if (holder, name) == (published, "_catalogue"))
 
 
 class OwnGlobals:
@@ -124,7 +126,7 @@ def seeded(clock: Clock, chance: Chance, minted: Callable[[str], None]) -> Itera
         return event
 
     replaced: list[tuple[Any, str, Any]] = [
-        (module, "time", clock) for module in (admit, voiding, drain, snapshots, api_keys)
+        (module, "time", clock) for module in (admit, voiding, drain, published, api_keys)
     ]
     replaced += [(events, "os", chance), (events, "mint", mint_and_tell), (outage.breaker, "_every_seconds", 0)]
     before = [(holder, name, getattr(holder, name)) for holder, name, _ in [*replaced, *GLOBALS]]

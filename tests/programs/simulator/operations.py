@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
 
-from billing.entitlements import snapshots
+from billing.catalogue import published
 from billing.entitlements.api_keys import Caller
 from billing.fence import push
 from billing.models import LimitOverride
@@ -19,8 +19,8 @@ from tests.programs.simulator.truth import Call, Truth
 from usage.drain import drain as streams
 from usage.log import events
 from usage.metering import admit, voiding
-from usage.metering.admission import Charge
 from usage.metering.admit import Unavailable
+from usage.metering.call import Charge
 from usage.sync import outage, rebuild
 
 NO_DATABASE = (OperationalError, InterfaceError)
@@ -49,7 +49,7 @@ def call(process: Process, truth: Truth, call: Call) -> None:
     call.answer = "failed" if call.fails else "served"
 
 
-def _charge(call: Call, catalogue: snapshots.Catalogue) -> Charge:
+def _charge(call: Call, catalogue: published.Catalogue) -> Charge:
     return Charge(
         catalogue.features[call.feature],
         source=events.TRACK if call.tracked else events.GATEWAY,

@@ -14,7 +14,7 @@ from django.contrib.auth import get_user_model
 from django.test import override_settings
 
 import ratelimit.store
-from billing.entitlements import snapshots
+from billing.catalogue import published
 from billing.models import LimitOverride, Plan, Subscription
 from tests.programs.simulator.database_faults import Faults, Observer, cut, forget_connection, watch_connection
 from tests.programs.simulator.memory import Chance, Clock, OwnGlobals, seeded
@@ -58,7 +58,7 @@ class World:
         self.shards = range(2)
         self.next_account = 1_000
         self._plan = Plan.objects.get(code="enterprise")
-        self._catalogue = snapshots.reload_catalogue(0)
+        self._catalogue = published.reload_catalogue(0)
         # Here, or the first history would take other steps than it takes alone.
         partitions.ensure(datetime(2031, month, 15, tzinfo=UTC) for month in (3, 4))
         self._begun = 0

@@ -35,8 +35,8 @@ def serve(accounts: list[int], orders: Queue[int], tallies: Queue[Tally]) -> Non
 
 def _charge(charges: int, accounts: Iterator[int], features: Iterator[str]) -> Tally:
     from billing.entitlements.api_keys import Caller
-    from usage.metering.admission import Charge
     from usage.metering.admit import admit
+    from usage.metering.call import Charge
     from usage.metering.voiding import void_failed_call
 
     voids = tokens = 0

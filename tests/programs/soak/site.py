@@ -53,14 +53,14 @@ def open_accounts() -> list[int]:
     from django.utils import timezone
 
     from billing.models import Plan
-    from billing.subscriptions import changes
+    from billing.subscriptions import opening
 
     call_command("migrate", verbosity=0)
     call_command("seed_catalogue", verbosity=0)
     plan, now = Plan.objects.get(code="enterprise"), timezone.now()
     users = [get_user_model().objects.create(username=f"customer {number}") for number in range(ACCOUNTS)]
     for user in users:
-        changes.subscribe(user.pk, plan, now)
+        opening.subscribe(user.pk, plan, now)
     return [int(user.pk) for user in users]
 
 

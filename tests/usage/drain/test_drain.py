@@ -206,7 +206,7 @@ class TestCatchingUp:
 def test_an_event_becomes_a_row_and_an_event_again(bob: Customer) -> None:
     admission = admit(bob, source="track")
     drain.drain()
-    assert drain.event_of(UsageLog.objects.get()) == admission.event
+    assert log_store.event_of(UsageLog.objects.get()) == admission.event
 
 
 def test_what_redis_never_saw_is_recorded_and_told(bob: Customer) -> None:
@@ -215,7 +215,7 @@ def test_what_redis_never_saw_is_recorded_and_told(bob: Customer) -> None:
     event = admit(bob).event
     assert event is not None
     forget_everything()
-    drain.record([event])
+    log_store.record([event])
     assert sums(bob.account) == {20}
     assert admit(bob).quota.used == 30
 

@@ -22,6 +22,7 @@ from tests.usage.histories import MARCH, admit, charge, put, sums
 from usage.drain import drain
 from usage.log import idempotency
 from usage.log.events import Event
+from usage.log.store import record
 from usage.metering import fallback, voiding
 from usage.metering.admission import Admission
 from usage.models import Receipt
@@ -76,7 +77,7 @@ def test_a_void_frees_the_key(together: bool) -> None:
 
 def test_delivered_twice_it_does_not_come_back() -> None:
     event = keyed()
-    drain.record([event.voided(MARCH * 1000 + 6)])
+    record([event.voided(MARCH * 1000 + 6)])
     drained(event)
     assert held() == set()
 

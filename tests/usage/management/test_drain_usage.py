@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from billing.entitlements import snapshots
+from billing.catalogue import published
 from ratelimit.keys import shard_of, stream
 from ratelimit.store import client
 from tests.billing.waiting import until
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def spend(customer: Customer) -> None:
-    charge = Charge(snapshots.catalogue().features["trace_start"])
+    charge = Charge(published.catalogue().features["trace_start"])
     assert admit(customer.caller, lambda _: charge).admitted
 
 

@@ -24,7 +24,7 @@ from tests.usage.drifting import quota_key, spend, sql
 from tests.usage.histories import admit
 from tests.usage.sync.test_shard_locks import waiting_for_a_shard
 from usage.drain import drain
-from usage.log import partitions
+from usage.log import partitions, store
 from usage.management.commands import reconcile_usage
 from usage.sync import shard_locks
 
@@ -111,7 +111,7 @@ def test_what_is_not_compared_is_told(bob: Customer) -> None:
     spend(bob, 1)
     event = admit(bob).event
     assert event is not None
-    drain.record([event])
+    store.record([event])
     client().xadd(stream(3), {"e": b"nonsense"})
     drain.drain_shards([3])
     partitions.close(timezone.now())
@@ -125,7 +125,7 @@ def test_a_counter_that_is_not_told_yet_is_told_as_such(bob: Customer) -> None:
     spend(bob, 1)
     event = admit(bob).event
     assert event is not None
-    drain.record([event])
+    store.record([event])
     assert run()[1].startswith("1 windows have a newer counter than Redis")
     assert run("--repair")[1].startswith("1 windows")
     assert len(run()) == 1

@@ -56,7 +56,7 @@ class TestWhatIsNoDrift:
         spend(bob, 1)
         event = admit(bob).event
         assert event is not None
-        drain.record([event])
+        store.record([event])
         found, report = compared()
         assert (found, report.untold) == ([], 1)
         drain.drain()

@@ -36,7 +36,7 @@ def test_under_traffic_there_is_no_drift_and_repairs_hurt_nobody(erin: Customer,
             if number % 3 == 0:
                 voiding.void_failed_call(admission)
             if number % 7 == 0:
-                drain.record([another(admission)])
+                store.record([another(admission)])
 
     def drain_on() -> None:
         while not stop.is_set():
@@ -70,7 +70,7 @@ class TestRebuildingBesideOthers:
         sql("UPDATE usage_windowusage SET tokens = 99")
         sql("UPDATE usage_dailyusage SET tokens = 98")
         with transaction.atomic():
-            drain.record([event])
+            store.record([event])
             repairing = in_thread(lambda: compared(repairing=True))
             until(somebody_waits_for_a_row)
         repairing.join()
@@ -90,7 +90,7 @@ class TestRebuildingBesideOthers:
             move(*arguments)
 
         monkeypatch.setattr(store, "_move_sums", move_later)
-        recording = in_thread(lambda: drain.record([event]))
+        recording = in_thread(lambda: store.record([event]))
         assert inserted.wait(60)
         compared(repairing=True)
         assert sums(bob.account) == {30}

@@ -8,9 +8,9 @@ import pytest
 from django.db.models import F
 
 from billing.entitlements import snapshots
-from billing.entitlements.snapshots import fence_version
 from billing.fence import push
 from billing.fence.models import CATALOGUE
+from billing.fence.push import fence_version
 from billing.models import Fence
 from ratelimit import limiter, scripts
 from ratelimit.keys import AccountKeys

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.db.models import F
 
-from billing.entitlements import snapshots
+from billing.catalogue import published
 from billing.fence.models import CATALOGUE
 from billing.models import Fence
 from ratelimit import limiter
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 def spend(customer: Customer, times: int) -> int:
-    charge = Charge(snapshots.catalogue().features["trace_start"])
+    charge = Charge(published.catalogue().features["trace_start"])
     return [admit(customer.caller, lambda _: charge).quota.used for _ in range(times)][-1]
 
 
@@ -47,7 +47,7 @@ def test_every_counter_is_told_to_an_empty_redis(bob: Customer, carol: Customer)
     forget_everything()
     assert init_redis_keys() == "2 counters told to Redis\n"
     assert (used(bob), used(carol)) == (20, 30)
-    assert client().get(catalogue_fence(5)) == snapshots.catalogue().version_text
+    assert client().get(catalogue_fence(5)) == published.catalogue().version_text
     assert client().exists(AccountKeys(bob.account).fence)
 
 

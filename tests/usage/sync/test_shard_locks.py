@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 
+from billing.catalogue import published
 from billing.entitlements import snapshots
 from ratelimit.keys import shard_of
 from tests.billing.waiting import locks, until
@@ -66,7 +67,7 @@ def test_tellers_share_a_shard_and_keep_drains_away() -> None:
 
 def test_a_counter_is_not_told_while_its_events_are_committed_but_still_pending(bob: Customer) -> None:
     """Told in between, the same tokens would be counted in the ledger and in what is pending."""
-    charge = Charge(snapshots.catalogue().features["trace_start"])
+    charge = Charge(published.catalogue().features["trace_start"])
     assert admit.admit(bob.caller, lambda _: charge).quota.used == 10
     shard, used = shard_of(bob.account), []
     with draining([shard]):

@@ -1,0 +1,116 @@
+"""The catalogue as each worker remembers it, until its fence says stale."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import cached_property
+
+from billing.fence.models import CATALOGUE
+from billing.fence.push import fence_version
+from billing.models import Feature, Plan, Route
+from billing.models.catalogue import normalised_path
+from billing.rules.entitlement import Metered, PlanOffer
+from billing.rules.plan_change import PlanTerms
+
+
+class Catalogue:
+    """Plans, features and routes at one version."""
+
+    def __init__(
+        self,
+        version: int,
+        plans: dict[str, PlanOffer],
+        features: dict[str, Metered],
+        routes: dict[tuple[str, str], str],
+    ) -> None:
+        self.version = version
+        self.plans = plans
+        self.features = features
+        self._routes = routes
+
+    @cached_property
+    def version_text(self) -> bytes:
+        return str(self.version).encode()
+
+    def feature_at(self, method: str, path: str) -> Metered | None:
+        """What a request is metered as: the longest routed prefix of the normalised path; HEAD counts as GET."""
+        method = "GET" if method == "HEAD" else method
+        prefix = path
+        while prefix:
+            code = self._routes.get((prefix, method)) or self._routes.get((prefix, ""))
+            if code is not None:
+                return self.features[code]
+            prefix = prefix.rpartition("/")[0]
+        return None
+
+
+_catalogue: Catalogue | None = None
+
+
+_catalogue_lock = threading.Lock()
+
+
+_catalogue_checked = 0.0
+
+
+RECENT_SECONDS = 1.0
+
+
+def catalogue() -> Catalogue:
+    return _catalogue or reload_catalogue(0)
+
+
+def recent_catalogue() -> Catalogue:
+    """The catalogue, compared with PostgreSQL's once a second: for requests that do not ask the fence."""
+    global _catalogue_checked  # noqa: PLW0603
+    present = catalogue()
+    if time.monotonic() - _catalogue_checked > RECENT_SECONDS:
+        _catalogue_checked = time.monotonic()
+        return reload_catalogue(fence_version(CATALOGUE))
+    return present
+
+
+def reload_catalogue(at_least: int) -> Catalogue:
+    """The catalogue, read anew unless this process knows that version or a later one."""
+    global _catalogue  # noqa: PLW0603 - one catalogue a process is the point
+    with _catalogue_lock:
+        if _catalogue is None or _catalogue.version < at_least:
+            _catalogue = _read_catalogue()
+        return _catalogue
+
+
+def _read_catalogue() -> Catalogue:
+    version = fence_version(CATALOGUE)
+    plans = {plan.code: offer(plan) for plan in Plan.objects.prefetch_related("capabilities")}
+    features = {
+        feature.code: Metered(feature.code, feature.tokens, feature.capability.code if feature.capability else "")
+        for feature in Feature.objects.select_related("capability")
+    }
+    routes = {
+        (normalised_path(route.path), route.method): route.feature.code
+        for route in Route.objects.select_related("feature")
+        if route.feature.code in features
+    }
+    return Catalogue(version, plans, features, routes)
+
+
+def offer(plan: Plan) -> PlanOffer:
+    """A plan's row as the rules know it."""
+    return PlanOffer(
+        terms=PlanTerms(plan.code, plan.rank, plan.price, plan.currency, plan.billed_every),
+        name=plan.name,
+        monthly_token_quota=plan.monthly_token_quota,
+        requests_per_minute=plan.requests_per_minute,
+        capabilities=frozenset(capability.code for capability in plan.capabilities.all()),
+        quota_window=plan.quota_window,
+        former_quota_window=plan.former_quota_window,
+        quota_window_changed_at=plan.quota_window_changed_at,
+        archived=plan.archived_at is not None,
+    )
+
+
+def forget_everything() -> None:
+    """Start cold, as a new process does."""
+    global _catalogue  # noqa: PLW0603
+    _catalogue = None

@@ -1,0 +1,42 @@
+"""Bills that staff look at before they go out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Count
+
+from billing.invoicing.issuing import Bill, Line
+from billing.invoicing.ledger import Kind
+from billing.models import BillingPeriod, Invoice
+from billing.rules.money import in_currency, minor_units
+
+
+def base_price(period: BillingPeriod) -> Bill:
+    """A period's price, billed in advance."""
+    line = Line(Kind.BASE, period.plan.name, in_currency(period.price, period.currency), period.period)
+    return Bill(period.subscription, period.currency, (line,))
+
+
+def suspicion(bills: Sequence[Bill], issued_today: Mapping[int, int]) -> str:
+    """Why an account's bills look wrong, so that staff look before they go out; "" when they do not."""
+    for bill in bills:
+        # Where a currency has no cents, its unit is about as small as one.
+        bound = settings.LARGEST_INVOICE * (1 if minor_units(bill.currency) else 100)
+        if abs(bill.total) > bound:
+            return f"an invoice of {bill.total} {bill.currency} is larger than {bound}"
+        if any(line.kind == Kind.BASE and line.amount < 0 for line in bill.lines):
+            return "a base price is negative"
+    account = bills[0].subscription.account_id if bills else 0
+    if bills and issued_today.get(account, 0) + len(bills) > settings.MOST_INVOICES_A_DAY:
+        return f"more than {settings.MOST_INVOICES_A_DAY} invoices in a day"
+    return ""
+
+
+def issued_today(accounts: Iterable[int], now: datetime) -> dict[int, int]:
+    """Invoices issued to each account in the last 24 hours."""
+    since = now - timedelta(days=1)
+    rows = Invoice.objects.filter(account__in=list(accounts), issued_at__gt=since, issued_at__lte=now)
+    return dict(rows.order_by().values_list("account").annotate(count=Count("pk")))

@@ -1,0 +1,61 @@
+"""Opening a subscription: on the default plan at first use, or on a plan that is named."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from billing.invoicing import issuing, review
+from billing.models import BillingPeriod, Plan, Subscription
+from billing.rules.periods import nth_period
+from billing.subscriptions.refusals import (
+    NoDefaultPlan,
+)
+
+
+def live_subscription(account: int, now: datetime) -> Subscription:
+    """The account's live subscription; one on the default plan is opened on first use. Raises NoDefaultPlan."""
+    related = ("plan", "scheduled_plan", "account")
+    live = Subscription.objects.select_related(*related).filter(account_id=account, status=Subscription.Status.ACTIVE)
+    found = live.first()
+    if found is not None:
+        return found
+    default = Plan.objects.filter(is_default=True).first()
+    if default is None:
+        raise NoDefaultPlan("no plan is marked as the default; mark one in the admin, or run manage.py seed_catalogue")
+    try:
+        return subscribe(account, default, now)
+    except IntegrityError:
+        # Another process opened it in the same moment.
+        return live.get()
+
+
+def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
+    """Open a live subscription whose first period starts now, billed in advance.
+
+    Raises IntegrityError where the account has one.
+    """
+    anchor = now.replace(microsecond=0)
+    first = nth_period(anchor, plan.billed_every, 0)
+    with transaction.atomic():
+        subscription = Subscription.objects.create(
+            account_id=account, plan=plan, anchor=anchor, created_at=now, changed_at=now, period_ends_at=first.end
+        )
+        opened = BillingPeriod(
+            subscription=subscription,
+            number=0,
+            starts_at=first.start,
+            ends_at=first.end,
+            plan=plan,
+            price=plan.price,
+            currency=plan.currency,
+        )
+        opened.save()
+        bills = [review.base_price(opened)] if plan.price else []
+        if reason := review.suspicion(bills, review.issued_today([account], now)):
+            subscription.park(reason, now)
+            subscription.refresh_from_db()
+        else:
+            issuing.issue(bills, now)
+    return subscription

@@ -1,0 +1,28 @@
+"""Subscriptions whose invoices looked wrong: held back until staff have looked."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from billing.invoicing import issuing, review
+from billing.models import Subscription
+from billing.subscriptions import renewal
+
+
+def release(subscription: Subscription, now: datetime) -> renewal.Closed:
+    """Let a parked subscription go on, as staff have looked at it: what was held back is billed, at the prices then."""
+    with transaction.atomic():
+        live = Subscription.objects.select_for_update().get(pk=subscription.pk)
+        if live.parked_at is None:
+            return renewal.Closed()
+        live.parked_at, live.parked_because = None, ""
+        live.save()
+        # Parked when it was opened, it has no invoice at all yet.
+        first = () if live.invoices.exists() else live.periods.filter(price__gt=0)
+        held_back = [review.base_price(period) for period in first]
+        issuing.issue(held_back, now)
+        done = renewal.close([live], now, reviewed=True)
+        done.invoices += len(held_back)
+        return done
