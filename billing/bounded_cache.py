@@ -11,7 +11,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Remembered(dict[K, V], Generic[K, V]):
+class BoundedCache(dict[K, V], Generic[K, V]):
     """A mapping that forgets its oldest entry when it is full. Reads take no lock; the size is a setting."""
 
     def __init__(self, size: int) -> None:

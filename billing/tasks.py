@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 @shared_task
 def apply_due_changes() -> None:
     """Close the periods that have ended: renew, apply what is scheduled, invoice. Several at once do no harm."""
-    closed = renewal.close_due(timezone.now())
+    closed = renewal.renew_due(timezone.now())
     if closed.periods or closed.parked or closed.failed:
         logger.info("%s", closed)
     if closed.failed:

@@ -52,7 +52,7 @@ class Gateway:
             settle(request, failed=True)
             raise
         admission = settle(request, failed=response.status_code >= 400)
-        return response if admission is None else dress(response, admission)
+        return response if admission is None else add_headers(response, admission)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         if getattr(view, "unmetered", False):
@@ -106,7 +106,7 @@ def settle(request: HttpRequest, *, failed: bool) -> Admission | None:
     return admission
 
 
-def dress(response: HttpResponseBase, admission: Admission) -> HttpResponseBase:
+def add_headers(response: HttpResponseBase, admission: Admission) -> HttpResponseBase:
     """The headers of an identified caller's response."""
     # Beside `response[name] = value`, which looks at each character's encoding: these are ASCII as they are made here.
     headers = response.headers._store

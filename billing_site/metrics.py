@@ -76,7 +76,7 @@ class _Engines:
         yield GaugeMetricFamily("postgres_up", "1 while PostgreSQL answers.", 1)
         yield GaugeMetricFamily("drain_set_aside_entries", "Entries that no drain could read.", set_aside)
         yield from _reconciled()
-        yield GaugeMetricFamily("redis_outage", "1 while calls are decided without Redis.", outage.goes_on())
+        yield GaugeMetricFamily("redis_outage", "1 while calls are decided without Redis.", outage.is_active())
 
 
 def exposition() -> bytes:

@@ -10,7 +10,7 @@ Headers = dict[str, tuple[str, str]]
 """Names as they are written and values, under the names in lower case: as Django keeps a response's."""
 
 
-class Policies:
+class RateLimitHeaders:
     """The headers of some limits; what is the same in every response is written once.
 
     Unlimited policies are left out; with none left there is no header. `X-RateLimit-*` describe the first limited
@@ -57,5 +57,5 @@ def _end_of(limit: Limit) -> int | None:
 def ratelimit_headers(standings: Sequence[Standing], now_ms: int) -> dict[str, str]:
     """All of them for an identified caller, by name."""
     headers: Headers = {}
-    Policies([standing.limit for standing in standings]).write(headers, standings, now_ms)
+    RateLimitHeaders([standing.limit for standing in standings]).write(headers, standings, now_ms)
     return dict(headers.values())

@@ -82,7 +82,7 @@ class StaleFacts(NamedTuple):
     catalogue: int
 
 
-class Asking:
+class AdmitCommand:
     """What calls of an account ask of its limits while its facts hold: all words of the command but each call's own.
 
     They are packed once; a call's own are its moment and its audit event.
@@ -116,7 +116,7 @@ class Asking:
 
 def admit(
     store: Store,
-    asking: Asking,
+    asking: AdmitCommand,
     *,
     charged_at_ms: int,
     event: str,
@@ -170,7 +170,7 @@ def _told(held: bytes, known: bytes) -> int:
     return 0 if held.startswith(b"0") and version <= int(known) else version
 
 
-def _decision(reply: Any, asking: Asking, event: str) -> Decision | StaleFacts:
+def _decision(reply: Any, asking: AdmitCommand, event: str) -> Decision | StaleFacts:
     first_run = b""
     if type(reply) is not bytes:
         if reply[0] == Outcome.STALE:

@@ -17,7 +17,7 @@ from billing.admin.plan_changes import PlanChangeAdmin
 from billing.invoicing import ledger
 from billing.models import BillingPeriod, Invoice, LimitOverride, Subscription, TokenTopUp
 from billing.rules import money
-from billing.subscriptions.current import InForce, in_force
+from billing.subscriptions.current import CurrentSubscription, current_subscription
 
 PARKED = Q(status=Subscription.Status.ACTIVE, parked_at__isnull=False)
 
@@ -129,9 +129,9 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
         return amount_of(standing.next_invoice_amount, standing.period.currency) if standing else "none"
 
 
-def _standing(row: Subscription) -> InForce | None:
+def _standing(row: Subscription) -> CurrentSubscription | None:
     """As the API tells it to the customer; None once the subscription has ended."""
-    return in_force(row.account_id, timezone.now()) if row.status == Subscription.Status.ACTIVE else None
+    return current_subscription(row.account_id, timezone.now()) if row.status == Subscription.Status.ACTIVE else None
 
 
 class ExceptionForm(ModelForm[Any]):

@@ -18,8 +18,8 @@ from billing.http.fields import rfc3339
 from billing.models import Invoice, Plan, Subscription
 from billing.rules.plan_change import days_until
 from billing.subscriptions import changes, refusals, staff_changes
-from billing.subscriptions.current import in_force
-from billing.subscriptions.staff_changes import Outcome, ShownOtherwise
+from billing.subscriptions.current import current_subscription
+from billing.subscriptions.staff_changes import ChangePreview, PreviewOutdated
 
 MAY_CHANGE = "change_subscriptions"
 
@@ -53,13 +53,13 @@ class PlanChangeAdmin(ActionPages[Subscription]):
             return self._refused(request, subscription, error)
 
     def _choose_plan(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
-        current = in_force(subscription.account_id, now)
+        current = current_subscription(subscription.account_id, now)
         plans = [offer_row(plan, direction) for plan, direction in offers(current)]
         title = f"Change the plan of {subscription.account} now"
         return self.page(request, subscription, "choose_plan.html", title, current=current, plans=plans)
 
     def _preview(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
-        current = in_force(subscription.account_id, now)
+        current = current_subscription(subscription.account_id, now)
         outcome = staff_changes.preview_change(subscription.account_id, target, now)
         assert outcome.changed is not None
         previous, proration = outcome.changed.previous_plan, outcome.changed.proration
@@ -82,9 +82,9 @@ class PlanChangeAdmin(ActionPages[Subscription]):
 
     def _change(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         try:
-            shown_at, seal = _time(request.POST.get("shown_at", "")), request.POST.get("seal", "")
+            shown_at, digest = _time(request.POST.get("shown_at", "")), request.POST.get("digest", "")
             with transaction.atomic():
-                outcome = staff_changes.change_plan(subscription.account_id, target, now, shown_at, seal)
+                outcome = staff_changes.change_plan(subscription.account_id, target, now, shown_at, digest)
                 assert outcome.changed is not None
                 net = amount_of(outcome.changed.proration.net, outcome.period.currency)
                 done = (
@@ -92,7 +92,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
                     f"invoice {outcome.changed.invoice}."
                 )
                 self.log_change(request, subscription, done)
-        except ShownOtherwise as stale:
+        except PreviewOutdated as stale:
             messages.warning(request, str(stale))
             return self._preview(request, subscription, target, now)
         return self.back(request, subscription, done)
@@ -108,7 +108,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
             return self._refused(request, subscription, error)
 
     def _choose_downgrade(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
-        current = in_force(subscription.account_id, now)
+        current = current_subscription(subscription.account_id, now)
         about = {
             "current": current,
             "days": days_until(now, current.period.ends_at),
@@ -166,11 +166,11 @@ class PlanChangeAdmin(ActionPages[Subscription]):
     def _release(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
         try:
             with transaction.atomic():
-                outcome = staff_changes.release(subscription, now, request.POST.get("seal", ""))
+                outcome = staff_changes.release(subscription, now, request.POST.get("digest", ""))
                 billed = ", ".join(str(invoice) for invoice, _ in outcome.invoices) or "nothing"
                 done = f"Released. Billed: {billed}."
                 self.log_change(request, subscription, f"{done} It was parked: {subscription.parked_because}.")
-        except ShownOtherwise as stale:
+        except PreviewOutdated as stale:
             messages.warning(request, str(stale))
             return self._preview_release(request, subscription, now)
         return self.back(request, subscription, done)
@@ -202,7 +202,7 @@ def _to_staff(error: Exception) -> str:
     return str(error)
 
 
-def _billing(outcome: Outcome) -> dict[str, Any]:
+def _billing(outcome: ChangePreview) -> dict[str, Any]:
     """The outcome's invoices and balance, as documents.html draws them."""
     return {
         "invoices": [invoice_shown(invoice, lines) for invoice, lines in outcome.invoices],
@@ -218,5 +218,5 @@ def _time(text: str) -> datetime:
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise ShownOtherwise("Look at the change before you confirm it.")
+        raise PreviewOutdated("Look at the change before you confirm it.")
     return at

@@ -10,7 +10,7 @@ from billing.admin.documents import amount_of
 from billing.models import Plan
 from billing.rules.plan_change import Direction, IncomparablePlans, blockers, decide
 from billing.subscriptions import changes, refusals
-from billing.subscriptions.current import InForce
+from billing.subscriptions.current import CurrentSubscription
 
 REFUSALS = (refusals.PlanChangeRefused, refusals.ActivityUnknown, IncomparablePlans)
 
@@ -23,7 +23,7 @@ def on_sale(code: str) -> Plan:
     return plan
 
 
-def offers(current: InForce) -> list[tuple[Plan, Direction]]:
+def offers(current: CurrentSubscription) -> list[tuple[Plan, Direction]]:
     """Other plans on sale that the present one can be exchanged for, and which way that goes."""
     held = changes.terms_of(current.period)
     found = []
@@ -56,7 +56,7 @@ def limit_rows(before: Plan, after: Plan) -> list[tuple[str, str, str]]:
     ]
 
 
-def missed_now(account: int, current: InForce, target: Plan, now: datetime) -> list[str] | None:
+def missed_now(account: int, current: CurrentSubscription, target: Plan, now: datetime) -> list[str] | None:
     """Capabilities in active use that a lower target lacks; staff may go on, but knowing it. None: it is not known."""
     if decide(changes.terms_of(current.period), changes.terms(target)) is not Direction.DOWNGRADE:
         return []
@@ -66,7 +66,7 @@ def missed_now(account: int, current: InForce, target: Plan, now: datetime) -> l
         return None
 
 
-def downgrade_rows(account: int, current: InForce, now: datetime) -> list[dict[str, Any]]:
+def downgrade_rows(account: int, current: CurrentSubscription, now: datetime) -> list[dict[str, Any]]:
     """Lower plans, each with its `blockers`: capabilities in active use that it lacks. Raises ActivityUnknown."""
     lower = [plan for plan, direction in offers(current) if direction is Direction.DOWNGRADE]
     in_use = changes.features_in_use(account, lower[0], now) if lower else frozenset()

@@ -17,15 +17,15 @@ from billing.http.pagination import NewestFirst
 from billing.http.views import ApiView, account_of
 from billing.models import Invoice
 from billing.rules.money import in_currency
-from billing.subscriptions.current import in_force
+from billing.subscriptions.current import current_subscription
 
 
-class CurrentSubscription(ApiView):
+class SubscriptionDetail(ApiView):
     """Your subscription as it stands: the plan in force, what its period was sold for, what comes next."""
 
     @extend_schema("getSubscription", responses=SubscriptionResponse)
     def get(self, request: Request, **_: Any) -> Response:
-        now = in_force(account_of(request), timezone.now())
+        now = current_subscription(account_of(request), timezone.now())
         shown = {
             "plan": now.plan.code,
             "status": now.subscription.status,

@@ -15,7 +15,7 @@ urlpatterns = [
     ),
     re_path(r"^billing/upgrade/?$", plan_change_views.Upgrade.as_view(), name="billing-upgrade"),
     re_path(r"^billing/downgrade/?$", plan_change_views.Downgrade.as_view(), name="billing-downgrade"),
-    re_path(r"^billing/subscription/?$", account_views.CurrentSubscription.as_view(), name="billing-subscription"),
+    re_path(r"^billing/subscription/?$", account_views.SubscriptionDetail.as_view(), name="billing-subscription"),
     re_path(r"^billing/invoices/?$", account_views.InvoiceList.as_view(), name="billing-invoices"),
     re_path(
         r"^billing/invoices/(?P<number>[A-Za-z0-9-]+)/?$", account_views.InvoiceDetail.as_view(), name="billing-invoice"

@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from billing.bounded_cache import Remembered
+from billing.bounded_cache import BoundedCache
 from billing.models import ApiKey, Fence
 
 UNKNOWN_KEYS_REMEMBERED = 10_000
@@ -30,8 +30,8 @@ class Identity(NamedTuple):
     expires_at: float
 
 
-_known: Remembered[bytes, Identity] = Remembered(settings.SNAPSHOT_CACHE_SIZE)
-_unknown: Remembered[bytes, float] = Remembered(UNKNOWN_KEYS_REMEMBERED)
+_known: BoundedCache[bytes, Identity] = BoundedCache(settings.SNAPSHOT_CACHE_SIZE)
+_unknown: BoundedCache[bytes, float] = BoundedCache(UNKNOWN_KEYS_REMEMBERED)
 
 
 def known(key: str) -> Identity | None:

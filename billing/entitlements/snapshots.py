@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
-from billing.bounded_cache import Remembered
+from billing.bounded_cache import BoundedCache
 from billing.catalogue.published import Catalogue, catalogue, reload_catalogue
 from billing.fence.push import fence_version
 from billing.models import LimitOverride, TokenTopUp
@@ -70,8 +70,8 @@ class Snapshot:
         return cheapest(self.catalogue.plans.values(), self.entitlement.plan, frozenset(passing))
 
 
-_accounts: Remembered[int, Snapshot] = Remembered(settings.SNAPSHOT_CACHE_SIZE)
-_entitlements: Remembered[Entitlement, Entitlement] = Remembered(1_000)
+_accounts: BoundedCache[int, Snapshot] = BoundedCache(settings.SNAPSHOT_CACHE_SIZE)
+_entitlements: BoundedCache[Entitlement, Entitlement] = BoundedCache(1_000)
 _locks = tuple(threading.Lock() for _ in range(256))
 
 
@@ -125,7 +125,7 @@ def _milliseconds(at: datetime) -> int:
 
 def _read_facts(account: int, now: datetime) -> Facts:
     version = fence_version(account)
-    subscription = opening.live_subscription(account, now)
+    subscription = opening.get_or_open_subscription(account, now)
     overrides = LimitOverride.objects.filter(account=account).order_by("-created_at", "-pk")
     return Facts(
         account=account,

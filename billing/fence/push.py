@@ -50,7 +50,7 @@ def push(subjects: Iterable[int]) -> int:
 def push_all() -> int:
     """Tell Redis every version that waits; returns how many. Raises RedisUnreachable: then some wait still."""
     told, last = 0, CATALOGUE - 1
-    while batch := list(_waiting().filter(subject__gt=last)[:SWEEP_BATCH]):
+    while batch := list(_unpushed().filter(subject__gt=last)[:SWEEP_BATCH]):
         for fence in batch:
             _raise_in_redis(store(), fence)
         _mark_pushed(batch)
@@ -58,7 +58,7 @@ def push_all() -> int:
     return told
 
 
-def counters_changed(accounts: Iterable[int]) -> None:
+def invalidate_counters(accounts: Iterable[int]) -> None:
     """Make Redis, and every worker with it, learn these accounts' counters, as part of the present transaction.
 
     Nothing is pushed now: this is for charges made while Redis is out of reach, and its recovery pushes them first.
@@ -69,10 +69,10 @@ def counters_changed(accounts: Iterable[int]) -> None:
 
 def sweep() -> int:
     """Push what a process that died between commit and push has left behind."""
-    return push(_waiting().values_list("subject", flat=True)[:SWEEP_BATCH])
+    return push(_unpushed().values_list("subject", flat=True)[:SWEEP_BATCH])
 
 
-def _waiting() -> QuerySet[Fence]:
+def _unpushed() -> QuerySet[Fence]:
     return Fence.objects.filter(version__gt=F("pushed")).order_by("subject")
 
 
@@ -82,7 +82,7 @@ def _mark_pushed(told: Sequence[Fence]) -> None:
             cursor.execute(MARK_PUSHED, [[fence.subject for fence in told], [fence.version for fence in told]])
 
 
-def lift(subject: int, version_in_redis: int) -> None:
+def raise_above_redis(subject: int, version_in_redis: int) -> None:
     """Raise PostgreSQL's version above Redis', which is ahead after PostgreSQL was restored from a backup."""
     with connection.cursor() as cursor:
         cursor.execute(

@@ -20,7 +20,7 @@ def base_price(period: BillingPeriod) -> Bill:
     return Bill(period.subscription, period.currency, (line,))
 
 
-def suspicion(bills: Sequence[Bill], issued_today: Mapping[int, int]) -> str:
+def review_reason(bills: Sequence[Bill], issued_today: Mapping[int, int]) -> str:
     """Why an account's bills look wrong, so that staff look before they go out; "" when they do not."""
     for bill in bills:
         # Where a currency has no cents, its unit is about as small as one.

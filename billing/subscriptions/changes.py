@@ -19,7 +19,7 @@ from billing.rules.plan_change import Direction, PlanTerms, blockers, decide
 from billing.rules.proration import Proration, prorate
 from billing.rules.usage_window import kept_window
 from billing.subscriptions import renewal
-from billing.subscriptions.opening import live_subscription
+from billing.subscriptions.opening import get_or_open_subscription
 from billing.subscriptions.refusals import (
     ActiveFeatures,
     NotADowngrade,
@@ -84,7 +84,7 @@ def change_now(
         Line(Kind.CHARGE, f"Remaining time on {target.name}", proration.charge, rest),
     ]
     bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or tuple(lines[1:]))
-    if not reviewed and review.suspicion([bill], review.issued_today([subscription.account_id], now)):
+    if not reviewed and review.review_reason([bill], review.issued_today([subscription.account_id], now)):
         raise UnderReview("This change needs a look by our staff. Please contact support.")
     _put_on(subscription, target, now)
     subscription.scheduled_plan = subscription.scheduled_at = None
@@ -101,7 +101,7 @@ def features_in_use(account: int, target: Plan, now: datetime) -> frozenset[str]
     Never within a transaction: the usage log is brought up to now first, and what it takes from Redis has to be
     committed whatever becomes of the downgrade. Raises NotADowngrade, IncomparablePlans, ActivityUnknown.
     """
-    _check_lower(current_period(live_subscription(account, now)), target)
+    _check_lower(current_period(get_or_open_subscription(account, now)), target)
     return frozenset(import_string(settings.BILLING_ACTIVE_FEATURES)(account, now))
 
 
@@ -142,7 +142,7 @@ def cancel_scheduled_change(account: int, now: datetime) -> Subscription:
 
 def locked(account: int, now: datetime) -> Subscription:
     """The live subscription, locked and brought up to now: periods that are due are closed first."""
-    found = live_subscription(account, now)
+    found = get_or_open_subscription(account, now)
     subscription = Subscription.objects.select_for_update().get(pk=found.pk)
     if subscription.parked_at is not None:
         raise UnderReview("Your account is being looked at by our staff. Please contact support.")

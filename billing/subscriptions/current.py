@@ -14,7 +14,7 @@ from billing.subscriptions import opening, renewal
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
+class CurrentSubscription:
     """The gateway enforces the same plan. `period` has no primary key where the close is still going to open it."""
 
     subscription: Subscription
@@ -42,9 +42,9 @@ class InForce:
         return in_currency(max(price - left, Decimal(0)), self.period.currency)
 
 
-def in_force(account: int, now: datetime) -> InForce:
+def current_subscription(account: int, now: datetime) -> CurrentSubscription:
     """By the rule the close itself goes by. Raises lifecycle.NoDefaultPlan."""
-    subscription = opening.live_subscription(account, now)
+    subscription = opening.get_or_open_subscription(account, now)
     # One statement: a close or an upgrade at this moment is seen whole or not at all.
     related = ("plan", "subscription__plan", "subscription__scheduled_plan")
     last = BillingPeriod.objects.select_related(*related).filter(subscription=subscription).latest("number")
@@ -52,7 +52,7 @@ def in_force(account: int, now: datetime) -> InForce:
     renewed = renewal.renewal(subscription, last, now, prices.Prices())
     unbilled = sum((period.price for period in renewed.opened), Decimal(0))
     is_ahead = subscription.scheduled_plan is not None and not renewed.applies_schedule
-    return InForce(
+    return CurrentSubscription(
         subscription=subscription,
         period=renewed.opened[-1] if renewed.opened else last,
         scheduled_plan=subscription.scheduled_plan if is_ahead else None,

@@ -14,7 +14,7 @@ from billing.subscriptions.refusals import (
 )
 
 
-def live_subscription(account: int, now: datetime) -> Subscription:
+def get_or_open_subscription(account: int, now: datetime) -> Subscription:
     """The account's live subscription; one on the default plan is opened on first use. Raises NoDefaultPlan."""
     related = ("plan", "scheduled_plan", "account")
     live = Subscription.objects.select_related(*related).filter(account_id=account, status=Subscription.Status.ACTIVE)
@@ -53,7 +53,7 @@ def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
         )
         opened.save()
         bills = [review.base_price(opened)] if plan.price else []
-        if reason := review.suspicion(bills, review.issued_today([account], now)):
+        if reason := review.review_reason(bills, review.issued_today([account], now)):
             subscription.park(reason, now)
             subscription.refresh_from_db()
         else:

@@ -11,12 +11,12 @@ from billing.models import Subscription
 from billing.subscriptions import renewal
 
 
-def release(subscription: Subscription, now: datetime) -> renewal.Closed:
+def release(subscription: Subscription, now: datetime) -> renewal.RenewalReport:
     """Let a parked subscription go on, as staff have looked at it: what was held back is billed, at the prices then."""
     with transaction.atomic():
         live = Subscription.objects.select_for_update().get(pk=subscription.pk)
         if live.parked_at is None:
-            return renewal.Closed()
+            return renewal.RenewalReport()
         live.parked_at, live.parked_because = None, ""
         live.save()
         # Parked when it was opened, it has no invoice at all yet.

@@ -14,7 +14,7 @@ from billing.rules.periods import Period, as_utc
 from billing.rules.plan_change import Direction, decide
 from billing.rules.proration import Proration, prorate
 from billing.subscriptions import changes
-from billing.subscriptions.current import in_force
+from billing.subscriptions.current import current_subscription
 
 
 class InvalidCycle(ValueError):
@@ -49,7 +49,7 @@ def calculate_proration(
     Raises InvalidCycle, IncomparablePlans.
     """
     at = at or now
-    own = in_force(account, now).period
+    own = current_subscription(account, now).period
     cycle = _cycle(cycle_start or own.starts_at, cycle_end or own.ends_at)
     held = changes.terms_of(own) if current is None else changes.terms(current)
     if current is None and cycle == own.period:

@@ -21,7 +21,7 @@ from billing.catalogue.prices import Prices
 from billing.fence import push
 from billing.invoicing import issuing
 from billing.invoicing.issuing import Bill
-from billing.invoicing.review import base_price, issued_today, suspicion
+from billing.invoicing.review import base_price, issued_today, review_reason
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.rules.periods import nth_period
 from billing.rules.usage_window import kept_window
@@ -31,7 +31,7 @@ BATCH = 500
 
 
 @dataclass
-class Closed:
+class RenewalReport:
     """What a close has done, in subscriptions but for `periods` and `invoices`."""
 
     renewed: int = 0
@@ -41,7 +41,7 @@ class Closed:
     parked: list[int] = field(default_factory=list)
     failed: dict[int, str] = field(default_factory=dict)
 
-    def add(self, other: Closed) -> None:
+    def add(self, other: RenewalReport) -> None:
         self.renewed += other.renewed
         self.changed += other.changed
         self.periods += other.periods
@@ -65,9 +65,9 @@ def due(now: datetime) -> QuerySet[Subscription]:
     return Subscription.objects.filter(status=Subscription.Status.ACTIVE, parked_at=None, period_ends_at__lte=now)
 
 
-def close_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -> Closed:
+def renew_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -> RenewalReport:
     """Close every period that has ended by `now`. One that fails is reported and does not stop the others."""
-    total = Closed()
+    total = RenewalReport()
     last: Subscription | None = None
     while True:
         with transaction.atomic():
@@ -81,7 +81,7 @@ def close_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -
         progress(len(batch))
 
 
-def close(subscriptions: Sequence[Subscription], now: datetime, *, reviewed: bool = False) -> Closed:
+def close(subscriptions: Sequence[Subscription], now: datetime, *, reviewed: bool = False) -> RenewalReport:
     """Close the ended periods of locked subscriptions, in the caller's transaction.
 
     `reviewed`: staff have looked at what is suspicious about them, so nothing is parked.
@@ -144,7 +144,7 @@ def _take(now: datetime, last: Subscription | None) -> list[Subscription]:
     return list(rows.select_for_update(skip_locked=True).prefetch_related("plan", "scheduled_plan")[:BATCH])
 
 
-def _close_bisecting(batch: Sequence[Subscription], now: datetime) -> Closed:
+def _close_bisecting(batch: Sequence[Subscription], now: datetime) -> RenewalReport:
     """Close a batch; where it fails, its halves, so that only what is faulty is left behind."""
     try:
         with transaction.atomic():
@@ -152,7 +152,7 @@ def _close_bisecting(batch: Sequence[Subscription], now: datetime) -> Closed:
     except Exception as error:  # whatever is wrong with one subscription must not stop the others
         if len(batch) == 1:
             logger.exception("the period of subscription %s could not be closed", batch[0].pk)
-            return Closed(failed={batch[0].pk: f"{type(error).__name__}: {error}"})
+            return RenewalReport(failed={batch[0].pk: f"{type(error).__name__}: {error}"})
     middle = len(batch) // 2
     done = _close_bisecting(batch[:middle], now)
     done.add(_close_bisecting(batch[middle:], now))
@@ -165,13 +165,13 @@ def _latest_periods(subscriptions: Sequence[Subscription]) -> dict[int, BillingP
     return {row.subscription_id: row for row in rows.order_by().only("subscription_id", "number", "ends_at")}
 
 
-def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Closed:
+def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> RenewalReport:
     today = issued_today([r.subscription.account_id for r in renewals], now)
     sound: list[tuple[Renewal, list[Bill]]] = []
-    done = Closed()
+    done = RenewalReport()
     for renewed in renewals:
         of_one = bills(renewed)
-        reason = "" if reviewed else suspicion(of_one, today)
+        reason = "" if reviewed else review_reason(of_one, today)
         if reason:
             renewed.subscription.park(reason, now)
             done.parked.append(renewed.subscription.pk)

@@ -13,7 +13,7 @@ from billing.subscriptions import renewal
 
 
 @dataclass
-class Forecast:
+class DryRun:
     """In subscriptions but for `periods` and `invoices`. `amounts`: what would be billed, by currency."""
 
     renewed: int = 0
@@ -25,9 +25,9 @@ class Forecast:
     failed: dict[int, str] = field(default_factory=dict)
 
 
-def forecast(now: datetime, progress: Callable[[int], None] = lambda _: None) -> Forecast:
+def dry_run(now: datetime, progress: Callable[[int], None] = lambda _: None) -> DryRun:
     """Go through every subscription that is due by `now`. What is billed is told before any balance is used."""
-    total = Forecast()
+    total = DryRun()
     for batch in _batches(now):
         today = review.issued_today([subscription.account_id for subscription in batch], now)
         for renewed in _renewals(batch, now, total.failed):
@@ -56,9 +56,9 @@ def _renewals(batch: Sequence[Subscription], now: datetime, failed: dict[int, st
     return _renewals(batch[:middle], now, failed) + _renewals(batch[middle:], now, failed)
 
 
-def _count(total: Forecast, renewed: renewal.Renewal, today: dict[int, int]) -> None:
+def _count(total: DryRun, renewed: renewal.Renewal, today: dict[int, int]) -> None:
     bills = renewal.bills(renewed)
-    if review.suspicion(bills, today):
+    if review.review_reason(bills, today):
         total.parked.append(renewed.subscription.pk)
         return
     total.renewed += 1

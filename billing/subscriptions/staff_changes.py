@@ -24,12 +24,12 @@ class NotParked(refusals.PlanChangeRefused):
     pass
 
 
-class ShownOtherwise(refusals.PlanChangeRefused):
+class PreviewOutdated(refusals.PlanChangeRefused):
     """What would be done now is not what staff were shown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ChangePreview:
     """What a change has done, or would do. Invoices that are not kept have a number that is not kept either."""
 
     subscription: Subscription
@@ -48,7 +48,7 @@ class Outcome:
     seen_at: datetime | None = None
 
     @property
-    def seal(self) -> str:
+    def digest(self) -> str:
         """Equal for two outcomes when all that staff are shown is equal, and nothing was changed in between."""
         plan, period = self.subscription.plan, self.period
         shown = [
@@ -65,7 +65,7 @@ class Outcome:
         return hashlib.sha256(repr(shown).encode()).hexdigest()
 
 
-def preview_change(account: int, target: Plan, now: datetime) -> Outcome:
+def preview_change(account: int, target: Plan, now: datetime) -> ChangePreview:
     """What `change_plan` would do now, found out by doing it; nothing is kept. Raises what `change_plan` raises."""
     with transaction.atomic():
         outcome = _change(account, target, now, now)
@@ -73,21 +73,21 @@ def preview_change(account: int, target: Plan, now: datetime) -> Outcome:
     return outcome
 
 
-def change_plan(account: int, target: Plan, now: datetime, shown_at: datetime, seal: str) -> Outcome:
+def change_plan(account: int, target: Plan, now: datetime, shown_at: datetime, digest: str) -> ChangePreview:
     """Put the account on another plan now, in either direction, at the amounts that were shown at `shown_at`.
 
     Raises ShownOtherwise where anything that was shown is different by now, AlreadyOnPlan, IncomparablePlans, and
     UnderReview for a parked subscription.
     """
     if shown_at > now or now - shown_at > changes.QUOTE_HOLDS_FOR:
-        raise ShownOtherwise("The preview is older than 15 minutes. This is a new one.")
+        raise PreviewOutdated("The preview is older than 15 minutes. This is a new one.")
     with transaction.atomic():
         outcome = _change(account, target, now, shown_at)
-        _check_seal(outcome, seal)
+        _check_digest(outcome, digest)
     return outcome
 
 
-def preview_release(subscription: Subscription, now: datetime) -> Outcome:
+def preview_release(subscription: Subscription, now: datetime) -> ChangePreview:
     """What releasing a parked subscription would bill now; nothing is kept. Raises NotParked."""
     with transaction.atomic():
         outcome = _release(subscription, now)
@@ -95,34 +95,34 @@ def preview_release(subscription: Subscription, now: datetime) -> Outcome:
     return outcome
 
 
-def release(subscription: Subscription, now: datetime, seal: str) -> Outcome:
+def release(subscription: Subscription, now: datetime, digest: str) -> ChangePreview:
     """Let a parked subscription go on, and bill what was shown. Raises ShownOtherwise, NotParked."""
     with transaction.atomic():
         outcome = _release(subscription, now)
-        _check_seal(outcome, seal)
+        _check_digest(outcome, digest)
     return outcome
 
 
-def _check_seal(outcome: Outcome, seal: str) -> None:
-    if outcome.seal != seal:
-        raise ShownOtherwise("A price or the subscription was changed since you looked. This is how it stands now.")
+def _check_digest(outcome: ChangePreview, digest: str) -> None:
+    if outcome.digest != digest:
+        raise PreviewOutdated("A price or the subscription was changed since you looked. This is how it stands now.")
 
 
-def _change(account: int, target: Plan, now: datetime, priced_at: datetime) -> Outcome:
+def _change(account: int, target: Plan, now: datetime, priced_at: datetime) -> ChangePreview:
     last = _last_documents(account)
     subscription = changes.locked(account, now)
     period = changes.current_period(subscription)
     if period.plan_id == target.pk:
         raise AlreadyOnPlan(f"{subscription.account} is on {target.name} already.")
     if not period.period.contains(priced_at):
-        raise ShownOtherwise("A new period has begun since you looked. This is how it stands now.")
+        raise PreviewOutdated("A new period has begun since you looked. This is how it stands now.")
     seen_at, dropped = subscription.changed_at, subscription.scheduled_plan
     try:
         changed, looks_wrong = changes.change_now(subscription, target, now, priced_at), False
     except refusals.UnderReview:
         changed, looks_wrong = changes.change_now(subscription, target, now, priced_at, reviewed=True), True
     invoices, settled = _documents_after(account, last)
-    return Outcome(
+    return ChangePreview(
         subscription=subscription,
         period=changes.current_period(subscription),
         invoices=invoices,
@@ -135,7 +135,7 @@ def _change(account: int, target: Plan, now: datetime, priced_at: datetime) -> O
     )
 
 
-def _release(subscription: Subscription, now: datetime) -> Outcome:
+def _release(subscription: Subscription, now: datetime) -> ChangePreview:
     account = subscription.account_id
     last = _last_documents(account)
     parked = Subscription.objects.select_for_update().get(pk=subscription.pk)
@@ -145,7 +145,7 @@ def _release(subscription: Subscription, now: datetime) -> Outcome:
     released = Subscription.objects.select_related("account", "plan").get(pk=parked.pk)
     period = changes.current_period(released)
     invoices, settled = _documents_after(account, last)
-    return Outcome(
+    return ChangePreview(
         subscription=released,
         period=period,
         invoices=invoices,

@@ -14,7 +14,7 @@ from billing.subscriptions.refusals import ActivityUnknown
 from tests.billing.conftest import Staff
 from tests.billing.ledger import invoices, make_subscription, pay_in_full
 
-HIDDEN = re.compile(r'<input type="hidden" name="(target|shown_at|seal)" value="([^"]*)">')
+HIDDEN = re.compile(r'<input type="hidden" name="(target|shown_at|digest)" value="([^"]*)">')
 IN_USE = "tests.billing.staff.investigator_in_use"
 USE_UNKNOWN = "tests.billing.staff.use_unknown"
 

@@ -59,7 +59,7 @@ class Account:
         event = event or f"event-{next(_events)}"
         if takes[-1].limit.starts_at_ms is None:
             takes = (*takes, Take(quota(None), 0))
-        asking = limiter.Asking(self.keys, self.versions, takes)
+        asking = limiter.AdmitCommand(self.keys, self.versions, takes)
         return limiter.admit(self.store, asking, event=event, audit=audit, now_ms=now_ms, **more)
 
     def admit(self, *takes: Take, **more: Any) -> Decision:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
 from ratelimit import scripts
-from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, UNLIMITED, Asking, Receipt
+from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, UNLIMITED, AdmitCommand, Receipt
 from ratelimit.limits import LARGEST_NUMBER, Outcome, Take
 from ratelimit.store import Store
 from tests.ratelimit.account import FIRST, HOUR_MS, NOW_MS, WINDOW_STARTS_AT_MS, Account, minute, quota
@@ -134,7 +134,7 @@ NUMBERS = ("maximum", "request", "window", "quota", "cost", "expiry", "charged_a
 
 def raw_call(account: Account, limits: bytes | None = None, moment: bytes | None = None, **changes: int) -> Any:
     """The script itself, with some of the numbers or a whole word replaced."""
-    asking = Asking(account.keys, account.versions, [Take(minute(5), 1), Take(quota(100), 1)])
+    asking = AdmitCommand(account.keys, account.versions, [Take(minute(5), 1), Take(quota(100), 1)])
     said = dict(zip(NUMBERS, (*struct.unpack(">6Q", asking.words[2]), NOW_MS, NOW_MS), strict=True)) | changes
     packed = struct.pack(">8Q", *(said[name] for name in NUMBERS))
     words = [*account.versions, packed[:48] if limits is None else limits, packed[48:] if moment is None else moment]
@@ -174,7 +174,7 @@ def test_a_call_takes_of_one_window_at_most_and_of_one_quota() -> None:
     keys, versions = Account(None).keys, FIRST  # type: ignore[arg-type]
     for takes in ([Take(minute(5), 1)], [Take(quota(5), 1)] * 2, [Take(minute(5), 1)] * 2 + [Take(quota(5), 1)]):
         with pytest.raises(ValueError, match="a call takes of"):
-            Asking(keys, versions, takes)
+            AdmitCommand(keys, versions, takes)
 
 
 @pytest.mark.parametrize("amount", [2, 10])

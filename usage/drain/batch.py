@@ -74,7 +74,7 @@ class _Part:
     events: list[EventBatch] = field(default_factory=list)
     unreadable: list[SetAsideEntry] = field(default_factory=list)
 
-    def read(self, taken: partitions.Taken) -> Iterator[EventBatch]:
+    def read(self, taken: partitions.AcceptedRange) -> Iterator[EventBatch]:
         """The events that the log takes, some at a time: those are read while PostgreSQL is at work on those before."""
         for at in range(0, len(self.entries), READ_AT_ONCE):
             some = self.entries[at : at + READ_AT_ONCE]
@@ -84,7 +84,7 @@ class _Part:
             self.events.append(events)
             yield events
 
-    def _one_by_one(self, entries: Sequence[StreamEntry], taken: partitions.Taken) -> Iterator[Event]:
+    def _one_by_one(self, entries: Sequence[StreamEntry], taken: partitions.AcceptedRange) -> Iterator[Event]:
         for stream_id, payload in entries:
             try:
                 event = decode(payload)
@@ -115,7 +115,7 @@ class _Part:
                 yield limiter.Entry(stream_id, position.get((event.account, event.window_start)), event.tokens)
 
 
-def _all_taken(payloads: Sequence[bytes], taken: partitions.Taken) -> EventBatch | None:
+def _all_taken(payloads: Sequence[bytes], taken: partitions.AcceptedRange) -> EventBatch | None:
     """Their events; None when any cannot be read or the log does not take it."""
     try:
         events = decode_all(payloads)
@@ -150,7 +150,7 @@ def _commit(entries: Mapping[int, Sequence[StreamEntry]]) -> tuple[list[_Part], 
     """What was read and what was set aside, and what came of it, once PostgreSQL has all of it."""
     parts = [_Part(shard, of_shard) for shard, of_shard in entries.items()]
     written = [entry_id(part.entries[at][0])[0] for part in parts for at in (0, -1)]
-    taken = partitions.taken([time.time_ns() // 1_000_000, min(written), max(written)])
+    taken = partitions.accepted_range([time.time_ns() // 1_000_000, min(written), max(written)])
     # Durable: what is acknowledged later is gone from Redis, so it must not hang on a transaction around this one.
     with transaction.atomic(durable=True):
         stored = log_store.store_parts(events for part in parts for events in part.read(taken))

@@ -35,7 +35,7 @@ def oldest_kept() -> datetime:
     return SINCE_EVER if newest is None else month_window(newest).end
 
 
-class Taken(NamedTuple):
+class AcceptedRange(NamedTuple):
     """The charges that the log takes now, by their instant in Unix milliseconds: [since, until)."""
 
     since_ms: int
@@ -52,7 +52,7 @@ class Taken(NamedTuple):
         return f"charged at {charged_at}, which is yet to come: a clock is wrong"
 
 
-def taken(clocks_ms: Iterable[int]) -> Taken:
+def accepted_range(clocks_ms: Iterable[int]) -> AcceptedRange:
     """What the log takes, given the instants at which events were written and are read; in Unix milliseconds.
 
     Nothing of a month that has left, since nothing would tell a redelivered event from a new one. Nothing that lies
@@ -62,7 +62,7 @@ def taken(clocks_ms: Iterable[int]) -> Taken:
     clocks = [datetime.fromtimestamp(min(clock, LATEST_MS) / 1000, UTC) for clock in clocks_ms]
     since = max(_months_after(min(clocks), -settings.USAGE_LOG_MONTHS), oldest_kept())
     until = _months_after(max(clocks), settings.USAGE_LOG_MONTHS_AHEAD + 1)
-    return Taken(round(since.timestamp() * 1000), round(until.timestamp() * 1000))
+    return AcceptedRange(round(since.timestamp() * 1000), round(until.timestamp() * 1000))
 
 
 def _months_after(at: datetime, months: int) -> datetime:

@@ -235,7 +235,7 @@ def record(events: Sequence[Event]) -> None:
     """Store events without Redis, which learns the new counters by the accounts' fences when it is back."""
     with transaction.atomic():
         store(events)
-        push.counters_changed({event.account for event in events})
+        push.invalidate_counters({event.account for event in events})
 
 
 def event_of(row: UsageLog) -> Event:

@@ -108,7 +108,7 @@ def _decide_without(call: Call, asked_in_vain: Call | None) -> Decision | limite
 def _settle_unknown(asked: Call, admission: Admission) -> None:
     """Redis may have charged an earlier try, or still will: it stands only if the call was admitted under it."""
     if asked.event is not None and not (admission.admitted and admission.decision.event == asked.id):
-        fallback.disown(asked.event)
+        fallback.record_refusal(asked.event)
 
 
 def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int, told_times: int) -> None:
@@ -122,12 +122,12 @@ def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int, told_ti
             if snapshot.told.times == told_times:
                 snapshot.told.epoch = 0
     if stale.catalogue > catalogue.version and published.reload_catalogue(stale.catalogue).version < stale.catalogue:
-        push.lift(CATALOGUE, stale.catalogue)
+        push.raise_above_redis(CATALOGUE, stale.catalogue)
         published.reload_catalogue(stale.catalogue + 1)
     if stale.account > facts.version:
         fresh = snapshots.reload(facts.account, stale.account, now_ms)
         if fresh.facts.version < stale.account:
-            push.lift(facts.account, stale.account)
+            push.raise_above_redis(facts.account, stale.account)
             snapshots.reload(facts.account, stale.account + 1, now_ms)
 
 
@@ -137,6 +137,6 @@ def _tell(snapshot: Snapshot) -> None:
     # One thread tells for all that came upon the same snapshot.
     with _tellers[account % len(_tellers)]:
         if snapshot.told.epoch != epoch:
-            publish.tell_account(snapshot.keys, snapshot.versions, snapshot.entitlement.window)
+            publish.publish_account(snapshot.keys, snapshot.versions, snapshot.entitlement.window)
             snapshot.told.epoch = epoch
             snapshot.told.times += 1

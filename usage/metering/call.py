@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
-from billing.bounded_cache import Remembered
+from billing.bounded_cache import BoundedCache
 from billing.entitlements.api_keys import Caller
 from billing.entitlements.snapshots import Snapshot
 from billing.rules.entitlement import Metered
 from ratelimit import limiter
-from ratelimit.headers import Policies
+from ratelimit.headers import RateLimitHeaders
 from ratelimit.keys import receipt_digest
 from ratelimit.limits import Take
 from usage.log import events
@@ -32,7 +32,7 @@ class Charge(NamedTuple):
     """What is wrong with the request's Idempotency-Key: it is going to be refused, and only counts as a request."""
 
 
-_policies = lru_cache(1_000)(Policies)  # most accounts have the limits of their plan
+_headers_of = lru_cache(1_000)(RateLimitHeaders)  # most accounts have the limits of their plan
 
 
 class Kind:
@@ -51,8 +51,8 @@ class Kind:
         self.charged = feature is not None and self.entitled
         cost = feature.tokens if feature is not None and self.entitled else 0
         self.takes = (*(Take(limit, int(self.entitled)) for limit in minute), Take(quota, cost))
-        self.asking = limiter.Asking(snapshot.keys, snapshot.versions, self.takes)
-        self.policies = _policies(snapshot.entitlement.limits)
+        self.asking = limiter.AdmitCommand(snapshot.keys, snapshot.versions, self.takes)
+        self.policies = _headers_of(snapshot.entitlement.limits)
         self.sample = Event(
             charge="",
             kind=events.CHARGE,
@@ -68,7 +68,7 @@ class Kind:
         self.frame = self.sample.frame()
 
 
-_kinds: Remembered[tuple[int, str, str, str], Kind] = Remembered(KINDS_REMEMBERED)
+_kinds: BoundedCache[tuple[int, str, str, str], Kind] = BoundedCache(KINDS_REMEMBERED)
 
 
 class Call:

@@ -74,7 +74,7 @@ def decide(call: Call, *, in_doubt: bool = False) -> Decision | StaleFacts:
 
     Raises outage.OutageOver, or django's OperationalError: without PostgreSQL too there is no decision.
     """
-    outage.join(instant(call.now_ms))
+    outage.enter(instant(call.now_ms))
     if (stale := _stale(call)) is not None:
         return stale
     account, taking = call.snapshot.facts.account, call.takes[0]
@@ -89,7 +89,7 @@ def decide(call: Call, *, in_doubt: bool = False) -> Decision | StaleFacts:
     return _answer(call, outcome, event, first_run=first_run, used=used)
 
 
-def disown(event: Event) -> None:
+def record_refusal(event: Event) -> None:
     """Make sure that a call that was refused stays uncharged, although Redis may have charged it, or still will."""
     with transaction.atomic(), connection.cursor() as cursor:
         partitions.ensure([instant(event.charged_at_ms)])
@@ -115,7 +115,7 @@ def _charge(call: Call, in_doubt: bool) -> tuple[Outcome, str, bytes, int | None
         return Outcome.ADMITTED, call.id, b"", None
     while True:
         try:
-            with outage.going_on():
+            with outage.within():
                 if event.receipt and (held := idempotency.find(event.account, event.receipt, instant(call.now_ms))):
                     return _replay(call, held)
                 return Outcome.ADMITTED, call.id, b"", _store(call, event, in_doubt)
@@ -162,7 +162,7 @@ def _store(call: Call, event: Event, in_doubt: bool) -> int | None:
         if counter is None:
             raise _Refused
         cursor.execute(SUMS, values)
-    push.counters_changed([event.account])
+    push.invalidate_counters([event.account])
     return cast(int, counter[0])
 
 

@@ -19,7 +19,7 @@ from usage.log import partitions
 from usage.log.batch import decode
 from usage.log.events import MalformedEvent
 from usage.reconciliation import drift
-from usage.reconciliation.drift import Drift, InRedis, Window
+from usage.reconciliation.drift import Drift, RedisQuota, WindowComparison
 
 AT_ONCE = 200
 """Accounts compared while the drain of their shard is held off."""
@@ -91,7 +91,7 @@ class LogShortened(Exception):
     """A month has left the log while it was compared: what is missing from it is no drift."""
 
 
-class Waiting:
+class StreamBacklog:
     """Tokens that wait in a shard's stream, by account and window. Only while the shard's drain is held off."""
 
     def __init__(self, shard: int) -> None:
@@ -143,7 +143,7 @@ def _known_to_redis(account: int | None) -> Iterator[tuple[int, int]]:
             yield int(number), int(window)
     for shard in range(settings.RATELIMIT_SHARDS) if account is None else [shard_of(account)]:
         last, _ = limiter.look(store(), stream(shard).encode(), [])
-        waiting = Waiting(shard)
+        waiting = StreamBacklog(shard)
         waiting.read_to(last)
         yield from (each for each in waiting.tokens if account in (None, each[0]))
 
@@ -168,7 +168,7 @@ def batches(shard: int) -> Iterator[dict[int, list[datetime]]]:
 
 def read(
     shard: int, accounts: Mapping[int, list[datetime]], since: datetime, now: datetime
-) -> tuple[list[Window], list[Drift]]:
+) -> tuple[list[WindowComparison], list[Drift]]:
     """These accounts' windows, and the features and days that differ. Only while the shard's drain is held off.
 
     Raises LogShortened.
@@ -188,10 +188,10 @@ def read(
             held = in_redis.pop((account, starts_at), None)
             if gone_from_redis(ends_at or starts_at + LONGEST_WINDOW, now):
                 held = None
-            windows.append(Window(account, starts_at, log, total, revision, features, held))
+            windows.append(WindowComparison(account, starts_at, log, total, revision, features, held))
     for (account, starts_at), held in in_redis.items():
         if not gone_from_redis(starts_at + LONGEST_WINDOW, now):
-            windows.append(Window(account, starts_at, 0, 0, 0, 0, held))
+            windows.append(WindowComparison(account, starts_at, 0, 0, 0, 0, held))
     return windows, drifts
 
 
@@ -209,11 +209,11 @@ def gone_from_redis(ends_at: datetime, now: datetime) -> bool:
     return ends_at + timedelta(milliseconds=QUOTA_KEPT_AFTER_WINDOW_MS) <= now
 
 
-def _read_redis(shard: int, accounts: Mapping[int, list[datetime]]) -> dict[tuple[int, datetime], InRedis]:
+def _read_redis(shard: int, accounts: Mapping[int, list[datetime]]) -> dict[tuple[int, datetime], RedisQuota]:
     windows = [(account, starts_at) for account, found in accounts.items() for starts_at in found]
     keys = [AccountKeys(account).quota(round(starts_at.timestamp()) * 1000) for account, starts_at in windows]
     last, quotas = limiter.look(store(), stream(shard).encode(), keys)
-    waiting = Waiting(shard)
+    waiting = StreamBacklog(shard)
     waiting.read_to(last)
     return {
         (account, starts_at): in_redis(held, waiting.tokens[account, round(starts_at.timestamp())])
@@ -221,5 +221,5 @@ def _read_redis(shard: int, accounts: Mapping[int, list[datetime]]) -> dict[tupl
     }
 
 
-def in_redis(held: Held, waiting: int) -> InRedis:
-    return InRedis(held.ledger or 0, held.revision or 0, held.pending or 0, waiting)
+def in_redis(held: Held, waiting: int) -> RedisQuota:
+    return RedisQuota(held.ledger or 0, held.revision or 0, held.pending or 0, waiting)

@@ -38,7 +38,7 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
-class InRedis:
+class RedisQuota:
     """One window in Redis: PostgreSQL's counter as last told (revision 0: never), what is pending, and the stream."""
 
     ledger: int
@@ -48,7 +48,7 @@ class InRedis:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WindowComparison:
     """One account's tokens in one window as each place has them; `redis` is None where Redis need not know it.
 
     Redis was looked at before PostgreSQL, so PostgreSQL's revision is at least the one that Redis was told.
@@ -60,7 +60,7 @@ class Window:
     counter: int
     revision: int
     features: int
-    redis: InRedis | None = None
+    redis: RedisQuota | None = None
 
     @property
     def untold(self) -> bool:

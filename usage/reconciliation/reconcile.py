@@ -17,7 +17,7 @@ from usage.log import partitions
 from usage.models import Reconciliation, SetAsideEntry, WindowUsage
 from usage.reconciliation import compare, repair
 from usage.reconciliation.drift import Drift, Part
-from usage.sync.shard_locks import telling
+from usage.sync.shard_locks import holding_off_drains
 
 logger = logging.getLogger(__name__)
 BACK = 2 * compare.LONGEST_WINDOW
@@ -105,7 +105,7 @@ def reconcile(
     total = compare.collect(since, account)
     for shard in range(settings.RATELIMIT_SHARDS):
         for accounts in compare.batches(shard):
-            with telling([shard]):
+            with holding_off_drains([shard]):
                 run.compare(shard, accounts)
             progress(run.report.accounts, total)
     compare.forget_collected()

@@ -17,7 +17,7 @@ from ratelimit.store import store
 from usage.log import idempotency
 from usage.models import WindowUsage
 from usage.reconciliation import compare
-from usage.reconciliation.compare import Waiting
+from usage.reconciliation.compare import StreamBacklog
 from usage.reconciliation.drift import Drift, Part
 from usage.sync.publish import counter
 
@@ -104,7 +104,7 @@ def rebuild(drifts: Iterable[Drift], known: Mapping[Key, int], since: datetime) 
         ):
             _execute(statement, rows)
         compare.ensure_whole(since)
-        push.counters_changed(accounts)
+        push.invalidate_counters(accounts)
 
 
 def _execute(statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -124,11 +124,11 @@ def mend(shard: int, windows: Iterable[Key], now: datetime) -> list[Key]:
     Where it knew an older counter it may lack receipts as well, and gets them first. Returns the windows whose account
     has called faster than it could be done. Raises RedisUnreachable.
     """
-    waiting = Waiting(shard)
+    waiting = StreamBacklog(shard)
     return [key for key in windows if not _mend(shard, *key, waiting, now)]
 
 
-def _mend(shard: int, account: int, starts_at: datetime, waiting: Waiting, now: datetime) -> bool:
+def _mend(shard: int, account: int, starts_at: datetime, waiting: StreamBacklog, now: datetime) -> bool:
     row = WindowUsage.objects.filter(account_id=account, starts_at=starts_at).first() or WindowUsage(
         account_id=account, starts_at=starts_at, ends_at=end_of(starts_at), tokens=0, revision=0
     )

@@ -18,7 +18,7 @@ from usage.log.batch import decode
 from usage.log.events import Event, MalformedEvent
 from usage.models import SetAsideEntry
 from usage.reconciliation import repair
-from usage.sync.shard_locks import telling
+from usage.sync.shard_locks import holding_off_drains
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def _readable(entry: SetAsideEntry, now: datetime) -> Event:
     """By the rules of the drain. Raises MalformedEvent."""
     event = decode(bytes(entry.payload))
     written_ms = int(entry.stream_id.partition("-")[0])
-    if refusal := partitions.taken([round(now.timestamp() * 1000), written_ms]).refusal(event.charged_at_ms):
+    if refusal := partitions.accepted_range([round(now.timestamp() * 1000), written_ms]).refusal(event.charged_at_ms):
         raise MalformedEvent(refusal)
     return event
 
@@ -60,14 +60,14 @@ def _readable(entry: SetAsideEntry, now: datetime) -> Event:
 def _count(entry: SetAsideEntry, event: Event, now: datetime) -> bool:
     """Store the event and tell Redis, which has called its tokens pending ever since; False when somebody else has."""
     shard = shard_of(event.account)
-    with telling([shard]):
+    with holding_off_drains([shard]):
         # Asked first, so that nothing is done when it is out of reach.
         limiter.look(store(), stream(shard).encode(), [])
         with transaction.atomic():
             if SetAsideEntry.objects.select_for_update().filter(pk=entry.pk).first() is None:
                 return False
             log_store.store([event])
-            push.counters_changed({event.account})
+            push.invalidate_counters({event.account})
             SetAsideEntry.objects.filter(pk=entry.pk).delete()
         repair.mend(shard, [(event.account, datetime.fromtimestamp(event.window_start, UTC))], now)
         return True

@@ -48,7 +48,7 @@ def afterwards(call: Callable[[], None]) -> None:
     _afterwards.append(call)
 
 
-def join(now: datetime) -> None:
+def enter(now: datetime) -> None:
     """Before deciding without Redis: begin an outage, or join the one that goes on. Whoever is in one probes."""
     global _joined  # noqa: PLW0603 - one a process is the point
     if _joined is not None:
@@ -64,7 +64,7 @@ def join(now: datetime) -> None:
 
 
 @contextmanager
-def going_on() -> Iterator[None]:
+def within() -> Iterator[None]:
     """A transaction within the outage that this process has joined: nobody ends it meanwhile. Raises OutageOver."""
     global _joined  # noqa: PLW0603
     with transaction.atomic(), connection.cursor() as cursor:
@@ -111,7 +111,7 @@ def probe() -> None:
         raise
 
 
-def relieve(now: datetime) -> None:
+def end_if_abandoned(now: datetime) -> None:
     """What a process that reaches Redis does about an outage of others: tell Redis all along what they charge.
 
     Of one that nobody is in any more, since they died in it, it brings the end. Raises RedisUnreachable.
@@ -124,7 +124,7 @@ def relieve(now: datetime) -> None:
         recover()
 
 
-def goes_on() -> bool:
+def is_active() -> bool:
     return _present() is not None
 
 

@@ -16,16 +16,16 @@ from ratelimit.limiter import Versions
 from ratelimit.store import store
 from usage.log import idempotency
 from usage.models import WindowUsage
-from usage.sync.shard_locks import telling
+from usage.sync.shard_locks import holding_off_drains
 
 
-def tell_account(keys: AccountKeys, known: Versions, window: Period) -> None:
+def publish_account(keys: AccountKeys, known: Versions, window: Period) -> None:
     """Tell the newest versions, or those this process knows if they are newer, and the counter of the present window.
 
     A push that a lost server took with it is made good here, or older facts would look fresh: also one that was pushed
     and lost after the versions had been read, so they are read once more. Receipts go along.
     """
-    with telling([shard_of(keys.account)]):
+    with holding_off_drains([shard_of(keys.account)]):
         told, versions = None, _newest(keys, known)
         while versions != told:
             rows = WindowUsage.objects.filter(account_id=keys.account, starts_at=window.start)

@@ -18,7 +18,7 @@ from ratelimit.store import store
 from usage.log import idempotency
 from usage.models import WindowUsage
 from usage.sync.publish import counter, versions_of
-from usage.sync.shard_locks import telling
+from usage.sync.shard_locks import holding_off_drains
 
 BATCH = 500
 """Counters told while the drains are held off: some 50 ms of work."""
@@ -34,7 +34,7 @@ def rebuild(now: datetime, progress: Callable[[int, int], None]) -> int:
     present = WindowUsage.objects.filter(ends_at__gt=now).order_by("account_id", "starts_at")
     total, told, rest = present.count(), 0, Q()
     while True:
-        with telling(shards):
+        with holding_off_drains(shards):
             rows = list(present.filter(rest)[:BATCH])
             _tell(rows, now)
         if not rows:
@@ -54,7 +54,7 @@ def _tell_catalogue() -> None:
 
 
 def _tell(rows: list[WindowUsage], now: datetime) -> None:
-    """As `telling.tell_account` does, but receipts only where Redis has missed something."""
+    """As `telling.publish_account` does, but receipts only where Redis has missed something."""
     keys = {row.account_id: AccountKeys(row.account_id) for row in rows}
     counters = [(keys[row.account_id], counter(row, keys[row.account_id])) for row in rows]
     lacking = set(idempotency.owners(_behind(counters), now))

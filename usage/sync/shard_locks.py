@@ -30,7 +30,7 @@ def draining(shards: Sequence[int]) -> Iterator[list[int]]:
 
 
 @contextmanager
-def telling(shards: Sequence[int]) -> Iterator[None]:
+def holding_off_drains(shards: Sequence[int]) -> Iterator[None]:
     """Hold the drains of these shards off, waiting for their present batch, so that a counter can be read and told."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock_shared(%s, shard) FROM unnest(%s::int[]) AS shard", [SPACE, [*shards]])

@@ -15,7 +15,7 @@ from billing.management.arguments import parsed_time
 from billing.management.progress import ProgressBar
 from billing.rules.money import in_currency
 from billing.subscriptions import renewal
-from billing.subscriptions.renewal_dry_run import forecast
+from billing.subscriptions.renewal_dry_run import dry_run
 
 FARTHEST_AHEAD = timedelta(days=366)
 FAILURES_TOLD = 20
@@ -49,7 +49,7 @@ class Command(BaseCommand):
     def _close(self, at: datetime, bar: ProgressBar) -> dict[int, str]:
         began = time.perf_counter()
         try:
-            closed = renewal.close_due(at, bar.advance)
+            closed = renewal.renew_due(at, bar.advance)
         finally:
             bar.end()
         self.stdout.write(
@@ -64,7 +64,7 @@ class Command(BaseCommand):
 
     def _tell(self, at: datetime, bar: ProgressBar) -> dict[int, str]:
         try:
-            foreseen = forecast(at, bar.advance)
+            foreseen = dry_run(at, bar.advance)
         finally:
             bar.end()
         amounts = [f"{in_currency(amount, code)} {code}" for code, amount in sorted(foreseen.amounts.items())]

@@ -25,7 +25,7 @@ def october(catalogue: None) -> Subscription:
 @pytest.fixture
 def parked(superuser: Staff, october: Subscription) -> Subscription:
     with override_settings(LARGEST_INVOICE=5), freeze_time("2025-11-02"):
-        renewal.close_due(timezone.now())
+        renewal.renew_due(timezone.now())
     return fresh(october)
 
 

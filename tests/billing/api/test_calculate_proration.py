@@ -268,5 +268,5 @@ def test_a_customer_without_a_subscription_is_on_the_default_plan(django_user_mo
     now = datetime(2025, 10, 16, tzinfo=UTC)
     found = calculate_proration(user.pk, Plan.objects.get(code="starter"), now)
     assert (found.current_cost, found.target_cost, found.proration.net) == (0, 29, 29)
-    assert opening.live_subscription(user.pk, now).plan.code == "community"
+    assert opening.get_or_open_subscription(user.pk, now).plan.code == "community"
     assert found.at == now

@@ -42,7 +42,7 @@ def test_they_are_listed_newest_first_and_in_pages(customer: Callable[..., Custo
         bob = customer("bob", "starter")
         clock.move_to("2025-07-01T00:00:00Z")
         # Six of one instant: the number decides.
-        renewal.close_due(datetime(2025, 7, 1, tzinfo=UTC))
+        renewal.renew_due(datetime(2025, 7, 1, tzinfo=UTC))
         assert numbers(bob.api.get(PATH)) == [f"INV-00000{n}" for n in range(7, 0, -1)]
         seen, page = [], bob.api.get(PATH, {"limit": 3})
         while True:
@@ -62,7 +62,7 @@ def test_a_list_is_read_in_as_many_queries_as_one_invoice(
     with clock_at("2025-01-01T00:00:00Z") as clock:
         bob = customer("bob", "starter")
         clock.move_to("2025-07-01T00:00:00Z")
-        renewal.close_due(datetime(2025, 7, 1, tzinfo=UTC))
+        renewal.renew_due(datetime(2025, 7, 1, tzinfo=UTC))
         bob.api.get(PATH)
         with django_assert_num_queries(2):
             bob.api.get(PATH)
@@ -75,7 +75,7 @@ def test_lines_add_up_to_the_total_and_the_balance_is_one_of_them(customer: Call
         payments.pay(first, Decimal(29), datetime(2025, 1, 2, tzinfo=UTC), "bank 1")
         credit_notes.credit(first, Decimal("4.50"), "goodwill", datetime(2025, 1, 3, tzinfo=UTC))
         clock.move_to("2025-02-01T00:00:00Z")
-        renewal.close_due(datetime(2025, 2, 1, tzinfo=UTC))
+        renewal.renew_due(datetime(2025, 2, 1, tzinfo=UTC))
         shown = bob.api.get(f"{PATH}/INV-000002").json()
     assert [line["amount"] for line in shown["lines"]] == [29, -4.5]
     assert shown["total"] == 24.5

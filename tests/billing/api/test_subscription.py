@@ -92,7 +92,7 @@ class TestWithALateBeat:
             credit_notes.credit(invoice, Decimal(40), "goodwill", timezone.now())
             clock.move_to("2025-11-01T00:00:00Z")
             before = subscription(carol)
-            assert renewal.close_due(timezone.now()).changed == 1
+            assert renewal.renew_due(timezone.now()).changed == 1
             after = subscription(carol)
         # 40 less November's 29 leave 11 for December; only the close itself takes them off the balance.
         assert (before["next_invoice_amount"], before["balance"]) == (18, 40)

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
-from billing.bounded_cache import Remembered
+from billing.bounded_cache import BoundedCache
 from billing.catalogue import published
 from billing.catalogue.published import Catalogue
 from billing.entitlements import snapshots
@@ -30,13 +30,13 @@ NOON = ms("2031-03-14T12:00:00+00:00")
 class TestRemembered:
     @pytest.mark.parametrize(("size", "kept"), [(1, [3]), (2, [2, 3]), (3, [1, 2, 3]), (4, [1, 2, 3])])
     def test_it_forgets_the_oldest(self, size: int, kept: list[int]) -> None:
-        remembered: Remembered[int, str] = Remembered(size)
+        remembered: BoundedCache[int, str] = BoundedCache(size)
         for key in (1, 2, 3, 3):
             assert remembered.remember(key, f"value {key}") == f"value {key}"
         assert list(remembered) == kept
 
     def test_many_threads_may_fill_it(self) -> None:
-        remembered: Remembered[int, int] = Remembered(10)
+        remembered: BoundedCache[int, int] = BoundedCache(10)
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(lambda key: remembered.remember(key, key), range(5_000)))
         assert len(remembered) == 10

@@ -123,7 +123,7 @@ class TestRaising:
 
     def test_counters_raise_each_once(self, bob: Customer, carol: Customer) -> None:
         before = version(bob.account), version(carol.account)
-        push.counters_changed([carol.account, bob.account, bob.account])
+        push.invalidate_counters([carol.account, bob.account, bob.account])
         assert (version(bob.account), version(carol.account)) == (before[0] + 1, before[1] + 1)
 
 
@@ -178,9 +178,9 @@ class TestPushing:
         assert client().get(key) == b"1001"
 
     def test_lifting_goes_above_what_redis_has_seen(self, bob: Customer) -> None:
-        push.lift(bob.account, 500)
+        push.raise_above_redis(bob.account, 500)
         assert version(bob.account) == in_redis(bob.account) == 501
-        push.lift(bob.account, 100)
+        push.raise_above_redis(bob.account, 100)
         assert version(bob.account) == 501
 
     def test_pushes_at_once_leave_the_last_version(self, bob: Customer) -> None:

@@ -193,7 +193,7 @@ def test_one_accounts_balance_pays_nothing_of_another(sold: Subscription, high: 
 
 def test_a_negative_total_lowers_the_unpaid_invoice_of_its_period_first(sold: Subscription, low: Plan) -> None:
     november = at("2025-11-01")
-    renewal.close_due(november)
+    renewal.renew_due(november)
     hand_over(sold, low, november)
     first, second, third = invoices(sold)
     assert [invoice.total for invoice in (first, second, third)] == [99, 99, -70]
@@ -203,7 +203,7 @@ def test_a_negative_total_lowers_the_unpaid_invoice_of_its_period_first(sold: Su
 
 def test_what_is_left_of_it_lowers_what_else_is_due(sold: Subscription, low: Plan) -> None:
     november = at("2025-11-01")
-    renewal.close_due(november)
+    renewal.renew_due(november)
     pay_in_full(invoices(sold)[1], november)
     hand_over(sold, low, november)
     assert [ledger.due(invoice) for invoice in invoices(sold)] == [29, 0, 0]

@@ -120,7 +120,7 @@ class Customer:
         changes.cancel_scheduled_change(self.subscription.account_id, self.now)
 
     def _close(self, _: int) -> None:
-        done = renewal.close_due(self.now)
+        done = renewal.renew_due(self.now)
         assert (done.failed, done.parked) == ({}, [])
         assert fresh(self.subscription).period_ends_at > self.now
 
@@ -258,7 +258,7 @@ def test_a_scheduled_change_applies_once_and_never_early(
         Subscription.objects.filter(pk=subscription.pk).update(scheduled_plan=low, scheduled_at=when)
         last = nth_period(subscription.anchor, high.billed_every, missed).start
         clocks = sorted(subscription.anchor + timedelta(seconds=beat) for beat in beats)
-        changes = sum(renewal.close_due(now).changed for now in [*(now for now in clocks if now < last), last])
+        changes = sum(renewal.renew_due(now).changed for now in [*(now for now in clocks if now < last), last])
         for period in subscription.periods.select_related("plan"):
             assert period.plan == (low if period.starts_at >= when else high)
         assert changes == (1 if when <= last else 0)

@@ -70,13 +70,13 @@ class TestSubscribe:
 
     def test_the_default_plan_is_opened_on_first_use_once(self, free: Plan) -> None:
         user = get_user_model().objects.create_user("new")
-        first = opening.live_subscription(user.pk, START)
-        assert (first.plan, opening.live_subscription(user.pk, MIDDLE)) == (free, first)
+        first = opening.get_or_open_subscription(user.pk, START)
+        assert (first.plan, opening.get_or_open_subscription(user.pk, MIDDLE)) == (free, first)
 
     def test_without_a_default_plan_nobody_can_be_served(self, low: Plan) -> None:
         user = get_user_model().objects.create_user("new")
         with pytest.raises(refusals.NoDefaultPlan, match="mark one in the admin"):
-            opening.live_subscription(user.pk, START)
+            opening.get_or_open_subscription(user.pk, START)
 
     def test_a_first_invoice_that_looks_wrong_waits_for_staff(self, settings: Any) -> None:
         settings.LARGEST_INVOICE = 100
@@ -85,7 +85,7 @@ class TestSubscribe:
         done = parking.release(subscription, MIDDLE)
         assert (done.invoices, [invoice.total for invoice in invoices(subscription)]) == (1, [money("100.01")])
         assert fresh(subscription).parked_at is None
-        assert parking.release(subscription, MIDDLE) == renewal.Closed()
+        assert parking.release(subscription, MIDDLE) == renewal.RenewalReport()
 
 
 class TestUpgrade:
@@ -150,7 +150,7 @@ class TestUpgrade:
         changed = changes.upgrade(subscription.account_id, high, END - MICROSECOND)
         assert (changed.invoice.total, changed.period.end) == (total, END)
         assert_explained(subscription)
-        renewal.close_due(END)
+        renewal.renew_due(END)
         assert [invoice.total for invoice in invoices(subscription)] == [31, total, 93]
 
     def test_at_the_end_the_next_period_is_open_first(self, low: Plan, high: Plan) -> None:
@@ -197,7 +197,7 @@ class TestUpgrade:
         subscription = make_subscription(middle, START)
         changes.downgrade_with_effective_date(subscription.account_id, low, START)
         changes.upgrade(subscription.account_id, high, MIDDLE)
-        renewal.close_due(END)
+        renewal.renew_due(END)
         assert (fresh(subscription).plan, fresh(subscription).scheduled_plan) == (high, None)
 
     def test_only_a_higher_plan_on_sale_will_do(self, low: Plan, middle: Plan, high: Plan) -> None:

@@ -130,7 +130,7 @@ class TestDowngrade:
         assert refused.value.capabilities == ["ai_agents", "investigator"]
         with pytest.raises(refusals.ActiveFeatures, match=r"features: ai_agents$"):
             changes.downgrade_with_effective_date(dave.account, starter, timezone.now())
-        assert opening.live_subscription(dave.account, timezone.now()).scheduled_plan is None
+        assert opening.get_or_open_subscription(dave.account, timezone.now()).scheduled_plan is None
 
     def test_it_is_cancelled_once(self, low: Plan, high: Plan) -> None:
         subscription = make_subscription(high, START)
@@ -138,7 +138,7 @@ class TestDowngrade:
         changes.cancel_scheduled_change(subscription.account_id, MIDDLE)
         with pytest.raises(refusals.NothingScheduled):
             changes.cancel_scheduled_change(subscription.account_id, MIDDLE)
-        renewal.close_due(END)
+        renewal.renew_due(END)
         assert fresh(subscription).plan == high
 
     def test_too_late_to_cancel_what_is_in_force(self, low: Plan, high: Plan) -> None:

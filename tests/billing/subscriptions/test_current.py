@@ -71,7 +71,7 @@ class TestFence:
             lambda: changes.downgrade_with_effective_date(account, low, MIDDLE),
             lambda: changes.cancel_scheduled_change(account, MIDDLE),
             lambda: changes.downgrade_with_effective_date(account, low, MIDDLE),
-            lambda: renewal.close_due(END),
+            lambda: renewal.renew_due(END),
         ):
             change()
             seen.append(self.versions(subscription))
@@ -82,7 +82,7 @@ class TestFence:
         before = self.versions(subscription)
         low.price = money(99)
         low.save()
-        renewal.close_due(END)
+        renewal.renew_due(END)
         assert self.versions(subscription) == before
 
 
@@ -111,7 +111,7 @@ class TestWindow:
             at("2025-12-11"),
         ]
         late = [self.window(subscription, now) for now in instants]
-        renewal.close_due(end)
+        renewal.renew_due(end)
         assert [self.window(subscription, now) for now in instants[1:]] == late[1:]
         if before == "billing_period":
             assert late[1] == (at("2025-11-01"), at("2025-12-01")), "its window ended with the period"

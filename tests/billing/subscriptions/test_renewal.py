@@ -51,10 +51,10 @@ def schedule(subscription: Subscription, target: Plan) -> None:
 def test_a_period_is_closed_at_its_end_and_not_before(low: Plan) -> None:
     subscription = make_subscription(low, START)
     assert renewal.due(END - MICROSECOND).count() == 0
-    assert renewal.close_due(END - MICROSECOND) == renewal.Closed()
+    assert renewal.renew_due(END - MICROSECOND) == renewal.RenewalReport()
     assert renewal.due(END).get() == subscription
-    assert renewal.close_due(END) == renewal.Closed(renewed=1, periods=1, invoices=1)
-    assert renewal.close_due(END) == renewal.Closed()
+    assert renewal.renew_due(END) == renewal.RenewalReport(renewed=1, periods=1, invoices=1)
+    assert renewal.renew_due(END) == renewal.RenewalReport()
     second = invoices(subscription)[1]
     assert (lines(second), second.issued_at) == ([("base", 31)], END)
     line = second.lines.get()
@@ -65,7 +65,7 @@ def test_a_period_is_closed_at_its_end_and_not_before(low: Plan) -> None:
 
 def test_a_free_plan_is_renewed_without_an_invoice() -> None:
     subscription = make_subscription(make_plan("free", 0), START)
-    assert renewal.close_due(END) == renewal.Closed(renewed=1, periods=1, invoices=0)
+    assert renewal.renew_due(END) == renewal.RenewalReport(renewed=1, periods=1, invoices=0)
     assert invoices(subscription) == []
 
 
@@ -75,7 +75,7 @@ def test_a_balance_is_used_by_renewals_until_it_is_gone(low: Plan) -> None:
     credit_notes.credit(invoices(subscription)[0], money(31), "outage", START)
     plan = make_plan("cheap", 12)
     schedule(subscription, plan)
-    renewal.close_due(at("2026-01-01"))
+    renewal.renew_due(at("2026-01-01"))
     assert [(i.total, i.status) for i in invoices(subscription)[1:]] == [(0, "paid"), (0, "paid"), (5, "open")]
     assert_explained(subscription)
 
@@ -83,7 +83,7 @@ def test_a_balance_is_used_by_renewals_until_it_is_gone(low: Plan) -> None:
 @pytest.mark.parametrize("day", [29, 30, 31])
 def test_an_anchor_late_in_the_month_is_kept(low: Plan, day: int) -> None:
     subscription = make_subscription(low, at(f"2024-01-{day} 12:30:00"))
-    renewal.close_due(at("2025-04-15"))
+    renewal.renew_due(at("2025-04-15"))
     starts = [period.starts_at for period in subscription.periods.all()]
     for start in starts:
         assert start.day == min(day, calendar.monthrange(start.year, start.month)[1])
@@ -94,7 +94,7 @@ def test_an_anchor_late_in_the_month_is_kept(low: Plan, day: int) -> None:
 
 def test_a_yearly_plan_on_the_leap_day() -> None:
     subscription = make_subscription(make_plan("yearly", 299, interval="year"), at("2024-02-29"))
-    renewal.close_due(at("2028-03-01"))
+    renewal.renew_due(at("2028-03-01"))
     starts = [f"{period.starts_at:%Y-%m-%d}" for period in subscription.periods.all()]
     assert starts == ["2024-02-29", "2025-02-28", "2026-02-28", "2027-02-28", "2028-02-29"]
     assert_tiled(subscription)
@@ -112,7 +112,7 @@ class TestMissedPeriods:
                 plan = Plan.objects.get(pk=low.pk)
                 plan.price = money(price)
                 plan.save()
-        renewal.close_due(at("2026-02-01"))
+        renewal.renew_due(at("2026-02-01"))
         # The edit in the instant in which a period starts counts for it, the one a second later does not.
         assert [period.price for period in subscription.periods.all()] == [31, 31, 50, 50, 60]
         assert [invoice.total for invoice in invoices(subscription)] == [31, 31, 50, 50, 60]
@@ -126,40 +126,40 @@ class TestMissedPeriods:
         with freeze_time("2026-05-05"):
             low.price = money(77)
             low.save()
-        renewal.close_due(END)
+        renewal.renew_due(END)
         assert [invoice.total for invoice in invoices(subscription)] == [31, 31]
 
     def test_a_schedule_is_applied_in_its_place_once_at_the_price_of_its_moment(self, low: Plan, high: Plan) -> None:
         subscription = make_subscription(high, START)
         with freeze_time("2025-10-01"):
             low.save()
-        renewal.close_due(END)
+        renewal.renew_due(END)
         schedule(subscription, low)  # for December 1st
         with freeze_time("2025-12-15"):
             low.price = money(35)
             low.save()
-        done = renewal.close_due(at("2026-02-01"))
-        assert done == renewal.Closed(renewed=1, changed=1, periods=3, invoices=3)
+        done = renewal.renew_due(at("2026-02-01"))
+        assert done == renewal.RenewalReport(renewed=1, changed=1, periods=3, invoices=3)
         periods = [(period.plan.code, period.price) for period in subscription.periods.select_related("plan")]
         assert periods == [("high", 93), ("high", 93), ("low", 31), ("low", 35), ("low", 35)]
         live = fresh(subscription)
         assert (live.plan, live.scheduled_plan, live.scheduled_at) == (low, None, None)
-        assert renewal.close_due(at("2026-02-01")) == renewal.Closed()
+        assert renewal.renew_due(at("2026-02-01")) == renewal.RenewalReport()
         assert_tiled(subscription)
         assert_explained(subscription)
 
     def test_a_schedule_ahead_is_not_applied_early(self, low: Plan, high: Plan) -> None:
         subscription = make_subscription(high, START)
         Subscription.objects.filter(pk=subscription.pk).update(scheduled_plan=low, scheduled_at=at("2025-12-01"))
-        assert renewal.close_due(at("2025-12-01") - MICROSECOND).changed == 0
+        assert renewal.renew_due(at("2025-12-01") - MICROSECOND).changed == 0
         assert fresh(subscription).scheduled_plan == low
-        assert renewal.close_due(at("2025-12-01")).changed == 1
+        assert renewal.renew_due(at("2025-12-01")).changed == 1
 
     def test_an_archived_plan_goes_on_and_is_arrived_at(self, low: Plan, high: Plan) -> None:
         subscription = make_subscription(high, START)
         schedule(subscription, low)
         Plan.objects.update(archived_at=START)
-        renewal.close_due(at("2025-12-01"))
+        renewal.renew_due(at("2025-12-01"))
         assert [period.plan for period in subscription.periods.all()] == [high, low, low]
 
     def test_a_price_edit_does_not_reach_an_open_period(self, low: Plan) -> None:
@@ -167,7 +167,7 @@ class TestMissedPeriods:
         low.price = money(99)
         low.save()
         assert changes.current_period(subscription).price == 31
-        renewal.close_due(END)
+        renewal.renew_due(END)
         assert subscription.periods.first().price == 31  # type: ignore[union-attr]
 
 
@@ -178,7 +178,7 @@ def test_a_late_beat_is_made_up_for_by_whoever_comes_first(low: Plan, high: Plan
         live = changes.locked(subscription.account_id, at("2025-12-10"))
     assert (live.plan, live.period_ends_at) == (low, at("2026-01-01"))
     assert [invoice.total for invoice in invoices(subscription)] == [93, 31, 31]
-    assert renewal.close_due(at("2025-12-10")) == renewal.Closed()
+    assert renewal.renew_due(at("2025-12-10")) == renewal.RenewalReport()
 
 
 def test_a_batch_costs_no_more_statements_than_one(low: Plan, high: Plan, django_assert_max_num_queries: Any) -> None:
@@ -189,5 +189,5 @@ def test_a_batch_costs_no_more_statements_than_one(low: Plan, high: Plan, django
     low.price = money(40)
     low.save()
     with django_assert_max_num_queries(30):
-        done = renewal.close_due(at("2025-12-15"))
+        done = renewal.renew_due(at("2025-12-15"))
     assert (done.renewed, done.changed, done.periods) == (30, 10, 60)

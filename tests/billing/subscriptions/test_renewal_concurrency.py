@@ -82,7 +82,7 @@ def test_fifty_upgrades_at_once_are_one(low: Plan, high: Plan) -> None:
 def test_fifty_first_uses_open_one_subscription(low: Plan, django_user_model: Any) -> None:
     Plan.objects.filter(pk=low.pk).update(is_default=True)
     user = django_user_model.objects.create_user("new")
-    answers = at_once(*[lambda: opening.live_subscription(user.pk, START).pk] * 50)
+    answers = at_once(*[lambda: opening.get_or_open_subscription(user.pk, START).pk] * 50)
     assert len(set(answers)) == 1, answers
     assert Invoice.objects.count() == 1
 
@@ -94,8 +94,8 @@ def test_an_upgrade_meets_the_close_at_the_periods_end(low: Plan, high: Plan) ->
         account = subscription.account_id
         answers = at_once(
             lambda account=account: changes.upgrade(account, high, END),  # type: ignore[misc]
-            lambda: renewal.close_due(END),
-            lambda: renewal.close_due(END),
+            lambda: renewal.renew_due(END),
+            lambda: renewal.renew_due(END),
         )
         assert not [answer for answer in answers if isinstance(answer, Exception)], answers
         assert [lines(invoice) for invoice in invoices(subscription)] == [
@@ -112,8 +112,8 @@ def test_several_closers_share_the_work_and_do_it_once(low: Plan, high: Plan, mo
     monkeypatch.setattr(renewal, "BATCH", 7)
     customers = [make_subscription(high, START) for _ in range(60)]
     Subscription.objects.update(scheduled_plan=low, scheduled_at=END)
-    results = at_once(*[lambda: renewal.close_due(END)] * 4)
-    total = renewal.Closed()
+    results = at_once(*[lambda: renewal.renew_due(END)] * 4)
+    total = renewal.RenewalReport()
     for result in results:
         total.add(result)
     assert (total.renewed, total.changed, total.periods, total.invoices) == (60, 60, 60, 60)
@@ -128,10 +128,10 @@ def test_a_closer_passes_over_what_another_holds(low: Plan) -> None:
     held, free = make_subscription(low, START), make_subscription(low, START)
     with transaction.atomic():
         changes.locked(held.account_id, START)
-        (done,) = at_once(lambda: renewal.close_due(END))
+        (done,) = at_once(lambda: renewal.renew_due(END))
         assert done.renewed == 1
         assert (len(invoices(held)), len(invoices(free))) == (1, 2)
-    assert renewal.close_due(END).renewed == 1
+    assert renewal.renew_due(END).renewed == 1
 
 
 def test_one_reference_at_once_is_one_payment(low: Plan) -> None:
@@ -179,8 +179,8 @@ def test_payments_credits_and_changes_at_once_keep_the_ledger(low: Plan, high: P
     def credit() -> None:
         credit_notes.credit(Invoice.objects.get(pk=base.pk), money(5), "outage", MIDDLE)
 
-    at_once(*[pay, credit, lambda: changes.upgrade(account, high, MIDDLE), lambda: renewal.close_due(END)] * 3)
-    renewal.close_due(END)
+    at_once(*[pay, credit, lambda: changes.upgrade(account, high, MIDDLE), lambda: renewal.renew_due(END)] * 3)
+    renewal.renew_due(END)
     assert_explained(subscription)
     assert_tiled(subscription)
     assert_gapless()
@@ -196,7 +196,7 @@ renewal.BATCH = 50
 def progress(count):
     print(count, flush=True)
     sys.stdin.readline()  # go on when told to
-renewal.close_due(datetime(2025, 11, 1, tzinfo=UTC), progress)
+renewal.renew_due(datetime(2025, 11, 1, tzinfo=UTC), progress)
 """
 
 
@@ -226,7 +226,7 @@ def test_what_a_killed_closer_had_begun_is_done_once_by_others(low: Plan, high: 
             _wait_until_somebody_waits_for_a_lock()
             process.send_signal(signal.SIGKILL)  # in the middle of its third batch
     assert BillingPeriod.objects.filter(number=1).count() == 100
-    both = at_once(lambda: renewal.close_due(END), lambda: renewal.close_due(END))
+    both = at_once(lambda: renewal.renew_due(END), lambda: renewal.renew_due(END))
     assert sum(done.renewed for done in both) == sum(done.changed for done in both) == 100
     assert BillingPeriod.objects.filter(number=1, plan=low).count() == 200
     assert Subscription.objects.filter(plan=low, scheduled_plan=None, period_ends_at=at("2025-12-01")).count() == 200

@@ -60,7 +60,7 @@ class TestFailures:
             currency="USD",
         )
         steps: list[int] = []
-        done = renewal.close_due(END, steps.append)
+        done = renewal.renew_due(END, steps.append)
         assert (done.renewed, list(done.failed)) == (9, [faulty.pk])
         assert "period_no_overlap" in done.failed[faulty.pk]
         assert sum(steps) == 10
@@ -68,12 +68,12 @@ class TestFailures:
             assert len(invoices(subscription)) == (1 if subscription == faulty else 2)
         numbers = sorted(Invoice.objects.values_list("number", flat=True), key=str)
         assert numbers == [f"INV-{n:06d}" for n in range(1, 20)]
-        assert renewal.close_due(END) == renewal.Closed(failed=done.failed)
+        assert renewal.renew_due(END) == renewal.RenewalReport(failed=done.failed)
 
     def test_an_amount_that_its_currency_cannot_express_is_reported(self, low: Plan, high: Plan) -> None:
         sound, faulty = make_subscription(high, START), make_subscription(low, START)
         Plan.objects.filter(pk=low.pk).update(price="31.005")
-        done = renewal.close_due(END)
+        done = renewal.renew_due(END)
         assert (done.renewed, list(done.failed)) == (1, [faulty.pk])
         assert "more decimals than the 2 of USD" in done.failed[faulty.pk]
         assert len(invoices(sound)) == 2
@@ -81,7 +81,7 @@ class TestFailures:
     def test_a_period_that_would_leave_a_gap_is_not_opened(self, low: Plan) -> None:
         subscription = make_subscription(low, START)
         Subscription.objects.filter(pk=subscription.pk).update(anchor=at("2025-10-02"))
-        assert "not where the last one ended" in renewal.close_due(END).failed[subscription.pk]
+        assert "not where the last one ended" in renewal.renew_due(END).failed[subscription.pk]
 
     @pytest.mark.parametrize(
         "wrong",
@@ -102,10 +102,10 @@ class TestFailures:
 
 class TestParking:
     def park(self, subscription: Subscription, now: datetime = END) -> str:
-        done = renewal.close_due(now)
+        done = renewal.renew_due(now)
         assert (done.parked, done.failed) == ([subscription.pk], {})
         assert len(invoices(subscription)) == 1
-        assert renewal.close_due(now) == renewal.Closed()
+        assert renewal.renew_due(now) == renewal.RenewalReport()
         return fresh(subscription).parked_because
 
     @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ class TestParking:
         """Where a currency has no minor unit, its unit is about as small as a cent."""
         settings.LARGEST_INVOICE = 100
         subscription = make_subscription(make_plan("fits", fits, currency=currency), START)
-        assert renewal.close_due(END).invoices == 1
+        assert renewal.renew_due(END).invoices == 1
         Plan.objects.update(price=money(too_much))
-        assert renewal.close_due(at("2025-12-01")).parked == [subscription.pk]
+        assert renewal.renew_due(at("2025-12-01")).parked == [subscription.pk]
         assert "larger than" in fresh(subscription).parked_because
 
     def test_a_negative_base_price_waits(self, low: Plan) -> None:
@@ -132,7 +132,7 @@ class TestParking:
     def test_more_invoices_than_so_many_in_a_day_wait(self, low: Plan, settings: Any) -> None:
         settings.MOST_INVOICES_A_DAY = 3
         patient, late = make_subscription(low, START), make_subscription(low, at("2025-09-01"))
-        done = renewal.close_due(at("2026-01-01"))  # three periods, and four
+        done = renewal.renew_due(at("2026-01-01"))  # three periods, and four
         assert (done.parked, done.invoices) == ([late.pk], 3)
         assert "more than 3 invoices in a day" in fresh(late).parked_because
         assert_tiled(patient)
@@ -160,5 +160,5 @@ class TestParking:
         settings.LARGEST_INVOICE = 30
         self.park(subscription)
         parking.release(subscription, END)
-        assert renewal.close_due(END) == renewal.Closed()
-        assert renewal.close_due(at("2025-12-01")).parked == [subscription.pk]
+        assert renewal.renew_due(END) == renewal.RenewalReport()
+        assert renewal.renew_due(at("2025-12-01")).parked == [subscription.pk]

@@ -26,7 +26,7 @@ def run(*, quick: bool) -> list[Row]:
         before = Invoice.objects.count()
         say(f"{count:,} due")
         began = time.perf_counter()
-        done = renewal.close_due(CLOSED_AT)
+        done = renewal.renew_due(CLOSED_AT)
         rate = count / (time.perf_counter() - began)
         assert (done.renewed, Invoice.objects.count() - before) == (count, count)
         rows.append(Row(f"{count:,} due", rate, "subscriptions/s", f"≥ {LEAST:,}", None, rate >= LEAST))

@@ -24,7 +24,7 @@ from billing.models import ApiKey, Plan
 from billing.subscriptions import opening
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys
-from ratelimit.limiter import Asking
+from ratelimit.limiter import AdmitCommand
 from ratelimit.limits import Take
 from ratelimit.store import client
 from tests.programs.bench import views
@@ -58,7 +58,7 @@ def contestants() -> dict[str, Contestant]:
     keys, ours, theirs = AccountKeys(user.pk), client(), Redis.from_url(settings.CACHE_URL)
     snapshot = snapshots.snapshot(user.pk, time.time_ns() // 1_000_000)
     minute, quota = snapshot.entitlement.limits
-    views.admit.asking = Asking(keys, snapshot.versions, [Take(minute, 1), Take(quota, 10)])
+    views.admit.asking = AdmitCommand(keys, snapshot.versions, [Take(minute, 1), Take(quota, 10)])
     ours.script_load(views.TRIVIAL.source)
     ours.script_load(scripts.ADMIT.source)
 

@@ -76,7 +76,7 @@ def _decisions(way: Store, shards: Iterable[int]) -> Contestant:
     minute = Limit("minute", 1_000_000, 60_000)
     quota = Limit("quota", 10**12, ends_at_ms - starts_at_ms, starts_at_ms)
     takes = [Take(minute, 1), Take(quota, 5)]
-    following = cycle([limiter.Asking(keys, VERSIONS, takes) for keys in accounts])
+    following = cycle([limiter.AdmitCommand(keys, VERSIONS, takes) for keys in accounts])
 
     def call() -> None:
         now_ms = time.time_ns() // 1_000_000

@@ -28,7 +28,7 @@ class Steady:
         self.keys = AccountKeys(account)
         tokens = Limit("quota", None, 2 * MINUTE_MS, time.time_ns() // 1_000_000)
         takes = [Take(Limit("minute", limit, MINUTE_MS), 1), Take(tokens, 0)]
-        self.asking = limiter.Asking(self.keys, VERSIONS, takes)
+        self.asking = limiter.AdmitCommand(self.keys, VERSIONS, takes)
         self.step_ms = MINUTE_MS // limit
         self.now_ms = time.time_ns() // 1_000_000
         limiter.tell(store(), self.keys, VERSIONS, [])

@@ -30,7 +30,7 @@ from rest_framework.views import APIView
 
 from billing_site.authentication import identify
 from ratelimit import scripts
-from ratelimit.limiter import Asking, pack_moment
+from ratelimit.limiter import AdmitCommand, pack_moment
 from ratelimit.scripts import Script
 from ratelimit.store import store
 
@@ -65,7 +65,7 @@ def lean_evalsha(request: HttpRequest) -> JsonResponse:
 class AdmitScript:
     """The gateway's own script with nothing of the gateway around it, on the words of one call for one account."""
 
-    asking: Asking
+    asking: AdmitCommand
 
     def usual(self, request: HttpRequest) -> JsonResponse:
         names, words = self.asking.names, self.asking.words

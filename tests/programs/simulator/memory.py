@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
-from billing.bounded_cache import Remembered
+from billing.bounded_cache import BoundedCache
 from billing.catalogue import published
 from billing.catalogue.published import Catalogue
 from billing.entitlements import api_keys, snapshots
@@ -27,13 +27,13 @@ def _locks() -> tuple[TurnLock, ...]:
 
 
 GLOBALS: list[tuple[Any, str, Callable[[], Any]]] = [
-    (snapshots, "_accounts", lambda: Remembered(settings.SNAPSHOT_CACHE_SIZE)),
+    (snapshots, "_accounts", lambda: BoundedCache(settings.SNAPSHOT_CACHE_SIZE)),
     (snapshots, "_locks", _locks),
     (published, "_catalogue", lambda: None),
     (published, "_catalogue_lock", TurnLock),
     (published, "_catalogue_checked", lambda: 0.0),
-    (api_keys, "_known", lambda: Remembered(settings.SNAPSHOT_CACHE_SIZE)),
-    (api_keys, "_unknown", lambda: Remembered(settings.SNAPSHOT_CACHE_SIZE)),
+    (api_keys, "_known", lambda: BoundedCache(settings.SNAPSHOT_CACHE_SIZE)),
+    (api_keys, "_unknown", lambda: BoundedCache(settings.SNAPSHOT_CACHE_SIZE)),
     (admit, "_tellers", _locks),
     (outage, "_joined", lambda: None),
     (outage.breaker, "is_open", lambda: False),

@@ -271,7 +271,7 @@ class TestOneKeyOnBothSides:
         for customer in (bob, carol):
             refused = self.buy(customer)
             assert refused.event is not None
-            fallback.disown(refused.event)
+            fallback.record_refusal(refused.event)
         drain.drain()
         for customer in (bob, carol):
             assert not self.buy(customer).replayed

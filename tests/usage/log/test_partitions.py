@@ -197,16 +197,18 @@ class TestTaken:
         ],
     )
     def test_whole_months_around_the_clock(self, charged_at: str, taken: bool) -> None:
-        assert bool(partitions.taken([at_ms("2041-04-30T23:59:59.999")]).refusal(at_ms(charged_at))) is not taken
+        assert (
+            bool(partitions.accepted_range([at_ms("2041-04-30T23:59:59.999")]).refusal(at_ms(charged_at))) is not taken
+        )
 
     @pytest.mark.parametrize("wrong", ["1970-01-01T00:00:00", "2200-01-01T00:00:00", "9998-12-31T23:59:59.999"])
     def test_a_clock_that_is_wrong_by_itself_refuses_nothing(self, wrong: str) -> None:
-        taken = partitions.taken([at_ms(wrong), at_ms("2041-04-10")])
+        taken = partitions.accepted_range([at_ms(wrong), at_ms("2041-04-10")])
         assert [taken.refusal(at_ms(day)) for day in ("2041-04-10", "2040-03-01", "2041-07-31")] == ["", "", ""]
 
     @pytest.mark.parametrize("clock", [0, 2**64 - 1])
     def test_the_calendars_ends(self, clock: int) -> None:
-        taken = partitions.taken([clock])
+        taken = partitions.accepted_range([clock])
         assert taken.since_ms < taken.until_ms
 
     @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ class TestLostReply:
         assert event is not None
         if drained_before:
             drain.drain()
-        fallback.disown(event)
+        fallback.record_refusal(event)
         drain.drain()
         assert sums(bob.account) == {0}
         push.push_all()

@@ -19,7 +19,7 @@ from tests.outages import lose_postgres, no_redis
 from tests.usage.histories import admit, sums
 from usage.models import RedisOutage
 from usage.sync import outage
-from usage.sync.outage import OutageOver, asking_redis, going_on, join, recover
+from usage.sync.outage import OutageOver, asking_redis, enter, recover, within
 
 __all__ = ["lose_postgres"]
 NOW = datetime(2031, 3, 14, tzinfo=UTC)
@@ -34,39 +34,39 @@ def another_process_ends_it() -> None:
 class TestJoining:
     def test_the_first_begins_it_and_the_others_join(self) -> None:
         for _ in range(2):
-            join(NOW)
+            enter(NOW)
             outage._joined = None  # as in another process
-        join(NOW)
+        enter(NOW)
         assert [(each.began_at, each.ended_at) for each in RedisOutage.objects.all()] == [(NOW, None)]
-        with going_on():
+        with within():
             pass
 
     def test_whoever_comes_late_probes(self) -> None:
         """The circuit was closed while a call was on its way to an outage that nobody else is in."""
-        join(NOW)
+        enter(NOW)
         assert outage.breaker.is_open
 
     def test_nothing_is_decided_in_one_that_another_process_has_ended(self) -> None:
-        join(NOW)
+        enter(NOW)
         another_process_ends_it()
-        with pytest.raises(OutageOver), going_on():
+        with pytest.raises(OutageOver), within():
             pytest.fail("it is over")
 
     def test_nor_without_having_joined_one(self) -> None:
-        with pytest.raises(OutageOver), going_on():
+        with pytest.raises(OutageOver), within():
             pytest.fail("there is none")
 
     def test_after_one_that_is_over_comes_another(self) -> None:
-        join(NOW)
+        enter(NOW)
         another_process_ends_it()
-        with pytest.raises(OutageOver), going_on():
+        with pytest.raises(OutageOver), within():
             pytest.fail("it is over")
-        join(NOW)
+        enter(NOW)
         assert RedisOutage.objects.filter(ended_at=None).count() == 1
 
     def test_a_call_is_then_decided_by_redis(self, bob: Customer) -> None:
         admit(bob)
-        join(NOW)
+        enter(NOW)
         outage.breaker.trip(GONE)
         another_process_ends_it()
         assert admit(bob).by_redis
@@ -88,7 +88,7 @@ class TestRecovery:
         assert RedisOutage.objects.filter(ended_at=None).count() == 0
 
     def test_a_server_that_takes_no_writes_is_not_well(self, bob: Customer) -> None:
-        join(NOW)
+        enter(NOW)
         server = client()
         server.config_set("maxmemory", 1)
         try:
@@ -120,20 +120,20 @@ class TestRelief:
     def test_redis_is_told_all_along(self, bob: Customer, settings: Any) -> None:
         with no_redis(settings):
             admit(bob)
-        outage.relieve(timezone.now())
+        outage.end_if_abandoned(timezone.now())
         in_redis, version = self.fence(bob)
         assert in_redis == version
-        assert outage.goes_on()
+        assert outage.is_active()
 
-    @pytest.mark.parametrize(("after", "goes_on"), [(4.9, True), (5.0, True), (5.1, False)])
+    @pytest.mark.parametrize(("after", "is_active"), [(4.9, True), (5.0, True), (5.1, False)])
     def test_one_that_nobody_is_in_any_more_is_ended(
-        self, bob: Customer, settings: Any, after: float, goes_on: bool
+        self, bob: Customer, settings: Any, after: float, is_active: bool
     ) -> None:
         with no_redis(settings):
             admit(bob)
             seen_at = RedisOutage.objects.get().seen_at
-        outage.relieve(seen_at + timedelta(seconds=after))
-        assert outage.goes_on() is goes_on
+        outage.end_if_abandoned(seen_at + timedelta(seconds=after))
+        assert outage.is_active() is is_active
 
     def test_a_process_in_need_says_so(self, bob: Customer, settings: Any) -> None:
         with no_redis(settings):
@@ -144,19 +144,19 @@ class TestRelief:
 
     def test_without_an_outage_there_is_nothing_to_do(self, django_assert_num_queries: Any) -> None:
         with django_assert_num_queries(1):
-            outage.relieve(NOW)
+            outage.end_if_abandoned(NOW)
 
 
 @pytest.mark.django_db(transaction=True)
 class TestAtOnce:
     def test_whoever_ends_it_waits_for_calls_that_are_being_decided(self, bob: Customer) -> None:
-        join(NOW)
+        enter(NOW)
         inside, may_end = threading.Event(), threading.Event()
 
         def decide() -> None:
             try:
-                with going_on():
-                    push.counters_changed([bob.account])
+                with within():
+                    push.invalidate_counters([bob.account])
                     inside.set()
                     assert may_end.wait(60)
             finally:
@@ -176,7 +176,7 @@ class TestAtOnce:
         assert RedisOutage.objects.filter(ended_at=None).count() == 1
         may_end.set()
         for thread in (deciding, ending):
-            thread.join(60)
+            thread.enter(60)
         assert RedisOutage.objects.filter(ended_at=None).count() == 0
         fence = Fence.objects.get(subject=bob.account)
         assert fence.pushed == fence.version, "the last charge is known to Redis as well"

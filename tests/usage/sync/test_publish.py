@@ -35,7 +35,7 @@ def test_a_version_that_was_pushed_and_lost_meanwhile_is_told(bob: Customer, cha
         return tell(*arguments)
 
     monkeypatch.setattr(limiter, "tell", tell_while_facts_change)
-    publish.tell_account(snapshot.keys, versions, snapshot.entitlement.window)
+    publish.publish_account(snapshot.keys, versions, snapshot.entitlement.window)
     newest = str(Fence.objects.get(subject=bob.account).version).encode()
     assert client().get(snapshot.keys.fence) == newest
     assert len(told) == changes + 1

@@ -17,7 +17,7 @@ from usage.drain import drain
 from usage.drain.batch import drain_oldest
 from usage.metering import admit
 from usage.metering.admit import Charge
-from usage.sync.shard_locks import SPACE, draining, telling
+from usage.sync.shard_locks import SPACE, draining, holding_off_drains
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,10 +55,10 @@ def test_tellers_share_a_shard_and_keep_drains_away() -> None:
     seen: list[bool] = []
 
     def tell_and_drain() -> None:
-        with telling([7]), draining([8]) as other:
+        with holding_off_drains([7]), draining([8]) as other:
             seen.append(other == [8])
 
-    with telling([7]), telling([7, 9]):
+    with holding_off_drains([7]), holding_off_drains([7, 9]):
         in_thread(tell_and_drain).join()
         thread = in_thread(lambda: seen.append(drain.drain_shards([7]).entries == 0))
         thread.join()

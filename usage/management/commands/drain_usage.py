@@ -65,7 +65,7 @@ class Command(BaseCommand):
         pause = 0.0
         while not stop.wait(pause):
             try:
-                outage.relieve(timezone.now())
+                outage.end_if_abandoned(timezone.now())
                 done = drain.drain()
             except (RedisUnreachable, OperationalError, InterfaceError) as error:
                 # One line for each change of state: an outage is not told five times a second.
