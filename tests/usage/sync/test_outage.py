@@ -176,7 +176,7 @@ class TestAtOnce:
         assert RedisOutage.objects.filter(ended_at=None).count() == 1
         may_end.set()
         for thread in (deciding, ending):
-            thread.enter(60)
+            thread.join(60)
         assert RedisOutage.objects.filter(ended_at=None).count() == 0
         fence = Fence.objects.get(subject=bob.account)
         assert fence.pushed == fence.version, "the last charge is known to Redis as well"
