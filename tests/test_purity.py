@@ -8,13 +8,9 @@ import pytest
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PURE_MODULES = [
+    *(f"billing.rules.{file.stem}" for file in sorted((PROJECT_ROOT / "billing" / "rules").glob("[a-z]*.py"))),
     "ratelimit.limits",
     "ratelimit.headers",
-    "billing.rules.periods",
-    "billing.rules.money",
-    "billing.rules.proration",
-    "billing.rules.plan_change",
-    "billing.rules.entitlement",
     "usage.metering.quota",
     "usage.log.events",
     "usage.reconciliation.drift",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import datetime
 
 from django.conf import settings
 
@@ -17,6 +15,7 @@ from billing.catalogue.published import Catalogue, catalogue, reload_catalogue
 from billing.fence.push import fence_version
 from billing.models import LimitOverride, TokenTopUp
 from billing.rules.entitlement import Entitlement, Facts, Override, PlanOffer, TopUp, cheapest, entitle
+from billing.rules.instants import from_ms
 from billing.subscriptions import opening
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Versions
@@ -51,7 +50,7 @@ class Snapshot:
         present = catalogue()
         if self.from_ms <= now_ms < self.until_ms and self.catalogue is present:
             return self
-        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        now = from_ms(now_ms)
         entitlement = _shared(entitle(self.facts, present.plans, now))
         # Another object: a thread that decides by this one must not find old limits beside new versions.
         brought = replace(
@@ -60,7 +59,7 @@ class Snapshot:
             entitlement=entitlement,
             versions=Versions(self.versions.account, present.version_text),
             from_ms=now_ms,
-            until_ms=_milliseconds(entitlement.valid_until),
+            until_ms=entitlement.valid_until_ms,
         )
         if _accounts.get(self.facts.account) is self:
             _accounts.remember(self.facts.account, brought)
@@ -89,11 +88,11 @@ def reload(account: int, at_least: int, now_ms: int) -> Snapshot:
         known = _accounts.get(account)
         if known is not None and known.facts.version >= at_least:
             return known.at(now_ms)
-        facts = _read_facts(account, datetime.fromtimestamp(now_ms / 1000, UTC))
+        facts = _read_facts(account, from_ms(now_ms))
         present = catalogue()
         if facts.plan not in present.plans or (facts.scheduled_plan and facts.scheduled_plan not in present.plans):
             present = reload_catalogue(present.version + 1)
-        entitlement = _shared(entitle(facts, present.plans, datetime.fromtimestamp(now_ms / 1000, UTC)))
+        entitlement = _shared(entitle(facts, present.plans, from_ms(now_ms)))
         fresh = Snapshot(
             facts=facts,
             keys=AccountKeys(account),
@@ -101,7 +100,7 @@ def reload(account: int, at_least: int, now_ms: int) -> Snapshot:
             entitlement=entitlement,
             versions=Versions(str(facts.version).encode(), present.version_text),
             from_ms=now_ms,
-            until_ms=_milliseconds(entitlement.valid_until),
+            until_ms=entitlement.valid_until_ms,
         )
         return _accounts.remember(account, fresh)
 
@@ -115,12 +114,6 @@ def forget_everything() -> None:
 def _shared(entitlement: Entitlement) -> Entitlement:
     """One object for all accounts that may do the same: a worker remembers many of them."""
     return _entitlements.get(entitlement) or _entitlements.remember(entitlement, entitlement)
-
-
-@lru_cache(1_000)  # most windows end at the same time
-def _milliseconds(at: datetime) -> int:
-    """Rounded down, so that nothing holds beyond its instant."""
-    return math.floor(at.timestamp() * 1000)
 
 
 def _read_facts(account: int, now: datetime) -> Facts:

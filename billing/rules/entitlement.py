@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from billing.rules.instants import to_ms
 from billing.rules.periods import Period
 from billing.rules.plan_change import PlanTerms
 from billing.rules.usage_window import CALENDAR_MONTH, _kind_on, quota_window
@@ -90,13 +91,15 @@ class Entitlement:
     limits: tuple[Limit, ...] = field(init=False, repr=False, compare=False)
     """As what every call is judged by: requests in any 60 seconds, where they are limited, and last the tokens of the
     usage window, which are counted also where they are unlimited."""
+    valid_until_ms: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        starts_at_ms = round(self.window.start.timestamp() * 1000)
-        window_ms = round(self.window.end.timestamp() * 1000) - starts_at_ms
+        starts_at_ms = to_ms(self.window.start)
+        window_ms = to_ms(self.window.end) - starts_at_ms
         quota = Limit(QUOTA, self.quota, window_ms, starts_at_ms)
         minute = None if self.requests_per_minute is None else Limit(MINUTE, self.requests_per_minute, MINUTE_MS)
         object.__setattr__(self, "limits", (quota,) if minute is None else (minute, quota))
+        object.__setattr__(self, "valid_until_ms", to_ms(self.valid_until))
 
     def includes(self, feature: Metered) -> bool:
         return not feature.capability or feature.capability in self.capabilities

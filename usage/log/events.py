@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -57,11 +56,6 @@ def _draw() -> str:
 def minted_at_ms(event: str) -> int:
     """When the call was charged, which is when its id was minted; in Unix milliseconds."""
     return int(event[:8] + event[9:13], 16)
-
-
-def instant(milliseconds: int) -> datetime:
-    """Unix milliseconds as what PostgreSQL stores."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def void_of(charge: uuid.UUID) -> uuid.UUID:

@@ -12,12 +12,13 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import Q
 
+from billing.rules.instants import from_ms, to_ms
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Bought
 from ratelimit.scripts import RECEIPT_LIFE_MS
 from usage.log.batch import decode
-from usage.log.events import Event, instant, void_of
+from usage.log.events import Event, void_of
 from usage.models import Receipt, UsageLog
 
 MOST_RECALLED = 1_000
@@ -194,7 +195,7 @@ def recall(account: int, now: datetime, tell: Callable[[Sequence[Bought]], list[
                 str(receipt.event_id),
                 bytes(receipt.audit),
                 receipt.runs + len(receipt.redis_charges),
-                round(receipt.expires_at.timestamp() * 1000),
+                to_ms(receipt.expires_at),
             )
             for receipt in live
         ]
@@ -241,4 +242,4 @@ def purge(now: datetime) -> int:
 
 
 def _expiry(event: Event) -> datetime:
-    return instant(event.charged_at_ms) + RECEIPT_LIFE
+    return from_ms(event.charged_at_ms) + RECEIPT_LIFE

@@ -12,6 +12,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Max
 from psycopg.errors import CheckViolation
 
+from billing.rules.instants import from_ms, to_ms
 from billing.rules.periods import MONTH, month_window, period_start
 from usage.log.events import LATEST_MS
 from usage.models import RetiredMonth
@@ -45,9 +46,9 @@ class AcceptedRange(NamedTuple):
         """Why the log does not take an event of a charge made then; "" when it does."""
         if self.since_ms <= charged_at_ms < self.until_ms:
             return ""
-        charged_at = datetime.fromtimestamp(charged_at_ms / 1000, UTC)
+        charged_at = from_ms(charged_at_ms)
         if charged_at_ms < self.since_ms:
-            since = datetime.fromtimestamp(self.since_ms / 1000, UTC)
+            since = from_ms(self.since_ms)
             return f"charged at {charged_at}, and the usage log starts with {since:%Y-%m}: it may have been counted"
         return f"charged at {charged_at}, which is yet to come: a clock is wrong"
 
@@ -59,10 +60,10 @@ def accepted_range(clocks_ms: Iterable[int]) -> AcceptedRange:
     before those instants by more than the log is kept, or after them by more than partitions are made ahead: that is
     a broken clock's. Any of these clocks may be wrong itself, so the kindest one counts.
     """
-    clocks = [datetime.fromtimestamp(min(clock, LATEST_MS) / 1000, UTC) for clock in clocks_ms]
+    clocks = [from_ms(min(clock, LATEST_MS)) for clock in clocks_ms]
     since = max(_months_after(min(clocks), -settings.USAGE_LOG_MONTHS), oldest_kept())
     until = _months_after(max(clocks), settings.USAGE_LOG_MONTHS_AHEAD + 1)
-    return AcceptedRange(round(since.timestamp() * 1000), round(until.timestamp() * 1000))
+    return AcceptedRange(to_ms(since), to_ms(until))
 
 
 def _months_after(at: datetime, months: int) -> datetime:

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -16,6 +14,7 @@ from psycopg import Copy
 from psycopg.errors import CheckViolation, UniqueViolation
 
 from billing.fence import push
+from billing.rules.instants import from_ms, to_ms, to_seconds
 from usage.log import idempotency, partitions
 from usage.log.batch import DAY_MS, EventBatch, Move
 from usage.log.copy_format import COLUMNS, END, HEADER, encoded
@@ -167,7 +166,7 @@ def _insert_once(events: Iterable[Event]) -> list[Event]:
     arrived = {_id(event): event for event in events}
     if not arrived:
         return []
-    partitions.ensure(_instant(day * DAY_MS) for day in {event.charged_at_ms // DAY_MS for event in arrived.values()})
+    partitions.ensure(from_ms(day * DAY_MS) for day in {event.charged_at_ms // DAY_MS for event in arrived.values()})
     with partitions.month_left(), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(STAGING)
         with _copying("usage_arrived") as copy:
@@ -226,11 +225,6 @@ def _id(event: Event) -> str:
     return event.charge if event.kind == CHARGE else str(event.id)
 
 
-@lru_cache(4096)
-def _instant(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
 def record(events: Sequence[Event]) -> None:
     """Store events without Redis, which learns the new counters by the accounts' fences when it is back."""
     with transaction.atomic():
@@ -245,11 +239,11 @@ def event_of(row: UsageLog) -> Event:
         charge=str(row.event_id),
         kind=row.kind,
         account=row.account_id,
-        window_start=int(window.starts_at.timestamp()),
-        window_end=int(window.ends_at.timestamp()),
+        window_start=to_seconds(window.starts_at),
+        window_end=to_seconds(window.ends_at),
         feature=row.feature,
         tokens=row.tokens,
-        at_ms=round(row.created_at.timestamp() * 1000),
+        at_ms=to_ms(row.created_at),
         source=row.source,
         key_prefix=row.key_prefix,
         metadata=row.metadata,

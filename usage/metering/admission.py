@@ -6,10 +6,11 @@ from datetime import datetime
 
 from billing.entitlements.snapshots import Snapshot
 from billing.rules.entitlement import MINUTE
+from billing.rules.instants import from_ms
 from ratelimit import limiter
 from ratelimit.limits import Decision, Outcome, Standing
 from usage.log.batch import decode
-from usage.log.events import Event, instant
+from usage.log.events import Event
 from usage.metering.call import Call
 
 _ADMITTED = Outcome.ADMITTED  # looking it up in the enumeration takes longer than comparing it
@@ -58,4 +59,4 @@ class Admission:
 
     @property
     def decided_at(self) -> datetime:
-        return instant(self.decision.now_ms)
+        return from_ms(self.decision.now_ms)

@@ -6,7 +6,6 @@ brought that here. One transaction holds the event, every sum and the fence by w
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from django.conf import settings
@@ -17,11 +16,12 @@ from billing.fence import push
 from billing.fence.models import CATALOGUE
 from billing.models import Fence
 from billing.rules.entitlement import MINUTE
+from billing.rules.instants import from_ms, from_seconds
 from ratelimit.in_process import InProcessWindows, share_of
 from ratelimit.limiter import StaleFacts
 from ratelimit.limits import Decision, Limit, Outcome, Standing
 from usage.log import idempotency, partitions, store
-from usage.log.events import Event, instant
+from usage.log.events import Event
 from usage.metering.call import Call
 from usage.models import Receipt, UsageLog, WindowUsage
 from usage.sync import outage
@@ -74,7 +74,7 @@ def decide(call: Call, *, in_doubt: bool = False) -> Decision | StaleFacts:
 
     Raises outage.OutageOver, or django's OperationalError: without PostgreSQL too there is no decision.
     """
-    outage.enter(instant(call.now_ms))
+    outage.enter(from_ms(call.now_ms))
     if (stale := _stale(call)) is not None:
         return stale
     account, taking = call.snapshot.facts.account, call.takes[0]
@@ -92,7 +92,7 @@ def decide(call: Call, *, in_doubt: bool = False) -> Decision | StaleFacts:
 def record_refusal(event: Event) -> None:
     """Make sure that a call that was refused stays uncharged, although Redis may have charged it, or still will."""
     with transaction.atomic(), connection.cursor() as cursor:
-        partitions.ensure([instant(event.charged_at_ms)])
+        partitions.ensure([from_ms(event.charged_at_ms)])
         cursor.execute(EVENT, _row(event, UsageLog.Kind.REFUSED, 0))
         if not cursor.rowcount:
             store.record([event.voided(event.at_ms)])
@@ -116,7 +116,7 @@ def _charge(call: Call, in_doubt: bool) -> tuple[Outcome, str, bytes, int | None
     while True:
         try:
             with outage.within():
-                if event.receipt and (held := idempotency.find(event.account, event.receipt, instant(call.now_ms))):
+                if event.receipt and (held := idempotency.find(event.account, event.receipt, from_ms(call.now_ms))):
                     return _replay(call, held)
                 return Outcome.ADMITTED, call.id, b"", _store(call, event, in_doubt)
         except _Refused:
@@ -138,12 +138,12 @@ def _replay(call: Call, held: Receipt) -> tuple[Outcome, str, bytes, int | None]
 
 def _store(call: Call, event: Event, in_doubt: bool) -> int | None:
     """Charge within the present transaction; None for an event that was charged already, by Redis and the drain."""
-    charged_at = instant(event.charged_at_ms)
+    charged_at = from_ms(event.charged_at_ms)
     partitions.ensure([charged_at])
     values: dict[str, Any] = {
         "account": event.account,
-        "start": datetime.fromtimestamp(event.window_start, UTC),
-        "end": datetime.fromtimestamp(event.window_end, UTC),
+        "start": from_seconds(event.window_start),
+        "end": from_seconds(event.window_end),
         "feature": event.feature,
         "date": charged_at.date(),
         "cost": event.tokens,
@@ -152,10 +152,10 @@ def _store(call: Call, event: Event, in_doubt: bool) -> int | None:
     with connection.cursor() as cursor:
         cursor.execute(EVENT, _row(event, UsageLog.Kind.CHARGE, event.tokens))
         if not cursor.rowcount:
-            if event.receipt and idempotency.find(event.account, event.receipt, instant(call.now_ms)):
+            if event.receipt and idempotency.find(event.account, event.receipt, from_ms(call.now_ms)):
                 raise _KeyTaken
             return None
-        if event.receipt and not idempotency.open_one(event, instant(call.now_ms), in_doubt=in_doubt):
+        if event.receipt and not idempotency.open_one(event, from_ms(call.now_ms), in_doubt=in_doubt):
             raise _KeyTaken
         cursor.execute(COUNTER, values)
         counter = cursor.fetchone()
@@ -190,7 +190,7 @@ def _answer(
 
 
 def _used(account: int, quota: Limit) -> int:
-    starts_at = instant(quota.starts_at_ms or 0)
+    starts_at = from_ms(quota.starts_at_ms or 0)
     counter = WindowUsage.objects.filter(account_id=account, starts_at=starts_at)
     return counter.values_list("tokens", flat=True).first() or 0
 
@@ -199,15 +199,15 @@ def _row(event: Event, kind: UsageLog.Kind, tokens: int) -> list[Any]:
     return [
         event.id,
         event.charge,
-        instant(event.charged_at_ms),
-        instant(event.at_ms),
+        from_ms(event.charged_at_ms),
+        from_ms(event.at_ms),
         event.account,
         event.feature,
         tokens,
         kind.value,
         event.source,
         event.key_prefix,
-        datetime.fromtimestamp(event.window_start, UTC),
+        from_seconds(event.window_start),
         None if event.metadata is None else Jsonb(event.metadata),
     ]
 

@@ -14,6 +14,7 @@ from django.db import InterfaceError, OperationalError, transaction
 
 from billing.entitlements.api_keys import Caller
 from billing.rules.entitlement import QUOTA
+from billing.rules.instants import from_ms, to_ms
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Voided
@@ -21,7 +22,7 @@ from ratelimit.limits import Limit, Take
 from ratelimit.store import NotExecuted, RedisUnreachable, store
 from usage.drain import drain
 from usage.log import events, idempotency
-from usage.log.events import Event, instant
+from usage.log.events import Event
 from usage.log.store import event_of, record
 from usage.metering.admission import Admission
 from usage.models import UsageLog
@@ -150,7 +151,7 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
         raise AlreadyVoided
     if now - row.charged_at > VOIDABLE_FOR:
         raise TooLate
-    event, now_ms = event_of(row), round(now.timestamp() * 1000)
+    event, now_ms = event_of(row), to_ms(now)
     try:
         status, _ = asking_redis(lambda: _void(event, now_ms))
     except RedisUnreachable:
@@ -162,7 +163,7 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
 def _void_without(event: Event, now_ms: int) -> Voided:
     """In PostgreSQL, where one void of a charge waits for another one on the charge's row."""
     with transaction.atomic():
-        list(UsageLog.objects.select_for_update().filter(id=event.id, charged_at=instant(event.charged_at_ms)))
+        list(UsageLog.objects.select_for_update().filter(id=event.id, charged_at=from_ms(event.charged_at_ms)))
         if UsageLog.objects.filter(id=events.void_of(event.id)).exists():
             return Voided.ALREADY
         record([event.voided(now_ms)])

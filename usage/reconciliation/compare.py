@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, cast
 
 from django.conf import settings
 from django.db import connection
 
+from billing.rules.instants import from_seconds, to_seconds
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys, shard_of, shard_tag, stream
 from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, Held
@@ -127,7 +128,7 @@ def collect(since: datetime, account: int | None = None) -> int:
             with cursor.copy(KNOWN_TO_REDIS) as copy:
                 for number, window in some:
                     if window >= since.timestamp():
-                        copy.write_row((number % shards, number, datetime.fromtimestamp(window, UTC)))
+                        copy.write_row((number % shards, number, from_seconds(window)))
         cursor.execute(INDEX)
         cursor.execute("ANALYZE usage_reconciling")
         cursor.execute("SELECT count(DISTINCT account_id) FROM usage_reconciling")
@@ -211,12 +212,12 @@ def gone_from_redis(ends_at: datetime, now: datetime) -> bool:
 
 def _read_redis(shard: int, accounts: Mapping[int, list[datetime]]) -> dict[tuple[int, datetime], RedisQuota]:
     windows = [(account, starts_at) for account, found in accounts.items() for starts_at in found]
-    keys = [AccountKeys(account).quota(round(starts_at.timestamp()) * 1000) for account, starts_at in windows]
+    keys = [AccountKeys(account).quota(to_seconds(starts_at) * 1000) for account, starts_at in windows]
     last, quotas = limiter.look(store(), stream(shard).encode(), keys)
     waiting = StreamBacklog(shard)
     waiting.read_to(last)
     return {
-        (account, starts_at): in_redis(held, waiting.tokens[account, round(starts_at.timestamp())])
+        (account, starts_at): in_redis(held, waiting.tokens[account, to_seconds(starts_at)])
         for (account, starts_at), held in zip(windows, quotas, strict=True)
     }
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from billing.fence import push
+from billing.rules.instants import to_seconds
 from billing.rules.periods import MONTH, period_start
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys, stream
@@ -139,6 +140,6 @@ def _mend(shard: int, account: int, starts_at: datetime, waiting: StreamBacklog,
         waiting.read_to(last)
         if (held.revision or 0) < row.revision:
             idempotency.recall(account, now, partial(limiter.recall, store(), keys))
-        if limiter.mend(store(), name, told, last, held, waiting.tokens[account, round(starts_at.timestamp())]):
+        if limiter.mend(store(), name, told, last, held, waiting.tokens[account, to_seconds(starts_at)]):
             return True
     return False

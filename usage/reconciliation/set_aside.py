@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from billing.fence import push
+from billing.rules.instants import from_seconds, to_ms
 from ratelimit import limiter
 from ratelimit.keys import shard_of, stream
 from ratelimit.store import store
@@ -52,7 +53,7 @@ def _readable(entry: SetAsideEntry, now: datetime) -> Event:
     """By the rules of the drain. Raises MalformedEvent."""
     event = decode(bytes(entry.payload))
     written_ms = int(entry.stream_id.partition("-")[0])
-    if refusal := partitions.accepted_range([round(now.timestamp() * 1000), written_ms]).refusal(event.charged_at_ms):
+    if refusal := partitions.accepted_range([to_ms(now), written_ms]).refusal(event.charged_at_ms):
         raise MalformedEvent(refusal)
     return event
 
@@ -69,5 +70,5 @@ def _count(entry: SetAsideEntry, event: Event, now: datetime) -> bool:
             log_store.store([event])
             push.invalidate_counters({event.account})
             SetAsideEntry.objects.filter(pk=entry.pk).delete()
-        repair.mend(shard, [(event.account, datetime.fromtimestamp(event.window_start, UTC))], now)
+        repair.mend(shard, [(event.account, from_seconds(event.window_start))], now)
         return True

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from billing.fence.models import CATALOGUE
 from billing.models import Fence
+from billing.rules.instants import to_ms
 from billing.rules.periods import Period
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys, shard_of
@@ -49,5 +50,5 @@ def versions_of(accounts: Collection[int]) -> dict[int, Versions]:
 
 def counter(row: WindowUsage, keys: AccountKeys) -> limiter.Counter:
     """PostgreSQL's counter as Redis is told it."""
-    starts_at_ms, ends_at_ms = (round(at.timestamp() * 1000) for at in (row.starts_at, row.ends_at))
+    starts_at_ms, ends_at_ms = (to_ms(at) for at in (row.starts_at, row.ends_at))
     return limiter.Counter(keys.quota(starts_at_ms), row.tokens, row.revision, ends_at_ms)
