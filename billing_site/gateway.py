@@ -4,7 +4,8 @@ identify  who is calling: an API key, or the session (CSRF is checked here)     
 admit     one script, one Redis command: the fence, every limit, the charge
           and its audit event, all or nothing                                   usage/metering/admit.py
 view      the endpoint's own work
-settle    nothing after a success; after a failure (status >= 400 or an
+settle    nothing after a success, unless its answer is kept under an
+          Idempotency-Key; after a failure (status >= 400 or an
           exception) one command gives the tokens back, not the minute          usage/metering/voiding.py
 
 Everything under /api/v1/ goes through here, and every path that a route in the admin assigns to a feature. It decides
@@ -31,9 +32,10 @@ from billing.subscriptions.refusals import NoDefaultPlan
 from billing_site import metrics, refusals
 from billing_site.authentication import BadCredentials, CsrfFailed, Flooded, identify
 from billing_site.idempotency import under_key
+from usage.metering import kept_answers
 from usage.metering.admission import Admission
 from usage.metering.admit import Unavailable, admit
-from usage.metering.call import Charge
+from usage.metering.call import ChargeRequest
 from usage.metering.voiding import void_failed_call
 
 PREFIX = "/api/v1/"
@@ -49,9 +51,9 @@ class Gateway:
             response = self.get_response(request)
         except BaseException:
             # No error of the view, which is a response by now: the worker itself is being stopped.
-            settle(request, failed=True)
+            settle(request, None)
             raise
-        admission = settle(request, failed=response.status_code >= 400)
+        admission = settle(request, response)
         return response if admission is None else add_headers(response, admission)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
@@ -81,17 +83,19 @@ class Gateway:
         except (Unavailable, OperationalError, InterfaceError, NoDefaultPlan) as error:
             return refusals.unavailable(request, error)
         request.caller, request.admission = caller, admission  # type: ignore[attr-defined]
+        if admission.answer is not None:
+            return kept_answers.given_again(admission.answer)
         if not admission.admitted:
             return refusals.refuse(request, admission)
-        bad_key = admission.charge.invalid_key
+        bad_key = admission.request.invalid_key
         return refusals.invalid_header(request, "Idempotency-Key", bad_key) if bad_key else None
 
 
-def charge_of(request: HttpRequest, path: str, view_class: Any, catalogue: Catalogue) -> Charge:
+def charge_of(request: HttpRequest, path: str, view_class: Any, catalogue: Catalogue) -> ChargeRequest:
     """What a call is charged for: the feature its path is routed to, or what the view itself makes of the request."""
     if request.method == "OPTIONS":
-        return Charge()
-    charge = Charge(catalogue.feature_at(request.method or "", path))
+        return ChargeRequest()
+    charge = ChargeRequest(catalogue.feature_at(request.method or "", path))
     if charge.feature is None and hasattr(view_class, "charge_of"):
         charge = view_class.charge_of(request, catalogue)
     if charge.feature is None or IDEMPOTENCY_KEY not in request.META:
@@ -99,10 +103,14 @@ def charge_of(request: HttpRequest, path: str, view_class: Any, catalogue: Catal
     return under_key(request, charge)
 
 
-def settle(request: HttpRequest, *, failed: bool) -> Admission | None:
+def settle(request: HttpRequest, response: HttpResponseBase | None) -> Admission | None:
     admission: Admission | None = getattr(request, "admission", None)
-    if admission is not None and failed:
+    if admission is None:
+        return None
+    if response is None or response.status_code >= 400:
         void_failed_call(admission)
+    elif admission.call.keyed is not None:
+        kept_answers.keep(admission, response)
     return admission
 
 
@@ -110,11 +118,11 @@ def add_headers(response: HttpResponseBase, admission: Admission) -> HttpRespons
     """The headers of an identified caller's response."""
     # Beside `response[name] = value`, which looks at each character's encoding: these are ASCII as they are made here.
     headers = response.headers._store
-    admission.call.kind.policies.write(headers, admission.standings, admission.decision.now_ms)
+    admission.call.template.headers.write(headers, admission.standings, admission.decision.now_ms)
     headers["cache-control"] = "Cache-Control", "no-store"
-    if admission.charge.feature is not None:
+    if admission.request.feature is not None:
         headers["x-usage-cost"] = "X-Usage-Cost", str(admission.cost)
-        if admission.admitted:
+        if admission.admitted or admission.replayed:
             headers["x-usage-event"] = "X-Usage-Event", admission.decision.event
         if admission.replayed:
             headers["idempotency-replayed"] = "Idempotency-Replayed", "true"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from django.http import HttpRequest
 
 from billing.http.idempotency_keys import InvalidIdempotencyKey, fingerprint, key_of
-from usage.metering.call import Charge
+from usage.metering.call import ChargeRequest
 
 
-def under_key(request: HttpRequest, charge: Charge) -> Charge:
+def under_key(request: HttpRequest, charge: ChargeRequest) -> ChargeRequest:
     """The charge bound to the request's Idempotency-Key, where it has one; a bad one is not metered."""
     try:
         key = key_of(request)
     except InvalidIdempotencyKey as error:
-        return Charge(invalid_key=str(error))
+        return ChargeRequest(invalid_key=str(error))
     if key is None:
         return charge
     return charge._replace(idempotency_key=key, fingerprint=fingerprint(request)[:32].encode())

@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ratelimit.limits import Outcome
-from ratelimit.store import RedisUnreachable
+from ratelimit.server import RedisUnreachable
 from usage.drain import drain
 from usage.metering.admission import Admission
 from usage.models import Reconciliation, SetAsideEntry

@@ -12,7 +12,8 @@ from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from billing_site import metrics
-from ratelimit.store import RedisUnreachable, store
+from ratelimit.server import RedisUnreachable
+from ratelimit.store import store
 from usage.metering import fallback
 from usage.sync.outage import breaker
 

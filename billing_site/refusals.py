@@ -8,25 +8,51 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from billing.http import problems
-from billing.rules.entitlement import MINUTE, Entitlement, entitle
-from ratelimit.limits import Outcome, whole_seconds
 from usage.metering.admission import Admission
-from usage.metering.quota import passes
-from usage.metering.retry_after import longest_wait
+from usage.metering.refusal import refusal_of
 
 logger = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = 1
 UPGRADE_URL = "/dashboard/"
+SENTENCES = {
+    "feature_not_in_plan": (403, "The {plan} plan does not include {capability}. Upgrade to use {feature}."),
+    "rate_limited": (429, "Rate limit exceeded. Limit: {limit} requests/minute. Upgrade for higher limits."),
+    "quota_exceeded": (429, "Monthly quota exceeded. Please upgrade your plan."),
+    "idempotency_conflict": (
+        409,
+        "This Idempotency-Key was used for another request. Send a new key for a new request.",
+    ),
+    "idempotency_in_progress": (
+        409,
+        "The first request under this Idempotency-Key is being answered. Try again.",
+    ),
+    "idempotency_exhausted": (
+        409,
+        "The request under this Idempotency-Key has run too often, and its answer could not be kept. Send a new key.",
+    ),
+}
+"""Of each code of a refusal, its status and what is said, with the refusal's parameters."""
 
 
 def refuse(request: HttpRequest, admission: Admission) -> HttpResponse:
     """The response to a call that was not admitted."""
-    if admission.decision.outcome is Outcome.CONFLICT:
-        detail = "This Idempotency-Key was used for another request. Send a new key for a new request."
-        return problems.respond(request, 409, "idempotency_conflict", detail)
-    if not admission.entitled:
-        return _lacks_feature(request, admission)
-    return _exceeds(request, admission)
+    refusal = refusal_of(admission)
+    status, sentence = SENTENCES[refusal.code]
+    headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
+    members = _members(refusal.parameters)
+    if status == 429:
+        members["retry_after"] = refusal.retry_after
+    return problems.respond(request, status, refusal.code, sentence.format(**refusal.parameters), headers, **members)
+
+
+def _members(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a refusal as members of its problem, with where to upgrade."""
+    members = {name: value for name, value in parameters.items() if name not in ("plan", "violated_policies")}
+    if "violated_policies" in parameters:
+        members["violated-policies"] = parameters["violated_policies"]
+    if "resets_at" in members:
+        members["resets_at"] = f"{members['resets_at']:%Y-%m-%dT%H:%M:%SZ}"
+    return members | ({"upgrade_url": UPGRADE_URL} if "current_plan" in members else {})
 
 
 def unauthenticated(request: HttpRequest) -> HttpResponse:
@@ -54,54 +80,3 @@ def unavailable(request: HttpRequest, reason: Exception) -> HttpResponse:
     logger.warning("%s %s is answered with 503: %s", request.method, request.path, reason)
     detail = "No decision can be made at the moment; the call was not served. Try again."
     return problems.respond(request, 503, "unavailable", detail, {"Retry-After": str(RETRY_AFTER_SECONDS)})
-
-
-def _lacks_feature(request: HttpRequest, admission: Admission) -> HttpResponse:
-    feature, plan = admission.charge.feature, admission.snapshot.entitlement.plan
-    assert feature is not None
-    detail = f"The {plan.name} plan does not include {feature.capability}. Upgrade to use {feature.code}."
-    members = {"feature": feature.code, "capability": feature.capability} | _way_up(admission)
-    return problems.respond(request, 403, "feature_not_in_plan", detail, **members)
-
-
-def _exceeds(request: HttpRequest, admission: Admission) -> HttpResponse:
-    names = [limit.name for limit in admission.decision.violated]
-    violated = [standing for standing in admission.standings if standing.limit.name in names]
-    cost = admission.charge.feature.tokens if admission.charge.feature else 0
-    worst, wait_ms = longest_wait(admission, violated, cost)
-    retry_after = None if wait_ms is None else max(whole_seconds(wait_ms), 1)
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    members: dict[str, Any] = {"violated-policies": names, "retry_after": retry_after} | _way_up(admission)
-    if worst.limit.name == MINUTE:
-        detail = f"Rate limit exceeded. Limit: {worst.limit.maximum} requests/minute. Upgrade for higher limits."
-        return problems.respond(request, 429, "rate_limited", detail, headers, limit=worst.limit.maximum, **members)
-    members |= {
-        "quota": worst.limit.maximum,
-        "tokens_used": worst.used,
-        "tokens_remaining": worst.remaining,
-        "cost": cost,
-        "resets_at": f"{admission.snapshot.entitlement.window.end:%Y-%m-%dT%H:%M:%SZ}",
-    }
-    detail = "Monthly quota exceeded. Please upgrade your plan."
-    return problems.respond(request, 429, "quota_exceeded", detail, headers, **members)
-
-
-def _way_up(admission: Admission) -> dict[str, Any]:
-    """Where the caller stands, and the cheapest plan that would have let this call pass."""
-    snapshot, now = admission.snapshot, admission.decided_at
-    plans = snapshot.catalogue.plans
-    passing = [code for code in plans if _would_pass(admission, entitle(snapshot.facts, plans, now, plan=code))]
-    suggested = snapshot.suggest(passing)
-    return {
-        "current_plan": snapshot.entitlement.plan.code,
-        "suggested_plan": suggested.code if suggested else None,
-        "upgrade_url": UPGRADE_URL,
-    }
-
-
-def _would_pass(admission: Admission, entitlement: Entitlement) -> bool:
-    feature, minute = admission.charge.feature, admission.minute
-    if feature is not None and not entitlement.includes(feature):
-        return False
-    cost = feature.tokens if feature is not None else 0
-    return passes(entitlement, cost, admission.quota.used, minute.used if minute else 0)

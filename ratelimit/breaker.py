@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import threading
 from collections.abc import Callable
+
+from ratelimit import process_state
 
 logger = logging.getLogger(__name__)
 
@@ -20,19 +21,13 @@ class Breaker:
     """
 
     def __init__(self, probe: Callable[[], None], recover: Callable[[], None], every_seconds: float) -> None:
-        self.is_open = False
+        # The thread that would close it is not copied when the process forks.
+        self.is_open = process_state.remember(self, "is_open", lambda: False)
         self._probe = probe
         self._recover = recover
         self._every_seconds = every_seconds
-        self._lock = threading.Lock()
-        self._attempting = threading.Lock()
-        os.register_at_fork(after_in_child=self._forget)
-
-    def _forget(self) -> None:
-        # The thread that would close it was not copied.
-        self.is_open = False
-        self._lock = threading.Lock()
-        self._attempting = threading.Lock()
+        self._lock = process_state.remember(self, "_lock", threading.Lock)
+        self._attempting = process_state.remember(self, "_attempting", threading.Lock)
 
     def trip(self, reason: Exception) -> None:
         """Open it. Only the first of many that find Redis gone says so."""
@@ -64,10 +59,6 @@ class Breaker:
             return True
         finally:
             self._attempting.release()
-
-    def reset(self) -> None:
-        """Closed, as in a new process."""
-        self.is_open = False
 
     def _watch(self) -> None:
         # Jittered, so that the processes that lost Redis together do not come back as one herd.

@@ -7,7 +7,6 @@ that nothing was run (MOVED, ASK, TRYAGAIN) are followed.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,81 +19,14 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, RedisError, ResponseError, TryAgainError
 from redis.retry import Retry
 
+from ratelimit import process_state
+from ratelimit.cluster_node import Address, Node
 from ratelimit.keys import shard_tag
 from ratelimit.replicas import Replicas
-from ratelimit.scripts import Script
-from ratelimit.store import CANNOT_SERVE, Argument, RedisUnreachable, ServerChanged, SingleServer, Store
-from ratelimit.wire import pack
+from ratelimit.server import Command, RedisUnreachable, Store
+from ratelimit.wire import Argument
 
-Address = tuple[str, int]
-TRUSTED_SECONDS = 1.0
-"""A node that this process has not heard from for longer says again who it is: it may have been a replica meanwhile,
-and holds what another primary gave it. Shorter than any time in which a cluster replaces a node twice."""
 TRY_AGAIN_SECONDS = 0.005
-
-
-class Node(SingleServer):
-    """One primary. Its epoch is the cluster's."""
-
-    cannot_serve = CANNOT_SERVE
-
-    def __init__(self, cluster: Cluster, address: Address) -> None:
-        self._cluster = cluster
-        self.address = address
-        self.heard_at = 0.0
-        super().__init__(cluster.url, cluster.timeout_seconds, cluster.replicas)
-        self._pool.connection_kwargs |= {"host": address[0], "port": address[1]}
-
-    @property
-    def epoch(self) -> int:  # type: ignore[override]
-        return self._cluster.epoch
-
-    def _changed(self) -> None:
-        self._cluster.grow()
-
-    def run(
-        self,
-        script: Script,
-        keys: Sequence[bytes],
-        arguments: Sequence[Argument],
-        *,
-        epoch: int | None = None,
-        packed: bytes = b"",
-    ) -> Any:
-        if time.monotonic() - self.heard_at > TRUSTED_SECONDS:
-            self._hang_up()
-        answer = super().run(script, keys, arguments, epoch=epoch, packed=packed)
-        self.heard_at = time.monotonic()
-        return answer
-
-    def answer_early(self, words: Sequence[Argument], epoch: int | None) -> Any:
-        """Ask for what lies in a slot that is just being moved here. One try: a second would need a second ASKING."""
-        wire = self._wire()
-        if epoch is not None and epoch != self.epoch:
-            raise ServerChanged
-        try:
-            replies = wire.ask_two(pack(b"ASKING"), pack(*words))
-        except (RedisError, OSError) as error:
-            self._hang_up()
-            raise RedisUnreachable(str(error)) from error
-        for reply in replies:
-            if isinstance(reply, AskError | TryAgainError):
-                raise reply
-            if isinstance(reply, BaseException):
-                self._hang_up()
-                raise RedisUnreachable(str(reply)) from reply
-        return replies[1]
-
-    def ping(self) -> None:
-        """Raises RedisUnreachable also while the node answers and the cluster is down."""
-        wire = self._wire()
-        try:
-            facts = cast(bytes, wire.ask(b"CLUSTER", b"INFO"))
-        except (RedisError, OSError) as error:
-            self._hang_up()
-            raise RedisUnreachable(str(error)) from error
-        if b"cluster_state:ok" not in facts:
-            raise RedisUnreachable(f"the cluster is down, says {self.address[0]}:{self.address[1]}")
 
 
 class Cluster(Store):
@@ -118,35 +50,22 @@ class Cluster(Store):
         self._owners: dict[bytes, Node] = {}
         self._in_doubt = True  # whether the map of owners should be asked for before it is used again
         self._suspect: Address | None = None
-        self._lock = threading.Lock()
-        self._learning = threading.Lock()
-        os.register_at_fork(after_in_child=self._forget_locks)
-
-    def _forget_locks(self) -> None:
-        self._lock = threading.Lock()
-        self._learning = threading.Lock()
+        self._lock = process_state.remember(self, "_lock", threading.Lock)
+        self._learning = process_state.remember(self, "_learning", threading.Lock)
 
     def grow(self) -> None:
         with self._lock:
             self.epoch += 1
 
-    def run(
-        self,
-        script: Script,
-        keys: Sequence[bytes],
-        arguments: Sequence[Argument],
-        *,
-        epoch: int | None = None,
-        packed: bytes = b"",
-    ) -> Any:
-        tag = keys[0][: keys[0].index(b"}") + 1]
+    def run(self, command: Command, *, epoch: int | None = None) -> Any:
+        key = command.keys[0]
+        tag = key[: key.index(b"}") + 1]
         node = self._owner(tag)
         try:
-            return node.run(script, keys, arguments, epoch=epoch, packed=packed)
+            return node.run(command, epoch=epoch)
         except (AskError, TryAgainError) as redirection:  # a MovedError is an AskError
-            whole = (b"EVAL", script.source, len(keys), *keys, *arguments)
             return self._follow(
-                tag, redirection, lambda node: node.run(script, keys, arguments, epoch=epoch), whole, epoch
+                tag, redirection, lambda node: node.run(command, epoch=epoch), command.by_source(), epoch
             )
         except RedisUnreachable:
             self._doubt(node)
@@ -194,7 +113,7 @@ class Cluster(Store):
                 if isinstance(redirection, MovedError):
                     return ask(self._moved(tag, redirection))
                 if isinstance(redirection, AskError):
-                    return self._node((redirection.host, redirection.port)).answer_early(words, epoch)
+                    return self._node((redirection.host, redirection.port)).run_moving(words, epoch)
                 time.sleep(TRY_AGAIN_SECONDS)
                 return ask(self._owner(tag))
             except (AskError, TryAgainError) as another:

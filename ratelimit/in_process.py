@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 
+from ratelimit import process_state
 from ratelimit.limits import Limit, Standing
 
 
@@ -18,8 +19,8 @@ class InProcessWindows:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._stamps: dict[int, list[int]] = {}
-        self._lock = threading.Lock()
+        self._stamps: dict[int, list[int]] = process_state.remember(self, "_stamps", dict)
+        self._lock = process_state.remember(self, "_lock", threading.Lock)
 
     def take(self, account: int, limit: Limit, share: int, now_ms: int) -> int | None:
         """Take one of the account's share: the stamp to give it back by, None when nothing is left."""
@@ -53,10 +54,6 @@ class InProcessWindows:
                 return Standing(limit, 0, None)
             wait_ms = stamps[max(used - share, 0)] + limit.window_ms - now_ms if stamps else 0
         return Standing(limit, limit.maximum - share + used, wait_ms)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._stamps.clear()
 
     def _present(self, account: int, limit: Limit, now_ms: int) -> list[int]:
         """The stamps that still count, oldest first."""

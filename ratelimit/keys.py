@@ -32,10 +32,8 @@ class AccountKeys:
     def quota(self, window_starts_at_ms: int) -> bytes:
         return f"{self._prefix % 'q'}:{window_starts_at_ms // 1000}".encode()
 
-    def receipt(self, idempotency_key: str) -> bytes:
-        return self.receipt_of(receipt_digest(idempotency_key))
-
-    def receipt_of(self, digest: str) -> bytes:
+    def record(self, digest: str) -> bytes:
+        """Of an Idempotency-Key, by its `key_digest`."""
         return f"{self._prefix % 'i'}:{digest}".encode()
 
     def void_marker(self, event: str) -> bytes:
@@ -48,8 +46,8 @@ def _keys_of_shard(tag: str) -> tuple[bytes, bytes]:
     return f"{tag}:events".encode(), f"{tag}:catalogue".encode()
 
 
-def receipt_digest(idempotency_key: str) -> str:
-    """Names an Idempotency-Key: the customer's text is neither kept nor able to collide with another one's."""
+def key_digest(idempotency_key: str) -> str:
+    """Names an Idempotency-Key, 32 hexadecimal digits: a customer's text is neither kept nor able to forge a key."""
     return hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
 
 

@@ -34,10 +34,16 @@ class Limit(NamedTuple):
 
 
 class Take(NamedTuple):
-    """What a call wants of a limit. Zero reads the standing and can never be refused."""
+    """What a call takes of its limits: `requests` (0 or 1) of each sliding window, `tokens` of each fixed one.
 
-    limit: Limit
-    amount: int
+    Zero reads the standing and is never refused.
+    """
+
+    requests: int = 0
+    tokens: int = 0
+
+    def of(self, limit: Limit) -> int:
+        return self.requests if limit.starts_at_ms is None else self.tokens
 
 
 class Standing(NamedTuple):
@@ -71,21 +77,35 @@ class Standing(NamedTuple):
 
 
 class Outcome(IntEnum):
-    """How the admit script answered; the numbers are the script's own (lua/admit.lua)."""
+    """How the admit script answered; the script is built with these numbers.
+
+    The last five are about an Idempotency-Key that is known (lua/fragments/record.lua): its answer is given again; it
+    belongs to another request; its request is in flight; it has run again too often; or it runs again, uncharged.
+    """
 
     ADMITTED = 1
     REFUSED = 2
-    REPLAYED = 3
-    STALE = 4
-    SKEWED = 5
+    STALE = 3
+    SKEWED = 4
+    REPLAYED = 5
     CONFLICT = 6
+    IN_PROGRESS = 7
+    EXHAUSTED = 8
+    RERUN = 9
+
+
+class KeptAnswer(NamedTuple):
+    """A successful answer that is kept under an Idempotency-Key. `head` is its status, a space, its content type."""
+
+    head: bytes
+    body: bytes
 
 
 class Decision(NamedTuple):
     """One answer of the admit script: all limits were charged, or none.
 
-    `event` is the id of the audit event the call is (or, replayed, was) charged under; a replay brings that event's
-    text as `first_run`. `violated` are the limits that refused.
+    `event` is the id of the audit event the call is charged under; under a key that is known, the first run's, whose
+    text is `audit`. `violated` are the limits that refused; `answer` is what is given again.
     """
 
     outcome: Outcome
@@ -93,7 +113,19 @@ class Decision(NamedTuple):
     event: str
     standings: tuple[Standing, ...]
     violated: tuple[Limit, ...] = ()
-    first_run: bytes = b""
+    audit: bytes = b""
+    answer: KeptAnswer | None = None
+
+
+class RedisQuota(NamedTuple):
+    """What Redis holds of one quota: PostgreSQL's counter as last published, its revision, and what is not drained yet.
+
+    None where it holds nothing.
+    """
+
+    committed: int | None
+    revision: int | None
+    pending: int | None
 
 
 def whole_seconds(wait_ms: int) -> int:

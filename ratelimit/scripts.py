@@ -6,8 +6,13 @@ import hashlib
 from importlib.resources import files
 from typing import NamedTuple
 
+from ratelimit.limits import Outcome
+
 LARGEST_SKEW_MS = 5_000
-RECEIPT_LIFE_MS = 24 * 3600 * 1000
+RECORD_LIFE_MS = 24 * 3600 * 1000
+"""How long an Idempotency-Key is known."""
+MOST_RERUNS = 3
+"""How often a request under an Idempotency-Key runs again, uncharged, when its answer could not be kept."""
 
 
 class Script(NamedTuple):
@@ -27,23 +32,21 @@ def _build(name: str, *fragments: str, **constants: int) -> Script:
     return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
 
 
-ADMIT = _build(
-    "admit",
-    "counter",
-    "limits",
-    "ring",
-    "quota",
-    "receipt",
-    LARGEST_SKEW_MS=LARGEST_SKEW_MS,
-    RECEIPT_LIFE_MS=RECEIPT_LIFE_MS,
+_LIMITS = ("counter", "limits", "ring", "ring_take", "quota")
+_NUMBERS = {"LARGEST_SKEW_MS": LARGEST_SKEW_MS} | {outcome.name: outcome.value for outcome in Outcome}
+ADMIT = _build("admit", *_LIMITS, **_NUMBERS)
+ADMIT_KEYED = _build(
+    "admit", "number", *_LIMITS, "record", "keyed", RECORD_LIFE_MS=RECORD_LIFE_MS, MOST_RERUNS=MOST_RERUNS, **_NUMBERS
 )
-VOID = _build("void", "number", "counter", "quota", "receipt")
-TELL = _build("tell", "number", "counter", "fence", "quota", "ledger", "bought")
-RECALL = _build("recall", "number", "bought")
-FORGET = _build("forget")
-RAISE = _build("raise", "number", "counter", "fence")
-ANNOUNCE = _build("announce", "number", "counter", "fence")
-ACKNOWLEDGE = _build("acknowledge", "number", "counter", "quota", "ledger")
-TRIM = _build("trim", "number", "counter", "quota", "ledger")
-LOOK = _build("look", "counter")
-MEND = _build("mend", "number", "counter", "quota", "ledger")
+"""The same for calls under an Idempotency-Key: each fragment costs a call 0.1 µs, so the others go without."""
+VOID = _build("void", "number", "counter", "quota", "record")
+END_RUN = _build("end_run")
+PUBLISH = _build("publish", "number", "counter", "fence", "quota", "committed", "records")
+RESTORE = _build("restore", "number", "records")
+RELEASE_KEYS = _build("release_keys")
+RAISE_FENCES = _build("raise_fences", "number", "counter", "fence")
+ANNOUNCE_FENCE = _build("announce_fence", "number", "counter", "fence")
+ACKNOWLEDGE = _build("acknowledge", "number", "counter", "quota", "committed")
+ACKNOWLEDGE_HEAD = _build("acknowledge_head", "number", "counter", "quota", "committed")
+READ_QUOTAS = _build("read_quotas", "counter")
+CORRECT_PENDING = _build("correct_pending", "number", "counter", "quota", "committed")

@@ -1,217 +1,22 @@
-"""How scripts reach Redis: one command on a lean connection of the calling thread, and never a blind retry.
-
-In a cluster every primary is such a server, see cluster.py; what goes over a connection, wire.py.
-"""
+"""The process' ways to Redis, as the settings name it: the scripts' own, and an ordinary client."""
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import redis
 from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
+from ratelimit.cluster import Cluster
 from ratelimit.replicas import Replicas
-from ratelimit.scripts import Script
-from ratelimit.wire import Argument, Wire, pack
-
-CANNOT_SERVE = frozenset({"READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "NOPERM"})
-"""Codes of replies that tell of the server's state, not of a faulty script. None of them leaves a script half run."""
-OF_A_CLUSTER = frozenset({"MOVED", "ASK", "TRYAGAIN", "CROSSSLOT"})
-
-
-class RedisUnreachable(Exception):
-    """Redis did not answer in time, or not at all, or cannot serve. Whether the script ran is not known."""
-
-
-class NotExecuted(RedisUnreachable):
-    """It could not be asked, or has refused: nothing has changed there, and nothing will."""
-
-
-class ServerChanged(Exception):
-    """A new server answers at the address: what this process told the old one may be missing. Nothing was run."""
-
-
-class Store(ABC):
-    """Runs scripts. `epoch` grows whenever another server process answers, as after a restart or a failover."""
-
-    epoch = 1
-
-    @abstractmethod
-    def run(
-        self,
-        script: Script,
-        keys: Sequence[bytes],
-        arguments: Sequence[Argument],
-        *,
-        epoch: int | None = None,
-        packed: bytes = b"",
-    ) -> Any:
-        """The script's reply. Raises RedisUnreachable, or redis' ResponseError for a faulty script.
-
-        With an `epoch`: raises ServerChanged, and runs nothing, when that is no longer the server's.
-        `packed` is the EVALSHA of all these, for who has it already.
-        """
-
-    @abstractmethod
-    def ask(self, key: bytes, *words: Argument) -> Any:
-        """The bare reply of a command on this key, which changes nothing. Raises RedisUnreachable, or ResponseError."""
-
-    @abstractmethod
-    def ping(self) -> None:
-        """Find out whether it answers, within the time that a script would have. Raises RedisUnreachable."""
-
-
-class SingleServer(Store):
-    """One Redis or Valkey, by TCP or Unix socket; with `replicas`, one that waits for its replicas."""
-
-    cannot_serve = CANNOT_SERVE | OF_A_CLUSTER
-
-    def __init__(self, url: str, timeout_seconds: float, replicas: Replicas | None = None) -> None:
-        # Only to read the URL. It gives out no connections: it would stop at a hundred ever made, and every reconnect
-        # makes one.
-        self._pool = redis.ConnectionPool.from_url(
-            url,
-            protocol=2,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-            retry_on_timeout=False,
-            driver_info=None,  # two round trips a connection less
-        )
-        self._replicas = replicas
-        self._local = threading.local()
-        self._lock = threading.Lock()
-        self._server: tuple[bytes, ...] = ()
-        # Weakly, so that a server that is no longer spoken to is let go with its connections.
-        forget = weakref.WeakMethod(self._forget_connections)
-        os.register_at_fork(after_in_child=lambda: (known := forget()) and known())
-
-    def _forget_connections(self) -> None:
-        # A forked child must not speak on its parent's sockets.
-        self._local = threading.local()
-        self._lock = threading.Lock()
-
-    def run(
-        self,
-        script: Script,
-        keys: Sequence[bytes],
-        arguments: Sequence[Argument],
-        *,
-        epoch: int | None = None,
-        packed: bytes = b"",
-    ) -> Any:
-        wire = self._wire()
-        if epoch is not None and epoch != self.epoch:
-            raise ServerChanged
-        ask = self._ask_and_wait if self._replicas else Wire.ask_packed
-        try:
-            try:
-                return ask(wire, packed or pack(b"EVALSHA", script.sha, len(keys), *keys, *arguments))
-            except NoScriptError:
-                # The one blind retry that is safe: the server says that it ran nothing.
-                return ask(wire, pack(b"EVAL", script.source, len(keys), *keys, *arguments))
-        except BaseException as error:
-            self._give_up(error)
-            raise
-
-    def ask(self, key: bytes, *words: Argument) -> Any:
-        wire = self._wire()
-        try:
-            return wire.ask(*words)
-        except BaseException as error:
-            self._give_up(error)
-            raise
-
-    def _give_up(self, error: BaseException) -> None:
-        """Raises RedisUnreachable where the error means that; the connection is closed unless the reply was read."""
-        if isinstance(error, ResponseError) and _code(error) not in self.cannot_serve:
-            return
-        # Or the next caller would read this call's late reply. A replica that was a primary stays one for this
-        # connection; the address may name another by now.
-        self._hang_up()
-        if isinstance(error, ResponseError):
-            raise NotExecuted(str(error)) from error
-        if isinstance(error, RedisError | OSError):
-            raise RedisUnreachable(str(error)) from error
-
-    def ping(self) -> None:
-        wire = self._wire()
-        try:
-            wire.ask(b"PING")
-        except (RedisError, OSError) as error:
-            self._hang_up()
-            raise RedisUnreachable(str(error)) from error
-
-    def _ask_and_wait(self, wire: Wire, packed: bytes) -> Any:
-        """The script's reply, once the replicas have confirmed it or had their time."""
-        assert self._replicas is not None
-        answer, confirmed = wire.ask_two(packed, self._replicas.command)
-        if isinstance(confirmed, BaseException):
-            self._hang_up()  # the script's answer is known; WAIT's may still come
-        if isinstance(answer, BaseException):
-            raise confirmed if isinstance(confirmed, BaseException) else answer
-        self._replicas.confirmed(confirmed if isinstance(confirmed, int) else 0)
-        return answer
-
-    def _wire(self) -> Wire:
-        """The calling thread's connection, made anew when there is none or the server has hung up."""
-        wire: Wire | None = getattr(self._local, "wire", None)
-        if wire is not None and wire.epoch == self.epoch and not wire.idle.poll(0):
-            return wire
-        self._hang_up()
-        try:
-            return self._connect()
-        except (RedisError, OSError) as error:
-            raise NotExecuted(str(error)) from error
-
-    def _connect(self) -> Wire:
-        connection = cast(redis.Connection, self._pool.connection_class(**self._pool.connection_kwargs))
-        try:
-            connection.connect()
-            wire = Wire(connection)
-            # The same process holds other data once it has been a replica, and then has another replication id.
-            answers = wire.ask_two(pack(b"INFO", b"server"), pack(b"INFO", b"replication"))
-            for answer in answers:
-                if isinstance(answer, BaseException):
-                    raise answer
-        except BaseException:
-            connection.disconnect()
-            raise
-        facts = b"\n".join(answers).splitlines()
-        server = tuple(line for line in facts if line.startswith((b"run_id:", b"master_replid:")))
-        with self._lock:
-            known, self._server = self._server, server
-            if known and known != server:
-                self._changed()
-            wire.epoch = self.epoch
-        self._local.wire = wire
-        return wire
-
-    def _changed(self) -> None:
-        """Another server answers at the address, or the same one with other data."""
-        self.epoch += 1
-
-    def _hang_up(self) -> None:
-        wire: Wire | None = getattr(self._local, "wire", None)
-        self._local.wire = None
-        if wire is not None:
-            wire.connection.disconnect()
-
-
-def _code(error: ResponseError) -> str:
-    """The first word of an error reply, which redis-py cuts off where it knows it."""
-    return error.status_code or str(error).partition(" ")[0]
+from ratelimit.server import RedisUnreachable, SingleServer, Store
 
 
 @contextmanager
@@ -226,8 +31,6 @@ def reaching_redis() -> Iterator[None]:
 @cache
 def store() -> Store:
     """The process' way to the enforcement Redis, as the settings name it."""
-    from ratelimit.cluster import Cluster
-
     waited_for = settings.REDIS_WAIT_REPLICAS
     replicas = Replicas(waited_for, settings.REDIS_WAIT_MS) if waited_for else None
     kind = Cluster if settings.REDIS_CLUSTER else SingleServer
@@ -241,16 +44,3 @@ def client() -> redis.Redis | RedisCluster:
     if settings.REDIS_CLUSTER:
         return RedisCluster.from_url(settings.REDIS_URL, **options)
     return redis.Redis.from_url(settings.REDIS_URL, retry=Retry(NoBackoff(), 0), **options)
-
-
-__all__ = [
-    "Argument",
-    "RedisError",
-    "RedisUnreachable",
-    "ServerChanged",
-    "SingleServer",
-    "Store",
-    "client",
-    "reaching_redis",
-    "store",
-]

@@ -10,6 +10,7 @@ import select
 import socket
 import ssl
 import struct
+from collections.abc import Sequence
 from typing import Any, cast
 
 import hiredis
@@ -74,6 +75,11 @@ class Wire:
             return answer, self._read()
         except (RedisError, OSError) as error:
             return answer, error
+
+    def ask_many(self, packed: Sequence[bytes]) -> list[Any]:
+        """The replies to packed commands that are sent together, error replies as the exceptions they stand for."""
+        self._send(b"".join(packed))
+        return [self._read() for _ in packed]
 
     def _send(self, packed: bytes) -> None:
         try:

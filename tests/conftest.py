@@ -11,16 +11,14 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
-from billing.catalogue import published
-from billing.entitlements import api_keys, snapshots
+from billing.entitlements import api_keys
 from billing.entitlements.api_keys import Caller
 from billing.models import ApiKey, Plan
 from billing.subscriptions import opening
+from ratelimit import process_state
 from ratelimit.store import client as redis_client
 from tests.catalogue import seed
 from tests.schema import CheckedClient
-from usage.metering import fallback, voiding
-from usage.sync import outage
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +30,7 @@ def empty_redis() -> Iterator[None]:
 def forget_everything() -> None:
     """As a new process on an empty Redis."""
     redis_client().flushall()
-    published.forget_everything()
-    snapshots.forget_everything()
-    api_keys.forget_everything()
-    outage.forget_everything()
-    fallback.minutes.clear()
-    voiding.forget_everything()
+    process_state.start_anew()
 
 
 @dataclass

@@ -14,6 +14,8 @@ answer = 200
 """The status of `plain`, unless the query says another one."""
 meanwhile: Callable[[], None] | None = None
 """What happens while `plain` runs."""
+body: bytes | None = None
+"""What `plain` answers with, instead of the length of what it was sent."""
 handler400, handler403, handler404, handler500 = site.handler400, site.handler403, site.handler404, site.handler500
 
 
@@ -22,6 +24,8 @@ def plain(request: HttpRequest, rest: str = "") -> HttpResponse:
     status = int(request.GET.get("status", answer))
     if meanwhile is not None:
         meanwhile()
+    if body is not None:
+        return HttpResponse(body, status=status)
     return JsonResponse({"body": len(request.body)}, status=status)
 
 

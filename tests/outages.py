@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from ratelimit import store
+from ratelimit import server, store
 
 
 @contextmanager
@@ -34,14 +34,14 @@ def redis_gone(settings: Any) -> Iterator[None]:
 @contextmanager
 def lost_replies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Redis does what it is told in here, and nobody hears its answer."""
-    real = store.SingleServer.run
+    real = server.SingleServer.run
 
     def run(self: Any, *arguments: Any, **named: Any) -> Any:
         real(self, *arguments, **named)
-        raise store.RedisUnreachable("the answer was lost")
+        raise server.RedisUnreachable("the answer was lost")
 
     with monkeypatch.context() as deaf:
-        deaf.setattr(store.SingleServer, "run", run)
+        deaf.setattr(server.SingleServer, "run", run)
         yield
 
 

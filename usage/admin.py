@@ -17,7 +17,7 @@ from unfold.views import ChangeList
 from billing.admin.base import ModelAdmin, ReadOnly
 from billing.models import Feature
 from billing.rules.periods import month_window
-from ratelimit.store import RedisUnreachable
+from ratelimit.server import RedisUnreachable
 from usage.log import events
 from usage.models import RedisOutage, SetAsideEntry, UsageLog
 from usage.reconciliation import set_aside
@@ -140,7 +140,7 @@ class UsageLogAdmin(ReadOnly, ModelAdmin[UsageLog]):
             event = uuid.UUID(term)
         except ValueError:
             return queryset.filter(account__in=_accounts(term)), False
-        return queryset.filter(id__in=[event, events.void_of(event)]), False
+        return queryset.filter(id__in=[event, events.adjustment_of(event)]), False
 
     @admin.display(description="time of the call (UTC)")
     def called_at(self, row: UsageLog) -> str:

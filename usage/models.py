@@ -17,6 +17,7 @@ class UsageLog(models.Model):
     class Kind(models.TextChoices):
         CHARGE = "charge"
         VOID = "void"
+        SETTLE = "settle"
         REFUSED = "refused"
         """Of no tokens: takes the id of a call that was refused when it was not known whether Redis had charged it."""
 
@@ -94,12 +95,13 @@ class SetAsideEntry(models.Model):
         return f"{self.stream_id} of shard {self.shard}"
 
 
-class Receipt(models.Model):
-    """What an Idempotency-Key has bought, for when Redis cannot tell: from the drain, or a charge made without Redis.
+class IdempotencyRecord(models.Model):
+    """An Idempotency-Key of a metered call, for when Redis cannot tell: from the drain, or a call without Redis.
 
-    `key` is the digest that names it in Redis too, `audit` the text of the event that was charged. The charge stands as
-    long as a run does: `runs` are those decided without Redis that have not failed; those that Redis counts stand for
-    each of `redis_charges`, charges of this request under this key, until it voids that charge.
+    `key` is the digest that names it in Redis too, `audit` the text of the event that was charged. The request is in
+    flight until `in_flight_until`; afterwards, or once a run has ended (null), the charge stands: the kept answer is
+    given again, or the request runs again, uncharged. `others` are further charges of the same request, by a side that
+    could not know of this one. A released key is free: its charge was voided, and Redis may not know it yet.
     """
 
     pk = models.CompositePrimaryKey("account_id", "key")
@@ -108,12 +110,20 @@ class Receipt(models.Model):
     fingerprint = models.CharField(max_length=32)
     event_id = models.UUIDField()
     audit = models.BinaryField()
-    runs = models.IntegerField()
-    redis_charges = ArrayField(models.UUIDField())
+    in_flight_until = models.DateTimeField(null=True)
+    reruns = models.IntegerField(default=0)
+    answer_head = models.BinaryField(null=True)
+    answer_body = models.BinaryField(null=True)
+    others = ArrayField(models.UUIDField(), default=list)
+    released = models.BooleanField(default=False)
     expires_at = models.DateTimeField()
 
     class Meta:
-        indexes = [models.Index(fields=["expires_at"], name="receipt_expiry")]
+        db_table = "usage_receipt"
+        indexes = [
+            models.Index(fields=["expires_at"], name="receipt_expiry"),
+            models.Index(fields=["account_id"], name="charged_more_than_once", condition=~models.Q(others=[])),
+        ]
 
     def __str__(self) -> str:
         return f"{self.key} of account {self.account_id}"

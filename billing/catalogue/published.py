@@ -12,6 +12,7 @@ from billing.models import Feature, Plan, Route
 from billing.models.catalogue import normalised_path
 from billing.rules.entitlement import Metered, PlanOffer
 from billing.rules.plan_change import PlanTerms
+from ratelimit import process_state
 
 
 class Catalogue:
@@ -45,13 +46,13 @@ class Catalogue:
         return None
 
 
-_catalogue: Catalogue | None = None
+_catalogue: Catalogue | None = process_state.remember(__name__, "_catalogue", lambda: None)
 
 
-_catalogue_lock = threading.Lock()
+_catalogue_lock = process_state.remember(__name__, "_catalogue_lock", threading.Lock)
 
 
-_catalogue_checked = 0.0
+_catalogue_checked = process_state.remember(__name__, "_catalogue_checked", float)
 
 
 RECENT_SECONDS = 1.0
@@ -108,9 +109,3 @@ def offer(plan: Plan) -> PlanOffer:
         quota_window_changed_at=plan.quota_window_changed_at,
         archived=plan.archived_at is not None,
     )
-
-
-def forget_everything() -> None:
-    """Start cold, as a new process does."""
-    global _catalogue  # noqa: PLW0603
-    _catalogue = None

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from billing.bounded_cache import BoundedCache
 from billing.models import ApiKey, Fence
+from ratelimit import process_state
 
 UNKNOWN_KEYS_REMEMBERED = 10_000
 UNKNOWN_KEY_SECONDS = 30
@@ -30,8 +31,12 @@ class Identity(NamedTuple):
     expires_at: float
 
 
-_known: BoundedCache[bytes, Identity] = BoundedCache(settings.SNAPSHOT_CACHE_SIZE)
-_unknown: BoundedCache[bytes, float] = BoundedCache(UNKNOWN_KEYS_REMEMBERED)
+_known: BoundedCache[bytes, Identity] = process_state.remember(
+    __name__, "_known", lambda: BoundedCache(settings.SNAPSHOT_CACHE_SIZE)
+)
+_unknown: BoundedCache[bytes, float] = process_state.remember(
+    __name__, "_unknown", lambda: BoundedCache(UNKNOWN_KEYS_REMEMBERED)
+)
 
 
 def known(key: str) -> Identity | None:
@@ -64,12 +69,6 @@ def look_up(key: str) -> Identity | None:
         expires_at=row.expiry_date.timestamp() if row.expiry_date else NEVER,
     )
     return _known.remember(digest, identity)
-
-
-def forget_everything() -> None:
-    """Start cold, as a new process does."""
-    _known.clear()
-    _unknown.clear()
 
 
 def _digest(key: str) -> bytes:

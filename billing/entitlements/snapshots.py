@@ -17,13 +17,14 @@ from billing.models import LimitOverride, TokenTopUp
 from billing.rules.entitlement import Entitlement, Facts, Override, PlanOffer, TopUp, cheapest, entitle
 from billing.rules.instants import from_ms
 from billing.subscriptions import opening
+from ratelimit import process_state
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Versions
 
 
 @dataclass(slots=True)
-class Told:
-    """To which server an account was told, 0 when it has to be told again, and how often it was.
+class Published:
+    """To which server an account was published, 0 when it has to be published again, and how often it was.
 
     Shared by all its snapshots: threads whose clocks differ by a millisecond may have one each.
     """
@@ -43,7 +44,7 @@ class Snapshot:
     versions: Versions
     from_ms: int
     until_ms: int
-    told: Told = field(default_factory=Told)
+    published: Published = field(default_factory=Published)
 
     def at(self, now_ms: int) -> Snapshot:
         """This snapshot brought to an instant and to the process' catalogue, without asking PostgreSQL."""
@@ -69,9 +70,15 @@ class Snapshot:
         return cheapest(self.catalogue.plans.values(), self.entitlement.plan, frozenset(passing))
 
 
-_accounts: BoundedCache[int, Snapshot] = BoundedCache(settings.SNAPSHOT_CACHE_SIZE)
-_entitlements: BoundedCache[Entitlement, Entitlement] = BoundedCache(1_000)
-_locks = tuple(threading.Lock() for _ in range(256))
+_accounts: BoundedCache[int, Snapshot] = process_state.remember(
+    __name__, "_accounts", lambda: BoundedCache(settings.SNAPSHOT_CACHE_SIZE)
+)
+_entitlements: BoundedCache[Entitlement, Entitlement] = process_state.remember(
+    __name__, "_entitlements", lambda: BoundedCache(1_000)
+)
+_locks: tuple[threading.Lock, ...] = process_state.remember(
+    __name__, "_locks", lambda: tuple(threading.Lock() for _ in range(256))
+)
 
 
 def snapshot(account: int, now_ms: int) -> Snapshot:
@@ -103,12 +110,6 @@ def reload(account: int, at_least: int, now_ms: int) -> Snapshot:
             until_ms=entitlement.valid_until_ms,
         )
         return _accounts.remember(account, fresh)
-
-
-def forget_everything() -> None:
-    """Start cold, as a new process does."""
-    _accounts.clear()
-    _entitlements.clear()
 
 
 def _shared(entitlement: Entitlement) -> Entitlement:

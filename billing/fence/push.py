@@ -5,66 +5,66 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from django.conf import settings
 from django.db import connection
 from django.db.models import F, QuerySet
 
 from billing.fence.models import CATALOGUE, Fence
-from ratelimit import scripts
-from ratelimit.keys import AccountKeys, catalogue_fence
-from ratelimit.store import RedisUnreachable, Store, store
+from ratelimit import counters
+from ratelimit.keys import AccountKeys
+from ratelimit.server import RedisUnreachable
+from ratelimit.store import store
 
 logger = logging.getLogger(__name__)
 SWEEP_BATCH = 1000
-# Only up to what was told: a change that came in between is told by its own push, which may hold the row now.
+# Only up to what was pushed: a change that came in between has a push of its own, which may hold the row now.
 MARK_PUSHED = """
-UPDATE billing_fence SET pushed = told.version
+UPDATE billing_fence SET pushed = sent.version
 FROM (
     SELECT fence.subject, given.version
     FROM unnest(%s::bigint[], %s::bigint[]) AS given (subject, version) JOIN billing_fence fence USING (subject)
     WHERE fence.pushed < given.version FOR UPDATE OF fence SKIP LOCKED
-) AS told
-WHERE billing_fence.subject = told.subject
+) AS sent
+WHERE billing_fence.subject = sent.subject
 """
 
 
-RAISE_FOR_COUNTERS = """
+INVALIDATE_COUNTERS = """
 INSERT INTO billing_fence AS fence (subject, version, pushed) SELECT subject, 2, 1 FROM unnest(%s::bigint[]) AS subject
 ON CONFLICT (subject) DO UPDATE SET version = fence.version + 1
 """
 
 
 def push(subjects: Iterable[int]) -> int:
-    """Tell Redis the present versions of these subjects; returns how many were told. What fails waits for the sweep."""
-    told: list[Fence] = []
+    """Raise these subjects' fences in Redis; returns how many were raised. What fails waits for the sweep."""
+    pushed: list[Fence] = []
     try:
         for fence in Fence.objects.filter(subject__in=list(subjects), version__gt=F("pushed")):
-            _raise_in_redis(store(), fence)
-            told.append(fence)
+            _push(fence)
+            pushed.append(fence)
     except RedisUnreachable as error:
         logger.warning("Redis is unreachable, fences wait for the sweep: %s", error)
-    _mark_pushed(told)
-    return len(told)
+    _mark_pushed(pushed)
+    return len(pushed)
 
 
 def push_all() -> int:
-    """Tell Redis every version that waits; returns how many. Raises RedisUnreachable: then some wait still."""
-    told, last = 0, CATALOGUE - 1
+    """Raise every fence that waits for it; returns how many. Raises RedisUnreachable: then some still wait."""
+    raised, last = 0, CATALOGUE - 1
     while batch := list(_unpushed().filter(subject__gt=last)[:SWEEP_BATCH]):
         for fence in batch:
-            _raise_in_redis(store(), fence)
+            _push(fence)
         _mark_pushed(batch)
-        told, last = told + len(batch), batch[-1].subject
-    return told
+        raised, last = raised + len(batch), batch[-1].subject
+    return raised
 
 
 def invalidate_counters(accounts: Iterable[int]) -> None:
-    """Make Redis, and every worker with it, learn these accounts' counters, as part of the present transaction.
+    """Raise these accounts' fences, in the present transaction: Redis has to be given their counters anew.
 
     Nothing is pushed now: this is for charges made while Redis is out of reach, and its recovery pushes them first.
     """
     with connection.cursor() as cursor:
-        cursor.execute(RAISE_FOR_COUNTERS, [sorted(set(accounts))])
+        cursor.execute(INVALIDATE_COUNTERS, [sorted(set(accounts))])
 
 
 def sweep() -> int:
@@ -76,10 +76,10 @@ def _unpushed() -> QuerySet[Fence]:
     return Fence.objects.filter(version__gt=F("pushed")).order_by("subject")
 
 
-def _mark_pushed(told: Sequence[Fence]) -> None:
-    if told:
+def _mark_pushed(fences: Sequence[Fence]) -> None:
+    if fences:
         with connection.cursor() as cursor:
-            cursor.execute(MARK_PUSHED, [[fence.subject for fence in told], [fence.version for fence in told]])
+            cursor.execute(MARK_PUSHED, [[fence.subject for fence in fences], [fence.version for fence in fences]])
 
 
 def raise_above_redis(subject: int, version_in_redis: int) -> None:
@@ -91,18 +91,20 @@ def raise_above_redis(subject: int, version_in_redis: int) -> None:
             " changed = GREATEST(fence.changed, EXCLUDED.changed)",
             [subject, version_in_redis + 1, version_in_redis + 1],
         )
-    logger.error("the fence of subject %s was behind Redis and has been lifted to %s", subject, version_in_redis + 1)
+    logger.error("the fence of subject %s was behind Redis and has been raised to %s", subject, version_in_redis + 1)
     push([subject])
 
 
-def _raise_in_redis(target: Store, fence: Fence) -> None:
+def _push(fence: Fence) -> None:
     if fence.subject == CATALOGUE:
-        for shard in range(settings.RATELIMIT_SHARDS):
-            target.run(scripts.RAISE, [catalogue_fence(shard).encode()], [fence.version])
+        counters.raise_catalogue_fence(store(), fence.version)
     else:
-        target.run(scripts.ANNOUNCE, [AccountKeys(fence.subject).fence], [fence.version])
+        counters.announce_fence(store(), AccountKeys(fence.subject), fence.version)
 
 
 def fence_version(subject: int) -> int:
-    """Read before the facts it stands for: facts newer than their version are only reloaded once more."""
+    """A subject's version in PostgreSQL, 1 when it never changed.
+
+    Read it before the facts it stands for: facts that are newer than their version are only reloaded once more.
+    """
     return Fence.objects.filter(subject=subject).values_list("version", flat=True).first() or 1

@@ -101,6 +101,10 @@ class Entitlement:
         object.__setattr__(self, "limits", (quota,) if minute is None else (minute, quota))
         object.__setattr__(self, "valid_until_ms", to_ms(self.valid_until))
 
+    def limit(self, name: str) -> Limit | None:
+        """The limit of that name; None where the account has none of it."""
+        return next((limit for limit in self.limits if limit.name == name), None)
+
     def includes(self, feature: Metered) -> bool:
         return not feature.capability or feature.capability in self.capabilities
 

@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import InterfaceError, OperationalError
 
-from ratelimit.store import RedisUnreachable
+from ratelimit.server import RedisUnreachable
 
 
 def execute(argv: list[str]) -> int:

@@ -12,6 +12,7 @@ from billing.models import Plan
 from ratelimit.store import client as redis_client
 from tests.conftest import Customer
 from usage.metering import admit
+from usage.metering.call import ChargeRequest
 
 
 class Staff:
@@ -38,7 +39,7 @@ class Staff:
 def call(customer: Customer, feature: str = "") -> admit.Admission:
     """What the gateway would decide on the customer's next call."""
     return admit.admit(
-        customer.caller, lambda catalogue: admit.Charge(catalogue.features[feature] if feature else None)
+        customer.caller, lambda catalogue: ChargeRequest(catalogue.features[feature] if feature else None)
     )
 
 

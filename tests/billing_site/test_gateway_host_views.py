@@ -12,6 +12,7 @@ from freezegun import freeze_time
 
 from billing.catalogue import published
 from billing.models import Feature, Route
+from ratelimit import process_state
 from tests import host_urls
 from tests.billing_site.test_gateway import used
 from tests.conftest import Customer
@@ -91,7 +92,7 @@ class TestHostViews:
     def test_a_route_that_is_taken_away_is_no_longer_metered(self, host: Customer) -> None:
         host.api.get("/host/plain")
         Route.objects.filter(path="/host/plain").delete()
-        published.forget_everything()
+        process_state.start_anew()
         assert Client().get("/host/plain").status_code == 200
 
     def test_elsewhere_the_catalogue_is_compared_once_a_second(

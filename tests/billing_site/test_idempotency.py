@@ -1,4 +1,4 @@
-"""Idempotency-Key on metered calls: charged once, the same request only, never a served call for free."""
+"""Idempotency-Key on metered calls: charged once, its answer given again, the same request only."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests import host_urls
 from tests.conftest import Customer
 from tests.contract import left, problem
 from usage.drain import drain
+from usage.metering.kept_answers import LARGEST_ANSWER
 from usage.models import UsageLog
 
 pytestmark = pytest.mark.django_db
@@ -30,17 +31,26 @@ def used(customer: Customer) -> int:
     return int(customer.api.get("/api/v1/usage/current").json()["tokens_used"])
 
 
-def test_a_replay_runs_the_view_again_and_is_not_charged_again(bob: Customer) -> None:
+def test_the_answer_is_given_again_and_neither_runs_nor_charges(bob: Customer) -> None:
     first, second = keyed(bob, {"a": 1}), keyed(bob, {"a": 1})
     assert [response.status_code for response in (first, second)] == [200, 200]
-    assert first.json() == second.json()
+    assert first.content == second.content
+    assert first["Content-Type"] == second["Content-Type"]
     assert "Idempotency-Replayed" not in first
     assert second["Idempotency-Replayed"] == "true"
     assert (first["X-Usage-Cost"], second["X-Usage-Cost"]) == ("2", "0")
     assert first["X-Usage-Event"] == second["X-Usage-Event"]
-    assert left(second) == {"minute": 28, "quota": 498}
+    assert left(second) == {"minute": 29, "quota": 498}
     drain.drain()
     assert UsageLog.objects.count() == 1
+
+
+def test_it_is_given_again_when_minute_and_quota_are_used_up(alice: Customer) -> None:
+    first = keyed(alice)
+    for _ in range(10):
+        alice.api.get("/api/v1/trace/start")
+    assert alice.api.get("/api/v1/trace/start").status_code == 429
+    assert keyed(alice).content == first.content
 
 
 @pytest.mark.parametrize(
@@ -96,45 +106,83 @@ def test_a_refused_call_does_not_take_the_key(alice: Customer) -> None:
     assert keyed(alice, {"other": 1}).status_code == 200
 
 
-class TestFailingReplays:
+class TestRuns:
     """The view's outcome changes between runs of one request: a host's view, told by the test."""
 
     @pytest.fixture
-    def outcome(self, bob: Customer, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Any]:
+    def outcome(self, bob: Customer, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         settings.ROOT_URLCONF = "tests.host_urls"
-        Route.objects.create(path="/host/plain", feature=Feature.objects.create(code="host", tokens=3))
+        feature = Feature.objects.create(code="host", tokens=3)
+        for path in ("/host/plain", "/host/stream"):
+            Route.objects.create(path=path, feature=feature)
 
-        def run(status: int) -> Any:
+        def run(status: int, path: str = "/host/plain") -> Any:
             monkeypatch.setattr(host_urls, "answer", status)
-            return bob.api.post("/host/plain", b"", "application/json", headers={"Idempotency-Key": "k"})
+            return bob.api.post(path, b"", "application/json", headers={"Idempotency-Key": "k"})
 
         return run
 
-    def test_a_failing_replay_does_not_make_a_served_call_free(self, bob: Customer, outcome: Any) -> None:
-        assert [outcome(status).status_code for status in (200, 500, 500)] == [200, 500, 500]
-        assert used(bob) == 3
-        assert outcome(200)["Idempotency-Replayed"] == "true"
+    def test_a_success_is_answered_again_whatever_the_view_would_say(self, bob: Customer, outcome: Any) -> None:
+        assert [outcome(status).status_code for status in (201, 500, 500)] == [201, 201, 201]
         assert used(bob) == 3
 
-    def test_a_first_run_that_fails_after_its_replay_was_served_stands(
+    def test_while_the_first_is_in_flight_the_next_is_told_so(
         self, bob: Customer, outcome: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         inner: list[Any] = []
 
-        def serve_a_replay() -> None:
+        def call_again() -> None:
             monkeypatch.setattr(host_urls, "meanwhile", None)
             inner.append(outcome(200))
 
-        monkeypatch.setattr(host_urls, "meanwhile", serve_a_replay)
-        slow = outcome(500)
-        assert (inner[0].status_code, slow.status_code) == (200, 500)
-        assert used(bob) == 3, "the replay was served"
+        monkeypatch.setattr(host_urls, "meanwhile", call_again)
+        assert outcome(500).status_code == 500
+        problem(inner[0], 409, "idempotency_in_progress")
+        assert inner[0]["Retry-After"] == "1"
+        assert used(bob) == 0, "the first has failed"
+        assert outcome(200)["X-Usage-Cost"] == "3"
 
     def test_when_every_run_has_failed_nothing_is_charged(self, bob: Customer, outcome: Any) -> None:
         assert [outcome(status).status_code for status in (500, 500)] == [500, 500]
         assert used(bob) == 0
         drain.drain()
         assert sum(row.tokens for row in UsageLog.objects.all()) == 0
+
+    @pytest.mark.parametrize(("size", "kept"), [(LARGEST_ANSWER, True), (LARGEST_ANSWER + 1, False)])
+    def test_a_body_of_64_kib_is_kept(
+        self, bob: Customer, outcome: Any, size: int, kept: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(host_urls, "body", b"x" * size)
+        first = outcome(200)
+        monkeypatch.setattr(host_urls, "body", b"another run")
+        assert outcome(200).content == (first.content if kept else b"another run")
+        assert used(bob) == 3
+
+    def test_what_is_not_kept_runs_again_three_times_uncharged(self, bob: Customer, outcome: Any) -> None:
+        runs = [outcome(200, "/host/stream") for _ in range(5)]
+        for response in runs[:4]:
+            assert b"".join(response.streaming_content) == b"first last"
+        assert [response["X-Usage-Cost"] for response in runs[:4]] == ["3", "0", "0", "0"]
+        assert ["Idempotency-Replayed" in response for response in runs[:4]] == [False, True, True, True]
+        problem(runs[4], 409, "idempotency_exhausted")
+        assert used(bob) == 3
+
+    def test_a_rerun_that_fails_leaves_the_charge(
+        self, bob: Customer, outcome: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(host_urls, "body", b"x" * (LARGEST_ANSWER + 1))
+        assert [outcome(status).status_code for status in (200, 500, 200)] == [200, 500, 200]
+        assert used(bob) == 3
+
+
+def test_a_charge_that_was_taken_back_frees_its_key(dave: Customer) -> None:
+    body = {"feature": "trace_start"}
+    first = keyed(dave, body, path="/api/v1/usage/track")
+    assert dave.api.delete(f"/api/v1/usage/events/{first.json()['event']}").status_code == 204
+    again = keyed(dave, body, path="/api/v1/usage/track")
+    assert "Idempotency-Replayed" not in again
+    assert again.json()["event"] != first.json()["event"]
+    assert used(dave) == 10
 
 
 def test_two_accounts_may_use_the_same_key(alice: Customer, bob: Customer) -> None:
@@ -209,7 +257,10 @@ def test_the_same_key_at_once_is_charged_once(bob: Customer) -> None:
 
     with ThreadPoolExecutor(16) as threads:
         responses = list(threads.map(call, range(16)))
-    assert {response.status_code for response in responses} == {200}
+    served = [response for response in responses if response.status_code == 200]
+    assert len(served) >= 1
+    for response in set(responses) - set(served):
+        problem(response, 409, "idempotency_in_progress")
     assert sorted(response["X-Usage-Cost"] for response in responses) == ["0"] * 15 + ["2"]
-    assert len({response["X-Usage-Event"] for response in responses}) == 1
+    assert len({response["X-Usage-Event"] for response in served}) == 1
     assert used(bob) == 2

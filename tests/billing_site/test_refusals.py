@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 
 from billing.models import Feature, LimitOverride, Plan
+from ratelimit import process_state
 from tests.clock import moved_by_hand
 from tests.conftest import Customer
 from tests.contract import (
@@ -106,9 +107,8 @@ class TestQuota:
 
     def test_an_archived_plan_is_not_suggested(self, spent: Customer) -> None:
         Plan.objects.filter(code="starter").update(archived_at=datetime(2031, 1, 1, tzinfo=UTC))
-        from billing.entitlements import snapshots
 
-        snapshots.forget_everything()
+        process_state.start_anew()
         assert spent.api.get("/api/v1/trace/expand").json()["suggested_plan"] == "pro"
 
 

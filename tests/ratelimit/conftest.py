@@ -16,7 +16,8 @@ from django.conf import settings
 
 from billing_site.local.engines import Valkey
 from billing_site.local.engines.places import sockets_root
-from ratelimit.store import SingleServer, Store, client
+from ratelimit.server import SingleServer, Store
+from ratelimit.store import client
 from tests.ratelimit.account import Account
 
 PATIENT_SECONDS = 10.0
@@ -36,7 +37,7 @@ def server() -> Any:
 
 @pytest.fixture
 def account(store: Store) -> Account:
-    return Account(store).told()
+    return Account(store).published()
 
 
 @pytest.fixture

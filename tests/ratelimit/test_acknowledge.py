@@ -1,4 +1,4 @@
-"""lua/acknowledge.lua: what PostgreSQL has committed leaves the stream, and the judged sum does not move (law L2)."""
+"""acknowledge.lua: what PostgreSQL has committed leaves the stream, and the judged sum does not move (law L2)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
-from ratelimit import limiter
-from ratelimit.limiter import Entry, StaleFacts
-from ratelimit.limits import Take
-from ratelimit.store import Store, client
-from tests.ratelimit.account import MONTH_MS, WINDOW_STARTS_AT_MS, Account, quota
+from ratelimit import counters, scripts
+from ratelimit.counters import Counter, Entry
+from ratelimit.limiter import StaleFacts
+from ratelimit.server import Command, Store
+from ratelimit.store import client
+from tests.ratelimit.account import MONTH_MS, WINDOW_STARTS_AT_MS, Account, Wants, quota
 
 TOKENS = quota(None)
 
@@ -30,16 +31,16 @@ def pending(account: Account) -> int:
 def charge(account: Account, *costs: int) -> list[Entry]:
     """Charge these, and return the entries as a drain would acknowledge them."""
     for cost in costs:
-        account.admit(Take(TOKENS, cost))
+        account.admit(Wants(TOKENS, cost))
     ids = waiting(account)[-len(costs) :]
     return [Entry(stream_id, 0, cost) for stream_id, cost in zip(ids, costs, strict=True)]
 
 
-def acknowledge(account: Account, counters: list[limiter.Counter], entries: list[Entry]) -> int:
-    return limiter.acknowledge(account.store, account.keys.stream, counters, entries)
+def acknowledge(account: Account, told: list[Counter], entries: list[Entry]) -> int:
+    return counters.acknowledge(account.store, account.keys.stream, told, entries)
 
 
-def test_the_sum_stands_still_while_entries_move_to_the_ledger(account: Account) -> None:
+def test_the_sum_stands_still_while_entries_move_to_the_counter(account: Account) -> None:
     entries = charge(account, 3, 4, 5)
     assert acknowledge(account, [account.counter(7, 1)], entries[:2]) == 2
     assert (account.used(TOKENS), pending(account), len(waiting(account))) == (12, 5, 1)
@@ -49,22 +50,22 @@ def test_the_sum_stands_still_while_entries_move_to_the_ledger(account: Account)
 
 def test_a_duplicate_delivery_lowers_pending_once(account: Account) -> None:
     entries = charge(account, 3, 4)
-    counters = [account.counter(7, 1)]
-    assert acknowledge(account, counters, [*entries, entries[0]]) == 2
-    assert acknowledge(account, counters, entries) == 0
+    told = [account.counter(7, 1)]
+    assert acknowledge(account, told, [*entries, entries[0]]) == 2
+    assert acknowledge(account, told, entries) == 0
     assert (account.used(TOKENS), pending(account)) == (7, 0)
 
 
-def test_a_late_acknowledgement_does_not_replace_a_newer_ledger(account: Account) -> None:
+def test_a_late_acknowledgement_does_not_replace_a_newer_counter(account: Account) -> None:
     entries = charge(account, 3)
-    account.told(account.counter(50, 9))
+    account.published(account.counter(50, 9))
     assert acknowledge(account, [account.counter(3, 1)], entries) == 1
     assert account.used(TOKENS) == 50
 
 
 def test_a_charge_and_its_void_cancel_out(account: Account) -> None:
     charge(account, 8)
-    account.void(Take(TOKENS, 8), "event")
+    account.void(Wants(TOKENS, 8), "event")
     ids = waiting(account)
     entries = [Entry(ids[0], 0, 8), Entry(ids[1], 0, -8)]
     assert acknowledge(account, [account.counter(0, 2)], entries) == 2
@@ -81,29 +82,29 @@ def test_an_entry_set_aside_leaves_and_moves_no_counter(account: Account) -> Non
 
 
 def test_the_accounts_and_windows_of_a_shard_are_told_apart(store: Store) -> None:
-    account = Account(store).told()
-    neighbour = Account(store, account.number + 64).told()
+    account = Account(store).published()
+    neighbour = Account(store, account.number + 64).published()
     following = quota(None, WINDOW_STARTS_AT_MS + MONTH_MS)
-    account.admit(Take(TOKENS, 1))
-    neighbour.admit(Take(TOKENS, 2))
-    account.admit(Take(following, 4))
-    counters = [account.counter(1, 1), neighbour.counter(2, 1), account.counter(4, 1, following)]
+    account.admit(Wants(TOKENS, 1))
+    neighbour.admit(Wants(TOKENS, 2))
+    account.admit(Wants(following, 4))
+    told = [account.counter(1, 1), neighbour.counter(2, 1), account.counter(4, 1, following)]
     entries = [Entry(stream_id, i, 2**i) for i, stream_id in enumerate(waiting(account))]
-    assert acknowledge(account, counters, entries) == 3
+    assert acknowledge(account, told, entries) == 3
     assert (account.used(TOKENS), neighbour.used(TOKENS), account.used(following)) == (1, 2, 4)
 
 
-def test_after_a_flush_the_ledger_is_lifted_and_nothing_goes_below_it(account: Account, server: Any) -> None:
+def test_after_a_flush_the_counter_is_lifted_and_nothing_goes_below_it(account: Account, server: Any) -> None:
     entries = charge(account, 3)
     server.flushall()
-    assert isinstance(account.ask(Take(TOKENS, 1)), StaleFacts)
+    assert isinstance(account.ask(Wants(TOKENS, 1)), StaleFacts)
     assert acknowledge(account, [account.counter(3, 1)], entries) == 0
-    assert account.told().used(TOKENS) == 3
+    assert account.published().used(TOKENS) == 3
 
 
 def test_a_counter_that_has_expired_is_not_left_behind(account: Account, server: Any) -> None:
     past = quota(None, WINDOW_STARTS_AT_MS - 3 * MONTH_MS)
-    account.admit(Take(past, 5))
+    account.admit(Wants(past, 5))
     entries = [Entry(waiting(account)[0], 0, 5)]
     assert acknowledge(account, [account.counter(5, 1, past)], entries) == 1
     assert not server.exists(account.keys.quota(WINDOW_STARTS_AT_MS - 3 * MONTH_MS))
@@ -118,14 +119,14 @@ def test_whatever_is_delivered_twice_the_sum_is_what_was_charged(
     store: Store, costs: list[int], deliveries: list[tuple[int, int]]
 ) -> None:
     client().flushall()
-    account = Account(store).told()
+    account = Account(store).published()
     entries = charge(account, *costs)
     committed: set[int] = set()
     for revision, (first, last) in enumerate([*deliveries, (0, len(costs))], start=1):
         batch = range(min(first, last), min(max(first, last) + 1, len(costs)))
         committed |= set(batch)  # PostgreSQL keeps each event once
-        ledger = sum(costs[i] for i in committed)
-        acknowledge(account, [account.counter(ledger, revision)], [entries[i] for i in batch])
+        committed_tokens = sum(costs[i] for i in committed)
+        acknowledge(account, [account.counter(committed_tokens, revision)], [entries[i] for i in batch])
         assert account.used(TOKENS) == sum(costs)
     assert (pending(account), waiting(account)) == (0, [])
 
@@ -141,11 +142,11 @@ def test_a_malformed_entry_is_an_error_and_nothing_changes(account: Account, eve
     stream_id, position, tokens = entry
     arguments = [1, 3, 1, counter.ends_at_ms, good.stream_id, 1, 3, stream_id, position, tokens]
     with pytest.raises(ResponseError, match=r"not an id|not a|no such quota"):
-        account.store.run(limiter.scripts.ACKNOWLEDGE, [account.keys.stream, counter.key], arguments)
+        account.store.run(Command(scripts.ACKNOWLEDGE, [account.keys.stream, counter.key], arguments))
     assert everything() == before
 
 
-@pytest.mark.parametrize("field", ["ledger", "revision"])
+@pytest.mark.parametrize("field", ["committed", "revision"])
 def test_a_malformed_counter_is_an_error_and_nothing_changes(account: Account, everything: Any, field: str) -> None:
     entries = charge(account, 3)
     before = everything()

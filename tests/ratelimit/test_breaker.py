@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from ratelimit.breaker import Breaker
-from ratelimit.store import RedisUnreachable
+from ratelimit.server import RedisUnreachable
 from tests.billing.waiting import until
 
 GONE = RedisUnreachable("no answer")

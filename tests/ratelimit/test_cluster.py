@@ -9,18 +9,19 @@ import pytest
 from django.conf import settings
 from redis.crc import key_slot
 
-from ratelimit import limiter
+from ratelimit import counters
 from ratelimit.cluster import Cluster
+from ratelimit.counters import Entry
 from ratelimit.keys import shard_of
-from ratelimit.limiter import Entry, Receipt, Voided
-from ratelimit.limits import Outcome, Take
-from ratelimit.store import RedisUnreachable, ServerChanged
-from tests.ratelimit.account import Account, minute, quota
+from ratelimit.limiter import Voided
+from ratelimit.limits import Outcome
+from ratelimit.server import RedisUnreachable, ServerChanged
+from tests.ratelimit.account import Account, Wants, minute, quota
 from tests.ratelimit.cluster import ThreeNodes, slot_of, standing_still, the_cluster
 from tests.ratelimit.conftest import PATIENT_SECONDS
 
 HURRIED_SECONDS = 0.3
-TAKES = (Take(minute(50), 1), Take(quota(100), 10))
+TAKES = (Wants(minute(50), 1), Wants(quota(100), 10))
 
 
 @pytest.fixture
@@ -44,33 +45,32 @@ def account_on(cluster: ThreeNodes, store: Cluster, number: int) -> Account:
     while True:
         account = Account(store)
         if cluster.owner(shard_of(account.number)) is cluster.nodes[number]:
-            return account.told()
+            return account.published()
 
 
 def test_every_key_of_a_call_lies_in_its_shards_slot(store: Cluster) -> None:
     for _ in range(settings.RATELIMIT_SHARDS):
         account = Account(store)
-        receipt = Receipt(account.keys.receipt("key"), b"print")
-        names = [*account.all_keys(receipts=[receipt]), account.keys.void_marker("event")]
+        names = [*account.all_keys(keyed=[account.keyed("key")]), account.keys.void_marker("event")]
         assert {key_slot(name) for name in names} == {slot_of(shard_of(account.number))}
 
 
 def test_accounts_on_every_node_are_admitted_voided_and_acknowledged(cluster: ThreeNodes, store: Cluster) -> None:
     for account in [account_on(cluster, store, number) for number in (0, 1, 2, 0, 1, 2)]:
-        receipt = Receipt(account.keys.receipt("key"), b"print")
+        keyed = account.keyed("key")
         name = f"event-of-{account.number}"
-        assert account.admit(*TAKES, event=name, receipt=receipt).outcome is Outcome.ADMITTED
-        assert account.admit(*TAKES, receipt=receipt).outcome is Outcome.REPLAYED
-        assert account.admit(TAKES[0], Take(quota(1, 0), 2)).outcome is Outcome.REFUSED
+        assert account.admit(*TAKES, event=name, keyed=keyed).outcome is Outcome.ADMITTED
+        assert account.admit(*TAKES, keyed=keyed).outcome is Outcome.IN_PROGRESS
+        assert account.admit(TAKES[0], Wants(quota(1, 0), 2)).outcome is Outcome.REFUSED
         account.admit(*TAKES)
         assert account.void(TAKES[1], name)[0] is Voided.VOIDED
         node = cluster.owner(shard_of(account.number))
         entries = cluster.command(node, "XRANGE", account.keys.stream, "-", "+")
         tokens = {b"audit": 10, b"void": -10}
         drained = [Entry(stream_id, 0, tokens[fields[b"e"]]) for stream_id, fields in entries]
-        assert limiter.acknowledge(store, account.keys.stream, [account.counter(10, 1)], drained) == 3
+        assert counters.acknowledge(store, account.keys.stream, [account.counter(10, 1)], drained) == 3
         assert account.used(quota(100)) == 10
-        assert account.at(2).told().admit(*TAKES, audit=b"").outcome is Outcome.ADMITTED
+        assert account.at(2).published().admit(*TAKES, audit=b"").outcome is Outcome.ADMITTED
 
 
 def test_a_question_goes_to_whoever_serves_the_slot(cluster: ThreeNodes, store: Cluster) -> None:
@@ -97,7 +97,7 @@ def test_a_slot_that_is_being_moved_is_followed_or_unreachable_and_charged_once(
 ) -> None:
     account = account_on(cluster, store, 0)
     for _ in range(8):
-        account.admit(TAKES[0], Take(quota(None), 0), audit=b"")
+        account.admit(TAKES[0], Wants(quota(None), 0), audit=b"")
     account.admit(*TAKES)  # now all its keys are there: only then can a call run while they move
     shard, source, target = shard_of(account.number), cluster.nodes[0], cluster.nodes[1]
     hurried = Account(Cluster(cluster.url, HURRIED_SECONDS), account.number)
@@ -109,13 +109,13 @@ def test_a_slot_that_is_being_moved_is_followed_or_unreachable_and_charged_once(
         assert account.admit(*TAKES, epoch=epoch).standings[1].used == 30  # by way of ASK
         newcomer = Account(hurried.store, account.number + settings.RATELIMIT_SHARDS)
         with pytest.raises(RedisUnreachable, match="moving"):  # TRYAGAIN until the move is over
-            newcomer.told()
+            newcomer.published()
     finally:
         cluster.finish_move(shard, target)
     with pytest.raises(ServerChanged):  # by way of MOVED
         account.admit(*TAKES, epoch=epoch)
     assert [account.admit(*TAKES).standings[1].used for _ in range(2)] == [40, 50]
-    assert newcomer.told().admit(*TAKES).outcome is Outcome.ADMITTED
+    assert newcomer.published().admit(*TAKES).outcome is Outcome.ADMITTED
 
 
 def test_a_slot_that_moves_while_calls_are_made_loses_and_doubles_nothing(cluster: ThreeNodes, store: Cluster) -> None:
@@ -126,7 +126,7 @@ def test_a_slot_that_moves_while_calls_are_made_loses_and_doubles_nothing(cluste
         mover = threading.Thread(target=cluster.move, args=(shard_of(account.number), target))
         mover.start()
         while mover.is_alive():
-            assert account.ask(Take(quota(None), 1), audit=str(answered).encode())
+            assert account.ask(Wants(quota(None), 1), audit=str(answered).encode())
             answered += 1
         mover.join()
     assert events(cluster, account) == [str(n).encode() for n in range(answered)]

@@ -11,14 +11,14 @@ from billing_site.local.engines import Valkey
 from billing_site.local.engines.process import wait_until
 from ratelimit.cluster import Cluster
 from ratelimit.keys import shard_of
-from ratelimit.limits import Outcome, Take
+from ratelimit.limits import Outcome
 from ratelimit.replicas import Replicas, unreplicated
-from ratelimit.store import RedisUnreachable, ServerChanged, SingleServer
-from tests.ratelimit.account import Account, minute, quota
+from ratelimit.server import RedisUnreachable, ServerChanged, SingleServer
+from tests.ratelimit.account import Account, Wants, minute, quota
 from tests.ratelimit.cluster import PATIENCE_SECONDS, ThreeNodes, standing_still, the_cluster
 from tests.ratelimit.conftest import PATIENT_SECONDS, connect
 
-TAKES = (Take(minute(50), 1), Take(quota(100), 10))
+TAKES = (Wants(minute(50), 1), Wants(quota(100), 10))
 BRIEF_WAIT_MS = 20
 
 
@@ -37,7 +37,7 @@ def account_on_primary(cluster: ThreeNodes, store: Cluster) -> Account:
     while True:
         account = Account(store)
         if cluster.owner(shard_of(account.number)) is cluster.primary:
-            return account.told()
+            return account.published()
 
 
 def held(node: Valkey, account: Account) -> list[bytes]:
@@ -74,7 +74,7 @@ def test_the_cluster_itself_replaces_a_killed_primary(cluster: ThreeNodes, store
     def served_again() -> bool:
         try:
             store.ping()
-            account.told()
+            account.published()
         except RedisUnreachable:
             return False
         return True
@@ -104,7 +104,7 @@ def test_a_lagging_replica_has_lost_what_it_never_got_and_postgresqls_counter_li
     with pytest.raises(ServerChanged):
         account.admit(*TAKES, epoch=epoch)
     assert held(cluster.primary, account) == [b"replicated"]
-    account.told(account.counter(80, 9))  # PostgreSQL has drained nine of ten tokens' charges, and is ahead
+    account.published(account.counter(80, 9))  # PostgreSQL has drained nine of ten tokens' charges, and is ahead
     assert account.admit(*TAKES, epoch=store.epoch).standings[1].used == 100
     assert account.admit(*TAKES, epoch=store.epoch).outcome is Outcome.REFUSED
 
@@ -162,7 +162,7 @@ def test_an_idle_process_notices_two_failovers_at_once(cluster: ThreeNodes, monk
         cluster.take_over()
         cluster.wait_for_replication()
     assert cluster.primary is first
-    monkeypatch.setattr("ratelimit.cluster.TRUSTED_SECONDS", 0.0)  # as after a second without a call
+    monkeypatch.setattr("ratelimit.cluster_node.TRUSTED_SECONDS", 0.0)  # as after a second without a call
     with pytest.raises(ServerChanged):
         account.admit(*TAKES, epoch=epoch)
 

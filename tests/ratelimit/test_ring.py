@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ratelimit.limits import Outcome, Take
-from ratelimit.store import Store
-from tests.ratelimit.account import NOW_MS, Account, minute
+from ratelimit.limits import Outcome
+from ratelimit.server import Store
+from tests.ratelimit.account import NOW_MS, Account, Wants, minute
 
 WINDOW_MS = 60_000
 WRAP = 2**32
@@ -40,7 +40,7 @@ class Model:
 
 def ask(account: Account, now: int, limit: int) -> tuple[bool, int, int | None]:
     """Whether one request passes, how many count after it, and the wait in milliseconds."""
-    decision = account.admit(Take(minute(limit), 1), now_ms=now, audit=b"")
+    decision = account.admit(Wants(minute(limit), 1), now_ms=now, audit=b"")
     standing = decision.standings[0]
     return decision.outcome is Outcome.ADMITTED, standing.used, standing.wait_ms
 
@@ -66,7 +66,7 @@ STARTS = st.sampled_from([NOW_MS, BEFORE_WRAP, BEFORE_WRAP + 60_000])
 def test_it_is_the_model_whatever_the_sequence(
     store: Store, start: int, first_limit: int, sequence: list[tuple[int, int, int | None]]
 ) -> None:
-    account, model = Account(store).told(), Model()
+    account, model = Account(store).published(), Model()
     now, limit = start, first_limit
     for step, burst, new_limit in sequence:
         now, limit = now + step, limit if new_limit is None else new_limit
@@ -116,7 +116,7 @@ def test_an_idle_account_may_spend_everything_at_once(account: Account, limit: i
 @given(gaps=st.lists(st.integers(0, 15_000), min_size=5, max_size=5), lag=st.sampled_from([0, 1, 4_000, 70_000]))
 @settings(max_examples=40, deadline=None)
 def test_waiting_succeeds_and_waiting_a_millisecond_less_does_not(store: Store, gaps: list[int], lag: int) -> None:
-    account, now = Account(store).told(), NOW_MS
+    account, now = Account(store).published(), NOW_MS
     for gap in gaps:
         now += gap
         ask(account, now, 5)

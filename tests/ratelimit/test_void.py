@@ -1,4 +1,4 @@
-"""lua/void.lua: a charge's tokens are given back once, with a compensating event in the same step."""
+"""void.lua: a charge's tokens are given back once, with a compensating event in the same step."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from ratelimit import limiter, scripts
-from ratelimit.limiter import VOID_MARKER_LIFE_MS, Receipt, Voided
-from ratelimit.limits import Outcome, Take
-from tests.ratelimit.account import MONTH_MS, WINDOW_STARTS_AT_MS, Account, minute, quota
+from ratelimit import counters, scripts
+from ratelimit.limiter import VOID_MARKER_LIFE_MS, Voided
+from ratelimit.limits import Outcome
+from ratelimit.server import Command
+from tests.ratelimit.account import MONTH_MS, WINDOW_STARTS_AT_MS, Account, Wants, minute, quota
 
-COST = Take(quota(100), 10)
+COST = Wants(quota(100), 10)
 
 
 def events(account: Account, server: Any) -> list[bytes]:
@@ -39,36 +40,36 @@ def test_of_many_voids_at_once_one_succeeds(account: Account, server: Any) -> No
 
 
 def test_the_freed_tokens_can_be_spent_again(account: Account) -> None:
-    account.admit(Take(quota(100), 100), event="e")
+    account.admit(Wants(quota(100), 100), event="e")
     assert account.admit(COST).outcome is Outcome.REFUSED
-    account.void(Take(quota(100), 100), "e")
-    assert account.admit(Take(quota(100), 100)).outcome is Outcome.ADMITTED
+    account.void(Wants(quota(100), 100), "e")
+    assert account.admit(Wants(quota(100), 100)).outcome is Outcome.ADMITTED
 
 
 def test_a_charge_of_zero_tokens_is_voided_like_any_other(account: Account, server: Any) -> None:
-    account.admit(Take(quota(100), 0), event="e")
-    assert account.void(Take(quota(100), 0), "e")[0] is Voided.VOIDED
-    assert account.void(Take(quota(100), 0), "e")[0] is Voided.ALREADY
+    account.admit(Wants(quota(100), 0), event="e")
+    assert account.void(Wants(quota(100), 0), "e")[0] is Voided.VOIDED
+    assert account.void(Wants(quota(100), 0), "e")[0] is Voided.ALREADY
     assert events(account, server) == [b"audit", b"void"]
 
 
 def test_a_void_may_come_after_its_charge_was_drained_or_lost(account: Account, server: Any) -> None:
     status, standing = account.void(COST, "e")
     assert (status, standing.used, standing.remaining) == (Voided.VOIDED, -10, 110)
-    account.told(account.counter(10, 1))
+    account.published(account.counter(10, 1))
     assert account.used(quota(100)) == 10  # whether the counter holds the void is known when it is drained
     ((stream_id, _),) = server.xrange(account.keys.stream)
-    drained = limiter.Entry(stream_id, 0, -10)
-    limiter.acknowledge(account.store, account.keys.stream, [account.counter(0, 2)], [drained])
+    drained = counters.Entry(stream_id, 0, -10)
+    counters.acknowledge(account.store, account.keys.stream, [account.counter(0, 2)], [drained])
     assert account.used(quota(100)) == 0
 
 
 def test_a_minute_that_was_used_stays_used(account: Account) -> None:
-    account.admit(Take(minute(5), 1), COST, event="e")
+    account.admit(Wants(minute(5), 1), COST, event="e")
     account.void(COST, "e")
     assert account.used(minute(5)) == 1
     with pytest.raises(ValueError, match="only a quota"):
-        account.void(Take(minute(5), 1), "e")
+        account.void(Wants(minute(5), 1), "e")
 
 
 def test_the_marker_outlives_the_hour_in_which_a_void_may_be_asked_for(account: Account, server: Any) -> None:
@@ -79,14 +80,14 @@ def test_the_marker_outlives_the_hour_in_which_a_void_may_be_asked_for(account: 
 
 def test_a_void_in_a_window_long_past_is_an_event_and_no_counter(account: Account, server: Any) -> None:
     past = quota(100, WINDOW_STARTS_AT_MS - 3 * MONTH_MS)
-    assert account.void(Take(past, 10), "e")[0] is Voided.VOIDED
+    assert account.void(Wants(past, 10), "e")[0] is Voided.VOIDED
     assert events(account, server) == [b"void"]
     assert not server.exists(account.keys.quota(WINDOW_STARTS_AT_MS - 3 * MONTH_MS))
 
 
 def test_a_void_asks_no_fence(account: Account) -> None:
     account.admit(COST, event="e")
-    account.at(9, 9).told()
+    account.at(9, 9).published()
     assert account.void(COST, "e")[0] is Voided.VOIDED
 
 
@@ -95,28 +96,28 @@ def test_a_void_asks_no_fence(account: Account) -> None:
 def test_what_is_no_natural_number_is_an_error_and_nothing_changes(
     account: Account, everything: Any, place: int, text: bytes
 ) -> None:
-    receipt = Receipt(account.keys.receipt("k"), b"print")
-    account.admit(COST, event="e", receipt=receipt)
+    keyed = account.keyed("k")
+    account.admit(COST, event="e", keyed=keyed)
     before = everything()
     keys = account.keys
-    names = [keys.quota(WINDOW_STARTS_AT_MS), keys.stream, keys.void_marker("e"), receipt.key]
-    arguments: list[Any] = [b"10", b"void", b"e", b"1000", quota(None).ends_at_ms, b"1"]
+    names = [keys.quota(WINDOW_STARTS_AT_MS), keys.stream, keys.void_marker("e"), keyed.record]
+    arguments: list[Any] = [b"10", b"void", b"e", b"1000", quota(None).ends_at_ms]
     arguments[place] = text
     with pytest.raises(ResponseError, match="not a natural number"):
-        account.store.run(scripts.VOID, names, arguments)
+        account.store.run(Command(scripts.VOID, names, arguments))
     assert everything() == before
 
 
-@pytest.mark.parametrize("which", ["quota", "stream", "receipt"])
+@pytest.mark.parametrize("which", ["quota", "stream", "record"])
 def test_a_key_of_another_type_is_an_error_and_nothing_changes(
     account: Account, server: Any, everything: Any, which: str
 ) -> None:
-    receipt = Receipt(account.keys.receipt("k"), b"print")
-    account.admit(COST, event="e", receipt=receipt)
-    keys = {"quota": account.keys.quota(WINDOW_STARTS_AT_MS), "stream": account.keys.stream, "receipt": receipt.key}
+    keyed = account.keyed("k")
+    account.admit(COST, event="e", keyed=keyed)
+    keys = {"quota": account.keys.quota(WINDOW_STARTS_AT_MS), "stream": account.keys.stream, "record": keyed.record}
     server.delete(keys[which])
     server.sadd(keys[which], "member")
     before = everything()
     with pytest.raises(ResponseError, match="WRONGTYPE"):
-        account.void(COST, "e", receipt)
+        account.void(COST, "e", keyed)
     assert everything() == before

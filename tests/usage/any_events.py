@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from ratelimit.limits import LARGEST_NUMBER
-from usage.log.events import CHARGE, GATEWAY, LATEST_MS, TRACK, VOID, Event, mint, storable
+from usage.log.events import CHARGE, GATEWAY, LATEST_MS, SETTLE, TRACK, VOID, Event, mint, storable
 
 NOW_MS = 1_795_000_000_000
 INSTANTS = st.integers(0, LATEST_MS)
@@ -21,9 +21,11 @@ METADATA = st.none() | st.dictionaries(st.text(max_size=8), JSON_VALUES, max_siz
 @st.composite
 def events(draw: st.DrawFn) -> Event:
     start = draw(st.integers(0, LATEST_MS // 1000 - 1))
+    kind = draw(st.sampled_from([CHARGE, VOID, SETTLE]))
+    key = draw(st.sampled_from(["", "0123456789abcdef" * 2]))
     return Event(
         charge=mint(draw(INSTANTS)),
-        kind=draw(st.sampled_from([CHARGE, VOID])),
+        kind=kind,
         account=draw(st.integers(0, LARGEST_NUMBER)),
         window_start=start,
         window_end=draw(st.integers(start + 1, LATEST_MS // 1000)),
@@ -33,6 +35,9 @@ def events(draw: st.DrawFn) -> Event:
         source=draw(st.sampled_from([GATEWAY, TRACK])),
         key_prefix=draw(st.text(PRINTABLE, max_size=8)),
         metadata=draw(METADATA),
+        key=key,
+        fingerprint=key[::-1],
+        bound=draw(st.integers(0, LARGEST_NUMBER)) if kind == SETTLE else None,
     )
 
 

@@ -12,8 +12,9 @@ from ratelimit.store import client
 from tests.conftest import Customer
 from usage.log import events
 from usage.log.events import Event
-from usage.metering.admit import Admission, Charge
+from usage.metering.admit import Admission
 from usage.metering.admit import admit as decide
+from usage.metering.call import ChargeRequest
 from usage.models import DailyUsage, FeatureUsage, UsageLog, WindowUsage
 
 MARCH, APRIL = (int(datetime(2031, month, 1, tzinfo=UTC).timestamp()) for month in (3, 4))
@@ -24,7 +25,7 @@ def admit(customer: Customer, feature: str = "trace_start", **fields: str) -> Ad
     """A call of the feature, admitted and charged."""
     return decide(
         customer.caller,
-        lambda catalogue: Charge(catalogue.features[feature], **fields),  # type: ignore[arg-type]
+        lambda catalogue: ChargeRequest(catalogue.features[feature], **fields),  # type: ignore[arg-type]
     )
 
 

@@ -52,7 +52,7 @@ def charge(customer: Customer, at: datetime, **fields: Any) -> UsageLog:
 
 def void(entry: UsageLog) -> UsageLog:
     taken_back = UsageLog.objects.get(pk=entry.pk)
-    taken_back.id = events.void_of(entry.event_id)
+    taken_back.id = events.adjustment_of(entry.event_id)
     taken_back.kind, taken_back.tokens = events.VOID, -entry.tokens
     taken_back.save(force_insert=True)
     return taken_back

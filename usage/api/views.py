@@ -20,8 +20,7 @@ from billing.http.json import NotJson, read_json
 from billing.http.openapi import METERED, problem
 from billing.http.problems import Problem
 from billing.http.views import ApiView
-from billing.rules.entitlement import MINUTE, Metered
-from ratelimit.limits import whole_seconds
+from billing.rules.entitlement import Metered
 from usage.api.serializers import (
     BREAKDOWN,
     BREAKDOWN_SCHEMA,
@@ -35,9 +34,9 @@ from usage.drain import drain
 from usage.log import events
 from usage.metering import voiding
 from usage.metering.admission import Admission
-from usage.metering.call import Charge
+from usage.metering.call import ChargeRequest
 from usage.metering.quota import percentage_used
-from usage.metering.retry_after import longest_wait
+from usage.metering.refusal import would_refuse
 from usage.models import FeatureUsage
 
 
@@ -83,15 +82,15 @@ class Track(ApiView):
     """Charge a call made elsewhere: minute and tokens in one decision, taken before this view runs."""
 
     @staticmethod
-    def charge_of(request: HttpRequest, catalogue: Catalogue) -> Charge:
+    def charge_of(request: HttpRequest, catalogue: Catalogue) -> ChargeRequest:
         """What the gateway charges; nothing but the minute for a request that this view is going to refuse."""
         if request.method != "POST":
-            return Charge()
+            return ChargeRequest()
         serializer = TrackRequest(data=_peek(request))
         if not serializer.is_valid():
-            return Charge()
+            return ChargeRequest()
         given = serializer.validated_data
-        return Charge(catalogue.features.get(given["feature"]), events.TRACK, given.get("metadata"))
+        return ChargeRequest(catalogue.features.get(given["feature"]), events.TRACK, given.get("metadata"))
 
     @extend_schema("trackUsage", request=TrackRequest, responses=TrackResponse, extensions=METERED)
     def post(self, request: Request, **_: Any) -> Response:
@@ -120,7 +119,7 @@ class Check(ApiView):
         serializer.is_valid(raise_exception=True)
         admission = admission_of(request)
         feature = known_feature(serializer.validated_data["feature"], admission)
-        code, retry_after = verdict(admission, feature)
+        code, retry_after = would_refuse(admission, feature)
         answer = {
             "allowed": code is None,
             "code": code,
@@ -157,17 +156,6 @@ class VoidEvent(ApiView):
         except voiding.AlreadyVoided:
             raise Problem(409, "already_voided", "This charge was voided before.") from None
         return Response(status=204)
-
-
-def verdict(admission: Admission, feature: Metered) -> tuple[str | None, int | None]:
-    """Why a call would be refused (None: it would not), and whole seconds until it would pass (None: never)."""
-    if not admission.snapshot.entitlement.includes(feature):
-        return "feature_not_in_plan", None
-    standing, wait_ms = longest_wait(admission, admission.standings, feature.tokens)
-    if wait_ms == 0:
-        return None, None
-    code = "rate_limited" if standing.limit.name == MINUTE else "quota_exceeded"
-    return code, None if wait_ms is None else whole_seconds(wait_ms)
 
 
 def known_feature(code: str, admission: Admission) -> Metered:

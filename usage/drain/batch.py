@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import collections
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
 from django.db import transaction
 
-from ratelimit import limiter
+from ratelimit import counters
+from ratelimit.counters import Counter, Entry
 from ratelimit.keys import AccountKeys, shard_of, stream
 from ratelimit.store import store
 from usage.log import idempotency, partitions
 from usage.log import store as log_store
 from usage.log.batch import EventBatch, decode, decode_all
 from usage.log.events import Event, MalformedEvent
+from usage.log.sums import WindowCounter
 from usage.models import SetAsideEntry
 
 logger = logging.getLogger(__name__)
@@ -58,10 +60,10 @@ def drain_oldest(shards: Sequence[int]) -> Drained:
         if part.unreadable:
             first = part.unreadable[0].error
             logger.error("%d entries of shard %d were set aside: %s", len(part.unreadable), part.shard, first)
-    _forget_orphans(stored.known)
-    counters = {(counter.account, counter.starts_at): _told(counter) for counter in stored.counters}
+    _release_orphans(stored.known)
+    told = {(counter.account, counter.starts_at): _counter(counter) for counter in stored.counters}
     for part in parts:
-        _acknowledge(part, counters)
+        _acknowledge(part, told)
     return Drained(sum(len(part.entries) for part in parts), sum(len(part.unreadable) for part in parts))
 
 
@@ -97,22 +99,22 @@ class _Part:
 
     def moved(self) -> dict[Window, int]:
         """The tokens that are pending until the entries are acknowledged."""
-        alike = Counter(chain.from_iterable(events.tokens_moved() for events in self.events))
-        moved: Counter[Window] = Counter()
+        alike = collections.Counter(chain.from_iterable(events.tokens_moved() for events in self.events))
+        moved: collections.Counter[Window] = collections.Counter()
         for (account, window_start, tokens), times in alike.items():
             moved[account, window_start] += tokens * times
         # What was charged in another shard, before their number was changed, is pending there if anywhere.
         return {window: tokens for window, tokens in moved.items() if shard_of(window[0]) == self.shard}
 
-    def single(self, position: Mapping[Window, int]) -> Iterator[limiter.Entry]:
+    def single(self, position: Mapping[Window, int]) -> Iterator[Entry]:
         """Each entry, with its counter's position."""
         set_aside, events = {entry.stream_id for entry in self.unreadable}, chain.from_iterable(self.events)
         for stream_id, _ in self.entries:
             if stream_id.decode() in set_aside:
-                yield limiter.Entry(stream_id, None, 0)
+                yield Entry(stream_id, None, 0)
             else:
                 event = next(events)
-                yield limiter.Entry(stream_id, position.get((event.account, event.window_start)), event.tokens)
+                yield Entry(stream_id, position.get((event.account, event.window_start)), event.tokens)
 
 
 def _all_taken(payloads: Sequence[bytes], taken: partitions.AcceptedRange) -> EventBatch | None:
@@ -158,25 +160,25 @@ def _commit(entries: Mapping[int, Sequence[StreamEntry]]) -> tuple[list[_Part], 
     return parts, stored
 
 
-def _forget_orphans(known: Iterable[Event]) -> None:
+def _release_orphans(known: Iterable[Event]) -> None:
     shards: dict[int, list[tuple[bytes, str]]] = {}
     for event in idempotency.orphans(known):
-        receipt = AccountKeys(event.account).receipt_of(event.receipt)
-        shards.setdefault(shard_of(event.account), []).append((receipt, event.charge))
+        record = AccountKeys(event.account).record(event.key)
+        shards.setdefault(shard_of(event.account), []).append((record, event.charge))
     for orphans in shards.values():
-        limiter.forget(store(), orphans)
+        counters.release_keys(store(), orphans)
 
 
-def _acknowledge(part: _Part, counters: Mapping[Window, limiter.Counter]) -> None:
-    """Remove what was read from the head of the stream, and tell its counters."""
+def _acknowledge(part: _Part, kept: Mapping[Window, Counter]) -> None:
+    """Remove what was read from the head of the stream, and store its counters in Redis."""
     name, moved = stream(part.shard).encode(), part.moved()
-    told = [(counters[window], tokens) for window, tokens in moved.items()]
-    if limiter.trim(store(), name, part.entries[0][0], part.entries[-1][0], told):
+    with_tokens = [(kept[window], tokens) for window, tokens in moved.items()]
+    if counters.acknowledge_head(store(), name, part.entries[0][0], part.entries[-1][0], with_tokens):
         return
     position = {window: at for at, window in enumerate(moved)}
-    limiter.acknowledge(store(), name, [counter for counter, _ in told], [*part.single(position)])
+    counters.acknowledge(store(), name, [counter for counter, _ in with_tokens], [*part.single(position)])
 
 
-def _told(counter: log_store.WindowCounter) -> limiter.Counter:
+def _counter(counter: WindowCounter) -> Counter:
     key = AccountKeys(counter.account).quota(counter.starts_at * 1000)
-    return limiter.Counter(key, counter.tokens, counter.revision, counter.ends_at * 1000)
+    return Counter(key, counter.tokens, counter.revision, counter.ends_at * 1000)

@@ -6,19 +6,20 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import zip_longest
 from json.scanner import make_scanner
 from operator import lt
 from struct import Struct
 from typing import Any
 
 from ratelimit.limits import LARGEST_NUMBER
-from usage.log.events import CHARGE, FORMAT, LATEST_MS, VOID, Event, MalformedEvent, storable
+from usage.log.events import ADJUSTMENTS, CHARGE, FORMAT, LATEST_MS, Event, MalformedEvent, storable
 
 DAY_MS = 86_400_000
-WIDTHS = {12, 14}
-"""Of an event's text, in fields: the last two are its receipt's."""
-LONGEST_TEXTS = {"feature": 50, "source": 10, "key_prefix": 8, "receipt": 32, "fingerprint": 32}
+WIDTHS = {12, 14, 15}
+"""Of an event's text, in fields: with an Idempotency-Key two more, with an adjustment's bound one more still."""
+MISSING = ("", "", None)
+"""The last three of them, where a text has fewer."""
+LONGEST_TEXTS = {"feature": 50, "source": 10, "key_prefix": 8, "key": 32, "fingerprint": 32}
 """What the columns of PostgreSQL hold."""
 ID_LENGTH, HYPHENS = 36, (8, 13, 18, 23)
 _scan_json = make_scanner(json.JSONDecoder())  # type: ignore[arg-type] # as json.decoder calls it
@@ -49,8 +50,9 @@ class EventBatch:
     sources: Sequence[str]
     key_prefixes: Sequence[str]
     metadata: Sequence[dict[str, Any] | None]
-    receipts: Sequence[str]
+    keys: Sequence[str]
     fingerprints: Sequence[str]
+    bounds: Sequence[int | None]
 
     @classmethod
     def of(cls, events: Sequence[Event]) -> EventBatch:
@@ -80,19 +82,22 @@ class EventBatch:
             self.sources,
             self.key_prefixes,
             self.metadata,
-            self.receipts,
+            self.keys,
             self.fingerprints,
+            self.bounds,
         )
 
-    def voids(self) -> list[Event]:
-        return [event for event in self if event.kind == VOID] if VOID in self.kinds else []
+    def adjustments(self) -> list[Event]:
+        return [] if ADJUSTMENTS.isdisjoint(self.kinds) else [event for event in self if event.kind in ADJUSTMENTS]
 
-    def without_voids(self) -> EventBatch:
-        return EventBatch.of([event for event in self if event.kind != VOID]) if VOID in self.kinds else self
+    def charges_only(self) -> EventBatch:
+        if ADJUSTMENTS.isdisjoint(self.kinds):
+            return self
+        return EventBatch.of([event for event in self if event.kind not in ADJUSTMENTS])
 
     def keyed(self) -> list[Event]:
         """Those that were made under an Idempotency-Key."""
-        return [event for event in self if event.receipt] if any(self.receipts) else []
+        return [event for event in self if event.key] if any(self.keys) else []
 
     def moves(self) -> Iterator[Move]:
         days = [charged_at_ms // DAY_MS for charged_at_ms in self.charged_at_ms]
@@ -112,7 +117,7 @@ class EventBatch:
         return zip(self.accounts, self.window_starts, self.tokens, strict=True)
 
 
-NONE = EventBatch(b"", (), (), (), (), (), (), (), (), (), (), (), (), (), ())
+NONE = EventBatch(b"", (), (), (), (), (), (), (), (), (), (), (), (), (), (), ())
 
 
 def decode(text: bytes) -> Event:
@@ -143,12 +148,11 @@ def decode_all(texts: Sequence[bytes]) -> EventBatch:
 
 def _columns(rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
     widths = {*map(len, rows)}
+    if not widths <= WIDTHS:
+        raise MalformedEvent(f"a text has no {' or '.join(map(str, sorted(WIDTHS)))} fields")
     if widths == {min(WIDTHS)}:
-        without = ("",) * len(rows)
-        return [*zip(*rows, strict=True), without, without]
-    if widths <= WIDTHS:
-        return [*zip_longest(*rows, fillvalue="")]
-    raise MalformedEvent(f"a text has no {' or '.join(map(str, sorted(WIDTHS)))} fields")
+        return [*zip(*rows, strict=True), *((missing,) * len(rows) for missing in MISSING)]
+    return [*zip(*([*row, *MISSING[len(row) - min(WIDTHS) :]] for row in rows), strict=True)]
 
 
 def _uuids(texts: Sequence[str]) -> bytes:
@@ -177,8 +181,11 @@ def _check(batch: EventBatch) -> None:
         raise MalformedEvent("a number is out of bounds")
     for texts in set(zip(batch.kinds, batch.features, batch.sources, batch.key_prefixes, strict=True)):
         _check_texts(*texts)
-    for receipt, fingerprint in {*zip(batch.receipts, batch.fingerprints, strict=True)} - {("", "")}:
-        _check_lengths(receipt=receipt, fingerprint=fingerprint)
+    for key, fingerprint in {*zip(batch.keys, batch.fingerprints, strict=True)} - {("", "")}:
+        _check_lengths(key=key, fingerprint=fingerprint)
+    for bound in {*map(repr, batch.bounds)} - {"None"}:
+        if not (bound.isdecimal() and int(bound) <= LARGEST_NUMBER):
+            raise MalformedEvent("the bound of an adjustment is out of bounds")
     if not all(map(lt, batch.window_starts, batch.window_ends)):
         raise MalformedEvent("a window ends before it starts")
     if max(*map(max, (batch.charged_at_ms, batch.at_ms)), max(batch.window_ends) * 1000) > LATEST_MS:
@@ -189,7 +196,7 @@ def _check(batch: EventBatch) -> None:
 
 @lru_cache(4_096)  # an account's calls have most of them in common
 def _check_texts(kind: str, feature: str, source: str, key_prefix: str) -> None:
-    if kind not in (CHARGE, VOID):
+    if kind != CHARGE and kind not in ADJUSTMENTS:
         raise MalformedEvent(f"{kind} is no kind of event")
     _check_lengths(feature=feature, source=source, key_prefix=key_prefix)
 

@@ -8,12 +8,20 @@ import uuid
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from ratelimit import process_state
+
 FORMAT = 1
 LATEST_MS = 253_370_764_800_000 - 1
 """The end of the year 9998: a year later the month that an instant falls into has no end that Python can name."""
 DEEPEST_METADATA = 32
 MINTED_AHEAD = 32
-CHARGE, VOID = "charge", "void"
+CHARGE, VOID, SETTLE, REFUSED = "charge", "void", "settle", "refused"
+"""Kinds: a charge; what takes all of one back; what takes back the part it did not need; a call that was refused
+when nobody knew whether Redis had charged it, whose id it takes."""
+CALLS = {CHARGE: 1, VOID: -1}
+"""What an event of a kind adds to the calls that were made; any other adds none. Its tokens it adds as they are."""
+ADJUSTMENTS = frozenset({VOID, SETTLE})
+"""Kinds that follow a charge, of which it has one at most."""
 GATEWAY, TRACK = "gateway", "track"
 # Metadata are looked through before they are written, so circles need no second look.
 _write_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -29,9 +37,8 @@ _VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 """The first hexadecimal digit of a UUID's second half: two bits say which kind it is, two are random."""
 
 
-_random_parts: list[str] = []
+_random_parts: list[str] = process_state.remember(__name__, "_random_parts", list)
 """Of the ids to come: the system is asked for many at a time."""
-os.register_at_fork(after_in_child=_random_parts.clear)
 
 
 def mint(now_ms: int) -> str:
@@ -58,10 +65,10 @@ def minted_at_ms(event: str) -> int:
     return int(event[:8] + event[9:13], 16)
 
 
-def void_of(charge: uuid.UUID) -> uuid.UUID:
-    """The id of the event that takes a charge back: the charge's with its last bit, which is random, turned over.
+def adjustment_of(charge: uuid.UUID) -> uuid.UUID:
+    """The id of a charge's one adjustment: the charge's, with its last bit, which is random, turned over.
 
-    So the log in the order of its ids is in the order of time, with every void beside its charge.
+    So the log in the order of its ids is in the order of time, with every adjustment beside its charge.
     """
     return uuid.UUID(int=charge.int ^ 1)
 
@@ -71,7 +78,8 @@ class Event(NamedTuple):
 
     `tokens` is signed, so the sum over the log is the counter; a void is the adjustment that takes all of it back.
     `charge` is the id of the charge, whose instant picks the window and the partition, for whatever happens to it.
-    `receipt` is the digest of the Idempotency-Key it was made under, `fingerprint` that of the request; "" without one.
+    `key` is the digest of the Idempotency-Key it was made under, `fingerprint` that of the request; "" without one.
+    `bound` is what the charge had taken, where an adjustment takes only a part of it back.
     """
 
     charge: str
@@ -85,26 +93,32 @@ class Event(NamedTuple):
     source: str = GATEWAY
     key_prefix: str = ""
     metadata: dict[str, Any] | None = None
-    receipt: str = ""
+    key: str = ""
     fingerprint: str = ""
+    bound: int | None = None
 
     @property
     def id(self) -> uuid.UUID:
         """Unique in the log and the same on every delivery: the charge's own, or one derived from it."""
         charge = uuid.UUID(self.charge)
-        return charge if self.kind == CHARGE else void_of(charge)
+        return charge if self.kind == CHARGE else adjustment_of(charge)
 
     @property
     def charged_at_ms(self) -> int:
         return minted_at_ms(self.charge)
 
     def voided(self, at_ms: int) -> Event:
-        """The compensating event of this charge."""
+        """The adjustment of this charge that takes all of it back."""
         return self._replace(kind=VOID, tokens=-self.tokens, at_ms=at_ms)
 
+    def settled(self, tokens: int, at_ms: int) -> Event:
+        """The adjustment of this charge that leaves `tokens` of it."""
+        return self._replace(kind=SETTLE, tokens=tokens - self.tokens, at_ms=at_ms, bound=self.tokens)
+
     def charged(self) -> Event:
-        """The charge that this event takes back: it carries all of it, since it may be stored first."""
-        return self._replace(kind=CHARGE, tokens=-self.tokens, at_ms=self.charged_at_ms)
+        """The charge that this event adjusts: it carries all of it, since it may be stored first."""
+        tokens = -self.tokens if self.bound is None else self.bound
+        return self._replace(kind=CHARGE, tokens=tokens, at_ms=self.charged_at_ms, bound=None)
 
     def encode(self) -> bytes:
         """Raises MalformedEvent for metadata that `decode` refuses: what the drain sets aside is never billed."""
@@ -115,12 +129,13 @@ class Event(NamedTuple):
     def frame(self) -> tuple[str, str]:
         """What its text has between its id and its instant, and what behind that."""
         metadata = "null" if self.metadata is None else _write_json(self.metadata)
-        receipt = f",{_quoted(self.receipt)},{_quoted(self.fingerprint)}" if self.receipt else ""
+        more = f",{_quoted(self.key)},{_quoted(self.fingerprint)}" if self.key or self.bound is not None else ""
+        more += "" if self.bound is None else f",{self.bound}"
         # A list as JSON, put together here: the encoder takes twice as long for it.
         between = f'","{self.kind}",{self.account},{self.window_start},{self.window_end},{_quoted(self.feature)},'
         return (
             f"{between}{self.tokens},",
-            f",{_quoted(self.source)},{_quoted(self.key_prefix)},{metadata}{receipt}]",
+            f",{_quoted(self.source)},{_quoted(self.key_prefix)},{metadata}{more}]",
         )
 
 

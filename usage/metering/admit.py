@@ -9,8 +9,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from billing.catalogue import published
 from billing.catalogue.published import Catalogue
@@ -19,13 +22,15 @@ from billing.entitlements.api_keys import Caller
 from billing.entitlements.snapshots import Snapshot
 from billing.fence import push
 from billing.fence.models import CATALOGUE
-from ratelimit import limiter
+from billing.rules.instants import to_ms
+from ratelimit import limiter, process_state
 from ratelimit.limits import Decision, Outcome
-from ratelimit.store import NotExecuted, RedisUnreachable, ServerChanged, store
+from ratelimit.server import NotExecuted, RedisUnreachable, ServerChanged
+from ratelimit.store import store
 from usage.log import events
-from usage.metering import fallback
+from usage.metering import fallback, kept_answers, unsettled
 from usage.metering.admission import Admission
-from usage.metering.call import Call, Charge, prepare
+from usage.metering.call import Call, ChargeRequest, prepare
 from usage.sync import publish
 from usage.sync.outage import OutageOver, breaker
 
@@ -33,94 +38,128 @@ logger = logging.getLogger(__name__)
 TRIES = 5
 """At first touch facts are loaded, stale facts are reloaded once, a skewed clock is corrected once; the rest is for an
 account whose facts change again and again while they are read. Then 503."""
-_tellers = tuple(threading.Lock() for _ in range(256))
+_publishing: tuple[threading.Lock, ...] = process_state.remember(
+    __name__, "_publishing", lambda: tuple(threading.Lock() for _ in range(256))
+)
 
 
 class Unavailable(Exception):
     """No decision can be made now: an engine is out of reach, or the facts change faster than they are read."""
 
 
-def admit(caller: Caller, charge_of: Callable[[Catalogue], Charge]) -> Admission:
-    """Decide on one call and charge it in the same step; `charge_of` is asked again when the catalogue was stale.
+def admit(caller: Caller, request_of: Callable[[Catalogue], ChargeRequest]) -> Admission:
+    """Decide on one call and charge it in the same step; `request_of` is asked again when the catalogue was stale.
 
     A feature the plan lacks consumes nothing. Raises CredentialsGone, Unavailable, or django's OperationalError; a
     refusal is an Admission that is not `admitted`. The facts a refusal rests on are never stale: their versions were
     compared where the call was decided.
     """
-    now_ms = time.time_ns() // 1_000_000
+    asked_in_vain: list[Call] = []
+    try:
+        admission = _decide(caller, request_of, time.time_ns() // 1_000_000, asked_in_vain)
+    except BaseException:
+        _settle_unknown(asked_in_vain, None)
+        raise
+    if asked_in_vain:
+        _settle_unknown(asked_in_vain, admission)
+    return admission
+
+
+def standing(account: int, now: datetime) -> Admission:
+    """Where an account stands against its limits, without costing it a request: a call that takes nothing of any.
+
+    Raises Unavailable, or django's OperationalError.
+    """
+    return _decide(Caller(account), lambda _: ChargeRequest(counts=False), to_ms(now), [])
+
+
+def _decide(
+    caller: Caller, request_of: Callable[[Catalogue], ChargeRequest], now_ms: int, asked_in_vain: list[Call]
+) -> Admission:
+    """`asked_in_vain` gets the calls that Redis gave no answer to."""
     event_id = events.mint(now_ms)
-    asked_in_vain: Call | None = None
     for _ in range(TRIES):
         snapshot = snapshots.snapshot(caller.account, now_ms)
         caller.confirm(snapshot.facts.version, active=snapshot.facts.active)
-        call = prepare(event_id, snapshot, caller, charge_of(snapshot.catalogue), now_ms)
-        by_redis, told_times = not breaker.is_open, snapshot.told.times
+        call = prepare(event_id, snapshot, caller, request_of(snapshot.catalogue), now_ms)
+        by_redis, published_times = not breaker.is_open, snapshot.published.times
         try:
-            answer = _ask_redis(call) if by_redis else _decide_without(call, asked_in_vain)
+            answer = _ask_redis(call) if by_redis else _decide_without(call)
         except ServerChanged:
             continue
         except RedisUnreachable as error:
             breaker.trip(error)
             if not isinstance(error, NotExecuted):
-                asked_in_vain = call
+                asked_in_vain.append(call)
             continue
         except OutageOver:
             breaker.attempt()
             continue
+        if answer is None:
+            continue
         if isinstance(answer, limiter.StaleFacts):
-            _refresh(snapshot, answer, now_ms, told_times)
+            _refresh(snapshot, answer, now_ms, published_times)
         elif answer.outcome is Outcome.SKEWED:
             logger.warning("this clock differs from Redis' by %d ms", now_ms - answer.now_ms)
             now_ms = answer.now_ms
             event_id = events.mint(now_ms)
         else:
-            admission = Admission(call, answer, by_redis=by_redis)
-            if asked_in_vain is not None:
-                _settle_unknown(asked_in_vain, admission)
-            return admission
+            return Admission(call, answer, by_redis=by_redis)
     logger.warning("no decision for account %s in %d tries", caller.account, TRIES)
     raise Unavailable
 
 
-def _ask_redis(call: Call) -> Decision | limiter.StaleFacts:
-    snapshot, redis = call.kind.snapshot, store()
-    if snapshot.told.epoch != redis.epoch:
-        _tell(snapshot)
-    return limiter.admit(
+def _ask_redis(call: Call) -> Decision | limiter.StaleFacts | None:
+    """None: the request's Idempotency-Key has become free meanwhile, so ask again."""
+    snapshot, redis = call.snapshot, store()
+    if snapshot.published.epoch != redis.epoch:
+        _publish(snapshot)
+    answer = limiter.admit(
         redis,
-        call.kind.asking,
+        call.template.command,
+        call.template.take,
         charged_at_ms=call.now_ms,
         event=call.id,
         audit=call.audit(),
-        receipt=call.receipt,
+        keyed=call.keyed,
         now_ms=call.now_ms if settings.RATELIMIT_CLOCK == "process" else None,
-        epoch=snapshot.told.epoch,
+        epoch=snapshot.published.epoch,
     )
+    if call.keyed is not None and isinstance(answer, Decision) and kept_answers.is_unanswered(answer):
+        return kept_answers.look_up(call, answer)
+    return answer
 
 
-def _decide_without(call: Call, asked_in_vain: Call | None) -> Decision | limiter.StaleFacts:
+def _decide_without(call: Call) -> Decision | limiter.StaleFacts:
     """The setting WHEN_REDIS_IS_DOWN decides how."""
     if settings.WHEN_REDIS_IS_DOWN == fallback.REFUSE:
         raise Unavailable
-    return fallback.decide(call, in_doubt=asked_in_vain is not None and asked_in_vain.id == call.id)
+    return fallback.decide(call)
 
 
-def _settle_unknown(asked: Call, admission: Admission) -> None:
-    """Redis may have charged an earlier try, or still will: it stands only if the call was admitted under it."""
-    if asked.event is not None and not (admission.admitted and admission.decision.event == asked.id):
-        fallback.record_refusal(asked.event)
+def _settle_unknown(asked: list[Call], admission: Admission | None) -> None:
+    """Redis may have charged earlier tries, or still will: one stands only if the call was admitted under it."""
+    stands = admission.decision.event if admission is not None and admission.admitted else ""
+    for event in {call.id: call.event for call in asked}.values():
+        if event is None or event.charge == stands:
+            continue
+        refuse = partial(fallback.record_refusal, event)
+        try:
+            refuse()
+        except (OperationalError, InterfaceError):
+            unsettled.settle_later(event.charge, refuse)
 
 
-def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int, told_times: int) -> None:
-    """Reload what is older than Redis knows; what Redis knows too little of is told again.
+def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int, published_times: int) -> None:
+    """Reload what is older than Redis knows; what Redis knows too little of is published again.
 
-    Unless another thread has told it since the stale answer was asked for, when it had been told `told_times`.
+    Unless another thread has published it since the stale answer was asked for, when that was done `published_times`.
     """
     facts, catalogue = snapshot.facts, snapshot.catalogue
     if stale.account < facts.version or stale.catalogue < catalogue.version:
-        with _tellers[facts.account % len(_tellers)]:
-            if snapshot.told.times == told_times:
-                snapshot.told.epoch = 0
+        with _publishing[facts.account % len(_publishing)]:
+            if snapshot.published.times == published_times:
+                snapshot.published.epoch = 0
     if stale.catalogue > catalogue.version and published.reload_catalogue(stale.catalogue).version < stale.catalogue:
         push.raise_above_redis(CATALOGUE, stale.catalogue)
         published.reload_catalogue(stale.catalogue + 1)
@@ -131,12 +170,12 @@ def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int, told_ti
             snapshots.reload(facts.account, stale.account + 1, now_ms)
 
 
-def _tell(snapshot: Snapshot) -> None:
+def _publish(snapshot: Snapshot) -> None:
     """Make the server know the versions of this snapshot and PostgreSQL's counter of its window."""
     account, epoch = snapshot.facts.account, store().epoch
-    # One thread tells for all that came upon the same snapshot.
-    with _tellers[account % len(_tellers)]:
-        if snapshot.told.epoch != epoch:
+    # One thread publishes for all that came upon the same snapshot.
+    with _publishing[account % len(_publishing)]:
+        if snapshot.published.epoch != epoch:
             publish.publish_account(snapshot.keys, snapshot.versions, snapshot.entitlement.window)
-            snapshot.told.epoch = epoch
-            snapshot.told.times += 1
+            snapshot.published.epoch = epoch
+            snapshot.published.times += 1

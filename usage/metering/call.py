@@ -1,27 +1,34 @@
-"""One call as it is decided on: what it is charged for, and what is asked of the limits."""
+"""One call as it is decided on: what it is to be charged for, what is asked of the limits, and its event."""
 
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
+from django.conf import settings
+
 from billing.bounded_cache import BoundedCache
 from billing.entitlements.api_keys import Caller
 from billing.entitlements.snapshots import Snapshot
-from billing.rules.entitlement import Metered
-from ratelimit import limiter
+from billing.rules.entitlement import QUOTA, Metered
+from ratelimit import process_state
 from ratelimit.headers import RateLimitHeaders
-from ratelimit.keys import receipt_digest
-from ratelimit.limits import Take
+from ratelimit.keys import key_digest
+from ratelimit.limiter import AdmitCommand, Keyed
+from ratelimit.limits import Limit, Take
 from usage.log import events
 from usage.log.events import Event
 
-KINDS_REMEMBERED = 5_000
+TEMPLATES_REMEMBERED = 5_000
 """They take some 1,600 bytes each."""
 
 
-class Charge(NamedTuple):
-    """What a call is to be charged for. Without a feature it counts against the minute only."""
+class ChargeRequest(NamedTuple):
+    """What a call is to be charged for. Without a feature it counts as a request only, and without `counts` as none.
+
+    `fingerprint` tells requests under one Idempotency-Key apart. `invalid_key` says what is wrong with the request's
+    key: it is going to be refused, and only counts as a request.
+    """
 
     feature: Metered | None = None
     source: str = events.GATEWAY
@@ -29,30 +36,31 @@ class Charge(NamedTuple):
     idempotency_key: str = ""
     fingerprint: bytes = b""
     invalid_key: str = ""
-    """What is wrong with the request's Idempotency-Key: it is going to be refused, and only counts as a request."""
+    counts: bool = True
 
 
 _headers_of = lru_cache(1_000)(RateLimitHeaders)  # most accounts have the limits of their plan
 
 
-class Kind:
+class CallTemplate:
     """What all calls for one feature by one key have in common while a snapshot holds, made once for all of them.
 
-    A call takes of the minute, where that is limited, and of the quota, which is last. A feature that the plan lacks
-    takes nothing of any limit. Only a call that is `charged` has an event; those of a kind differ in id and instant.
+    A feature that the plan lacks takes nothing of any limit. Only a call that is `charged` has an event; those of a
+    template differ in id and instant.
     """
 
-    __slots__ = ("asking", "charged", "entitled", "frame", "policies", "sample", "snapshot", "takes")
+    __slots__ = ("charged", "command", "cost", "entitled", "frame", "headers", "sample", "snapshot", "take")
 
-    def __init__(self, snapshot: Snapshot, feature: Metered | None, source: str, key_prefix: str) -> None:
-        *minute, quota = snapshot.entitlement.limits
+    def __init__(self, snapshot: Snapshot, feature: Metered | None, source: str, key_prefix: str, counts: bool) -> None:
+        limits, quota = snapshot.entitlement.limits, snapshot.entitlement.limit(QUOTA)
+        assert quota is not None
         self.snapshot = snapshot
         self.entitled = feature is None or snapshot.entitlement.includes(feature)
         self.charged = feature is not None and self.entitled
-        cost = feature.tokens if feature is not None and self.entitled else 0
-        self.takes = (*(Take(limit, int(self.entitled)) for limit in minute), Take(quota, cost))
-        self.asking = limiter.AdmitCommand(snapshot.keys, snapshot.versions, self.takes)
-        self.policies = _headers_of(snapshot.entitlement.limits)
+        self.cost = feature.tokens if feature is not None and self.entitled else 0
+        self.take = Take(int(self.entitled and counts), self.cost)
+        self.command = AdmitCommand(snapshot.keys, snapshot.versions, limits)
+        self.headers = _headers_of(limits)
         self.sample = Event(
             charge="",
             kind=events.CHARGE,
@@ -60,7 +68,7 @@ class Kind:
             window_start=(quota.starts_at_ms or 0) // 1000,
             window_end=quota.ends_at_ms // 1000,
             feature=feature.code if feature is not None else "",
-            tokens=cost,
+            tokens=self.cost,
             at_ms=0,
             source=source,
             key_prefix=key_prefix,
@@ -68,60 +76,60 @@ class Kind:
         self.frame = self.sample.frame()
 
 
-_kinds: BoundedCache[tuple[int, str, str, str], Kind] = BoundedCache(KINDS_REMEMBERED)
+_templates: BoundedCache[tuple[int, str, str, str, bool], CallTemplate] = process_state.remember(
+    __name__, "_templates", lambda: BoundedCache(TEMPLATES_REMEMBERED)
+)
 
 
 class Call:
     """What is asked about one call. `id` is that of its event, minted before anybody decides."""
 
-    def __init__(self, event_id: str, kind: Kind, charge: Charge, now_ms: int) -> None:
+    def __init__(self, event_id: str, template: CallTemplate, request: ChargeRequest, now_ms: int) -> None:
         self.id = event_id
-        self.kind = kind
-        self.charge = charge
+        self.template = template
+        self.request = request
         self.now_ms = now_ms
-        self.receipt: limiter.Receipt | None = None
+        self.keyed: Keyed | None = None
         self._digest = ""
-        if kind.charged and charge.idempotency_key:
-            self._digest = receipt_digest(charge.idempotency_key)
-            self.receipt = limiter.Receipt(kind.snapshot.keys.receipt_of(self._digest), charge.fingerprint)
+        if template.charged and request.idempotency_key:
+            self._digest = key_digest(request.idempotency_key)
+            in_flight_ms = settings.LONGEST_REQUEST_SECONDS * 1000
+            self.keyed = Keyed(template.snapshot.keys.record(self._digest), request.fingerprint, in_flight_ms)
 
     @property
     def snapshot(self) -> Snapshot:
-        return self.kind.snapshot
+        return self.template.snapshot
 
     @property
-    def takes(self) -> tuple[Take, ...]:
-        return self.kind.takes
-
-    @property
-    def cost(self) -> int:
-        return self.kind.takes[-1].amount
+    def limits(self) -> tuple[Limit, ...]:
+        return self.template.snapshot.entitlement.limits
 
     @cached_property
     def event(self) -> Event | None:
         """Made when somebody asks: of most calls nobody does."""
-        if not self.kind.charged:
+        if not self.template.charged:
             return None
-        return self.kind.sample._replace(
+        return self.template.sample._replace(
             charge=self.id,
             at_ms=self.now_ms,
-            metadata=self.charge.metadata,
-            receipt=self._digest,
-            fingerprint=self.charge.fingerprint.decode() if self._digest else "",
+            metadata=self.request.metadata,
+            key=self._digest,
+            fingerprint=self.request.fingerprint.decode() if self._digest else "",
         )
 
     def audit(self) -> bytes:
         """The text of its event, empty without one."""
-        if self.charge.metadata is None and self.receipt is None:
-            return events.framed(self.kind.frame, self.id, self.now_ms) if self.kind.charged else b""
+        if self.request.metadata is None and self.keyed is None:
+            template = self.template
+            return events.framed(template.frame, self.id, self.now_ms) if template.charged else b""
         return self.event.encode() if self.event is not None else b""
 
 
-def prepare(event_id: str, snapshot: Snapshot, caller: Caller, charge: Charge, now_ms: int) -> Call:
+def prepare(event_id: str, snapshot: Snapshot, caller: Caller, request: ChargeRequest, now_ms: int) -> Call:
     """The call as the present facts make it."""
-    feature, source, key_prefix = charge.feature, charge.source, caller.key_prefix
-    name = (caller.account, feature.code if feature is not None else "", source, key_prefix)
-    kind = _kinds.get(name)
-    if kind is None or kind.snapshot is not snapshot:
-        kind = _kinds.remember(name, Kind(snapshot, feature, source, key_prefix))
-    return Call(event_id, kind, charge, now_ms)
+    feature, source, key_prefix, counts = request.feature, request.source, caller.key_prefix, request.counts
+    name = (caller.account, feature.code if feature is not None else "", source, key_prefix, counts)
+    template = _templates.get(name)
+    if template is None or template.snapshot is not snapshot:
+        template = _templates.remember(name, CallTemplate(snapshot, feature, source, key_prefix, counts))
+    return Call(event_id, template, request, now_ms)

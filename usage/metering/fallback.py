@@ -1,12 +1,14 @@
 """Decides a call while Redis is out of reach: the quota strictly, by PostgreSQL's counter; the minute in this process.
 
 The event goes in first: when Redis was asked in vain it may have charged the call already, and the drain may have
-brought that here. One transaction holds the event, every sum and the fence by which Redis learns of it later.
+brought that to PostgreSQL. One transaction holds the event, every sum and the fence by which Redis learns of it later.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections import Counter
+from datetime import datetime
+from typing import Any, NamedTuple, cast
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -15,15 +17,18 @@ from psycopg.types.json import Jsonb
 from billing.fence import push
 from billing.fence.models import CATALOGUE
 from billing.models import Fence
-from billing.rules.entitlement import MINUTE
+from billing.rules.entitlement import MINUTE, QUOTA
 from billing.rules.instants import from_ms, from_seconds
 from ratelimit.in_process import InProcessWindows, share_of
 from ratelimit.limiter import StaleFacts
-from ratelimit.limits import Decision, Limit, Outcome, Standing
-from usage.log import idempotency, partitions, store
-from usage.log.events import Event
+from ratelimit.limits import Decision, KeptAnswer, Limit, Outcome, Standing
+from usage.log import idempotency, partitions, sums
+from usage.log.batch import EventBatch
+from usage.log.events import CHARGE, REFUSED, Event
+from usage.log.idempotency import State
+from usage.log.store import record_without_redis
 from usage.metering.call import Call
-from usage.models import Receipt, UsageLog, WindowUsage
+from usage.models import IdempotencyRecord, WindowUsage
 from usage.sync import outage
 
 FALLBACK, REFUSE, ADMIT = "fallback", "refuse", "admit"
@@ -43,18 +48,13 @@ ON CONFLICT (account_id, starts_at) DO UPDATE
     WHERE kept.tokens + EXCLUDED.tokens <= coalesce(%(quota)s::bigint, kept.tokens + EXCLUDED.tokens)
 RETURNING tokens
 """
-# As the drain's sums go: by feature, and by the UTC date of the charge.
-SUMS = """
-WITH by_feature AS (
-    INSERT INTO usage_featureusage AS kept (account_id, window_starts_at, feature, tokens)
-        VALUES (%(account)s, %(start)s, %(feature)s, %(cost)s)
-    ON CONFLICT (account_id, window_starts_at, feature) DO UPDATE SET tokens = kept.tokens + EXCLUDED.tokens
-)
-INSERT INTO usage_dailyusage AS kept (account_id, date, feature, tokens, calls)
-    VALUES (%(account)s, %(date)s, %(feature)s, %(cost)s, 1)
-ON CONFLICT (account_id, date, feature)
-    DO UPDATE SET tokens = kept.tokens + EXCLUDED.tokens, calls = kept.calls + EXCLUDED.calls
-"""
+OUTCOME_OF = {
+    State.OTHER_REQUEST: Outcome.CONFLICT,
+    State.IN_FLIGHT: Outcome.IN_PROGRESS,
+    State.ANSWERED: Outcome.REPLAYED,
+    State.EXHAUSTED: Outcome.EXHAUSTED,
+    State.UNANSWERED: Outcome.RERUN,
+}
 
 minutes = InProcessWindows(settings.SNAPSHOT_CACHE_SIZE)
 
@@ -64,38 +64,46 @@ class _Refused(Exception):
 
 
 class _KeyTaken(Exception):
-    """Another run under the same Idempotency-Key was charged at this moment."""
+    """Another call under the same Idempotency-Key was charged at this moment."""
 
 
-def decide(call: Call, *, in_doubt: bool = False) -> Decision | StaleFacts:
+class _Charged(NamedTuple):
+    """What became of a call: under which event it stands, and the tokens used where they are known by now."""
+
+    outcome: Outcome
+    event: str
+    used: int | None = None
+    audit: bytes = b""
+    answer: KeptAnswer | None = None
+
+
+def decide(call: Call) -> Decision | StaleFacts:
     """The decision on a call; StaleFacts when PostgreSQL knows later facts than the call was made with.
-
-    `in_doubt`: Redis was asked about this very call in vain, and may have charged it.
 
     Raises outage.OutageOver, or django's OperationalError: without PostgreSQL too there is no decision.
     """
     outage.enter(from_ms(call.now_ms))
     if (stale := _stale(call)) is not None:
         return stale
-    account, taking = call.snapshot.facts.account, call.takes[0]
+    account, minute = call.snapshot.facts.account, call.snapshot.entitlement.limit(MINUTE)
     stamp: int | None = None
-    if taking.limit.name == MINUTE and taking.amount and _judging():
-        stamp = minutes.take(account, taking.limit, _share(taking.limit), call.now_ms)
+    if minute is not None and call.template.take.requests and _judging():
+        stamp = minutes.take(account, minute, _share(minute), call.now_ms)
         if stamp is None:
-            return _answer(call, Outcome.REFUSED, call.id, by_minute=True)
-    outcome, event, first_run, used = _charge(call, in_doubt)
-    if stamp is not None and outcome in (Outcome.REFUSED, Outcome.CONFLICT):
+            return _decision(call, _Charged(Outcome.REFUSED, call.id), by_minute=True)
+    charged = _charge(call)
+    if stamp is not None and charged.outcome not in (Outcome.ADMITTED, Outcome.RERUN):
         minutes.give_back(account, stamp)
-    return _answer(call, outcome, event, first_run=first_run, used=used)
+    return _decision(call, charged)
 
 
 def record_refusal(event: Event) -> None:
     """Make sure that a call that was refused stays uncharged, although Redis may have charged it, or still will."""
     with transaction.atomic(), connection.cursor() as cursor:
         partitions.ensure([from_ms(event.charged_at_ms)])
-        cursor.execute(EVENT, _row(event, UsageLog.Kind.REFUSED, 0))
+        cursor.execute(EVENT, _row(event, REFUSED, 0))
         if not cursor.rowcount:
-            store.record([event.voided(event.at_ms)])
+            record_without_redis([event.voided(event.at_ms)])
 
 
 def _stale(call: Call) -> StaleFacts | None:
@@ -108,94 +116,93 @@ def _stale(call: Call) -> StaleFacts | None:
     return StaleFacts(account_version, catalogue_version)
 
 
-def _charge(call: Call, in_doubt: bool) -> tuple[Outcome, str, bytes, int | None]:
-    """Outcome, the event it stands under, a replay's first run, and the tokens used where they are known by now."""
+def _charge(call: Call) -> _Charged:
     event = call.event
     if event is None:
-        return Outcome.ADMITTED, call.id, b"", None
+        return _Charged(Outcome.ADMITTED, call.id)
+    now = from_ms(call.now_ms)
     while True:
         try:
             with outage.within():
-                if event.receipt and (held := idempotency.find(event.account, event.receipt, from_ms(call.now_ms))):
-                    return _replay(call, held)
-                return Outcome.ADMITTED, call.id, b"", _store(call, event, in_doubt)
+                if event.key and (known := idempotency.find(event.account, event.key, now)):
+                    return _by_record(call, known, now)
+                return _Charged(Outcome.ADMITTED, call.id, _store(call, event))
         except _Refused:
-            return Outcome.REFUSED, call.id, b"", None
+            return _Charged(Outcome.REFUSED, call.id)
         except _KeyTaken:
             continue
 
 
-def _replay(call: Call, held: Receipt) -> tuple[Outcome, str, bytes, int | None]:
-    if str(held.event_id) == call.id:
-        # This very call: Redis had charged it, and counted its run, when its answer was lost, and the drain was faster.
-        return Outcome.ADMITTED, call.id, b"", None
-    if held.fingerprint != call.charge.fingerprint.decode():
-        return Outcome.CONFLICT, str(held.event_id), b"", None
-    held.runs += 1
-    held.save(update_fields=["runs"])
-    return Outcome.REPLAYED, str(held.event_id), bytes(held.audit), None
+def _by_record(call: Call, record: IdempotencyRecord, now: datetime) -> _Charged:
+    """What the call's Idempotency-Key says, which is known."""
+    event = str(record.event_id)
+    if event == call.id:
+        # This very call: Redis had charged it when its answer was lost, and the drain was faster.
+        return _Charged(Outcome.ADMITTED, call.id)
+    state = idempotency.state_of(record, call.request.fingerprint.decode(), now)
+    if state is State.UNANSWERED:
+        idempotency.rerun(record, now)
+    return _Charged(OUTCOME_OF[state], event, audit=bytes(record.audit), answer=idempotency.answer_of(record))
 
 
-def _store(call: Call, event: Event, in_doubt: bool) -> int | None:
+def _store(call: Call, event: Event) -> int | None:
     """Charge within the present transaction; None for an event that was charged already, by Redis and the drain."""
-    charged_at = from_ms(event.charged_at_ms)
-    partitions.ensure([charged_at])
+    partitions.ensure([from_ms(event.charged_at_ms)])
+    quota = call.snapshot.entitlement.limit(QUOTA)
     values: dict[str, Any] = {
         "account": event.account,
         "start": from_seconds(event.window_start),
         "end": from_seconds(event.window_end),
-        "feature": event.feature,
-        "date": charged_at.date(),
         "cost": event.tokens,
-        "quota": call.takes[-1].limit.maximum if event.tokens and _judging() else None,
+        "quota": quota.maximum if quota is not None and event.tokens and _judging() else None,
     }
     with connection.cursor() as cursor:
-        cursor.execute(EVENT, _row(event, UsageLog.Kind.CHARGE, event.tokens))
+        cursor.execute(EVENT, _row(event, CHARGE, event.tokens))
         if not cursor.rowcount:
-            if event.receipt and idempotency.find(event.account, event.receipt, from_ms(call.now_ms)):
+            if event.key and idempotency.find(event.account, event.key, from_ms(call.now_ms)):
                 raise _KeyTaken
             return None
-        if event.receipt and not idempotency.open_one(event, from_ms(call.now_ms), in_doubt=in_doubt):
+        if event.key and not idempotency.open_one(event, from_ms(call.now_ms)):
             raise _KeyTaken
         cursor.execute(COUNTER, values)
         counter = cursor.fetchone()
         if counter is None:
             raise _Refused
-        cursor.execute(SUMS, values)
+    sums.move(Counter(EventBatch.of([event]).moves()), windows=False)
     push.invalidate_counters([event.account])
     return cast(int, counter[0])
 
 
-def _answer(
-    call: Call,
-    outcome: Outcome,
-    event: str,
-    *,
-    first_run: bytes = b"",
-    used: int | None = None,
-    by_minute: bool = False,
-) -> Decision:
-    account, quota = call.snapshot.facts.account, call.takes[-1]
-    if used is None:
-        used = _used(account, quota.limit)
-    standings = [Standing(quota.limit, used, max(quota.limit.ends_at_ms - call.now_ms, 0))]
+def _decision(call: Call, charged: _Charged, *, by_minute: bool = False) -> Decision:
+    account = call.snapshot.facts.account
+    standings: list[Standing] = []
     violated: list[Limit] = []
-    minute = call.takes[0].limit
-    if minute.name == MINUTE:
-        standings.insert(0, minutes.standing(account, minute, _share(minute), call.now_ms))
-        violated += [minute] * by_minute
-    if outcome is Outcome.REFUSED and not (by_minute and standings[-1].admits(quota.amount)):
-        violated.append(quota.limit)
-    return Decision(outcome, call.now_ms, event, tuple(standings), tuple(violated), first_run)
+    for limit in call.limits:
+        if limit.name == MINUTE:
+            standings.append(minutes.standing(account, limit, _share(limit), call.now_ms))
+            violated += [limit] * by_minute
+            continue
+        used = _used(account, limit) if charged.used is None else charged.used
+        standings.append(Standing(limit, used, max(limit.ends_at_ms - call.now_ms, 0)))
+        if charged.outcome is Outcome.REFUSED and not (by_minute and standings[-1].admits(call.template.cost)):
+            violated.append(limit)
+    return Decision(
+        charged.outcome,
+        call.now_ms,
+        charged.event,
+        tuple(standings),
+        tuple(violated),
+        charged.audit,
+        charged.answer,
+    )
 
 
 def _used(account: int, quota: Limit) -> int:
-    starts_at = from_ms(quota.starts_at_ms or 0)
-    counter = WindowUsage.objects.filter(account_id=account, starts_at=starts_at)
+    counter = WindowUsage.objects.filter(account_id=account, starts_at=from_ms(quota.starts_at_ms or 0))
     return counter.values_list("tokens", flat=True).first() or 0
 
 
-def _row(event: Event, kind: UsageLog.Kind, tokens: int) -> list[Any]:
+def _row(event: Event, kind: str, tokens: int) -> list[Any]:
     return [
         event.id,
         event.charge,
@@ -204,7 +211,7 @@ def _row(event: Event, kind: UsageLog.Kind, tokens: int) -> list[Any]:
         event.account,
         event.feature,
         tokens,
-        kind.value,
+        kind,
         event.source,
         event.key_prefix,
         from_seconds(event.window_start),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from functools import partial
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -18,31 +16,22 @@ from billing.rules.instants import from_ms, to_ms
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Voided
-from ratelimit.limits import Limit, Take
-from ratelimit.store import NotExecuted, RedisUnreachable, store
+from ratelimit.limits import Limit
+from ratelimit.server import RedisUnreachable
+from ratelimit.store import store
 from usage.drain import drain
 from usage.log import events, idempotency
-from usage.log.events import Event
-from usage.log.store import event_of, record
+from usage.log.events import Event, adjustment_of
+from usage.log.rows import event_of
+from usage.log.store import record_without_redis
+from usage.metering import kept_answers, unsettled
 from usage.metering.admission import Admission
 from usage.models import UsageLog
-from usage.sync import outage
 from usage.sync.outage import asking_redis
 
 logger = logging.getLogger(__name__)
 VOIDABLE_FOR = timedelta(hours=1)
 METER_SCOPE = "meter"
-MOST_OWED = 10_000
-
-
-class _Owed(NamedTuple):
-    event: Event
-    now_ms: int
-    receipt: limiter.Receipt | None
-
-
-_owed: deque[_Owed] = deque()
-"""Voids of failed calls that neither engine could take, in this process' memory: they end with it."""
 
 
 class EventNotFound(Exception):
@@ -62,85 +51,51 @@ class AlreadyVoided(Exception):
 
 
 def void_failed_call(admission: Admission) -> None:
-    """Give back what a failed call was charged, unless another run under its idempotency key stands."""
+    """Give back what a failed call was charged, and free its Idempotency-Key; a rerun that fails leaves the charge."""
     event = admission.event
-    if event is None or not admission.admitted:
+    if admission.replayed:
+        kept_answers.keep(admission, None)
+    if event is None or not admission.charged:
         return
-    admission.cost = 0
     now_ms = time.time_ns() // 1_000_000
+    used, window = admission.quota.used, admission.quota.limit.starts_at_ms
     try:
-        used = _void_failed(admission, event, now_ms)
-    except (RedisUnreachable, OperationalError, InterfaceError) as error:
-        logger.error("charge %s of a failed call stands: %s", event.charge, error)
-        return
-    if admission.quota.limit.starts_at_ms == event.window_start * 1000:
-        admission.standings = (*admission.standings[:-1], admission.quota._replace(used=used))
+        used = _void_failed(admission, event, now_ms, used)
+    except (OperationalError, InterfaceError):
+        unsettled.settle_later(event.charge, partial(_void_failed_in_postgres, event, now_ms))
+    admission.note_void(used if window == event.window_start * 1000 else admission.quota.used)
 
 
-def _void_failed(admission: Admission, event: Event, now_ms: int) -> int:
-    """The tokens used after it. A run is taken back where it was counted: a served call must not become free."""
-    used = admission.quota.used
-    if event.receipt and not admission.by_redis:
-        with transaction.atomic():
-            failed = idempotency.fail(event)
-            if failed is idempotency.Failed.FREE:
-                record([event.voided(now_ms)])
-                return used - event.tokens
-        if failed is idempotency.Failed.STANDS:
-            return used
-    try:
-        return asking_redis(lambda: _void(event, now_ms, admission.receipt))[1]
-    except RedisUnreachable as error:
-        if not event.receipt:
-            with suppress(OperationalError, InterfaceError):
-                record([event.voided(now_ms)])
-                return used - event.tokens
-        elif not isinstance(error, NotExecuted):
-            # It may have been counted: a second time would be for another run, which was perhaps served.
-            raise
-    _owe(_Owed(event, now_ms, admission.receipt))
-    return used
+def _void_failed(admission: Admission, event: Event, now_ms: int, used: int) -> int:
+    """The tokens used after it, where the charge was decided if that can be reached, else in PostgreSQL.
 
-
-def _owe(owed: _Owed) -> None:
-    """Nobody who could void it has answered: it is voided when Redis is back."""
-    if len(_owed) >= MOST_OWED:
-        logger.error("charge %s of a failed call stands: too many wait for Redis", owed.event.charge)
-        return
-    _owed.append(owed)
-    logger.warning("charge %s of a failed call is voided when Redis is back", owed.event.charge)
-
-
-def pay_what_is_owed() -> None:
-    """Void what waits for Redis. Raises RedisUnreachable."""
-    while _owed:
-        owed = _owed.popleft()
+    An outcome that is not known is tried again there: the two voids of a charge are one event.
+    """
+    if admission.by_redis:
+        record = admission.call.keyed.record if admission.call.keyed else b""
         try:
-            _void(*owed)
-        except Exception as error:
-            # As long as Redis cannot have counted the end of this run, or a void of it happens once anyhow.
-            if isinstance(error, NotExecuted) or (isinstance(error, RedisUnreachable) and owed.receipt is None):
-                _owed.appendleft(owed)
-            else:
-                logger.error("charge %s of a failed call stands: %s", owed.event.charge, error)
-            raise
+            return asking_redis(lambda: _void_in_redis(event, now_ms, record))[1]
+        except RedisUnreachable as error:
+            logger.warning("charge %s of a failed call is voided in PostgreSQL: %s", event.charge, error)
+    return used - event.tokens * _void_failed_in_postgres(event, now_ms)
 
 
-def forget_everything() -> None:
-    """As a new process, which owes nothing."""
-    _owed.clear()
-
-
-outage.afterwards(pay_what_is_owed)
+def _void_failed_in_postgres(event: Event, now_ms: int) -> bool:
+    """Whether it was voided: not when its request runs again under its key, or has ended there."""
+    with transaction.atomic():
+        if event.key and not idempotency.release(event):
+            return False
+        record_without_redis([event.voided(now_ms)])
+    return True
 
 
 def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
-    """Take back a charge of `/usage/track`, once, within an hour.
+    """Take back a charge of `/usage/track`, once, within an hour; its Idempotency-Key is free then.
 
-    Raises EventNotFound, NotVoidable, TooLate, AlreadyVoided; ingest.Behind.
+    Raises EventNotFound, NotVoidable, TooLate, AlreadyVoided; drain.Behind.
     """
     drain.catch_up(caller.account)
-    found = UsageLog.objects.filter(account=caller.account, id__in=[charge, events.void_of(charge)])
+    found = UsageLog.objects.filter(account=caller.account, id__in=[charge, adjustment_of(charge)])
     rows = {row.id: row for row in found}
     row = rows.get(charge)
     if row is None or row.kind != events.CHARGE:
@@ -153,30 +108,46 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
         raise TooLate
     event, now_ms = event_of(row), to_ms(now)
     try:
-        status, _ = asking_redis(lambda: _void(event, now_ms))
+        status, _ = asking_redis(lambda: _take_back_in_redis(event, now_ms))
     except RedisUnreachable:
-        status = _void_without(event, now_ms)
+        status = _take_back_in_postgres(event, now_ms)
     if status is not Voided.VOIDED:
         raise AlreadyVoided
 
 
-def _void_without(event: Event, now_ms: int) -> Voided:
-    """In PostgreSQL, where one void of a charge waits for another one on the charge's row."""
+def _take_back_in_redis(event: Event, now_ms: int) -> tuple[Voided, int]:
+    with transaction.atomic():
+        record = idempotency.find_of_charge(event.account, event.charge)
+    if record is None:
+        return _void_in_redis(event, now_ms, taken_back=True)
+    keyed = event._replace(key=record.key, fingerprint=record.fingerprint)
+    return _void_in_redis(keyed, now_ms, AccountKeys(event.account).record(record.key), taken_back=True)
+
+
+def _take_back_in_postgres(event: Event, now_ms: int) -> Voided:
+    """One void of a charge waits for another one on the charge's row."""
     with transaction.atomic():
         list(UsageLog.objects.select_for_update().filter(id=event.id, charged_at=from_ms(event.charged_at_ms)))
-        if UsageLog.objects.filter(id=events.void_of(event.id)).exists():
+        if UsageLog.objects.filter(id=adjustment_of(event.id)).exists():
             return Voided.ALREADY
-        record([event.voided(now_ms)])
+        if record := idempotency.find_of_charge(event.account, event.charge):
+            idempotency.release_record(record)
+        record_without_redis([event.voided(now_ms)])
     return Voided.VOIDED
 
 
-def _void(event: Event, now_ms: int, receipt: limiter.Receipt | None = None) -> tuple[Voided, int]:
+def _void_in_redis(event: Event, now_ms: int, record: bytes = b"", *, taken_back: bool = False) -> tuple[Voided, int]:
     """How it went, and the tokens used in the charge's window after it."""
     window_ms = (event.window_end - event.window_start) * 1000
     quota = Limit(QUOTA, None, window_ms, event.window_start * 1000)
-    audit = event.voided(now_ms).encode()
-    keys = AccountKeys(event.account)
     status, standing = limiter.void(
-        store(), keys, Take(quota, event.tokens), event=event.charge, audit=audit, receipt=receipt
+        store(),
+        AccountKeys(event.account),
+        quota,
+        event.tokens,
+        event=event.charge,
+        audit=event.voided(now_ms).encode(),
+        record=record,
+        taken_back=taken_back,
     )
     return status, standing.used

@@ -12,15 +12,17 @@ from django.conf import settings
 from django.db import connection
 
 from billing.rules.instants import from_seconds, to_seconds
-from ratelimit import limiter
+from ratelimit import counters
 from ratelimit.keys import AccountKeys, shard_of, shard_tag, stream
-from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, Held
+from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
+from ratelimit.limits import RedisQuota
 from ratelimit.store import client, reaching_redis, store
 from usage.log import partitions
 from usage.log.batch import decode
 from usage.log.events import MalformedEvent
+from usage.log.sums import CALLS_OF_KIND
 from usage.reconciliation import drift
-from usage.reconciliation.drift import Drift, RedisQuota, WindowComparison
+from usage.reconciliation.drift import Drift, WindowComparison
 
 AT_ONCE = 200
 """Accounts compared while the drain of their shard is held off."""
@@ -46,11 +48,11 @@ WHERE shard = %s AND account_id > %s GROUP BY account_id ORDER BY account_id LIM
 
 # One statement, so one snapshot: a charge is in the log and in every sum, or in none. Windows come all of them,
 # features and days where they differ.
-SUMS = """
+SUMS = f"""
 WITH log AS MATERIALIZED (
     SELECT account_id, window_starts_at AS starts_at, (charged_at AT TIME ZONE 'UTC')::date AS date, feature,
         sum(tokens)::bigint AS tokens,
-        sum(CASE kind WHEN 'charge' THEN 1 WHEN 'void' THEN -1 ELSE 0 END)::bigint AS calls
+        sum({CALLS_OF_KIND})::bigint AS calls
     FROM usage_usagelog WHERE account_id = ANY(%(accounts)s) AND charged_at >= %(since)s GROUP BY 1, 2, 3, 4
 ), kept AS (
     SELECT account_id, window_starts_at AS starts_at, feature, tokens FROM usage_featureusage
@@ -143,10 +145,10 @@ def _known_to_redis(account: int | None) -> Iterator[tuple[int, int]]:
             _, _, number, window = key.split(b":")
             yield int(number), int(window)
     for shard in range(settings.RATELIMIT_SHARDS) if account is None else [shard_of(account)]:
-        last, _ = limiter.look(store(), stream(shard).encode(), [])
-        waiting = StreamBacklog(shard)
-        waiting.read_to(last)
-        yield from (each for each in waiting.tokens if account in (None, each[0]))
+        last, _ = counters.read_quotas(store(), stream(shard).encode(), [])
+        backlog = StreamBacklog(shard)
+        backlog.read_to(last)
+        yield from (each for each in backlog.tokens if account in (None, each[0]))
 
 
 def forget_collected() -> None:
@@ -186,13 +188,13 @@ def read(
         elif part == "day":
             drifts.append(drift.of_day(account, on, feature, (log, log_calls), (total, calls)))
         else:
-            held = in_redis.pop((account, starts_at), None)
+            held, waiting = in_redis.pop((account, starts_at), (None, 0))
             if gone_from_redis(ends_at or starts_at + LONGEST_WINDOW, now):
                 held = None
-            windows.append(WindowComparison(account, starts_at, log, total, revision, features, held))
-    for (account, starts_at), held in in_redis.items():
+            windows.append(WindowComparison(account, starts_at, log, total, revision, features, held, waiting))
+    for (account, starts_at), (held, waiting) in in_redis.items():
         if not gone_from_redis(starts_at + LONGEST_WINDOW, now):
-            windows.append(WindowComparison(account, starts_at, 0, 0, 0, 0, held))
+            windows.append(WindowComparison(account, starts_at, 0, 0, 0, 0, held, waiting))
     return windows, drifts
 
 
@@ -210,17 +212,16 @@ def gone_from_redis(ends_at: datetime, now: datetime) -> bool:
     return ends_at + timedelta(milliseconds=QUOTA_KEPT_AFTER_WINDOW_MS) <= now
 
 
-def _read_redis(shard: int, accounts: Mapping[int, list[datetime]]) -> dict[tuple[int, datetime], RedisQuota]:
+def _read_redis(
+    shard: int, accounts: Mapping[int, list[datetime]]
+) -> dict[tuple[int, datetime], tuple[RedisQuota, int]]:
+    """What Redis holds of each window, and the tokens of it that wait in the stream."""
     windows = [(account, starts_at) for account, found in accounts.items() for starts_at in found]
     keys = [AccountKeys(account).quota(to_seconds(starts_at) * 1000) for account, starts_at in windows]
-    last, quotas = limiter.look(store(), stream(shard).encode(), keys)
-    waiting = StreamBacklog(shard)
-    waiting.read_to(last)
+    last, quotas = counters.read_quotas(store(), stream(shard).encode(), keys)
+    backlog = StreamBacklog(shard)
+    backlog.read_to(last)
     return {
-        (account, starts_at): in_redis(held, waiting.tokens[account, to_seconds(starts_at)])
-        for (account, starts_at), held in zip(windows, quotas, strict=True)
+        (account, starts_at): (quota, backlog.tokens[account, to_seconds(starts_at)])
+        for (account, starts_at), quota in zip(windows, quotas, strict=True)
     }
-
-
-def in_redis(held: Held, waiting: int) -> RedisQuota:
-    return RedisQuota(held.ledger or 0, held.revision or 0, held.pending or 0, waiting)

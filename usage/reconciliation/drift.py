@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+from ratelimit.limits import RedisQuota
+
 
 class Part(StrEnum):
     """What disagrees."""
@@ -15,7 +17,7 @@ class Part(StrEnum):
     """PostgreSQL's counter of a window with the sum of the log."""
     FEATURE = "feature total"
     DAY = "daily total"
-    LEDGER = "Redis' ledger"
+    COMMITTED = "Redis' counter"
     """Redis' copy of the counter with the counter, at one revision or a later one."""
     PENDING = "Redis' pending"
     """Charged in Redis and not drained, with what its stream holds."""
@@ -38,20 +40,11 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
-class RedisQuota:
-    """One window in Redis: PostgreSQL's counter as last told (revision 0: never), what is pending, and the stream."""
-
-    ledger: int
-    revision: int
-    pending: int
-    stream: int
-
-
-@dataclass(frozen=True, slots=True)
 class WindowComparison:
     """One account's tokens in one window as each place has them; `redis` is None where Redis need not know it.
 
-    Redis was looked at before PostgreSQL, so PostgreSQL's revision is at least the one that Redis was told.
+    `stream` is what waits for the drain. Redis was read before PostgreSQL, so PostgreSQL's revision is at least the one
+    that was published to Redis; it is 0 where none was.
     """
 
     account: int
@@ -61,12 +54,13 @@ class WindowComparison:
     revision: int
     features: int
     redis: RedisQuota | None = None
+    stream: int = 0
 
     @property
-    def untold(self) -> bool:
-        """Redis knows an older counter: no drift, since the account's next call or its drain tells it."""
+    def unpublished(self) -> bool:
+        """Redis has an older counter: no drift, since it gets this one with the account's next call or its drain."""
         held = self.redis
-        return held is not None and held.revision < self.revision and held.ledger != self.counter
+        return held is not None and (held.revision or 0) < self.revision and (held.committed or 0) != self.counter
 
     def drifts(self) -> Iterator[Drift]:
         if self.counter != self.log:
@@ -74,23 +68,21 @@ class WindowComparison:
         held = self.redis
         if held is None:
             return
-        ahead = held.revision > self.revision
-        if ahead or (held.revision == self.revision and held.ledger != self.counter):
-            yield self._drift(Part.LEDGER)
-        if held.pending != held.stream:
+        revision, committed = held.revision or 0, held.committed or 0
+        if revision > self.revision or (revision == self.revision and committed != self.counter):
+            yield self._drift(Part.COMMITTED)
+        if (held.pending or 0) != self.stream:
             yield self._drift(Part.PENDING)
 
     def _drift(self, part: Part) -> Drift:
         return Drift(part, self.account, self._says(), self.starts_at)
 
     def _says(self) -> str:
-        told = f"log {self.log}, counter {self.counter} at revision {self.revision}, features {self.features}"
+        in_postgres = f"log {self.log}, counter {self.counter} at revision {self.revision}, features {self.features}"
         if self.redis is None:
-            return told
-        held = self.redis
-        return (
-            f"{told}, Redis {held.ledger} at revision {held.revision} and {held.pending} pending, stream {held.stream}"
-        )
+            return in_postgres
+        committed, revision, pending = (number or 0 for number in self.redis)
+        return f"{in_postgres}, Redis {committed} at revision {revision} and {pending} pending, stream {self.stream}"
 
 
 def of_feature(account: int, starts_at: datetime, feature: str, log: int, total: int) -> Drift:

@@ -35,7 +35,7 @@ class Report:
     parts: Counter[Part] = field(default_factory=Counter)
     drifting: int = 0
     repaired: int = 0
-    untold: int = 0
+    unpublished: int = 0
     left_out: int = 0
     set_aside: int = 0
 
@@ -62,26 +62,26 @@ class _Run:
         """Only while the shard's drain is held off."""
         windows, drifts = compare.read(shard, accounts, self._since, self._now)
         drifts += [drift for window in windows for drift in window.drifts()]
-        untold = [(window.account, window.starts_at) for window in windows if window.untold]
+        unpublished = [(window.account, window.starts_at) for window in windows if window.unpublished]
         self.report.accounts += len(accounts)
         self.report.windows += len(windows)
-        self.report.untold += len(untold)
+        self.report.unpublished += len(unpublished)
         self.report.drifting += len({drift.account for drift in drifts})
         for drift in drifts:
             self.report.parts[drift.part] += 1
             self._found(drift)
-        if self._repairing and (drifts or untold):
-            known = {(w.account, w.starts_at): w.redis.revision for w in windows if w.redis}
-            self._repair(shard, drifts, known, untold)
+        if self._repairing and (drifts or unpublished):
+            known = {(w.account, w.starts_at): w.redis.revision or 0 for w in windows if w.redis}
+            self._repair(shard, drifts, known, unpublished)
 
     def _repair(
-        self, shard: int, drifts: list[Drift], known: Mapping[repair.Key, int], untold: list[repair.Key]
+        self, shard: int, drifts: list[Drift], known: Mapping[repair.Key, int], unpublished: list[repair.Key]
     ) -> None:
         accounts = {drift.account for drift in drifts}
         repair.rebuild(drifts, known, self._since)
         push.push(accounts)
         windows = {(drift.account, drift.starts_at) for drift in drifts if drift.starts_at}
-        busy = repair.mend(shard, sorted(key for key in {*windows, *untold} if key in known), self._now)
+        busy = repair.correct_windows(shard, sorted(key for key in {*windows, *unpublished} if key in known), self._now)
         self.report.repaired += len(accounts - {account for account, _ in busy})
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
@@ -12,22 +11,23 @@ from django.db import connection, transaction
 from billing.fence import push
 from billing.rules.instants import to_seconds
 from billing.rules.periods import MONTH, period_start
-from ratelimit import limiter
+from ratelimit import counters
 from ratelimit.keys import AccountKeys, stream
 from ratelimit.store import store
 from usage.log import idempotency
+from usage.log.sums import CALLS_OF_KIND
 from usage.models import WindowUsage
 from usage.reconciliation import compare
 from usage.reconciliation.compare import StreamBacklog
 from usage.reconciliation.drift import Drift, Part
-from usage.sync.publish import counter
+from usage.sync.publish import counter_of
 
 MOST_LOOKS = 200
-"""Tries at one window: each call of its account between a look and the mending costs one."""
+"""Tries at one window: each call of its account between a look and the correction costs one."""
 Key = tuple[int, datetime]
 """Account and start of a window."""
 
-# Each table by the order of its key, and the tables in the ledger's order. Locked first, the sums are taken by a
+# Each table by the order of its key, and the tables in the drain's order. Locked first, the sums are taken by a
 # second statement: whoever has moved a row by then has committed its rows of the log, whoever has not adds to it later.
 LOCK_WINDOWS = """
 INSERT INTO usage_windowusage AS kept (account_id, starts_at, ends_at, tokens, revision)
@@ -68,10 +68,10 @@ UPDATE usage_featureusage kept SET tokens = (
 FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[]) AS given (account_id, starts_at, feature)
 WHERE kept.account_id = given.account_id AND kept.window_starts_at = given.starts_at AND kept.feature = given.feature
 """
-SUM_DAYS = """
+SUM_DAYS = f"""
 UPDATE usage_dailyusage kept SET (tokens, calls) = (
     SELECT coalesce(sum(log.tokens), 0),
-        coalesce(sum(CASE log.kind WHEN 'charge' THEN 1 WHEN 'void' THEN -1 ELSE 0 END), 0)
+        coalesce(sum({CALLS_OF_KIND}), 0)
     FROM usage_usagelog log WHERE log.account_id = kept.account_id AND log.feature = kept.feature
         AND log.charged_at >= kept.date::timestamp AT TIME ZONE 'UTC'
         AND log.charged_at < (kept.date + 1)::timestamp AT TIME ZONE 'UTC'
@@ -88,7 +88,9 @@ def rebuild(drifts: Iterable[Drift], known: Mapping[Key, int], since: datetime) 
     drains and calls that are decided without Redis: their rows are waited for, as theirs wait for these.
     """
     found = list(drifts)
-    windows = {(d.account, d.starts_at): None for d in found if d.part in (Part.COUNTER, Part.LEDGER) and d.starts_at}
+    windows = {
+        (d.account, d.starts_at): None for d in found if d.part in (Part.COUNTER, Part.COMMITTED) and d.starts_at
+    }
     features = [(d.account, d.starts_at, d.feature) for d in found if d.part is Part.FEATURE]
     days = [(d.account, d.on, d.feature) for d in found if d.part is Part.DAY]
     locked = [(account, starts_at, end_of(starts_at)) for account, starts_at in windows]
@@ -119,27 +121,28 @@ def end_of(starts_at: datetime) -> datetime:
     return period_start(starts_at, MONTH, 1)
 
 
-def mend(shard: int, windows: Iterable[Key], now: datetime) -> list[Key]:
-    """Make Redis' pending what its stream holds, and tell it the counters. Only while the shard's drain is held off.
+def correct_windows(shard: int, windows: Iterable[Key], now: datetime) -> list[Key]:
+    """Make Redis' pending what its stream holds, and publish the counters. Only while the shard's drain is held off.
 
-    Where it knew an older counter it may lack receipts as well, and gets them first. Returns the windows whose account
-    has called faster than it could be done. Raises RedisUnreachable.
+    Where Redis had an older counter it may lack records of keys as well, and gets them first. Returns the windows whose
+    account has called faster than it could be done. Raises RedisUnreachable.
     """
-    waiting = StreamBacklog(shard)
-    return [key for key in windows if not _mend(shard, *key, waiting, now)]
+    backlog = StreamBacklog(shard)
+    return [key for key in windows if not _correct(shard, *key, backlog, now)]
 
 
-def _mend(shard: int, account: int, starts_at: datetime, waiting: StreamBacklog, now: datetime) -> bool:
+def _correct(shard: int, account: int, starts_at: datetime, backlog: StreamBacklog, now: datetime) -> bool:
     row = WindowUsage.objects.filter(account_id=account, starts_at=starts_at).first() or WindowUsage(
         account_id=account, starts_at=starts_at, ends_at=end_of(starts_at), tokens=0, revision=0
     )
     keys, name = AccountKeys(account), stream(shard).encode()
-    told = counter(row, keys)
+    counter = counter_of(row, keys)
     for _ in range(MOST_LOOKS):
-        last, (held,) = limiter.look(store(), name, [told.key])
-        waiting.read_to(last)
+        last, (held,) = counters.read_quotas(store(), name, [counter.key])
+        backlog.read_to(last)
         if (held.revision or 0) < row.revision:
-            idempotency.recall(account, now, partial(limiter.recall, store(), keys))
-        if limiter.mend(store(), name, told, last, held, waiting.tokens[account, to_seconds(starts_at)]):
+            counters.restore(store(), keys, idempotency.to_restore(account, now))
+        waiting = backlog.tokens[account, to_seconds(starts_at)]
+        if counters.correct_pending(store(), name, counter, last, held, waiting):
             return True
     return False

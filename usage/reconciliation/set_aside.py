@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from billing.fence import push
 from billing.rules.instants import from_seconds, to_ms
-from ratelimit import limiter
+from ratelimit import counters
 from ratelimit.keys import shard_of, stream
 from ratelimit.store import store
 from usage.log import partitions
@@ -63,12 +63,12 @@ def _count(entry: SetAsideEntry, event: Event, now: datetime) -> bool:
     shard = shard_of(event.account)
     with holding_off_drains([shard]):
         # Asked first, so that nothing is done when it is out of reach.
-        limiter.look(store(), stream(shard).encode(), [])
+        counters.read_quotas(store(), stream(shard).encode(), [])
         with transaction.atomic():
             if SetAsideEntry.objects.select_for_update().filter(pk=entry.pk).first() is None:
                 return False
             log_store.store([event])
             push.invalidate_counters({event.account})
             SetAsideEntry.objects.filter(pk=entry.pk).delete()
-        repair.mend(shard, [(event.account, from_seconds(event.window_start))], now)
+        repair.correct_windows(shard, [(event.account, from_seconds(event.window_start))], now)
         return True

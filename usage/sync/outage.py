@@ -19,10 +19,10 @@ from django.utils import timezone
 from billing.fence import push
 from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
-from ratelimit import scripts
+from ratelimit import counters, process_state
 from ratelimit.breaker import Breaker
-from ratelimit.keys import catalogue_fence
-from ratelimit.store import NotExecuted, RedisUnreachable, store
+from ratelimit.server import NotExecuted, RedisUnreachable
+from ratelimit.store import store
 from usage.models import RedisOutage
 
 T = TypeVar("T")
@@ -38,14 +38,8 @@ class OutageOver(Exception):
     """Another process has found Redis well and has told it everything: ask it again."""
 
 
-_joined: int | None = None
+_joined: int | None = process_state.remember(__name__, "_joined", lambda: None)
 """The outage in which this process has decided calls."""
-_afterwards: list[Callable[[], None]] = []
-
-
-def afterwards(call: Callable[[], None]) -> None:
-    """Have this called whenever Redis is found well again; it raises RedisUnreachable when that is not so."""
-    _afterwards.append(call)
 
 
 def enter(now: datetime) -> None:
@@ -80,9 +74,7 @@ def recover() -> None:
     global _joined  # noqa: PLW0603
     try:
         # Every shard takes a write; a server that is full or read-only answers a PING all the same.
-        catalogue = fence_version(CATALOGUE)
-        for shard in range(settings.RATELIMIT_SHARDS):
-            store().run(scripts.RAISE, [catalogue_fence(shard).encode()], [catalogue])
+        counters.raise_catalogue_fence(store(), fence_version(CATALOGUE))
         push.push_all()
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
@@ -97,8 +89,6 @@ def recover() -> None:
         # The prober is a thread of its own, that nobody else closes a connection for.
         if not connection.in_atomic_block:
             connection.close()
-    for call in _afterwards:
-        call()
 
 
 def probe() -> None:
@@ -126,13 +116,6 @@ def end_if_abandoned(now: datetime) -> None:
 
 def is_active() -> bool:
     return _present() is not None
-
-
-def forget_everything() -> None:
-    """As a new process, which has lost nothing."""
-    global _joined  # noqa: PLW0603
-    _joined = None
-    breaker.reset()
 
 
 def _present() -> int | None:

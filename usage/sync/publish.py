@@ -1,9 +1,8 @@
-"""Tells Redis what PostgreSQL knows of an account: its versions, its counters, and the receipts that Redis has lost."""
+"""Publishes to Redis what PostgreSQL knows of an account: its fences, its counters, and its Idempotency-Keys."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import partial
 
 from django.utils import timezone
 
@@ -11,7 +10,8 @@ from billing.fence.models import CATALOGUE
 from billing.models import Fence
 from billing.rules.instants import to_ms
 from billing.rules.periods import Period
-from ratelimit import limiter
+from ratelimit import counters
+from ratelimit.counters import Counter
 from ratelimit.keys import AccountKeys, shard_of
 from ratelimit.limiter import Versions
 from ratelimit.store import store
@@ -21,19 +21,19 @@ from usage.sync.shard_locks import holding_off_drains
 
 
 def publish_account(keys: AccountKeys, known: Versions, window: Period) -> None:
-    """Tell the newest versions, or those this process knows if they are newer, and the counter of the present window.
+    """Publish the newest versions, or those this process knows if they are newer, and the present window's counter.
 
-    A push that a lost server took with it is made good here, or older facts would look fresh: also one that was pushed
-    and lost after the versions had been read, so they are read once more. Receipts go along.
+    A push that a lost server took with it is made good, or older facts would look fresh: also one that was pushed and
+    lost after the versions had been read, so they are read once more. Records of Idempotency-Keys go along.
+    Raises RedisUnreachable, or django's OperationalError.
     """
     with holding_off_drains([shard_of(keys.account)]):
-        told, versions = None, _newest(keys, known)
-        while versions != told:
+        published, versions = None, _newest(keys, known)
+        while versions != published:
             rows = WindowUsage.objects.filter(account_id=keys.account, starts_at=window.start)
-            counters = [counter(row, keys) for row in rows]
-            tell = partial(limiter.tell, store(), keys, versions, counters)
-            idempotency.recall(keys.account, timezone.now(), tell)
-            told, versions = versions, _newest(keys, known)
+            records = idempotency.to_restore(keys.account, timezone.now())
+            counters.publish(store(), keys, versions, [counter_of(row, keys) for row in rows], records)
+            published, versions = versions, _newest(keys, known)
 
 
 def _newest(keys: AccountKeys, known: Versions) -> Versions:
@@ -48,7 +48,6 @@ def versions_of(accounts: Collection[int]) -> dict[int, Versions]:
     return {account: Versions(str(held.get(account, 1)).encode(), catalogue) for account in accounts}
 
 
-def counter(row: WindowUsage, keys: AccountKeys) -> limiter.Counter:
-    """PostgreSQL's counter as Redis is told it."""
-    starts_at_ms, ends_at_ms = (to_ms(at) for at in (row.starts_at, row.ends_at))
-    return limiter.Counter(keys.quota(starts_at_ms), row.tokens, row.revision, ends_at_ms)
+def counter_of(row: WindowUsage, keys: AccountKeys) -> Counter:
+    """PostgreSQL's counter of a window as Redis is given it."""
+    return Counter(keys.quota(to_ms(row.starts_at)), row.tokens, row.revision, to_ms(row.ends_at))

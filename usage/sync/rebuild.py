@@ -4,84 +4,80 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 
 from django.conf import settings
 from django.db.models import Q
 
 from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
-from ratelimit import limiter, scripts
-from ratelimit.keys import AccountKeys, catalogue_fence
-from ratelimit.limiter import Counter
+from ratelimit import counters
+from ratelimit.counters import Counter
+from ratelimit.keys import AccountKeys
+from ratelimit.limiter import Versions
 from ratelimit.store import store
 from usage.log import idempotency
 from usage.models import WindowUsage
-from usage.sync.publish import counter, versions_of
+from usage.sync.publish import counter_of, versions_of
 from usage.sync.shard_locks import holding_off_drains
 
 BATCH = 500
-"""Counters told while the drains are held off: some 50 ms of work."""
+"""Counters published while the drains are held off: some 50 ms of work."""
 
 
 def rebuild(now: datetime, progress: Callable[[int, int], None]) -> int:
-    """Tell Redis every counter by revision; returns how many. Safe while serving: nothing newer is ever replaced.
+    """Publish every counter by revision; returns how many. Safe while serving: nothing newer is ever replaced.
 
-    `progress` is called with counters told and counters in all.
+    `progress` is called with counters published and counters in all. Raises RedisUnreachable.
     """
-    _tell_catalogue()
+    _publish_catalogue()
     shards = range(settings.RATELIMIT_SHARDS)
     present = WindowUsage.objects.filter(ends_at__gt=now).order_by("account_id", "starts_at")
-    total, told, rest = present.count(), 0, Q()
+    total, published, rest = present.count(), 0, Q()
     while True:
         with holding_off_drains(shards):
             rows = list(present.filter(rest)[:BATCH])
-            _tell(rows, now)
+            _publish(rows, now)
         if not rows:
-            return told
-        told, last = told + len(rows), rows[-1]
+            return published
+        published, last = published + len(rows), rows[-1]
         rest = Q(account_id__gt=last.account_id) | Q(account_id=last.account_id, starts_at__gt=last.starts_at)
-        progress(told, max(total, told))
+        progress(published, max(total, published))
 
 
-def _tell_catalogue() -> None:
-    told = None
-    # Once more when it has changed: Redis may have lost a push that came in between, as in `_tell`.
-    while (version := fence_version(CATALOGUE)) != told:
-        for shard in range(settings.RATELIMIT_SHARDS):
-            store().run(scripts.RAISE, [catalogue_fence(shard).encode()], [version])
-        told = version
+def _publish_catalogue() -> None:
+    published = None
+    # Once more when it has changed: Redis may have lost a push that came in between, as in `_publish`.
+    while (version := fence_version(CATALOGUE)) != published:
+        counters.raise_catalogue_fence(store(), version)
+        published = version
 
 
-def _tell(rows: list[WindowUsage], now: datetime) -> None:
-    """As `telling.publish_account` does, but receipts only where Redis has missed something."""
+def _publish(rows: list[WindowUsage], now: datetime) -> None:
+    """As `publish_account` does, but records of keys only where Redis has missed something."""
     keys = {row.account_id: AccountKeys(row.account_id) for row in rows}
-    counters = [(keys[row.account_id], counter(row, keys[row.account_id])) for row in rows]
-    lacking = set(idempotency.owners(_behind(counters), now))
-    told: dict[int, limiter.Versions] = {}
-    while due := {account: known for account, known in versions_of(keys).items() if told.get(account) != known}:
-        for of_account, each in counters:
-            if of_account.account not in due:
-                continue
-            tell = partial(limiter.tell, store(), of_account, due[of_account.account], [each])
-            if of_account.account in lacking:
-                idempotency.recall(of_account.account, now, tell)
-            else:
-                tell()
-        told |= due
+    given = [(keys[row.account_id], counter_of(row, keys[row.account_id])) for row in rows]
+    lacking = idempotency.owners(_behind(given), now)
+    published: dict[int, Versions] = {}
+    while due := {account: known for account, known in versions_of(keys).items() if published.get(account) != known}:
+        for of_account, counter in given:
+            account = of_account.account
+            if account in due:
+                records = idempotency.to_restore(account, now) if account in lacking else []
+                counters.publish(store(), of_account, due[account], [counter], records)
+        published |= due
 
 
-def _behind(counters: list[tuple[AccountKeys, Counter]]) -> set[int]:
+def _behind(given: list[tuple[AccountKeys, Counter]]) -> set[int]:
     """The accounts of which Redis knows a counter at an older revision than PostgreSQL; asked once a shard."""
     shards: dict[bytes, list[tuple[AccountKeys, Counter]]] = {}
-    for keys, each in counters:
-        shards.setdefault(keys.stream, []).append((keys, each))
+    for keys, counter in given:
+        shards.setdefault(keys.stream, []).append((keys, counter))
     behind = set()
     for stream, found in shards.items():
-        _, held = limiter.look(store(), stream, [each.key for _, each in found])
+        _, held = counters.read_quotas(store(), stream, [counter.key for _, counter in found])
         behind |= {
             keys.account
-            for (keys, each), in_redis in zip(found, held, strict=True)
-            if (in_redis.revision or 0) < each.revision
+            for (keys, counter), in_redis in zip(found, held, strict=True)
+            if (in_redis.revision or 0) < counter.revision
         }
     return behind

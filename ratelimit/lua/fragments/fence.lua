@@ -1,5 +1,5 @@
 -- fence: the versions of the facts a decision rests on. Versions only grow; unequal means the caller's facts are stale.
--- A leading zero marks a version that was announced before its account was told: it is unequal to every caller's.
+-- A leading zero marks a version that was announced before its account was published: it is unequal to every caller's.
 -- An error before anything is written when a fence or its new version is no number.
 local function fence_check(key, version)
   stored(redis.call('GET', key))
@@ -14,6 +14,6 @@ end
 local function fence_announce(key, version)
   local held = redis.call('GET', key)
   if held and tonumber(held) >= tonumber(version) then return end
-  local told = held and string.sub(held, 1, 1) ~= '0'
-  redis.call('SET', key, told and version or '0' .. version)
+  local published = held and string.sub(held, 1, 1) ~= '0'
+  redis.call('SET', key, published and version or '0' .. version)
 end

@@ -1,17 +1,28 @@
--- limits: both limits of a call as one word, and its moment as another: whole numbers of 8 bytes, so that no text such as
--- 'nan' gets in. LARGEST: fifteen digits, sums of a few stay exact. A maximum of 2^53 - 1 means unlimited.
---   limits  the minute's maximum, what is taken of it (0 or 1), its window in ms;
---           the quota's maximum, what is taken of it, the instant in Unix ms when its counter expires
---   moment  charged_at ms, now ms (0 = this server's clock)
+-- limits: what a call is judged by and what it takes, two words of whole numbers of 8 bytes, so that no text such as 'nan'
+-- gets in. LARGEST: fifteen digits, sums of a few stay exact. A maximum of 2^53 - 1 means unlimited.
+--   limits  a byte: how many of them are rings; then a row a limit, the rings first: its maximum, and of a ring its window
+--           in ms, of a quota the instant in Unix ms when its counter expires
+--   call    charged_at ms, now ms (0 = this server's clock), requests to take of each ring (0 or 1), tokens of each quota
 local LARGEST = 999999999999999
 
-local function limits_read(word, moment)
-  if #word ~= 48 or #moment ~= 16 then error('not the limits and the moment of a call') end
-  local maximum, request, window, quota, cost, expiry = struct.unpack('>I8I8I8I8I8I8', word)
-  local charged_at, now = struct.unpack('>I8I8', moment)
-  if math.max(maximum, window, quota == EXACT and 0 or quota, cost, expiry, charged_at, now) > LARGEST then
-    error('a number of a call is not below 10^15')
+local function limits_count(word, rings)
+  local count = (#word - 1) / 16
+  if count < 1 or count % 1 ~= 0 or rings > count then error('not the limits of a call') end
+  return count
+end
+
+local function limit_read(word, i, rings)
+  local maximum, second = struct.unpack('>I8I8', word, 16 * i - 14)
+  if second > LARGEST or maximum > LARGEST and (i <= rings or maximum ~= EXACT) then
+    error('a number of a limit is not below 10^15')
   end
-  if request > 1 then error('a minute takes one request at a time') end
-  return charged_at, now, maximum, request, window, quota, cost, expiry
+  return maximum, second
+end
+
+local function call_read(word)
+  if #word ~= 32 then error('not what a call takes') end
+  local charged_at, now, requests, cost = struct.unpack('>I8I8I8I8', word)
+  if math.max(charged_at, now, cost) > LARGEST then error('a number of a call is not below 10^15') end
+  if requests > 1 then error('a ring takes one request at a time') end
+  return charged_at, now, requests, cost
 end

@@ -1,7 +1,7 @@
 -- quota: tokens of one account in one window, a hash of
---   l  ledger: PostgreSQL's counter as last told     r  revision of that telling
---   p  pending: charged here, not yet drained        The sum l + p is what is judged.
--- Used, whether nothing is held yet, pending, and the revision (nil when nothing was told).
+--   l  committed: PostgreSQL's counter as last published     r  the revision it was published at
+--   p  pending: charged by Redis, not yet drained            The sum l + p is what is judged.
+-- Used, whether nothing is held yet, pending, and the revision (nil when nothing was published).
 local function quota_held(key)
   local held = redis.call('HMGET', key, 'l', 'p', 'r')
   local pending = stored(held[2])

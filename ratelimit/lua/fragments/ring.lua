@@ -5,48 +5,27 @@
 local WRAP, HEADER, HEAD, BLOCK = 4294967296, '>I4I4I4I4d', 24, 8
 
 -- The i-th of those that count, from 0. One that has expired with the body has left the window: nil.
-local function ring_stamp(key, head, capacity, place, used, i)
+local function ring_stamp(body, head, capacity, place, used, i)
   local behind, newest = used - i, place % BLOCK
   if behind <= newest then return (struct.unpack('>I4', head, HEAD + 4 * (newest - behind) + 1)) end
   local at = 4 * ((place - behind) % capacity)
-  local bytes = redis.call('GETRANGE', key, at, at + 3)
+  local bytes = redis.call('GETRANGE', body, at, at + 3)
   return #bytes == 4 and struct.unpack('>I4', bytes) or nil
 end
 
--- Capacity, place, how many count now, the oldest of them, the instant they are counted at, and by how much that is ahead.
-local function ring_read(key, head, window, now)
+-- Capacity, place, how many count now, the oldest of them, the instant they are counted at, and by how much that is ahead:
+-- a server clock that stepped back must not free a slot early, so time stands still until it has caught up.
+local function ring_read(body, head, window, now)
   if not head then return 0, 0, 0, 0, now, 0 end
   local capacity, place, used, oldest, last = struct.unpack(HEADER, head)
-  -- A server clock that stepped back must not free a slot early: time stands still until it has caught up.
   local at = math.max(now, last)
   if at - last >= window then return capacity, place, 0, 0, at, at - now end
   if used == 0 or (at - oldest) % WRAP < window then return capacity, place, used, oldest, at, at - now end
   local low, high, step = 1, used, 1 -- mostly few leave at a time, so the search begins beside the oldest
   while low < high do
     local middle = math.min(low + step - 1, math.floor((low + high) / 2))
-    local stamp = ring_stamp(key, head, capacity, place, used, middle)
+    local stamp = ring_stamp(body, head, capacity, place, used, middle)
     if stamp and (at - stamp) % WRAP < window then high, oldest = middle, stamp else low, step = middle + 1, 2 * step end
   end
   return capacity, place, used - low, oldest, at, at - now
-end
-
--- A full circle gets more room: the body from its oldest stamp on, then those of the head.
-local function ring_grow(key, head, capacity, place, maximum, life)
-  if capacity == 0 then return BLOCK, 0, '' end
-  local body = redis.call('GETRANGE', key, 0, 4 * capacity - 1)
-  body = string.sub(body, 4 * place + 1) .. string.sub(body, 1, 4 * (place - place % BLOCK)) .. string.sub(head, HEAD + 1)
-  redis.call('SET', key, body, 'PX', life)
-  return math.min(2 * capacity, math.ceil(maximum / BLOCK) * BLOCK), capacity, ''
-end
-
--- The head with one stamp more, `used` in all. Eight at a time go to the body, which lives until the newest has left.
-local function ring_put(key, head, capacity, place, used, oldest, at, life)
-  local stamps = string.sub(head, HEAD + 1) .. struct.pack('>I4', at % WRAP)
-  place = place + 1
-  if #stamps == 4 * BLOCK then
-    redis.call('SETRANGE', key, 4 * (place - BLOCK), stamps)
-    redis.call('PEXPIRE', key, life)
-    place, stamps = place % capacity, ''
-  end
-  return struct.pack(HEADER, capacity, place, used, oldest, at) .. stamps
 end

@@ -1,7 +1,7 @@
 -- acknowledge: what PostgreSQL has committed leaves the stream; in the same step pending falls by what really left, and
 -- each counter with a newer revision is stored, so the judged sum l + p never moves.
 -- KEYS  1 event stream, 2.. quotas
--- ARGV  1 number of quotas, then three a quota: ledger, revision, expiry ms; then three an entry: stream id,
+-- ARGV  1 number of quotas, then three a quota: committed, revision, expiry ms; then three an entry: stream id,
 --       position of its quota (0 = none: an entry set aside), tokens (signed)
 -- Result  entries that really left
 local count = natural(ARGV[1])
@@ -29,6 +29,6 @@ end
 for i, quota in ipairs(quotas) do
   local at = 3 * i - 1
   if left[i] ~= 0 then redis.call('HINCRBY', quota.key, 'p', string.format('%.0f', -left[i])) end
-  quota_tell(quota, ARGV[at], ARGV[at + 1], ARGV[at + 2])
+  quota_commit(quota, ARGV[at], ARGV[at + 1], ARGV[at + 2])
 end
 return done

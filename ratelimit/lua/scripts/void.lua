@@ -1,14 +1,15 @@
--- void: give a charge's tokens back, once, and write the compensating audit event in the same step.
--- KEYS  1 quota, 2 event stream, 3 void marker, 4 receipt
--- ARGV  1 tokens, 2 audit event, 3 event id, 4 marker's life ms, 5 quota's expiry ms, 6 with receipt ('1' or '')
--- Result  {VOIDED, used} | {KEPT, used}: another run of the same receipt stands | {ALREADY, used}
+-- void: give tokens of a charge back, once, and write the compensating audit event in the same step.
+-- KEYS  1 quota, 2 event stream, 3 marker of the charge's one compensation; under an Idempotency-Key 4 its record
+-- ARGV  1 tokens, 2 audit event, 3 event id of the charge, 4 marker's life ms, 5 quota's expiry ms, 6 '1' when the customer
+--       takes the charge back, whatever has become of the request
+-- Result  {VOIDED, used} | {KEPT, used}: the request has run again since, the charge stands | {ALREADY, used}
 local VOIDED, KEPT, ALREADY = 1, 2, 3
 
 local tokens, life, expiry = natural(ARGV[1]), natural(ARGV[4]), natural(ARGV[5])
 local used, fresh = quota_held(KEYS[1])
 redis.call('XLEN', KEYS[2])
 if redis.call('EXISTS', KEYS[3]) == 1 then return {ALREADY, used} end
-if ARGV[6] == '1' and receipt_fail(KEYS[4], ARGV[3]) then return {KEPT, used} end
+if KEYS[4] and record_fail(KEYS[4], ARGV[3], ARGV[6] == '1') then return {KEPT, used} end
 
 redis.call('XADD', KEYS[2], '*', 'e', ARGV[2])
 redis.call('SET', KEYS[3], '1', 'PX', life)

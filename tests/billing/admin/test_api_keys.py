@@ -17,6 +17,7 @@ from billing.models import ApiKey
 from tests.billing.conftest import Staff
 from tests.conftest import Customer
 from usage.metering import admit
+from usage.metering.call import ChargeRequest
 
 pytestmark = pytest.mark.django_db
 PLAIN = re.compile(r'<code id="plain-key"[^>]*>([^<]+)</code>')
@@ -77,13 +78,13 @@ def test_a_wrong_field_makes_no_key(superuser: Staff, alice: Customer, fields: d
 @pytest.mark.django_db(transaction=True)
 def test_a_revoked_key_fails_on_the_next_call(superuser: Staff, alice: Customer) -> None:
     caller = alice.caller
-    assert admit.admit(caller, lambda _: admit.Charge()).admitted
+    assert admit.admit(caller, lambda _: ChargeRequest()).admitted
     key = ApiKey.objects.get()
     assert "cannot be undone" in superuser.open(page_of(key, "revoke")).content.decode()
-    assert admit.admit(caller, lambda _: admit.Charge()).admitted
+    assert admit.admit(caller, lambda _: ChargeRequest()).admitted
     assert superuser.send(page_of(key, "revoke"), _form_submitted="True").status_code == 302
     with pytest.raises(CredentialsGone):
-        admit.admit(caller, lambda _: admit.Charge())
+        admit.admit(caller, lambda _: ChargeRequest())
     assert api_keys.look_up(alice.key) is None
 
 

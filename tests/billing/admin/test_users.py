@@ -11,6 +11,7 @@ from billing.entitlements.api_keys import CredentialsGone
 from tests.billing.conftest import Staff
 from tests.conftest import Customer
 from usage.metering import admit
+from usage.metering.call import ChargeRequest
 
 pytestmark = pytest.mark.django_db
 
@@ -25,12 +26,12 @@ def form_of(user: User, **changes: Any) -> dict[str, Any]:
 @pytest.mark.django_db(transaction=True)
 def test_a_deactivated_customer_fails_on_the_next_call(superuser: Staff, alice: Customer) -> None:
     caller = alice.caller
-    assert admit.admit(caller, lambda _: admit.Charge()).admitted
+    assert admit.admit(caller, lambda _: ChargeRequest()).admitted
     fields = form_of(alice.user)
     del fields["is_active"]
     assert superuser.send(f"auth/user/{alice.account}/change/", **fields).status_code == 302
     with pytest.raises(CredentialsGone):
-        admit.admit(caller, lambda _: admit.Charge())
+        admit.admit(caller, lambda _: ChargeRequest())
     assert superuser.send(f"auth/user/{alice.account}/change/", **fields, is_active="on").status_code == 302
     alice.user.refresh_from_db()
     assert alice.user.is_active

@@ -15,7 +15,8 @@ from billing.fence import push
 from billing.fence.models import CATALOGUE
 from billing.models import ApiKey, Feature, Fence, LimitOverride, Plan, Route, Subscription, TokenTopUp
 from ratelimit import scripts, store
-from ratelimit.store import RedisUnreachable, client
+from ratelimit.server import Command, RedisUnreachable
+from ratelimit.store import client
 from tests.conftest import Customer
 
 STARTER = {"code": "starter"}
@@ -172,9 +173,9 @@ class TestPushing:
         push.sweep()
         key = f"{{s{bob.account % 64:02d}}}:v:{bob.account}"
         client().set(key, 1000)
-        store.store().run(scripts.RAISE, [key.encode()], [999])
+        store.store().run(Command(scripts.RAISE_FENCES, [key.encode()], [999]))
         assert client().get(key) == b"1000"
-        store.store().run(scripts.RAISE, [key.encode()], [1001])
+        store.store().run(Command(scripts.RAISE_FENCES, [key.encode()], [1001]))
         assert client().get(key) == b"1001"
 
     def test_lifting_goes_above_what_redis_has_seen(self, bob: Customer) -> None:

@@ -12,6 +12,7 @@ from django.db import DatabaseError, transaction
 from billing.entitlements import snapshots
 from billing.models import Fence, Plan, Subscription
 from billing.subscriptions import changes, renewal
+from ratelimit import process_state
 from tests.billing.ledger import at, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
@@ -90,7 +91,7 @@ class TestWindow:
     """A change of the window's kind acts at the next window, however late the close runs."""
 
     def window(self, subscription: Subscription, now: datetime) -> tuple[datetime, datetime]:
-        snapshots.forget_everything()
+        process_state.start_anew()
         window = snapshots.snapshot(subscription.account_id, round(now.timestamp() * 1000)).entitlement.window
         return window.start, window.end
 

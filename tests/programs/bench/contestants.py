@@ -25,7 +25,6 @@ from billing.subscriptions import opening
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import AdmitCommand
-from ratelimit.limits import Take
 from ratelimit.store import client
 from tests.programs.bench import views
 from tests.programs.bench.rounds import Contestant
@@ -57,8 +56,7 @@ def contestants() -> dict[str, Contestant]:
     token, knox = Token.objects.create(user=user).key, AuthToken.objects.create(user)[1]
     keys, ours, theirs = AccountKeys(user.pk), client(), Redis.from_url(settings.CACHE_URL)
     snapshot = snapshots.snapshot(user.pk, time.time_ns() // 1_000_000)
-    minute, quota = snapshot.entitlement.limits
-    views.admit.asking = AdmitCommand(keys, snapshot.versions, [Take(minute, 1), Take(quota, 10)])
+    views.admit.asked = AdmitCommand(keys, snapshot.versions, snapshot.entitlement.limits)
     ours.script_load(views.TRIVIAL.source)
     ours.script_load(scripts.ADMIT.source)
 

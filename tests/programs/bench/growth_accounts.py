@@ -30,7 +30,7 @@ from tests.programs.bench.growth_population import copy_database, customers, idl
 from tests.programs.bench.rounds import Contestant, measure, timing
 from tests.programs.bench.stage import say
 from usage.metering import admit
-from usage.metering.call import Charge
+from usage.metering.call import ChargeRequest
 
 TITLE = "Growth: accounts"
 FEW = 1_000
@@ -126,5 +126,5 @@ def _used_memory() -> int:
     return int(ways.client().info("memory")["used_memory"])
 
 
-def _charge(catalogue: Catalogue) -> Charge:
-    return Charge(catalogue.features["risk_score"])
+def _charge(catalogue: Catalogue) -> ChargeRequest:
+    return ChargeRequest(catalogue.features["risk_score"])

@@ -18,12 +18,12 @@ from django.conf import settings
 
 from billing.rules.periods import month_window
 from billing_site.local.engines import Valkey
-from ratelimit import limiter
+from ratelimit import counters, limiter
 from ratelimit.cluster import Cluster
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Versions
 from ratelimit.limits import Decision, Limit, Outcome, Take
-from ratelimit.store import SingleServer, Store
+from ratelimit.server import SingleServer, Store
 from tests.ports import free_port
 from tests.programs.bench import Row, at_most
 from tests.programs.bench.rounds import Contestant, measure, timing
@@ -70,17 +70,17 @@ def _decisions(way: Store, shards: Iterable[int]) -> Contestant:
     """Calls of accounts in these shards, one after the other."""
     accounts = [AccountKeys(64_000 + shard) for shard in shards]
     for keys in accounts:
-        limiter.tell(way, keys, VERSIONS, [])
+        counters.publish(way, keys, VERSIONS, [])
     window = month_window(datetime.now(UTC))
     starts_at_ms, ends_at_ms = (round(at.timestamp() * 1000) for at in (window.start, window.end))
     minute = Limit("minute", 1_000_000, 60_000)
     quota = Limit("quota", 10**12, ends_at_ms - starts_at_ms, starts_at_ms)
-    takes = [Take(minute, 1), Take(quota, 5)]
-    following = cycle([limiter.AdmitCommand(keys, VERSIONS, takes) for keys in accounts])
+    following = cycle([limiter.AdmitCommand(keys, VERSIONS, [minute, quota]) for keys in accounts])
+    take = Take(requests=1, tokens=5)
 
     def call() -> None:
         now_ms = time.time_ns() // 1_000_000
-        answer = limiter.admit(way, next(following), charged_at_ms=now_ms, event=events.mint(now_ms), audit=AUDIT)
+        answer = limiter.admit(way, next(following), take, charged_at_ms=now_ms, event=events.mint(now_ms), audit=AUDIT)
         assert isinstance(answer, Decision) and answer.outcome is Outcome.ADMITTED
 
     return Contestant(call, lambda: None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from ratelimit import limiter
+from ratelimit import counters, limiter
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Versions
 from ratelimit.limits import Decision, Limit, Outcome, Take
@@ -27,17 +27,16 @@ class Steady:
     def __init__(self, account: int, limit: int) -> None:
         self.keys = AccountKeys(account)
         tokens = Limit("quota", None, 2 * MINUTE_MS, time.time_ns() // 1_000_000)
-        takes = [Take(Limit("minute", limit, MINUTE_MS), 1), Take(tokens, 0)]
-        self.asking = limiter.AdmitCommand(self.keys, VERSIONS, takes)
+        self.asked = limiter.AdmitCommand(self.keys, VERSIONS, [Limit("minute", limit, MINUTE_MS), tokens])
         self.step_ms = MINUTE_MS // limit
         self.now_ms = time.time_ns() // 1_000_000
-        limiter.tell(store(), self.keys, VERSIONS, [])
+        counters.publish(store(), self.keys, VERSIONS, [])
         for _ in range(limit + 1):
             self.call()
 
     def call(self) -> None:
         self.now_ms += self.step_ms
-        decision = limiter.admit(store(), self.asking, charged_at_ms=self.now_ms, event="", now_ms=self.now_ms)
+        decision = limiter.admit(store(), self.asked, Take(1), charged_at_ms=self.now_ms, event="", now_ms=self.now_ms)
         assert isinstance(decision, Decision) and decision.outcome is Outcome.ADMITTED
 
 

@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from billing.entitlements import snapshots
 from billing.entitlements.api_keys import Caller
 from billing.models import Plan
+from ratelimit import process_state
 from ratelimit.store import client
 from tests.programs.bench import Row, at_most
 from tests.programs.bench.growth_population import copy_database, customers, last_month, use_database
 from tests.programs.bench.stage import say
 from usage.metering import admit
-from usage.metering.call import Charge
+from usage.metering.call import ChargeRequest
 
 TITLE = "Growth: subscribers of an edited plan"
 
@@ -60,9 +60,9 @@ def run(*, quick: bool) -> list[Row]:
 def _edits() -> list[Edit]:
     """Some edits, each of which the call after it has to obey; by a worker that knows the account."""
     client().flushall()  # the other database's versions are not this one's
-    snapshots.forget_everything()
+    process_state.start_anew()
     plan, caller = Plan.objects.get(code="starter"), Caller(1)
-    admit.admit(caller, lambda _: Charge())
+    admit.admit(caller, lambda _: ChargeRequest())
     return [_edit(plan, caller, (plan.monthly_token_quota or 0) + 1) for _ in range(5)]
 
 
@@ -72,7 +72,7 @@ def _edit(plan: Plan, caller: Caller, quota: int) -> Edit:
     plan.monthly_token_quota = quota
     plan.save()
     saved = time.perf_counter()
-    admission = admit.admit(caller, lambda _: Charge())
+    admission = admit.admit(caller, lambda _: ChargeRequest())
     acted = time.perf_counter()
     assert admission.quota.limit.maximum == quota
     return Edit((saved - began) * 1000, (acted - saved) * 1000, _commands() - before - 1)

@@ -13,7 +13,7 @@ from billing.rules.periods import MONTH, Period, nth_period
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
 from ratelimit.scripts import Script
-from ratelimit.store import Store
+from ratelimit.server import Command, Store
 
 CUSTOMERS = """
 INSERT INTO auth_user (id, password, is_superuser, username, first_name, last_name, email, is_staff, is_active,
@@ -79,9 +79,9 @@ def idle_in_redis(server: Store, accounts: Iterable[int], window: Period) -> Non
         keys = AccountKeys(account)
         names += (keys.fence, keys.quota(starts_at_ms))
         if len(names) == 2 * ACCOUNTS_A_SCRIPT:
-            server.run(IDLE_SCRIPT, [], [expires_at_ms, *names])
+            server.run(Command(IDLE_SCRIPT, [], [expires_at_ms, *names]))
             names.clear()
-    server.run(IDLE_SCRIPT, [], [expires_at_ms, *names])
+    server.run(Command(IDLE_SCRIPT, [], [expires_at_ms, *names]))
 
 
 def copy_database(name: str) -> None:

@@ -101,7 +101,7 @@ def _warm(accounts: int) -> dict[str, int]:
     gc.collect()
     before = _resident()
     for account in range(2, accounts + 1):
-        snapshots.snapshot(account, now_ms).told.epoch = 1
+        snapshots.snapshot(account, now_ms).published.epoch = 1
         _remember_key(account)
     gc.collect()
     return {"bytes": _resident() - before, "remembered": len(snapshots._accounts)}

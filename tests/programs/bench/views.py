@@ -30,8 +30,9 @@ from rest_framework.views import APIView
 
 from billing_site.authentication import identify
 from ratelimit import scripts
-from ratelimit.limiter import AdmitCommand, pack_moment
+from ratelimit.limiter import AdmitCommand, pack_call
 from ratelimit.scripts import Script
+from ratelimit.server import Command
 from ratelimit.store import store
 
 RATE = "1000000/m"
@@ -58,29 +59,30 @@ def evalsha(request: HttpRequest) -> JsonResponse:
 
 
 def lean_evalsha(request: HttpRequest) -> JsonResponse:
-    store().run(TRIVIAL, [b"key"], [])
+    store().run(Command(TRIVIAL, [b"key"]))
     return plain(request)
 
 
 class AdmitScript:
     """The gateway's own script with nothing of the gateway around it, on the words of one call for one account."""
 
-    asking: AdmitCommand
+    asked: AdmitCommand
 
     def usual(self, request: HttpRequest) -> JsonResponse:
-        names, words = self.asking.names, self.asking.words
-        usual_client.evalsha(scripts.ADMIT.sha.decode(), len(names), *names, *words, moment(), EVENT)
+        names, words = self.asked.names, self.asked.words
+        usual_client.evalsha(scripts.ADMIT.sha.decode(), len(names), *names, *words, taking(), EVENT)
         return plain(request)
 
     def lean(self, request: HttpRequest) -> JsonResponse:
-        now = moment()
-        words, packed = (*self.asking.words, now, EVENT), self.asking.packed(now, EVENT)
-        store().run(scripts.ADMIT, self.asking.names, words, packed=packed)
+        call = taking()
+        words, packed = (*self.asked.words, call, EVENT), self.asked.packed(call, EVENT)
+        store().run(Command(scripts.ADMIT, self.asked.names, words, packed))
         return plain(request)
 
 
-def moment() -> bytes:
-    return pack_moment(time.time_ns() // 1_000_000, 0)
+def taking() -> bytes:
+    """One request and ten tokens, now."""
+    return pack_call(time.time_ns() // 1_000_000, 0, 1, 10)
 
 
 admit = AdmitScript()

@@ -69,7 +69,6 @@ def watch_connection(
 
     def hang_up(when: str) -> None:
         process.pause(f"{when}: PostgreSQL hangs up")
-        process.lost_database = True
         cut(observer)
         raise OperationalError("simulated: the connection is closed")
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 
+from django.conf import settings
+
 from tests.programs.simulator import laws, operations
 from tests.programs.simulator.schedule import Process, State, describe
 from tests.programs.simulator.truth import Call
@@ -15,6 +17,7 @@ FAULTS = ("kill", "refused", "late", "reply lost", "flush", "failover", "partiti
 FEATURES = {"trace_start": 10, "trace_expand": 5, "risk_score": 2}
 QUOTAS = (0, 9, 20, 20, 30, 45, 60)
 MONTH_END_MS = int(datetime(2031, 4, 1, tzinfo=UTC).timestamp()) * 1000
+LONGEST_REQUEST_MS = settings.LONGEST_REQUEST_SECONDS * 1000
 STEPS_A_TURN = (0, 0, 1, 2, 4, 8, 20)
 
 
@@ -57,6 +60,8 @@ class History:
     def _turn(self) -> None:
         world, random = self.world, self.random
         world.clock.now_ms += random.choice((0, 0, 1, 7, 90))
+        if random.random() < 0.02 and not world.is_calling_under_a_key():
+            world.clock.now_ms += LONGEST_REQUEST_MS
         if random.random() < 0.04:
             self._fault()
         paused, idle = world.in_state(State.PAUSED), world.in_state(State.IDLE)
@@ -85,14 +90,16 @@ class History:
             task = lambda: operations.change_quota(process, account, maximum)  # noqa: E731
         elif random.random() < 0.1:
             task = lambda: operations.rebuild_redis(process, world.clock)  # noqa: E731
+        elif random.random() < 0.3:
+            task = lambda: operations.void_second_charges(process, world.clock)  # noqa: E731
         else:
             task = lambda: operations.sweep(process)  # noqa: E731
         world.schedule.start(process, task, random.choice(STEPS_A_TURN))
 
     def _web_task(self, process: Process):  # type: ignore[no-untyped-def]
         world, random = self.world, self.random
-        if process.memory.circuit_is_open and random.random() < 0.3:
-            return lambda: operations.probe(process)
+        if (process.memory.circuit_is_open or world.truth.settling[process.name]) and random.random() < 0.3:
+            return lambda: operations.recover(process, world.truth)
         calls = world.truth.calls
         tracked = [call for call in calls if call.tracked and call.answer == "served" and call.void != "done"]
         if tracked and random.random() < 0.2:
@@ -106,6 +113,7 @@ class History:
             tokens=FEATURES[feature],
             key=key,
             fails=random.random() < 0.25,
+            keeps_answer=random.random() < 0.5,
         )
         call.quota_then = len(world.truth.quotas[call.account].held) - 1
         call.tracked = not call.fails and not key and random.random() < 0.3
@@ -143,10 +151,12 @@ class History:
                 del server.travelling[at]
         for process in world.processes:
             if process.name.startswith("web"):
-                self._finish(process, lambda process=process: operations.probe(process))
+                self._finish(process, lambda process=process: operations.recover(process, world.truth))
         beat, drain = world.process("beat"), world.process("drain 1")
         self._finish(beat, lambda: operations.sweep(beat))
         self._finish(drain, lambda: operations.drain(drain, world.shards))
+        world.clock.now_ms += LONGEST_REQUEST_MS
+        self._finish(beat, lambda: operations.void_second_charges(beat, world.clock))
         self._finish(beat, lambda: operations.rebuild_redis(beat, world.clock))
 
     def _finish(self, process: Process, task) -> None:  # type: ignore[no-untyped-def]

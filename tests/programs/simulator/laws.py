@@ -39,6 +39,7 @@ def broken(truth: Truth, now: datetime) -> list[str]:
         *_redis(truth, accounts, rows, now),
         *_answers(truth, {row.id: row for row in rows}),
         *_keys(truth, rows),
+        *(f"{name} has settled nothing of {charges}" for name, charges in truth.settling.items() if charges),
     ]
 
 
@@ -121,7 +122,7 @@ def _wrong(truth: Truth, call: Call, event: str, rows: dict[str, Row]) -> str:
     net = (charge.tokens if charge else 0) + (void.tokens if void else 0)
     if net not in (0, call.tokens):
         return "charged in part"
-    if call.key or call.answer == "unknown":
+    if call.key or call.answer == "unknown" or event in truth.given_up:
         return ""
     if event != call.event:
         return "charged although it was not admitted" if net else ""
@@ -151,7 +152,7 @@ def _keys(truth: Truth, rows: list[Row]) -> Iterator[str]:
         if len(known) > 1 or len(charged) > len(set(charged.values())):
             yield f"L2: key {key} of account {account} was charged as {charged}: {[str(call) for call in calls]}"
         if truth.losses:
-            continue  # a receipt that was lost has counted runs, and those that PostgreSQL knows of are fewer
+            continue  # a record that was lost knew of runs that PostgreSQL does not
         for call in calls:
             if call.answer == "served" and call.feature not in charged.values() and call.event not in truth.lost:
                 yield f"L2: {call} and was not charged: {[str(call) for call in calls]}"

@@ -2,82 +2,78 @@
 
 from __future__ import annotations
 
-from collections import deque
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
-from django.conf import settings
-
-from billing.bounded_cache import BoundedCache
 from billing.catalogue import published
 from billing.catalogue.published import Catalogue
-from billing.entitlements import api_keys, snapshots
+from billing.entitlements import api_keys
+from ratelimit import process_state
+from ratelimit.server import Store
 from tests.programs.simulator.schedule import TurnLock, here
 from usage.drain import drain
 from usage.log import events
-from usage.metering import admit, fallback, voiding
+from usage.metering import admit, unsettled, voiding
 from usage.sync import outage
 
-
-def _locks() -> tuple[TurnLock, ...]:
-    return tuple(TurnLock() for _ in range(256))
+_LOCK = type(threading.Lock())
 
 
-GLOBALS: list[tuple[Any, str, Callable[[], Any]]] = [
-    (snapshots, "_accounts", lambda: BoundedCache(settings.SNAPSHOT_CACHE_SIZE)),
-    (snapshots, "_locks", _locks),
-    (published, "_catalogue", lambda: None),
-    (published, "_catalogue_lock", TurnLock),
-    (published, "_catalogue_checked", lambda: 0.0),
-    (api_keys, "_known", lambda: BoundedCache(settings.SNAPSHOT_CACHE_SIZE)),
-    (api_keys, "_unknown", lambda: BoundedCache(settings.SNAPSHOT_CACHE_SIZE)),
-    (admit, "_tellers", _locks),
-    (outage, "_joined", lambda: None),
-    (outage.breaker, "is_open", lambda: False),
-    (outage.breaker, "_lock", TurnLock),
-    (outage.breaker, "_attempting", TurnLock),
-    (voiding, "_owed", deque),
-    (events, "_random_parts", list),
-    (fallback.minutes, "_stamps", dict),
-    (fallback.minutes, "_lock", TurnLock),
-]
-"""Where, and what a process that has just started finds there."""
-_CIRCUIT = next(i for i, (holder, name, _) in enumerate(GLOBALS) if (holder, name) == (outage.breaker, "is_open"))
-_CATALOGUE = next(i for i, (holder, name, _) in enumerate(GLOBALS) if (holder, name) == (published, "_catalogue"))
+def _in_turns(make: Callable[[], Any]) -> Callable[[], Any]:
+    """The same, with locks that give the turn back."""
+
+    def made() -> Any:
+        value = make()
+        if isinstance(value, tuple):
+            return tuple(TurnLock() for _ in value)
+        return TurnLock() if isinstance(value, _LOCK) else value
+
+    return made
+
+
+def remembered() -> list[tuple[Any, str, Callable[[], Any]]]:
+    """Where, and what a process that has just started finds there; a way to Redis is each process' own anyway."""
+    everything = process_state.remembered()
+    return [(holder, name, _in_turns(make)) for holder, name, make in everything if not isinstance(holder, Store)]
 
 
 class OwnGlobals:
-    """One process' values of them."""
+    """One process' values of what all of them remember."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: list[tuple[Any, str, Callable[[], Any]]]) -> None:
+        self._places = places
+        self._at = {(id(holder), name): at for at, (holder, name, _) in enumerate(places)}
         self.is_present = False
         self.forget()
 
     def forget(self) -> None:
         """As a process that has just started."""
-        self._values = [make() for _, _, make in GLOBALS]
+        self._values = [make() for _, _, make in self._places]
         if self.is_present:
             self.enter()
 
     def know_catalogue(self, catalogue: Catalogue) -> None:
         """As one that has served others before; it is long to read, and the same in every history."""
-        self._values[_CATALOGUE] = catalogue
+        self._values[self._at[id(published), "_catalogue"]] = catalogue
 
     def enter(self) -> None:
         self.is_present = True
-        for (holder, name, _), value in zip(GLOBALS, self._values, strict=True):
+        for (holder, name, _), value in zip(self._places, self._values, strict=True):
             setattr(holder, name, value)
 
     def leave(self) -> None:
-        self._values = [getattr(holder, name) for holder, name, _ in GLOBALS]
+        self._values = [getattr(holder, name) for holder, name, _ in self._places]
         self.is_present = False
 
     @property
     def circuit_is_open(self) -> bool:
-        return bool(outage.breaker.is_open if self.is_present else self._values[_CIRCUIT])
+        return bool(
+            outage.breaker.is_open if self.is_present else self._values[self._at[id(outage.breaker), "is_open"]]
+        )
 
 
 class Clock:
@@ -116,20 +112,27 @@ class Chance:
 
 
 @contextmanager
-def seeded(clock: Clock, chance: Chance, minted: Callable[[str], None]) -> Iterator[None]:
+def seeded(
+    clock: Clock, chance: Chance, minted: Callable[[str], None], unsettles: Callable[[str], None]
+) -> Iterator[None]:
     """Production code takes the time and its random bytes from these; the globals are as before at the end."""
-    mint = events.mint
+    mint, settle_later = events.mint, unsettled.settle_later
 
     def mint_and_tell(now_ms: int) -> str:
         event = mint(now_ms)
         minted(event)
         return event
 
+    def settle_later_and_tell(charge: str, work: Callable[[], object]) -> None:
+        unsettles(charge)
+        settle_later(charge, work)
+
     replaced: list[tuple[Any, str, Any]] = [
         (module, "time", clock) for module in (admit, voiding, drain, published, api_keys)
     ]
     replaced += [(events, "os", chance), (events, "mint", mint_and_tell), (outage.breaker, "_every_seconds", 0)]
-    before = [(holder, name, getattr(holder, name)) for holder, name, _ in [*replaced, *GLOBALS]]
+    replaced += [(unsettled, "settle_later", settle_later_and_tell)]
+    before = [(holder, name, getattr(holder, name)) for holder, name, _ in [*replaced, *remembered()]]
     for holder, name, stand_in in replaced:
         setattr(holder, name, stand_in)
     try:

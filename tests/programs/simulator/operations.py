@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
+from django.http import HttpResponse, StreamingHttpResponse
 
 from billing.catalogue import published
 from billing.entitlements.api_keys import Caller
 from billing.fence import push
 from billing.models import LimitOverride
-from ratelimit.store import RedisUnreachable
+from ratelimit.server import RedisUnreachable
 from tests.programs.simulator.database_faults import replace_if_cut
 from tests.programs.simulator.memory import Clock
 from tests.programs.simulator.schedule import Process
 from tests.programs.simulator.truth import Call, Truth
 from usage.drain import drain as streams
-from usage.log import events
-from usage.metering import admit, voiding
+from usage.log import events, second_charges
+from usage.metering import admit, kept_answers, unsettled, voiding
 from usage.metering.admit import Unavailable
-from usage.metering.call import Charge
+from usage.metering.call import ChargeRequest
 from usage.sync import outage, rebuild
 
 NO_DATABASE = (OperationalError, InterfaceError)
@@ -30,27 +31,31 @@ def call(process: Process, truth: Truth, call: Call) -> None:
     """A metered request, through to its settling; what its client is told is noted at the end."""
     replace_if_cut()
     try:
-        admission = admit.admit(Caller(call.account), lambda catalogue: _charge(call, catalogue))
+        admission = admit.admit(Caller(call.account), lambda catalogue: _charge_request(call, catalogue))
     except (Unavailable, *NO_DATABASE):
         return
     call.replayed = admission.replayed
-    if not admission.admitted:
+    if admission.answer is None and not admission.admitted:
         call.answer = "refused"
         return
     assert admission.event is not None
     call.event = admission.event.charge
+    if admission.answer is not None:
+        call.answer = "served"
+        return
     process.pause("view")
     if call.fails:
-        process.lost_database = False
         voiding.void_failed_call(admission)
         if process.dead:
             return  # it died at a commit, which Django tells as PostgreSQL's failure
-        call.void = "unknown" if process.lost_database else "done"
+        call.void = "done"
+    else:
+        kept_answers.keep(admission, HttpResponse(b"scored") if call.keeps_answer else StreamingHttpResponse([b""]))
     call.answer = "failed" if call.fails else "served"
 
 
-def _charge(call: Call, catalogue: published.Catalogue) -> Charge:
-    return Charge(
+def _charge_request(call: Call, catalogue: published.Catalogue) -> ChargeRequest:
+    return ChargeRequest(
         catalogue.features[call.feature],
         source=events.TRACK if call.tracked else events.GATEWAY,
         idempotency_key=call.key,
@@ -91,10 +96,21 @@ def sweep(process: Process) -> None:
         return
 
 
-def probe(process: Process) -> None:
-    """What the prober of a process does whose circuit is open."""
+def recover(process: Process, truth: Truth) -> None:
+    """What a process does by itself while its circuit is open, or charges wait to be settled."""
+    replace_if_cut()
     if outage.breaker.is_open:
         outage.breaker.attempt()
+    if unsettled.settle():
+        truth.settled(process)
+
+
+def void_second_charges(process: Process, clock: Clock) -> None:
+    replace_if_cut()
+    try:
+        second_charges.void_second_charges(clock.now())
+    except NO_DATABASE:
+        return
 
 
 def change_quota(process: Process, account: int, maximum: int) -> None:

@@ -10,21 +10,23 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ratelimit.scripts import Script
-from ratelimit.store import Argument, NotExecuted, RedisUnreachable, SingleServer, Store
+from ratelimit.server import Command, NotExecuted, RedisUnreachable, SingleServer, Store
+from ratelimit.wire import Argument
 from tests.programs.simulator.schedule import here
 
 
 class Ran(NamedTuple):
-    """A script that the server has run, and what it said."""
+    """A command that the server has run, and what it said."""
 
     by: str
-    script: str
-    keys: list[bytes]
-    arguments: list[Argument]
+    command: Command
     reply: Any
     late: bool = False
     """Whether whoever sent it had given it up."""
+
+    @property
+    def script(self) -> str:
+        return self.command.script.name
 
 
 class Server:
@@ -43,7 +45,7 @@ class Server:
         self.run_id = 1
         self.cut_off: set[str] = set()
         self.was_out_of_reach = False
-        self.travelling: list[tuple[str, Script, list[bytes], list[Argument]]] = []
+        self.travelling: list[tuple[str, Command]] = []
         self.own.flushall()
         self.copy: list[tuple[bytes, bytes, int]] = []
 
@@ -54,22 +56,13 @@ class Server:
 
     def deliver(self, at: int) -> str:
         """A command that nobody waits for any more arrives."""
-        by, script, keys, arguments = self.travelling.pop(at)
-        reply = self.own.eval(script.source, len(keys), *keys, *arguments)
-        self.ran(by, script, keys, arguments, reply, late=True)
-        return f"{script.name} of {by} arrives late: {reply!r:.60}"
+        by, command = self.travelling.pop(at)
+        reply = self.own.execute_command(*command.by_source())
+        self.ran(Ran(by, command, reply, late=True))
+        return f"{command.script.name} of {by} arrives late: {reply!r:.60}"
 
-    def ran(
-        self,
-        by: str,
-        script: Script,
-        keys: Sequence[bytes],
-        arguments: Sequence[Argument],
-        reply: Any,
-        *,
-        late: bool = False,
-    ) -> None:
-        self.watch(Ran(by, script.name, list(keys), list(arguments), reply, late))
+    def ran(self, ran: Ran) -> None:
+        self.watch(ran)
         if "failover" in self.faults and self.random.random() < 0.15:
             self.take_copy()
 
@@ -112,31 +105,27 @@ class Way(SingleServer):
         """As in a new process."""
         self.epoch, self._known_run_id = 1, 0
 
-    def run(
-        self,
-        script: Script,
-        keys: Sequence[bytes],
-        arguments: Sequence[Argument],
-        *,
-        epoch: int | None = None,
-        packed: bytes = b"",
-    ) -> Any:
-        process, server = here(), self.server
+    def run(self, command: Command, *, epoch: int | None = None) -> Any:
+        process, server, name = here(), self.server, command.script.name
         if process is None:
-            return super().run(script, keys, arguments, epoch=epoch, packed=packed)
-        process.pause(script.name)
-        fault = self.fault(script.name)
+            return super().run(command, epoch=epoch)
+        process.pause(name)
+        fault = self.fault(name)
         if fault in ("cut off", "refused"):
             self._lose(fault)
         if fault == "late":
-            server.travelling.append((self.name, script, list(keys), list(arguments)))
+            server.travelling.append((self.name, command))
             self._lose(fault)
-        reply = super().run(script, keys, arguments, epoch=epoch, packed=packed)
-        server.ran(self.name, script, keys, arguments, reply)
+        reply = super().run(command, epoch=epoch)
+        server.ran(Ran(self.name, command, reply))
         if fault:
             self._lose(fault)
-        process.pause(f"{script.name} answered {reply!r:.60}")
+        process.pause(f"{name} answered {reply!r:.60}")
         return reply
+
+    def run_all(self, commands: Sequence[Command]) -> list[Any]:
+        """One after the other: what happens between two of them is a history as well."""
+        return [self.run(command) for command in commands]
 
     def ask(self, key: bytes, *words: Argument) -> Any:
         process, what = here(), str(words[0])
@@ -194,16 +183,11 @@ class WayOfTheProcess(Store):
     def epoch(self) -> int:  # type: ignore[override]
         return self._way().epoch
 
-    def run(
-        self,
-        script: Script,
-        keys: Sequence[bytes],
-        arguments: Sequence[Argument],
-        *,
-        epoch: int | None = None,
-        packed: bytes = b"",
-    ) -> Any:
-        return self._way().run(script, keys, arguments, epoch=epoch, packed=packed)
+    def run(self, command: Command, *, epoch: int | None = None) -> Any:
+        return self._way().run(command, epoch=epoch)
+
+    def run_all(self, commands: Sequence[Command]) -> list[Any]:
+        return self._way().run_all(commands)
 
     def ask(self, key: bytes, *words: Argument) -> Any:
         return self._way().ask(key, *words)

@@ -53,7 +53,6 @@ class Process:
         self.steps_left = 0
         self.doomed = False
         self.dead = False
-        self.lost_database = False
         self.backend: int | None = None
         self.error: BaseException | None = None
         self._schedule = schedule

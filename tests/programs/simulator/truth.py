@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,13 +10,12 @@ from typing import Any
 from uuid import UUID
 
 from ratelimit.keys import shard_of, stream
-from ratelimit.limiter import STANDINGS
 from ratelimit.limits import Outcome
 from tests.programs.simulator.database_faults import Observer
 from tests.programs.simulator.redis_faults import Ran, Server
 from tests.programs.simulator.schedule import Process
 from usage.log.batch import decode
-from usage.log.events import CHARGE, VOID, Event, void_of
+from usage.log.events import CHARGE, VOID, Event, adjustment_of
 from usage.metering import fallback
 
 
@@ -33,6 +33,8 @@ class Call:
     key: str = ""
     fails: bool = False
     tracked: bool = False
+    keeps_answer: bool = False
+    """Whether its answer is such that it can be kept, under a key."""
     minted: list[str] = field(default_factory=list)
     quota_then: int = 0
     """Which of the account's quotas was in force when the call was made."""
@@ -42,7 +44,7 @@ class Call:
     """What the answer names; a replay names its first run's."""
     replayed: bool = False
     void: str = ""
-    """asked, done, kept (another run stands), unknown."""
+    """asked, done, not found."""
 
     def __str__(self) -> str:
         key = f" key={self.key}" if self.key else ""
@@ -103,42 +105,48 @@ class Truth:
         self.losses = 0
         self.admissions = 0
         self.broken: list[str] = []
-        self.untold: dict[str, Untold] = {}
+        self.unpublished: dict[str, Untold] = {}
         self.unseen: set[str] = set()
         """Charges that another call of their account was decided without knowing of, by the side that could not."""
         self._asking_redis = asking_redis
         self._inserted: dict[Process, Event] = {}
+        self.settling: dict[str, set[str]] = defaultdict(set)
+        """Charges that each process has in memory, whose end neither engine could be told."""
+        self.given_up: set[str] = set()
+        """Those that went with their process."""
 
     # What Redis did
 
     def ran(self, ran: Ran) -> None:
-        if ran.script == "admit" and ran.reply[0] in (Outcome.ADMITTED, Outcome.REFUSED) and ran.arguments[4]:
-            event = decode(_bytes(ran.arguments[4]))
-            self.check_judged(event, STANDINGS.unpack(ran.reply)[-1], ran.by)
-            if ran.reply[0] == Outcome.REFUSED or ran.late:
+        arguments = ran.command.arguments
+        if ran.script == "admit" and (judged := _judged(ran.reply)) and arguments[4]:
+            outcome, used = judged
+            event = decode(_bytes(arguments[4]))
+            self.check_judged(event, used, ran.by)
+            if outcome == Outcome.REFUSED or ran.late:
                 return  # nobody waits for a late one any more: its call is decided without Redis, and judged there
             untold = {
                 charged: charge
-                for charged, charge in self.untold.items()
+                for charged, charge in self.unpublished.items()
                 if charge.account == event.account and ran.by in charge.beside
             }
             self.unseen |= set(untold)
             overshoot = sum(charge.tokens for charge in untold.values() if charge.window_start == event.window_start)
             self.check_quota(event, overshoot, self.quotas[event.account].told_at, f"Redis, asked by {ran.by},")
-        elif ran.script in ("raise", "announce"):
-            for key, version in zip(ran.keys, ran.arguments, strict=True):
+        elif ran.script in ("raise_fences", "announce_fence"):
+            for key, version in zip(ran.command.keys, arguments, strict=True):
                 self._told(key, int(version))
-        elif ran.script == "tell":
-            self._told(ran.keys[0], int(ran.arguments[0]))
+        elif ran.script == "publish":
+            self._told(ran.command.keys[0], int(arguments[0]))
 
     def _told(self, fence: bytes, version: int) -> None:
         kind, *account = fence.decode().split(":")[1:]
         subject = int(account[0]) if kind == "v" else 0
         if subject in self.quotas:
             self.quotas[subject].told(version)
-            for event, charge in list(self.untold.items()):
+            for event, charge in list(self.unpublished.items()):
                 if charge.account == subject and charge.version <= version:
-                    del self.untold[event]
+                    del self.unpublished[event]
 
     # What PostgreSQL did
 
@@ -168,15 +176,23 @@ class Truth:
         undrained = sum(max(tokens, 0) for tokens in standing.undrained.values())
         self.check_quota(event, undrained, self.call_of(event.charge).quota_then, f"{process.name}, without Redis,")
         version = self.observer.rows("SELECT version FROM billing_fence WHERE subject = %s", event.account)[0][0]
-        self.untold[event.charge] = Untold(
+        self.unpublished[event.charge] = Untold(
             event.account, event.window_start, event.tokens, version, self._asking_redis(process)
         )
 
     def call_of(self, event: str) -> Call:
         return next(call for call in reversed(self.calls) if event in call.minted)
 
+    def unsettled(self, process: Process, charge: str) -> None:
+        (self.given_up if process.dead else self.settling[process.name]).add(charge)
+
+    def settled(self, process: Process) -> None:
+        self.settling[process.name].clear()
+
     def started(self, name: str) -> None:
-        for charge in self.untold.values():
+        """A process was killed, and another one of its name begins."""
+        self.given_up |= self.settling.pop(name, set())
+        for charge in self.unpublished.values():
             charge.beside.add(name)
 
     def quota_committed(self, account: int) -> None:
@@ -265,7 +281,14 @@ def _with_charges(waiting: Iterable[Event]) -> Iterable[Event]:
 
 
 def void_id(charge: str) -> str:
-    return str(void_of(UUID(charge)))
+    return str(adjustment_of(UUID(charge)))
+
+
+def _judged(reply: Any) -> tuple[int, int] | None:
+    """The outcome, and the quota's use as Redis judged by it; None where facts, clock or an Idempotency-Key decided."""
+    if not isinstance(reply, bytes):
+        return None
+    return reply[0], int.from_bytes(reply[-16:-8], "big", signed=True)
 
 
 def _bytes(text: Any) -> bytes:

@@ -17,7 +17,7 @@ import ratelimit.store
 from billing.catalogue import published
 from billing.models import LimitOverride, Plan, Subscription
 from tests.programs.simulator.database_faults import Faults, Observer, cut, forget_connection, watch_connection
-from tests.programs.simulator.memory import Chance, Clock, OwnGlobals, seeded
+from tests.programs.simulator.memory import Chance, Clock, OwnGlobals, remembered, seeded
 from tests.programs.simulator.redis_faults import Client, Ran, Server, Way, WayOfTheProcess
 from tests.programs.simulator.schedule import Process, Schedule, State, here
 from tests.programs.simulator.truth import Call, Truth
@@ -46,7 +46,8 @@ class World:
         self.schedule = Schedule(self.observer.blockers, lambda _: cut(self.observer))
         self.names = [name for name, _ in PROCESSES]
         self.ways = {name: Way(self.server, name, 10.0) for name in self.names}
-        memories = {name: OwnGlobals() for name in self.names}
+        places = remembered()
+        memories = {name: OwnGlobals(places) for name in self.names}
         self._memories = list(memories.values())
         self.processes = [
             Process(name, thread, self.schedule, memories[name], self._live)
@@ -152,6 +153,10 @@ class World:
         self.ways[name].forget()
         self.truth.started(name)
 
+    def is_calling_under_a_key(self) -> bool:
+        """Whether a request is in flight that must not be taken for one whose end nobody knows."""
+        return any(call.key for process, call in self.calling.items() if process.state is not State.IDLE)
+
     def raise_errors(self) -> None:
         for process in self.processes:
             if process.error is not None:
@@ -166,6 +171,10 @@ class World:
         if process is not None and process in self.calling:
             self.calling[process].minted.append(event)
 
+    def unsettled(self, charge: str) -> None:
+        if process := here():
+            self.truth.unsettled(process, charge)
+
     def close(self) -> None:
         for process in self.processes:
             with suppress(Exception):
@@ -177,11 +186,11 @@ class World:
 def simulated_world() -> Iterator[World]:
     """On the database and the Redis that the settings name; the default catalogue has to be there."""
     with ExitStack() as stack:
-        stack.enter_context(override_settings(RATELIMIT_SHARDS=2, RATELIMIT_CLOCK="process"))
-        own = ratelimit.store.SingleServer(settings.REDIS_URL, 10.0)
+        stack.enter_context(override_settings(RATELIMIT_SHARDS=2, RATELIMIT_CLOCK="process", REDIS_PROBE_MS=0))
+        own = ratelimit.server.SingleServer(settings.REDIS_URL, 10.0)
         world = World()
         stack.callback(world.close)
-        stack.enter_context(seeded(world.clock, world.chance, world.minted))
+        stack.enter_context(seeded(world.clock, world.chance, world.minted, world.unsettled))
         stack.enter_context(_cached(ratelimit.store.store, WayOfTheProcess(world.ways, own)))
         client = Client.from_url(settings.REDIS_URL)
         client.ways = world.ways
@@ -194,7 +203,7 @@ def simulated_world() -> Iterator[World]:
 def _cached(function: Callable[[], Any], value: object) -> Iterator[None]:
     """Have a cached function of no arguments return another value."""
     function.cache_clear()  # type: ignore[attr-defined]
-    with mock.patch("ratelimit.store.SingleServer", lambda *_: value):
+    with mock.patch("ratelimit.server.SingleServer", lambda *_: value):
         function()
     yield
     function.cache_clear()  # type: ignore[attr-defined]

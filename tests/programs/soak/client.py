@@ -36,13 +36,13 @@ def serve(accounts: list[int], orders: Queue[int], tallies: Queue[Tally]) -> Non
 def _charge(charges: int, accounts: Iterator[int], features: Iterator[str]) -> Tally:
     from billing.entitlements.api_keys import Caller
     from usage.metering.admit import admit
-    from usage.metering.call import Charge
+    from usage.metering.call import ChargeRequest
     from usage.metering.voiding import void_failed_call
 
     voids = tokens = 0
     for number in range(1, charges + 1):
         feature = next(features)
-        admission = admit(Caller(next(accounts)), lambda known, code=feature: Charge(known.features[code]))
+        admission = admit(Caller(next(accounts)), lambda known, code=feature: ChargeRequest(known.features[code]))
         if not (admission.admitted and admission.by_redis):
             raise RuntimeError(f"a charge did not go through the pipeline: {admission.decision}")
         tokens += admission.cost

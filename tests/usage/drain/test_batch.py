@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from ratelimit import limiter
+from ratelimit import counters
 from tests.conftest import Customer
 from tests.usage.drain.test_drain import now_ms
 from tests.usage.histories import admit, charge, in_redis, in_redis_now, put, sums
@@ -89,7 +89,7 @@ def test_a_drain_that_dies_between_two_shards_leaves_the_others_to_the_next(
 ) -> None:
     for customer in (bob, carol, bob):
         admit(customer)
-    trim, done = limiter.trim, list[Any]()
+    trim, done = counters.acknowledge_head, list[Any]()
 
     def die(*arguments: Any) -> bool:
         if len(done) == acknowledged:
@@ -98,7 +98,7 @@ def test_a_drain_that_dies_between_two_shards_leaves_the_others_to_the_next(
         return trim(*arguments)
 
     with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
-        dying.setattr(limiter, "trim", die)
+        dying.setattr(counters, "acknowledge_head", die)
         drain.drain()
     assert len(drain.backlog()) == 2 - acknowledged
     assert (sums(bob.account), sums(carol.account)) == ({20}, {10})
@@ -114,7 +114,7 @@ def test_an_event_in_another_shard_than_its_accounts_moves_nothing_in_redis(
 ) -> None:
     """As when RATELIMIT_SHARDS was changed before all was drained; init_redis_keys tells the counter afterwards."""
     if not trimmed:
-        monkeypatch.setattr(limiter, "trim", lambda *_: False)
+        monkeypatch.setattr(counters, "acknowledge_head", lambda *_: False)
     event = charge(bob.account)
     put(event, shard=(bob.account + 1) % 64)
     assert drain.drain() == drain.Drained(1, 0)

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection, connections
 
-from ratelimit import limiter
+from ratelimit import counters, limiter
 from ratelimit.keys import stream
 from ratelimit.store import client, store
 from tests.conftest import Customer, forget_everything
 from tests.usage.histories import APRIL, MARCH, admit, charge, in_redis_now, put, sums
 from usage.drain import batch, drain
 from usage.log import store as log_store
+from usage.log.rows import event_of
 from usage.metering import voiding
 from usage.models import SetAsideEntry, UsageLog, WindowUsage
 
@@ -150,7 +151,7 @@ class TestDying:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
-            dying.setattr(limiter, "trim", die)
+            dying.setattr(counters, "acknowledge_head", die)
             drain.drain()
         assert (sums(bob.account), drain.backlog()) == ({20}, {bob.account % 64: 2})
         assert in_redis_now(bob, now_ms()) == 20
@@ -181,8 +182,8 @@ class TestDying:
         put(charge(bob.account, 5), shard=shard)
         drain.drain()
         keys = limiter.AccountKeys(bob.account)
-        told = limiter.Counter(keys.quota(MARCH * 1000), counter.tokens, counter.revision, APRIL * 1000)
-        limiter.acknowledge(store(), stream(shard).encode(), [told], [limiter.Entry(entries[0][0], 0, late.tokens)])
+        told = counters.Counter(keys.quota(MARCH * 1000), counter.tokens, counter.revision, APRIL * 1000)
+        counters.acknowledge(store(), stream(shard).encode(), [told], [counters.Entry(entries[0][0], 0, late.tokens)])
         assert client().hget(keys.quota(MARCH * 1000), "l") == b"15"
 
 
@@ -206,7 +207,7 @@ class TestCatchingUp:
 def test_an_event_becomes_a_row_and_an_event_again(bob: Customer) -> None:
     admission = admit(bob, source="track")
     drain.drain()
-    assert log_store.event_of(UsageLog.objects.get()) == admission.event
+    assert event_of(UsageLog.objects.get()) == admission.event
 
 
 def test_what_redis_never_saw_is_recorded_and_told(bob: Customer) -> None:
@@ -215,7 +216,7 @@ def test_what_redis_never_saw_is_recorded_and_told(bob: Customer) -> None:
     event = admit(bob).event
     assert event is not None
     forget_everything()
-    log_store.record([event])
+    log_store.record_without_redis([event])
     assert sums(bob.account) == {20}
     assert admit(bob).quota.used == 30
 

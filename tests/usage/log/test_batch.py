@@ -1,4 +1,4 @@
-"""event_batch.py: texts come back as they went, alone and together, and whatever else is there is malformed."""
+"""batch.py: texts come back as they went, alone and together, and whatever else is there is malformed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.usage.any_events import CHARGED, INSTANTS, JSON_VALUES, events
+from tests.usage.any_events import CHARGED, INSTANTS, JSON_VALUES, NOW_MS, events
 from usage.log.batch import EventBatch, decode, decode_all
 from usage.log.events import LATEST_MS, Event, MalformedEvent, mint
 
@@ -39,7 +39,12 @@ NEIGHBOURS = {
     "a list of events": [b"[" + WELL + b"]", WELL],
     "no list": [b"{}", WELL, b'"[]"'],
     "deeper than Python reads": [b"[" * 100_000, WELL],
-    "with a receipt and without": [CHARGED._replace(receipt="r" * 32, fingerprint="f" * 32).encode(), WELL],
+    "with a key and without": [CHARGED._replace(key="r" * 32, fingerprint="f" * 32).encode(), WELL],
+    "settled in part, with a key and without": [
+        CHARGED._replace(key="r" * 32, fingerprint="f" * 32).settled(4, NOW_MS).encode(),
+        CHARGED.settled(4, NOW_MS).encode(),
+        WELL,
+    ],
 }
 
 
@@ -148,6 +153,11 @@ def test_a_bool_is_no_number_of_tokens() -> None:
         {"metadata": []},
         {"metadata": "text"},
         {"metadata": 0},
+        {"bound": -1},
+        {"bound": True},
+        {"bound": 10**15},
+        {"key": "x" * 33},
+        {"fingerprint": None},
     ],
 )
 def test_what_the_log_cannot_hold_is_malformed(wrong: dict[str, Any]) -> None:

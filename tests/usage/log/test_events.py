@@ -15,7 +15,18 @@ from psycopg.types.json import Jsonb
 
 from tests.usage.any_events import CHARGED, INSTANTS, NOW_MS, events
 from usage.log.batch import decode
-from usage.log.events import CHARGE, MINTED_AHEAD, VOID, Event, MalformedEvent, mint, minted_at_ms, storable, void_of
+from usage.log.events import (
+    CHARGE,
+    MINTED_AHEAD,
+    SETTLE,
+    VOID,
+    Event,
+    MalformedEvent,
+    adjustment_of,
+    mint,
+    minted_at_ms,
+    storable,
+)
 
 
 @settings(deadline=None)
@@ -47,17 +58,29 @@ def test_ids_of_one_millisecond_differ_in_74_bits() -> None:
 @settings(deadline=None)
 @given(events(), INSTANTS)
 def test_a_void_carries_its_whole_charge(event: Event, at_ms: int) -> None:
-    charge = event._replace(kind=CHARGE, at_ms=event.charged_at_ms)
+    charge = event._replace(kind=CHARGE, at_ms=event.charged_at_ms, bound=None)
     void = charge.voided(at_ms)
     assert (void.kind, void.tokens, void.at_ms) == (VOID, -charge.tokens, at_ms)
     assert void.charged() == charge
     assert decode(void.encode()).charged() == charge
 
 
+@settings(deadline=None)
+@given(events(), INSTANTS, st.integers(0, 10**12))
+def test_a_partial_adjustment_leaves_what_it_says_and_carries_its_whole_charge(
+    event: Event, at_ms: int, stands: int
+) -> None:
+    charge = event._replace(kind=CHARGE, tokens=abs(event.tokens) % 10**12, at_ms=event.charged_at_ms, bound=None)
+    settled = charge.settled(stands, at_ms)
+    assert (settled.kind, charge.tokens + settled.tokens, settled.id) == (SETTLE, stands, charge.voided(at_ms).id)
+    assert settled.charged() == charge
+    assert decode(settled.encode()) == settled
+
+
 def test_a_charge_and_its_void_have_ids_of_their_own_and_the_same_on_every_delivery() -> None:
     void = CHARGED.voided(NOW_MS + 5)
     assert CHARGED.id == uuid.UUID(CHARGED.charge)
-    assert void.id == void_of(CHARGED.id) == CHARGED.voided(NOW_MS + 9).id
+    assert void.id == adjustment_of(CHARGED.id) == CHARGED.voided(NOW_MS + 9).id
     assert void.charge == CHARGED.charge and void.charged_at_ms == NOW_MS
 
 

@@ -1,41 +1,46 @@
-"""PostgreSQL's memory of Idempotency-Keys: what the drain brings, what a void frees, what Redis is told again."""
+"""PostgreSQL's memory of Idempotency-Keys: what the drain brings, what a void frees, what Redis is given again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.http import HttpResponse
 
-from ratelimit import limiter
-from ratelimit.keys import AccountKeys, receipt_digest
-from ratelimit.store import RedisUnreachable, client, store
-from tests.billing.waiting import somebody_waits_for_a_row, until
+from billing.rules.instants import from_ms
+from ratelimit import counters, process_state
+from ratelimit.keys import AccountKeys, key_digest
+from ratelimit.limits import KeptAnswer, Outcome
+from ratelimit.scripts import MOST_RERUNS
+from ratelimit.store import client, store
 from tests.conftest import Customer
 from tests.outages import lost_replies, no_redis
 from tests.usage.histories import MARCH, admit, charge, put, sums
 from usage.drain import drain
 from usage.log import idempotency
 from usage.log.events import Event
-from usage.log.store import record
-from usage.metering import fallback, voiding
+from usage.log.idempotency import State, state_of
+from usage.log.second_charges import void_second_charges
+from usage.log.store import record_without_redis
+from usage.metering import fallback, kept_answers, voiding
 from usage.metering.admission import Admission
-from usage.models import Receipt
+from usage.models import IdempotencyRecord, UsageLog
 from usage.sync import outage
 
 pytestmark = pytest.mark.django_db
 ACCOUNT = 7
-KEY = receipt_digest("k")
+KEY = key_digest("k")
 AT = datetime.fromtimestamp(MARCH, UTC)
+LIFE = timedelta(seconds=60)
+"""LONGEST_REQUEST_SECONDS."""
+ANSWER = KeptAnswer(b"200 text/plain", b"served")
 
 
 def keyed(at_ms: int = MARCH * 1000 + 5, key: str = KEY) -> Event:
-    return charge(ACCOUNT, at_ms=at_ms)._replace(receipt=key, fingerprint="f" * 32)
+    return charge(ACCOUNT, at_ms=at_ms)._replace(key=key, fingerprint="f" * 32)
 
 
 def drained(*events: Event) -> None:
@@ -44,59 +49,83 @@ def drained(*events: Event) -> None:
 
 
 def held() -> set[str]:
-    return {str(receipt.event_id) for receipt in Receipt.objects.all()}
+    return {str(record.event_id) for record in IdempotencyRecord.objects.filter(released=False)}
 
 
-def recall(account: int, now: datetime = AT) -> int:
-    return idempotency.recall(account, now, partial(limiter.recall, store(), AccountKeys(account)))
+def restore(account: int, now: datetime = AT) -> None:
+    counters.restore(store(), AccountKeys(account), idempotency.to_restore(account, now))
 
 
-def test_a_drained_charge_opens_it_for_a_day() -> None:
-    event = keyed()
-    drained(event, charge(ACCOUNT))
-    receipt = Receipt.objects.get()
-    assert (receipt.account_id, receipt.key, receipt.fingerprint, receipt.runs) == (ACCOUNT, KEY, "f" * 32, 0)
-    assert (str(receipt.event_id), receipt.redis_charges) == (event.charge, [event.id])
-    assert bytes(receipt.audit) == event.encode()
-    assert receipt.expires_at == AT + timedelta(days=1, milliseconds=5)
+class TestDrained:
+    def test_a_charge_opens_it_for_a_day(self) -> None:
+        event = keyed()
+        drained(event, charge(ACCOUNT))
+        record = IdempotencyRecord.objects.get()
+        assert (record.account_id, record.key, record.fingerprint, str(record.event_id)) == (
+            ACCOUNT,
+            KEY,
+            "f" * 32,
+            event.charge,
+        )
+        assert bytes(record.audit) == event.encode()
+        assert record.in_flight_until == AT + LIFE + timedelta(milliseconds=5)
+        assert record.expires_at == AT + timedelta(days=1, milliseconds=5)
+
+    @pytest.mark.parametrize("together", [True, False])
+    def test_a_void_frees_the_key(self, together: bool) -> None:
+        first, second = keyed(), keyed(MARCH * 1000 + 9)
+        history = [first, first.voided(MARCH * 1000 + 6), second]
+        if together:
+            drained(*history)
+        else:
+            for event in history:
+                drained(event)
+        assert held() == {second.charge}
+        drained(second.voided(MARCH * 1000 + 10))
+        assert held() == set()
+
+    def test_delivered_twice_it_does_not_come_back(self) -> None:
+        event = keyed()
+        record_without_redis([event.voided(MARCH * 1000 + 6)])
+        drained(event)
+        assert held() == set()
+
+    def test_the_later_charge_keeps_the_key(self) -> None:
+        """The earlier one arrives late: it was made before Redis was lost, and the key was charged again without it."""
+        earlier, later = keyed(), keyed(MARCH * 1000 + 9)
+        assert idempotency.open_one(later, AT)
+        drained(earlier)
+        assert held() == {later.charge}
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_a_void_frees_the_key(together: bool) -> None:
-    first, second = keyed(), keyed(MARCH * 1000 + 9)
-    history = [first, first.voided(MARCH * 1000 + 6), second]
-    if together:
-        drained(*history)
-    else:
-        for event in history:
-            drained(event)
-    assert held() == {second.charge}
-    drained(second.voided(MARCH * 1000 + 10))
-    assert held() == set()
+def a_record(**fields: Any) -> IdempotencyRecord:
+    return IdempotencyRecord(account_id=ACCOUNT, key=KEY, fingerprint="f", **fields)
 
 
-def test_delivered_twice_it_does_not_come_back() -> None:
-    event = keyed()
-    record([event.voided(MARCH * 1000 + 6)])
-    drained(event)
-    assert held() == set()
-
-
-def test_the_later_charge_keeps_the_key() -> None:
-    """The earlier one arrives late: it was made before Redis was lost, and the key was sold again without it."""
-    earlier, later = keyed(), keyed(MARCH * 1000 + 9)
-    assert idempotency.open_one(later, AT, in_doubt=False)
-    drained(earlier)
-    assert held() == {later.charge}
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({"in_flight_until": AT + timedelta(milliseconds=1)}, State.IN_FLIGHT),
+        ({"in_flight_until": AT}, State.UNANSWERED),
+        ({}, State.UNANSWERED),
+        ({"reruns": MOST_RERUNS - 1}, State.UNANSWERED),
+        ({"reruns": MOST_RERUNS}, State.EXHAUSTED),
+        ({"answer_head": b"200 ", "reruns": MOST_RERUNS}, State.ANSWERED),
+        ({"answer_head": b"200 ", "in_flight_until": AT + LIFE}, State.IN_FLIGHT),
+    ],
+)
+def test_what_a_call_under_a_known_key_has_to_do(fields: dict[str, Any], state: State) -> None:
+    assert state_of(a_record(**fields), "f", AT) is state
+    assert state_of(a_record(**fields), "another", AT) is State.OTHER_REQUEST
 
 
 @pytest.mark.parametrize(("seconds", "free"), [(-1, False), (0, True), (1, True)])
 def test_a_key_is_free_again_after_a_day(seconds: int, free: bool) -> None:
     event = keyed()
-    assert idempotency.open_one(event, AT, in_doubt=False)
+    assert idempotency.open_one(event, AT)
     later = AT + timedelta(days=1, milliseconds=5, seconds=seconds)
     assert (idempotency.find(ACCOUNT, KEY, later) is None) is free
-    assert idempotency.open_one(keyed(MARCH * 1000 + 9), later, in_doubt=False) is free
+    assert idempotency.open_one(keyed(MARCH * 1000 + 9), later) is free
 
 
 @pytest.mark.parametrize("batch", [1, 2, 100])
@@ -104,50 +133,110 @@ def test_purging_leaves_the_live_ones(batch: int, monkeypatch: Any) -> None:
     monkeypatch.setattr(idempotency, "PURGE_BATCH", batch)
     events = [keyed(MARCH * 1000 + offset, key=f"{offset:032}") for offset in range(4)]
     for event in events:
-        idempotency.open_one(event, AT, in_doubt=False)
+        idempotency.open_one(event, AT)
     assert idempotency.purge(AT + timedelta(days=1, milliseconds=2)) == 3
     assert held() == {events[3].charge}
 
 
-def test_redis_is_told_the_newest_and_not_more_than_it_can_take(bob: Customer, monkeypatch: Any) -> None:
-    monkeypatch.setattr(idempotency, "MOST_RECALLED", 2)
-    events = [keyed(MARCH * 1000 + offset, key=f"{offset:032}") for offset in range(4)]
-    for event in events:
-        idempotency.open_one(event, AT, in_doubt=False)
-    assert recall(ACCOUNT) == 2
-    keys = AccountKeys(ACCOUNT)
-    assert [client().exists(keys.receipt_of(event.receipt)) for event in events] == [0, 0, 1, 1]
-    assert recall(ACCOUNT) == 0
-    assert recall(ACCOUNT + 64) == 0
+class TestRestored:
+    def test_redis_gets_the_newest_and_not_more_than_it_can_take(self, monkeypatch: Any) -> None:
+        monkeypatch.setattr(idempotency, "MOST_RESTORED", 2)
+        events = [keyed(MARCH * 1000 + offset, key=f"{offset:032}") for offset in range(4)]
+        for event in events:
+            idempotency.open_one(event, AT)
+        restore(ACCOUNT)
+        restore(ACCOUNT + 64)
+        keys = AccountKeys(ACCOUNT)
+        assert [client().exists(keys.record(event.key)) for event in events] == [0, 0, 1, 1]
+
+    def test_a_released_key_is_freed_in_redis(self, bob: Customer, settings: Any) -> None:
+        call = buy(bob)
+        drain.drain()
+        with no_redis(settings):
+            voiding.void_failed_call(call)
+        again = buy(bob)
+        assert (again.charged, again.replayed) == (True, False)
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("failing", [True, False])
-def test_what_ends_while_it_is_recalled_is_not_told(failing: bool) -> None:
-    """Its last run was decided without Redis, and fails when it was read and not marked yet."""
-    event = keyed()
-    idempotency.open_one(event, AT, in_doubt=False)
+def buy(customer: Customer) -> Admission:
+    return admit(customer, idempotency_key="k", fingerprint=b"f" * 32)  # type: ignore[arg-type]
 
-    def recall_elsewhere() -> int:
-        try:
-            return recall(ACCOUNT)
-        finally:
-            connections.close_all()
 
-    with ThreadPoolExecutor(1) as thread:
-        with transaction.atomic():
-            if failing:
-                assert idempotency.fail(event) is idempotency.Failed.FREE
-            else:
-                assert idempotency.find(ACCOUNT, KEY, AT)
-            recalling = thread.submit(recall_elsewhere)
-            until(somebody_waits_for_a_row)
-        told = recalling.result()
-    assert (told, client().exists(AccountKeys(ACCOUNT).receipt_of(KEY))) == ((0, 0) if failing else (1, 1))
+def serve(*calls: Admission) -> None:
+    for call in calls:
+        kept_answers.keep(call, HttpResponse(ANSWER.body, content_type="text/plain"))
+
+
+def fail(*calls: Admission) -> None:
+    for call in calls:
+        voiding.void_failed_call(call)
+
+
+class TestWithoutRedis:
+    """The same rule while PostgreSQL decides."""
+
+    @pytest.fixture(autouse=True)
+    def without(self, settings: Any) -> Iterator[None]:
+        with no_redis(settings):
+            yield
+
+    def test_one_that_is_in_flight_holds_the_key(self, bob: Customer) -> None:
+        first, second = buy(bob), buy(bob)
+        assert (first.decision.outcome, second.decision.outcome) == (Outcome.ADMITTED, Outcome.IN_PROGRESS)
+        assert (second.admitted, second.cost, sums(bob.account)) == (False, 0, {10})
+
+    def test_its_answer_is_given_again(self, bob: Customer) -> None:
+        first = buy(bob)
+        serve(first)
+        again = buy(bob)
+        assert (again.answer, again.admitted, again.replayed) == (ANSWER, False, True)
+        assert again.decision.event == first.decision.event
+        assert sums(bob.account) == {10}
+
+    def test_without_an_answer_it_runs_again_a_few_times(self, bob: Customer) -> None:
+        kept_answers.keep(buy(bob), None)
+        for _ in range(MOST_RERUNS):
+            rerun = buy(bob)
+            assert (rerun.decision.outcome, rerun.admitted, rerun.cost) == (Outcome.RERUN, True, 0)
+            fail(rerun)
+        assert buy(bob).decision.outcome is Outcome.EXHAUSTED
+        assert sums(bob.account) == {10}
+
+    def test_a_failed_call_frees_its_key(self, bob: Customer) -> None:
+        fail(buy(bob))
+        assert sums(bob.account) == {0}
+        assert buy(bob).charged
+        assert sums(bob.account) == {10}
+
+    def test_another_request_conflicts(self, bob: Customer) -> None:
+        buy(bob)
+        other = admit(bob, idempotency_key="k", fingerprint=b"g" * 32)  # type: ignore[arg-type]
+        assert other.decision.outcome is Outcome.CONFLICT
+
+
+class TestRedisLacksTheAnswer:
+    def test_that_postgresql_has_is_given_and_kept_in_redis(self, bob: Customer, settings: Any) -> None:
+        with no_redis(settings):
+            serve(buy(bob))
+        assert outage.breaker.attempt()
+        for _ in range(2):
+            again = buy(bob)
+            assert (again.answer, again.by_redis) == (ANSWER, True)
+        assert sums(bob.account) == {10}
+
+    def test_of_a_charge_that_was_voided_elsewhere_the_call_is_charged_anew(self, bob: Customer) -> None:
+        first = buy(bob)
+        kept_answers.keep(first, None)
+        drain.drain()
+        assert first.event is not None
+        record_without_redis([first.event.voided(first.event.at_ms)])
+        assert buy(bob).charged
+        drain.drain()
+        assert sums(bob.account) == {10}
 
 
 class TestOneKeyOnBothSides:
-    """Some processes reach Redis and others do not: a served call is charged, and one that failed everywhere is not."""
+    """Some processes reach Redis and others do not: in the end a request is charged once, and a failed one never."""
 
     @pytest.fixture(autouse=True)
     def without(self, settings: Any) -> None:
@@ -158,122 +247,77 @@ class TestOneKeyOnBothSides:
         """That has lost Redis; the one around it has not."""
         with no_redis(self.settings):
             yield
-        outage.forget_everything()
+        process_state.start_anew()
 
-    def buy(self, bob: Customer) -> Admission:
-        return admit(bob, idempotency_key="k", fingerprint=b"f")  # type: ignore[arg-type]
-
-    def fail(self, *runs: Admission) -> None:
-        for run in runs:
-            voiding.void_failed_call(run)
-
-    @pytest.mark.parametrize(("replay_fails", "charged"), [(False, 10), (True, 0)])
-    @pytest.mark.parametrize("delivered", [1, 2])
-    def test_a_replay_while_a_void_waits(self, bob: Customer, replay_fails: bool, charged: int, delivered: int) -> None:
-        failed = self.buy(bob)
-        drain.drain()
-        self.fail(failed)
-        assert failed.event is not None
-        with self.another_process():
-            replay = self.buy(bob)
-        assert replay.replayed
-        for _ in range(delivered):
-            put(failed.event.voided(failed.event.at_ms), shard=bob.account % 64)
-            drain.drain()
-        assert sums(bob.account) == {10}
-        if replay_fails:
-            with self.another_process():
-                self.fail(replay)
-        drain.drain()
-        assert sums(bob.account) == {charged}
+    def settle_second_charges(self, call: Admission) -> None:
+        assert void_second_charges(call.decided_at + LIFE - timedelta(seconds=1)) == 0
+        void_second_charges(call.decided_at + LIFE + timedelta(seconds=1))
 
     @pytest.mark.parametrize("redis_is_back", [False, True])
     @pytest.mark.parametrize(("failing", "charged"), [("", 10), ("1", 10), ("2", 10), ("12", 0), ("21", 0)])
     def test_a_charge_by_either_side(self, bob: Customer, failing: str, charged: int, redis_is_back: bool) -> None:
-        by_redis = self.buy(bob)
+        by_redis = buy(bob)
         with self.another_process():
-            without = self.buy(bob)
+            without = buy(bob)
         assert not without.replayed, "nobody there knew of the first"
         drain.drain()
-        assert sums(bob.account) == {10}
+        assert sums(bob.account) == {20}
         for run in failing:
             if run == "1" or redis_is_back:
-                self.fail(by_redis if run == "1" else without)
+                fail(by_redis if run == "1" else without)
             else:
                 with self.another_process():
-                    self.fail(without)
+                    fail(without)
             drain.drain()
+        self.settle_second_charges(without)
         assert sums(bob.account) == {charged}
+        assert void_second_charges(without.decided_at + 2 * LIFE) == 0
 
-    @pytest.mark.parametrize(
-        ("failing", "stands"), [("", True), ("1", True), ("2", True), ("12", False), ("21", False)]
-    )
-    def test_a_key_bought_without_redis_and_replayed_by_it(self, bob: Customer, failing: str, stands: bool) -> None:
-        with self.another_process():
-            runs = {"1": self.buy(bob)}
-        recall(bob.account, runs["1"].decided_at)
-        runs["2"] = self.buy(bob)
-        assert runs["2"].replayed
-        for run in failing:
-            self.fail(runs[run])
-            drain.drain()
-        later = self.buy(bob)
+    def test_a_rerun_elsewhere_that_fails_takes_nothing_from_the_first(self, bob: Customer) -> None:
+        first = buy(bob)
         drain.drain()
-        assert later.replayed is stands
-        assert sums(bob.account) == {10}
-
-    def test_a_replay_that_failed_elsewhere_takes_nothing_from_redis_run(self, bob: Customer) -> None:
-        self.buy(bob)
-        drain.drain()
+        later = IdempotencyRecord.objects.get()
+        later.in_flight_until = first.decided_at
+        later.save()
         with self.another_process():
-            replay = self.buy(bob)
-            self.fail(replay)
-        assert outage.breaker.attempt()
-        voiding.pay_what_is_owed()
+            rerun = buy(bob)
+            assert rerun.decision.outcome is Outcome.RERUN
+            fail(rerun)
         drain.drain()
         assert sums(bob.account) == {10}
 
     @pytest.mark.parametrize("executed", [True, False])
-    @pytest.mark.parametrize(("replayed", "charged"), [(True, 10), (False, 0)])
-    def test_redis_was_asked_in_vain_and_the_run_fails(
-        self, bob: Customer, executed: bool, replayed: bool, charged: int, monkeypatch: Any
-    ) -> None:
-        """Whether Redis has sold the key by then is known to nobody here."""
-        admit(bob)  # it knows the account
+    def test_redis_was_asked_in_vain_and_the_run_fails(self, bob: Customer, executed: bool, monkeypatch: Any) -> None:
+        admit(bob)  # Redis knows the account
         with lost_replies(monkeypatch) if executed else no_redis(self.settings):
-            run = self.buy(bob)
-            assert not run.by_redis
-        outage.breaker.reset()
-        if replayed and executed:
-            assert self.buy(bob).replayed
-        elif replayed:
-            with self.another_process():
-                assert self.buy(bob).replayed
-        outage.breaker.trip(RedisUnreachable("gone"))
-        self.fail(run)
+            call = buy(bob)
+            assert not call.by_redis
+            fail(call)
         assert outage.breaker.attempt()
         drain.drain()
-        assert sums(bob.account) == {charged + 10}
-
-    def test_recalled_and_failed_where_redis_is_gone_it_stands(self, bob: Customer) -> None:
-        """Whether Redis has served it again is not known there."""
-        with self.another_process():
-            run = self.buy(bob)
-        recall(bob.account, run.decided_at)
-        assert self.buy(bob).replayed
-        with self.another_process():
-            self.fail(run)
-        drain.drain()
         assert sums(bob.account) == {10}
+        assert buy(bob).charged
+        drain.drain()
+        assert sums(bob.account) == {20}
 
-    def test_what_was_refused_here_is_replayed_by_nobody(self, bob: Customer, carol: Customer) -> None:
+    def test_what_was_refused_elsewhere_is_served_to_nobody(self, bob: Customer, carol: Customer) -> None:
         """Redis had charged it when its answer was lost. One drain brings charges of several shards."""
         for customer in (bob, carol):
-            refused = self.buy(customer)
+            refused = buy(customer)
             assert refused.event is not None
             fallback.record_refusal(refused.event)
         drain.drain()
         for customer in (bob, carol):
-            assert not self.buy(customer).replayed
+            assert buy(customer).charged
         drain.drain()
         assert (sums(bob.account), sums(carol.account)) == ({10}, {10})
+
+
+def test_a_second_charge_is_voided_once_and_the_earlier_one_stays() -> None:
+    first, second, third = (keyed(MARCH * 1000 + at_ms) for at_ms in (5, 6, 7))
+    drained(first)
+    drained(second, third)
+    now = from_ms(third.charged_at_ms) + LIFE
+    assert [void_second_charges(now) for _ in range(2)] == [2, 0]
+    assert UsageLog.objects.filter(kind="void").count() == 2
+    assert (held(), sums(ACCOUNT)) == ({first.charge}, {10})

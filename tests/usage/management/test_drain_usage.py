@@ -23,7 +23,8 @@ from tests.billing.waiting import until
 from tests.conftest import Customer
 from tests.usage.histories import charge
 from usage.drain import drain
-from usage.metering.admit import Charge, admit
+from usage.metering.admit import admit
+from usage.metering.call import ChargeRequest
 from usage.models import SetAsideEntry, UsageLog
 
 CHECKOUT = Path(__file__).parents[3]
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def spend(customer: Customer) -> None:
-    charge = Charge(published.catalogue().features["trace_start"])
+    charge = ChargeRequest(published.catalogue().features["trace_start"])
     assert admit(customer.caller, lambda _: charge).admitted
 
 

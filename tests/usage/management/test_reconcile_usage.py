@@ -24,7 +24,8 @@ from tests.usage.drifting import quota_key, spend, sql
 from tests.usage.histories import admit
 from tests.usage.sync.test_shard_locks import waiting_for_a_shard
 from usage.drain import drain
-from usage.log import partitions, store
+from usage.log import partitions
+from usage.log import store as log_store
 from usage.management.commands import reconcile_usage
 from usage.sync import shard_locks
 
@@ -69,12 +70,12 @@ def test_drift_is_printed_counted_and_an_error_until_it_is_repaired(bob: Custome
         "log 20 tokens in 2 calls, total 20 in 3",
         *(
             f"account {bob.account}, window from {month}, {part}: {says}"
-            for part in ("counter", "Redis' ledger", "Redis' pending")
+            for part in ("counter", "Redis' counter", "Redis' pending")
         ),
     ]
     summary = (
         "1 accounts and 1 windows compared, 1 accounts drift "
-        "(Redis' ledger 1, Redis' pending 1, counter 1, daily total 1)"
+        "(Redis' counter 1, Redis' pending 1, counter 1, daily total 1)"
     )
     lines, end = failing()
     assert lines == [*drift, summary]
@@ -111,7 +112,7 @@ def test_what_is_not_compared_is_told(bob: Customer) -> None:
     spend(bob, 1)
     event = admit(bob).event
     assert event is not None
-    store.record([event])
+    log_store.record_without_redis([event])
     client().xadd(stream(3), {"e": b"nonsense"})
     drain.drain_shards([3])
     partitions.close(timezone.now())
@@ -125,7 +126,7 @@ def test_a_counter_that_is_not_told_yet_is_told_as_such(bob: Customer) -> None:
     spend(bob, 1)
     event = admit(bob).event
     assert event is not None
-    store.record([event])
+    log_store.record_without_redis([event])
     assert run()[1].startswith("1 windows have a newer counter than Redis")
     assert run("--repair")[1].startswith("1 windows")
     assert len(run()) == 1

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.http import HttpResponse
+from django.utils import timezone
 
 from billing.entitlements import snapshots
 from billing.entitlements.api_keys import Caller, CredentialsGone
@@ -20,11 +23,14 @@ from ratelimit.limits import Outcome
 from ratelimit.store import client
 from tests.clock import moved_by_hand
 from tests.conftest import Customer, forget_everything
-from tests.usage.histories import admit
+from tests.outages import no_redis
+from tests.usage.histories import admit, sums
 from usage.drain import drain
 from usage.log.batch import decode
 from usage.metering import admit as meter
-from usage.metering.admit import Charge, Unavailable
+from usage.metering import kept_answers
+from usage.metering.admit import Unavailable
+from usage.metering.call import ChargeRequest
 
 pytestmark = pytest.mark.django_db
 
@@ -43,7 +49,7 @@ def test_an_admission_carries_the_event_that_was_written(bob: Customer) -> None:
 
 
 def test_a_call_without_a_feature_writes_nothing(bob: Customer) -> None:
-    admission = meter.admit(bob.caller, lambda _: Charge())
+    admission = meter.admit(bob.caller, lambda _: ChargeRequest())
     assert (admission.event, admission.cost, drain.backlog()) == (None, 0, {})
     assert admission.minute is not None and admission.minute.used == 1
 
@@ -86,19 +92,19 @@ class TestFacts:
     @pytest.mark.parametrize("name", CHANGES)
     def test_change(self, bob: Customer, name: str) -> None:
         caller = bob.caller
-        before = meter.admit(caller, lambda catalogue: Charge(catalogue.features["trace_start"]))
+        before = meter.admit(caller, lambda catalogue: ChargeRequest(catalogue.features["trace_start"]))
         self.CHANGES[name](bob)
         push.sweep()
-        after = meter.admit(caller, lambda catalogue: Charge(catalogue.features["trace_start"]))
+        after = meter.admit(caller, lambda catalogue: ChargeRequest(catalogue.features["trace_start"]))
         assert (after.admitted, after.quota.limit.maximum) != (before.admitted, before.quota.limit.maximum)
 
     def test_a_deactivated_user_is_gone(self, bob: Customer) -> None:
         caller = bob.caller
-        meter.admit(caller, lambda _: Charge())
+        meter.admit(caller, lambda _: ChargeRequest())
         get_user_model().objects.filter(pk=bob.account).update(is_active=False)
         push.sweep()
         with pytest.raises(CredentialsGone):
-            meter.admit(caller, lambda _: Charge())
+            meter.admit(caller, lambda _: ChargeRequest())
 
     def test_redis_that_knows_nothing_is_told_again(self, bob: Customer) -> None:
         admit(bob)
@@ -110,11 +116,11 @@ class TestFacts:
     def test_a_change_whose_push_was_lost_with_the_server_acts_all_the_same(self, bob: Customer, name: str) -> None:
         """Pushed to a Redis that has lost its data since, before this process asked for the account again."""
         caller = bob.caller
-        before = meter.admit(caller, lambda catalogue: Charge(catalogue.features["trace_start"]))
+        before = meter.admit(caller, lambda catalogue: ChargeRequest(catalogue.features["trace_start"]))
         self.CHANGES[name](bob)
         push.sweep()
         client().flushall()
-        after = meter.admit(caller, lambda catalogue: Charge(catalogue.features["trace_start"]))
+        after = meter.admit(caller, lambda catalogue: ChargeRequest(catalogue.features["trace_start"]))
         seen = [(call.admitted, [standing.limit.maximum for standing in call.standings]) for call in (before, after)]
         assert seen[0] != seen[1]
 
@@ -171,16 +177,40 @@ def test_a_skew_of_five_seconds_is_borne(bob: Customer, off_ms: int, outcome: st
 
 def test_without_credentials_that_hold_nothing_is_counted(bob: Customer) -> None:
     stale = Caller(bob.account, bob.key, bob.caller.identity._replace(version=0))  # type: ignore[union-attr]
-    assert meter.admit(stale, lambda _: Charge()).admitted, "an old identity is looked up again"
+    assert meter.admit(stale, lambda _: ChargeRequest()).admitted, "an old identity is looked up again"
     forget_everything()
     gone = Caller(bob.account, "made.up", bob.caller.identity._replace(version=0))  # type: ignore[union-attr]
     with pytest.raises(CredentialsGone):
-        meter.admit(gone, lambda _: Charge())
+        meter.admit(gone, lambda _: ChargeRequest())
 
 
-def test_the_outcome_of_a_replay_is_the_first_event(bob: Customer) -> None:
-    first, second = (admit(bob, idempotency_key="k", fingerprint=b"f") for _ in range(2))  # type: ignore[arg-type]
+def test_a_call_under_a_known_key_has_the_event_of_the_first(bob: Customer) -> None:
+    first, early = (admit(bob, idempotency_key="k", fingerprint=b"f") for _ in range(2))  # type: ignore[arg-type]
+    assert (early.decision.outcome, early.admitted, early.cost) == (Outcome.IN_PROGRESS, False, 0)
+    kept_answers.keep(first, HttpResponse(b"scored"))
+    second = admit(bob, idempotency_key="k", fingerprint=b"f")  # type: ignore[arg-type]
     assert (first.replayed, second.replayed, second.cost) == (False, True, 0)
     assert second.event == first.event
     conflict = admit(bob, idempotency_key="k", fingerprint=b"g")  # type: ignore[arg-type]
     assert (conflict.decision.outcome, conflict.admitted) == (Outcome.CONFLICT, False)
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+def test_where_an_account_stands_costs_it_nothing(bob: Customer, with_redis: bool, settings: Any) -> None:
+    settings.WEB_PROCESSES = 1
+    admit(bob)
+    drain.drain()
+    with nullcontext() if with_redis else no_redis(settings):
+        for _ in range(40):
+            standing = meter.standing(bob.account, timezone.now())
+            assert (standing.admitted, standing.cost, standing.quota.used, standing.event) == (True, 0, 10, None)
+            assert standing.minute is not None
+            assert standing.minute.used == (1 if with_redis else 0)
+    assert (drain.backlog(), sums(bob.account)) == ({}, {10})
+
+
+def test_an_account_that_has_nothing_left_is_told_where_it_stands(alice: Customer) -> None:
+    LimitOverride.objects.create(account=alice.user, limit="quota", maximum=0)
+    LimitOverride.objects.create(account=alice.user, limit="minute", maximum=0)
+    standing = meter.standing(alice.account, timezone.now())
+    assert (standing.quota.remaining, standing.minute and standing.minute.remaining) == (0, 0)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from billing.rules.entitlement import Entitlement, PlanOffer
 from billing.rules.periods import MONTH, Period
 from billing.rules.plan_change import PlanTerms
-from ratelimit.limits import Limit, Standing, Take
-from ratelimit.store import SingleServer
-from tests.ratelimit.account import NOW_MS, Account
+from ratelimit.limits import Limit, Standing
+from ratelimit.server import SingleServer
+from tests.ratelimit.account import NOW_MS, Account, Wants
 from usage.metering.quota import passes, percentage_used
 
 PATIENT = SingleServer(django_settings.REDIS_URL, timeout_seconds=10)
@@ -91,12 +91,12 @@ def test_a_plan_is_suggested_only_where_the_call_would_have_passed(
 @settings(deadline=None)
 @given(st.none() | st.integers(0, 6), st.none() | st.integers(0, 6), st.integers(0, 4), st.integers(0, 8))
 def test_it_says_what_the_script_does(quota: int | None, rate: int | None, cost: int, calls: int) -> None:
-    account = Account(PATIENT).told()
+    account = Account(PATIENT).published()
     entitlement = entitled(quota, rate)
     *minute, tokens = entitlement.limits
     (unlimited,) = entitled(None, None).limits
     for _ in range(calls):
-        earlier = [Take(limit._replace(maximum=10), 1) for limit in minute]
-        account.admit(*earlier, Take(unlimited, 1), now_ms=NOW_MS)
-    decision = account.admit(*(Take(limit, 1) for limit in minute), Take(tokens, cost), now_ms=NOW_MS)
+        earlier = [Wants(limit._replace(maximum=10), 1) for limit in minute]
+        account.admit(*earlier, Wants(unlimited, 1), now_ms=NOW_MS)
+    decision = account.admit(*(Wants(limit, 1) for limit in minute), Wants(tokens, cost), now_ms=NOW_MS)
     assert (not decision.violated) is passes(entitlement, cost, used=calls, requests=calls)

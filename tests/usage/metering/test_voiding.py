@@ -8,21 +8,19 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
-from redis.exceptions import ResponseError
 
 from billing.models import Feature
 from ratelimit import limiter
-from ratelimit.store import NotExecuted, RedisUnreachable
+from ratelimit.server import RedisUnreachable
 from tests.clock import moved_by_hand
 from tests.conftest import Customer
-from tests.outages import lose_postgres, no_redis
-from tests.usage.histories import admit, in_redis, sums
+from tests.outages import lost_replies, no_redis
+from tests.usage.histories import admit, sums
 from usage.drain import drain
 from usage.metering import voiding
 from usage.models import UsageLog
 from usage.sync import outage
 
-__all__ = ["lose_postgres"]
 pytestmark = pytest.mark.django_db
 
 
@@ -81,81 +79,18 @@ class TestFailedCall:
         assert sums(bob.account) == {0}
         assert admit(bob).quota.used == 10
 
-    def test_when_a_call_under_a_key_gets_no_answer_it_stays_charged(
-        self, bob: Customer, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("executed", [True, False])
+    def test_a_call_under_a_key_whose_void_gets_no_answer_is_voided_once(
+        self, bob: Customer, executed: bool, settings: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Redis may have counted its end, and a second time would be that of another run, which was served."""
         admission = admit(bob, idempotency_key="k", fingerprint=b"f")  # type: ignore[arg-type]
-        with monkeypatch.context() as gone:
-            gone.setattr(limiter, "void", unreachable)
+        with lost_replies(monkeypatch) if executed else no_redis(settings):
             voiding.void_failed_call(admission)
         assert outage.breaker.attempt()
         drain.drain()
-        assert sums(bob.account) == {10}
-
-
-class TestOwed:
-    """Voids that nobody could take are made up for when Redis is back."""
-
-    @pytest.mark.parametrize("key", ["", "k"])
-    def test_of_a_call_that_failed_while_neither_engine_answered(
-        self, bob: Customer, key: str, settings: Any, lose_postgres: Any
-    ) -> None:
-        admission = admit(bob, idempotency_key=key, fingerprint=b"f")  # type: ignore[arg-type]
-        with no_redis(settings):
-            outage.breaker.trip(RedisUnreachable("gone"))
-            lose_postgres()
-            voiding.void_failed_call(admission)
-            assert not outage.breaker.attempt()
-        assert admission.event is not None
-        assert in_redis(bob.account, admission.event.window_start) == 10
-        assert outage.breaker.attempt()
-        assert in_redis(bob.account, admission.event.window_start) == 0
-
-    @pytest.mark.parametrize(
-        ("error", "key", "kept"),
-        [
-            (NotExecuted("gone"), False, True),
-            (NotExecuted("gone"), True, True),
-            (RedisUnreachable("no answer"), False, True),
-            (RedisUnreachable("no answer"), True, False),
-            (ResponseError("WRONGTYPE"), False, False),
-        ],
-    )
-    def test_what_fails_then_is_asked_again_where_that_is_safe(
-        self, bob: Customer, error: Exception, key: bool, kept: bool, monkeypatch: Any, caplog: Any
-    ) -> None:
-        """The rest waits for its turn either way, and what is given up is named in the log."""
-        admissions = [admit(bob, **({"idempotency_key": "k", "fingerprint": b"f"} if key else {})), admit(bob)]
-
-        def fail(*_: Any, **__: Any) -> Any:
-            raise error
-
-        for admission in admissions:
-            assert admission.event is not None
-            voiding._owe(voiding._Owed(admission.event, admission.event.at_ms, admission.receipt))
-        with monkeypatch.context() as broken:
-            broken.setattr(limiter, "void", fail)
-            with pytest.raises(type(error)):
-                voiding.pay_what_is_owed()
-        voiding.pay_what_is_owed()
-        drain.drain()
-        assert sums(bob.account) == {0 if kept else 10}
-        assert ("of a failed call stands" in caplog.text) is not kept
-
-    @pytest.mark.parametrize(("most", "stands"), [(1, 10), (2, 0), (3, 0)])
-    def test_not_more_than_a_process_can_remember(
-        self, bob: Customer, most: int, stands: int, monkeypatch: Any, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        monkeypatch.setattr(voiding, "MOST_OWED", most)
-        for _ in range(2):
-            event = admit(bob).event
-            assert event is not None
-            voiding._owe(voiding._Owed(event, event.at_ms, None))
-        voiding.pay_what_is_owed()
-        drain.drain()
-        assert sums(bob.account) == {stands}
-        assert ("too many wait" in caplog.text) is bool(stands)
+        assert sums(bob.account) == {0}
+        again = admit(bob, idempotency_key="k", fingerprint=b"f")  # type: ignore[arg-type]
+        assert (again.charged, again.quota.used) == (True, 10)
 
 
 class TestTrackedCharge:

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from billing.entitlements import snapshots
-from ratelimit import limiter
+from ratelimit import counters, limiter, process_state
 from tests.conftest import Customer, forget_everything
 from tests.usage.drifting import compared, held, parts, spend, sql
 from tests.usage.histories import APRIL, MARCH, admit, charge
 from usage.drain import drain
 from usage.log import partitions, store
+from usage.log import store as log_store
 from usage.metering import voiding
 from usage.models import WindowUsage
 from usage.reconciliation import compare
@@ -28,12 +28,12 @@ class TestWhatIsNoDrift:
 
         spend(bob, 1, 2)
         with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
-            dying.setattr(limiter, "trim", die)
+            dying.setattr(counters, "acknowledge_head", die)
             drain.drain()
         found, report = compared()
-        assert (found, report.untold) == ([], 1)
+        assert (found, report.unpublished) == ([], 1)
         drain.drain()
-        assert (compared()[0], compared()[1].untold) == ([], 0)
+        assert (compared()[0], compared()[1].unpublished) == ([], 0)
 
     def test_told_between_the_death_of_a_drain_and_the_next(
         self, bob: Customer, monkeypatch: pytest.MonkeyPatch
@@ -43,9 +43,9 @@ class TestWhatIsNoDrift:
 
         spend(bob, 1, 2)
         with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
-            dying.setattr(limiter, "trim", die)
+            dying.setattr(counters, "acknowledge_head", die)
             drain.drain()
-        snapshots.forget_everything()  # as in another process, which has to tell first
+        process_state.start_anew()  # as in another process, which has to tell first
         admit(bob)
         assert compared()[0] == []
         assert compared(repairing=True)[0] == []
@@ -56,19 +56,19 @@ class TestWhatIsNoDrift:
         spend(bob, 1)
         event = admit(bob).event
         assert event is not None
-        store.record([event])
+        log_store.record_without_redis([event])
         found, report = compared()
-        assert (found, report.untold) == ([], 1)
+        assert (found, report.unpublished) == ([], 1)
         drain.drain()
-        assert compared()[1].untold == 0
+        assert compared()[1].unpublished == 0
 
     def test_a_redis_that_lost_everything_is_told_at_once_by_a_repair(self, bob: Customer) -> None:
         spend(bob, 2)
         forget_everything()
         found, report = compared()
-        assert (found, report.untold) == ([], 1)
-        assert compared(repairing=True)[1].untold == 1
-        assert compared()[1].untold == 0
+        assert (found, report.unpublished) == ([], 1)
+        assert compared(repairing=True)[1].unpublished == 1
+        assert compared()[1].unpublished == 0
         assert held(bob)[b"l"] == b"20"
 
     def test_a_void_alone_in_the_stream(self, bob: Customer) -> None:
@@ -80,9 +80,9 @@ class TestWhatIsNoDrift:
     def test_a_window_that_redis_has_forgotten(self, bob: Customer) -> None:
         store.store([charge(bob.account)])
         kept = timedelta(milliseconds=limiter.QUOTA_KEPT_AFTER_WINDOW_MS)
-        for after, untold in ((-timedelta(seconds=1), 1), (timedelta(), 0), (timedelta(seconds=1), 0)):
+        for after, unpublished in ((-timedelta(seconds=1), 1), (timedelta(), 0), (timedelta(seconds=1), 0)):
             _, report = compared(now=datetime.fromtimestamp(APRIL, UTC) + kept + after)
-            assert (report.windows, report.untold, report.drifting) == (1, untold, 0)
+            assert (report.windows, report.unpublished, report.drifting) == (1, unpublished, 0)
 
 
 class TestHowFarBack:

@@ -24,7 +24,7 @@ from usage.reconciliation import compare, reconcile
 __all__ = ["redis_gone"]
 pytestmark = pytest.mark.django_db
 
-COUNTER, FEATURE, DAY, LEDGER, PENDING = "counter", "feature total", "daily total", "Redis' ledger", "Redis' pending"
+COUNTER, FEATURE, DAY, LEDGER, PENDING = "counter", "feature total", "daily total", "Redis' counter", "Redis' pending"
 Damage = Callable[[Customer], object]
 
 
@@ -32,7 +32,7 @@ def test_nothing_drifts_with_calls_drained_and_waiting(bob: Customer, carol: Cus
     spend(bob, 2, 1)
     voiding.void_failed_call(admit(carol))
     found, report = compared()
-    assert (found, report.drifting, report.untold, report.left_out) == ([], 0, 0, 0)
+    assert (found, report.drifting, report.unpublished, report.left_out) == ([], 0, 0, 0)
     assert report.accounts == report.windows == 2
 
 

@@ -15,7 +15,9 @@ from tests.usage.drifting import compared, spend, sql
 from tests.usage.histories import admit, sums
 from tests.usage.sync.test_shard_locks import in_thread
 from usage.drain import drain
-from usage.log import events, store
+from usage.log import events
+from usage.log import store as log_store
+from usage.log import sums as log_sums
 from usage.log.events import Event
 from usage.metering import voiding
 from usage.metering.admission import Admission
@@ -36,7 +38,7 @@ def test_under_traffic_there_is_no_drift_and_repairs_hurt_nobody(erin: Customer,
             if number % 3 == 0:
                 voiding.void_failed_call(admission)
             if number % 7 == 0:
-                store.record([another(admission)])
+                log_store.record_without_redis([another(admission)])
 
     def drain_on() -> None:
         while not stop.is_set():
@@ -70,7 +72,7 @@ class TestRebuildingBesideOthers:
         sql("UPDATE usage_windowusage SET tokens = 99")
         sql("UPDATE usage_dailyusage SET tokens = 98")
         with transaction.atomic():
-            store.record([event])
+            log_store.record_without_redis([event])
             repairing = in_thread(lambda: compared(repairing=True))
             until(somebody_waits_for_a_row)
         repairing.join()
@@ -82,15 +84,15 @@ class TestRebuildingBesideOthers:
         drain.drain()
         sql("UPDATE usage_windowusage SET tokens = 99")
         sql("UPDATE usage_dailyusage SET tokens = 98")
-        inserted, repaired, move = threading.Event(), threading.Event(), store._move_sums
+        inserted, repaired, move = threading.Event(), threading.Event(), log_sums.move
 
         def move_later(*arguments: Any) -> None:
             inserted.set()
             assert repaired.wait(60)
             move(*arguments)
 
-        monkeypatch.setattr(store, "_move_sums", move_later)
-        recording = in_thread(lambda: store.record([event]))
+        monkeypatch.setattr(log_sums, "move", move_later)
+        recording = in_thread(lambda: log_store.record_without_redis([event]))
         assert inserted.wait(60)
         compared(repairing=True)
         assert sums(bob.account) == {30}

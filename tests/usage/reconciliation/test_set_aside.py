@@ -11,7 +11,8 @@ from django.db import connections
 from django.utils import timezone
 
 from ratelimit.keys import shard_of, stream
-from ratelimit.store import RedisUnreachable, SingleServer, client
+from ratelimit.server import RedisUnreachable, SingleServer
+from ratelimit.store import client
 from tests.conftest import Customer
 from tests.outages import no_redis
 from tests.usage.drifting import compared, held, parts

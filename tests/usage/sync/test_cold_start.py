@@ -26,7 +26,7 @@ from usage.drain import drain
 from usage.log import events, store
 from usage.log.events import Event
 from usage.metering import admit
-from usage.metering.admit import Charge
+from usage.metering.call import ChargeRequest
 from usage.models import WindowUsage
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,7 +52,7 @@ class Reads:
 
 
 def touch(account: int) -> Outcome:
-    admission = admit.admit(Caller(account), lambda catalogue: Charge(catalogue.features["trace_start"]))
+    admission = admit.admit(Caller(account), lambda catalogue: ChargeRequest(catalogue.features["trace_start"]))
     assert admission.quota.used <= USED + LEFT
     return admission.decision.outcome
 
@@ -111,7 +111,7 @@ def test_at_most_one_look_an_account_and_no_second_quota(accounts: list[int], wa
     forget_everything()
     if warm:
         for account in accounts:
-            admit.admit(Caller(account), lambda _: Charge())
+            admit.admit(Caller(account), lambda _: ChargeRequest())
         client().flushall()
     reads = Reads()
     began = time.monotonic()

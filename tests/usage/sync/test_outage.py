@@ -12,7 +12,9 @@ from django.utils import timezone
 
 from billing.fence import push
 from billing.models import Fence
-from ratelimit.store import RedisUnreachable, client
+from ratelimit import process_state
+from ratelimit.server import RedisUnreachable
+from ratelimit.store import client
 from tests.billing.waiting import locks, until
 from tests.conftest import Customer
 from tests.outages import lose_postgres, no_redis
@@ -103,7 +105,7 @@ class TestRecovery:
         admit(bob)
         with no_redis(settings):
             assert not admit(bob).by_redis
-        outage.forget_everything()  # the second process has lost nothing
+        process_state.start_anew()  # the second process has lost nothing
         push.sweep()
         seen = admit(bob)
         assert (seen.by_redis, seen.quota.used) == (True, 30)
@@ -209,5 +211,5 @@ def test_once_open_nobody_asks() -> None:
     assert outage.breaker.is_open
     with pytest.raises(RedisUnreachable, match="open"):
         asking_redis(lambda: 1)
-    outage.forget_everything()
+    process_state.start_anew()
     assert asking_redis(lambda: 1) == 1

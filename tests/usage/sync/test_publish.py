@@ -12,8 +12,9 @@ from billing.fence import push
 from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
 from billing.models import Fence
-from ratelimit import limiter, scripts
+from ratelimit import counters, scripts
 from ratelimit.keys import AccountKeys
+from ratelimit.server import Command
 from ratelimit.store import client, store
 from tests.conftest import Customer
 from tests.usage.histories import admit
@@ -24,21 +25,23 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("changes", [0, 1, 2])
-def test_a_version_that_was_pushed_and_lost_meanwhile_is_told(bob: Customer, changes: int, monkeypatch: Any) -> None:
+def test_a_version_that_was_pushed_and_lost_meanwhile_is_published(
+    bob: Customer, changes: int, monkeypatch: Any
+) -> None:
     snapshot = snapshots.snapshot(bob.account, 0)
-    versions, tell, told = snapshot.versions, limiter.tell, []
+    versions, publish_counters, published = snapshot.versions, counters.publish, []
 
-    def tell_while_facts_change(*arguments: Any) -> Any:
-        told.append(arguments[2])
-        if len(told) <= changes:
+    def publish_while_facts_change(*arguments: Any) -> Any:
+        published.append(arguments[2])
+        if len(published) <= changes:
             Fence.objects.filter(subject=bob.account).update(version=F("version") + 1, pushed=F("version") + 1)
-        return tell(*arguments)
+        return publish_counters(*arguments)
 
-    monkeypatch.setattr(limiter, "tell", tell_while_facts_change)
+    monkeypatch.setattr(counters, "publish", publish_while_facts_change)
     publish.publish_account(snapshot.keys, versions, snapshot.entitlement.window)
     newest = str(Fence.objects.get(subject=bob.account).version).encode()
     assert client().get(snapshot.keys.fence) == newest
-    assert len(told) == changes + 1
+    assert len(published) == changes + 1
 
 
 def test_a_fence_that_is_pushed_after_redis_has_lost_the_account_gives_no_second_quota(bob: Customer) -> None:
@@ -47,7 +50,7 @@ def test_a_fence_that_is_pushed_after_redis_has_lost_the_account_gives_no_second
     drain.drain()
     client().flushall()
     keys, version = AccountKeys(bob.account), fence_version(CATALOGUE)
-    store().run(scripts.RAISE, [keys.catalogue_fence], [version])
+    store().run(Command(scripts.RAISE_FENCES, [keys.catalogue_fence], [version]))
     Fence.objects.filter(subject=bob.account).update(pushed=0)
     push.sweep()
     assert client().exists(keys.fence)

@@ -12,19 +12,20 @@ from django.db.models import F
 from billing.catalogue import published
 from billing.fence.models import CATALOGUE
 from billing.models import Fence
-from ratelimit import limiter
+from ratelimit import counters
 from ratelimit.keys import AccountKeys, catalogue_fence
 from ratelimit.store import client, store
 from tests.conftest import Customer, forget_everything
 from usage.drain import drain
-from usage.metering.admit import Charge, admit
+from usage.metering.admit import admit
+from usage.metering.call import ChargeRequest
 from usage.sync import rebuild
 
 pytestmark = pytest.mark.django_db
 
 
 def spend(customer: Customer, times: int) -> int:
-    charge = Charge(published.catalogue().features["trace_start"])
+    charge = ChargeRequest(published.catalogue().features["trace_start"])
     return [admit(customer.caller, lambda _: charge).quota.used for _ in range(times)][-1]
 
 
@@ -45,7 +46,7 @@ def test_every_counter_is_told_to_an_empty_redis(bob: Customer, carol: Customer)
     spend(carol, 3)
     drain.drain()
     forget_everything()
-    assert init_redis_keys() == "2 counters told to Redis\n"
+    assert init_redis_keys() == "2 counters published\n"
     assert (used(bob), used(carol)) == (20, 30)
     assert client().get(catalogue_fence(5)) == published.catalogue().version_text
     assert client().exists(AccountKeys(bob.account).fence)
@@ -69,51 +70,51 @@ def test_more_counters_than_a_batch(
     drain.drain()
     forget_everything()
     monkeypatch.setattr(rebuild, "BATCH", 2)
-    assert init_redis_keys() == "3 counters told to Redis\n"
+    assert init_redis_keys() == "3 counters published\n"
     assert [used(customer) for customer in (bob, carol, dave)] == [10, 10, 10]
 
 
 @pytest.mark.parametrize("changes", [0, 1, 2])
-def test_a_version_that_was_pushed_and_lost_meanwhile_is_told(
+def test_a_version_that_was_pushed_and_lost_meanwhile_is_published(
     bob: Customer, carol: Customer, changes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spend(bob, 1)
     spend(carol, 1)
     drain.drain()
-    tell, told = limiter.tell, list[int]()
+    publish, published = counters.publish, list[int]()
 
-    def tell_while_facts_change(redis: Any, keys: AccountKeys, *arguments: Any) -> Any:
-        told.append(keys.account)
-        if told.count(bob.account) <= changes:
+    def publish_while_facts_change(redis: Any, keys: AccountKeys, *arguments: Any) -> Any:
+        published.append(keys.account)
+        if published.count(bob.account) <= changes:
             Fence.objects.filter(subject=bob.account).update(version=F("version") + 1, pushed=F("version") + 1)
-        return tell(redis, keys, *arguments)
+        return publish(redis, keys, *arguments)
 
-    monkeypatch.setattr(limiter, "tell", tell_while_facts_change)
+    monkeypatch.setattr(counters, "publish", publish_while_facts_change)
     forget_everything()
     init_redis_keys()
     newest = str(Fence.objects.get(subject=bob.account).version).encode()
     assert client().get(AccountKeys(bob.account).fence) == newest
-    assert (told.count(bob.account), told.count(carol.account)) == (changes + 1, 1), "only who changed is told again"
+    assert (published.count(bob.account), published.count(carol.account)) == (changes + 1, 1), "only who changed again"
 
 
 @pytest.mark.parametrize("changes", [0, 1, 2])
-def test_a_version_of_the_catalogue_that_was_pushed_and_lost_meanwhile_is_told(
+def test_a_version_of_the_catalogue_that_was_pushed_and_lost_meanwhile_is_published(
     changes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Fence.objects.get_or_create(subject=CATALOGUE)
-    run, left = type(store()).run, [changes]
+    run_all, left = type(store()).run_all, [changes]
 
-    def run_while_the_catalogue_changes(redis: Any, script: Any, *arguments: Any, **options: Any) -> Any:
+    def run_while_the_catalogue_changes(redis: Any, commands: Any) -> Any:
         if left[0]:
             left[0] -= 1
             Fence.objects.filter(subject=CATALOGUE).update(version=F("version") + 1, pushed=F("version") + 1)
-        return run(redis, script, *arguments, **options)
+        return run_all(redis, commands)
 
-    monkeypatch.setattr(type(store()), "run", run_while_the_catalogue_changes)
+    monkeypatch.setattr(type(store()), "run_all", run_while_the_catalogue_changes)
     init_redis_keys()
     newest = str(Fence.objects.get(subject=CATALOGUE).version).encode()
     assert {client().get(catalogue_fence(shard)) for shard in (0, 5, 63)} == {newest}
 
 
 def test_with_nothing_used_there_is_nothing_to_tell(bob: Customer) -> None:
-    assert init_redis_keys() == "0 counters told to Redis\n"
+    assert init_redis_keys() == "0 counters published\n"

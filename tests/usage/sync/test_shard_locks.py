@@ -9,14 +9,14 @@ import pytest
 from django.db import connection
 
 from billing.catalogue import published
-from billing.entitlements import snapshots
+from ratelimit import process_state
 from ratelimit.keys import shard_of
 from tests.billing.waiting import locks, until
 from tests.conftest import Customer
 from usage.drain import drain
 from usage.drain.batch import drain_oldest
 from usage.metering import admit
-from usage.metering.admit import Charge
+from usage.metering.call import ChargeRequest
 from usage.sync.shard_locks import SPACE, draining, holding_off_drains
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -67,11 +67,11 @@ def test_tellers_share_a_shard_and_keep_drains_away() -> None:
 
 def test_a_counter_is_not_told_while_its_events_are_committed_but_still_pending(bob: Customer) -> None:
     """Told in between, the same tokens would be counted in the ledger and in what is pending."""
-    charge = Charge(published.catalogue().features["trace_start"])
+    charge = ChargeRequest(published.catalogue().features["trace_start"])
     assert admit.admit(bob.caller, lambda _: charge).quota.used == 10
     shard, used = shard_of(bob.account), []
     with draining([shard]):
-        snapshots.forget_everything()  # as in another process, which has to be told to Redis first
+        process_state.start_anew()  # as in another process, which has to be told to Redis first
         thread = in_thread(lambda: used.append(admit.admit(bob.caller, lambda _: charge).quota.used))
         until(waiting_for_a_shard)
         assert drain_oldest([shard]).entries == 1

@@ -16,11 +16,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         shows_progress = self.stderr.isatty() and options["verbosity"] > 0
 
-        def progress(told: int, total: int) -> None:
+        def progress(published: int, total: int) -> None:
             if shows_progress:
-                self.stderr.write(f"\r{told:,} of {total:,} counters", ending="")
+                self.stderr.write(f"\r{published:,} of {total:,} counters", ending="")
 
-        told = rebuild(timezone.now(), progress)
-        if shows_progress and told:
+        published = rebuild(timezone.now(), progress)
+        if shows_progress and published:
             self.stderr.write("")
-        self.stdout.write(f"{told} counters told to Redis")
+        self.stdout.write(f"{published} counters published")

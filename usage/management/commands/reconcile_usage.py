@@ -71,10 +71,10 @@ class Command(BaseCommand):
 
     def _sum_up(self, report: Report, seconds: float) -> None:
         self.stdout.write(f"{report}, in {seconds:.1f} s")
-        if report.untold:
+        if report.unpublished:
             self.stdout.write(
-                f"{report.untold:,} windows have a newer counter than Redis, which learns it with the account's next "
-                "call or drain: no drift"
+                f"{report.unpublished:,} windows have a newer counter than Redis, which learns it with the account's "
+                "next call or drain: no drift"
             )
         if report.left_out:
             self.stdout.write(f"{report.left_out:,} windows were left out: part of their log has been retired")

@@ -1,7 +1,7 @@
--- ledger: what PostgreSQL's counter of a quota is, told by revision.
--- An error before anything is written when what is to be told is no number.
-local function quota_check(ledger, revision, expire_at_ms)
-  stored(ledger)
+-- committed: what PostgreSQL counts of a quota, stored by revision.
+-- An error before anything is written when what is to be stored is no number.
+local function quota_check(committed, revision, expire_at_ms)
+  stored(committed)
   natural(revision)
   natural(expire_at_ms)
 end
@@ -12,8 +12,8 @@ local function quota_read(key)
 end
 
 -- Stores PostgreSQL's counter unless a newer revision is known already.
-local function quota_tell(quota, ledger, revision, expire_at_ms)
+local function quota_commit(quota, committed, revision, expire_at_ms)
   if quota.revision and quota.revision >= tonumber(revision) then return end
-  redis.call('HSET', quota.key, 'l', ledger, 'r', revision)
+  redis.call('HSET', quota.key, 'l', committed, 'r', revision)
   redis.call('PEXPIREAT', quota.key, expire_at_ms)
 end

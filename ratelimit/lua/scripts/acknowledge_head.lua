@@ -1,7 +1,7 @@
--- trim: acknowledge a whole run of entries from the head of the stream in one step, however many they are. Only while
+-- acknowledge_head: acknowledge a whole run of entries from the head of the stream in one step, however many. Only while
 -- none of them can have left: the first is still the head, the last is still there, and nothing was deleted since.
 -- KEYS  1 event stream, 2.. quotas
--- ARGV  1 first stream id, 2 last stream id, then four a quota: ledger, revision, expiry ms, tokens of its entries (signed)
+-- ARGV  1 first stream id, 2 last stream id, then four a quota: committed, revision, expiry ms, tokens of its entries (signed)
 -- Result  1, or 0 with nothing changed: entries may have left, so each has to be acknowledged by itself
 local function id_read(id)
   local ms, sequence = string.match(id, '^(%d+)-(%d+)$')
@@ -34,6 +34,6 @@ for i = 2, #KEYS do
   if tonumber(ARGV[at + 3]) ~= 0 then
     redis.call('HINCRBY', KEYS[i], 'p', string.format('%.0f', -tonumber(ARGV[at + 3])))
   end
-  quota_tell(quotas[i], ARGV[at], ARGV[at + 1], ARGV[at + 2])
+  quota_commit(quotas[i], ARGV[at], ARGV[at + 1], ARGV[at + 2])
 end
 return 1

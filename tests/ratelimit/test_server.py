@@ -14,18 +14,18 @@ from redis.exceptions import ResponseError
 
 from billing_site.local.engines import Valkey
 from ratelimit import scripts
-from ratelimit.limits import Outcome, Take
-from ratelimit.store import RedisUnreachable, ServerChanged, SingleServer
-from tests.ratelimit.account import NOW_MS, Account, quota
+from ratelimit.limits import Outcome
+from ratelimit.server import Command, RedisUnreachable, ServerChanged, SingleServer
+from tests.ratelimit.account import NOW_MS, Account, Wants, quota
 from tests.ratelimit.conftest import PATIENT_SECONDS, connect
 
 HURRIED_SECONDS = 0.2
-COST = Take(quota(100), 10)
+COST = Wants(quota(100), 10)
 Start = Callable[..., Valkey]
 
 
 def on(server: Valkey, timeout_seconds: float = PATIENT_SECONDS) -> Account:
-    return Account(SingleServer(server.url, timeout_seconds)).told()
+    return Account(SingleServer(server.url, timeout_seconds)).published()
 
 
 @contextmanager
@@ -43,9 +43,9 @@ def clients_running_scripts(server: Valkey) -> set[str]:
     return {client["id"] for client in connect(server).client_list() if client["cmd"] in ("evalsha", "eval")}
 
 
-def answered(account: Account, mark: int, take: Take = COST) -> bool:
+def answered(account: Account, mark: int, wants: Wants = COST) -> bool:
     """Whether a call reads its own reply: the script says the call's clock back, and each mark makes it another one."""
-    return account.admit(take, now_ms=NOW_MS + mark).now_ms == NOW_MS + mark
+    return account.admit(wants, now_ms=NOW_MS + mark).now_ms == NOW_MS + mark
 
 
 def test_forgotten_scripts_are_sent_again(private_server: Start) -> None:
@@ -69,7 +69,7 @@ def test_a_server_that_hangs_is_unreachable_and_its_late_reply_is_read_by_nobody
                 account.admit(COST, event="nobody knows")
     assert on(server).admit(COST).outcome is Outcome.ADMITTED  # it has worked off what was sent before
     for n in range(3):
-        assert answered(account, n + 1, Take(quota(100), 1))
+        assert answered(account, n + 1, Wants(quota(100), 1))
 
 
 def test_a_question_that_hangs_is_unreachable_as_well(private_server: Start) -> None:
@@ -104,7 +104,7 @@ def test_a_killed_server_is_unreachable_and_the_process_recovers_however_long_it
         with pytest.raises(RedisUnreachable):
             account.admit(COST)
     server.start()
-    assert account.told().admit(COST).outcome is Outcome.ADMITTED
+    assert account.published().admit(COST).outcome is Outcome.ADMITTED
 
 
 def test_a_server_that_was_never_there_is_unreachable(private_server: Start) -> None:
@@ -131,7 +131,7 @@ def test_after_a_restart_who_told_the_old_server_is_told_so_and_nothing_is_run(
             account.admit(COST, epoch=epoch)
     assert connect(server).dbsize() == held
     assert account.store.epoch == epoch + 1
-    account.told(account.counter(50, 5))
+    account.published(account.counter(50, 5))
     assert account.admit(COST, epoch=account.store.epoch).standings[0].used == (70 if durable else 60)
 
 
@@ -152,7 +152,7 @@ def test_every_thread_has_a_connection_of_its_own(private_server: Start) -> None
 
     def work(number: int) -> None:
         for mark in range(50 * number, 50 * (number + 1)):
-            if not answered(account, mark, Take(quota(None), 1)):
+            if not answered(account, mark, Wants(quota(None), 1)):
                 wrong.append(mark)
         asked.wait()
         seen.wait()
@@ -242,7 +242,7 @@ def test_a_server_that_cannot_write_is_unreachable_and_has_changed_nothing(
     calls: list[Callable[[], Any]] = [
         lambda: account.admit(COST),
         lambda: account.void(COST, "first"),
-        lambda: account.at(2).told(account.counter(5, 5)),
+        lambda: account.at(2).published(account.counter(5, 5)),
     ]
     for call in calls:
         with pytest.raises(RedisUnreachable):
@@ -266,7 +266,7 @@ def test_a_server_busy_with_another_script_is_unreachable(private_server: Start)
             account.admit(COST)
     connect(server).script_kill()
     forever.join()
-    assert account.admit(Take(quota(None), 1)).outcome is Outcome.ADMITTED
+    assert account.admit(Wants(quota(None), 1)).outcome is Outcome.ADMITTED
 
 
 def test_a_faulty_script_is_an_error_of_ours_and_the_connection_stays(private_server: Start) -> None:
@@ -275,6 +275,6 @@ def test_a_faulty_script_is_an_error_of_ours_and_the_connection_stays(private_se
     account.admit(COST)
     before = clients_running_scripts(server)
     with pytest.raises(ResponseError):
-        account.store.run(scripts.ADMIT, [], [])
+        account.store.run(Command(scripts.ADMIT, [], []))
     assert account.admit(COST).outcome is Outcome.ADMITTED
     assert clients_running_scripts(server) == before

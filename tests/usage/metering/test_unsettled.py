@@ -1,0 +1,114 @@
+"""Charges whose end neither engine could be told: settled as soon as PostgreSQL answers."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from tests.conftest import Customer
+from tests.outages import lose_postgres, lost_replies, no_redis
+from tests.usage.histories import admit, in_redis, sums
+from usage.drain import drain
+from usage.metering import unsettled, voiding
+from usage.metering.admit import Unavailable
+from usage.sync import outage
+
+__all__ = ["lose_postgres"]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def by_hand(settings: Any) -> None:
+    settings.REDIS_PROBE_MS = 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("key", ["", "k"])
+def test_a_call_that_failed_while_neither_engine_answered(
+    bob: Customer, key: str, settings: Any, lose_postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admission = admit(bob, idempotency_key=key, fingerprint=b"f")  # type: ignore[arg-type]
+    assert admission.event is not None
+    with no_redis(settings):
+        lose_postgres()
+        voiding.void_failed_call(admission)
+        assert not unsettled.settle()
+    monkeypatch.undo()
+    assert in_redis(bob.account, admission.event.window_start) == 10
+    assert unsettled.settle()
+    assert outage.breaker.attempt()
+    drain.drain()
+    assert sums(bob.account) == {0}
+    assert admit(bob).quota.used == 10
+
+
+def test_a_call_that_redis_charged_without_an_answer_while_postgresql_was_gone(
+    bob: Customer, lose_postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit(bob)
+    with lost_replies(monkeypatch), monkeypatch.context() as gone, pytest.raises((OperationalError, Unavailable)):
+        gone.setattr(outage, "enter", out_of_reach)
+        admit(bob)
+    assert unsettled.settle()
+    assert outage.breaker.attempt()
+    drain.drain()
+    assert sums(bob.account) == {10}, "the first alone: nobody was served the second"
+
+
+def test_what_fails_otherwise_keeps_nobody_waiting_and_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    done: list[str] = []
+    unsettled.settle_later("first", lambda: 1 / 0)
+    unsettled.settle_later("second", lambda: done.append("second"))
+    assert unsettled.settle()
+    assert done == ["second"]
+    assert "charge first stands" in caplog.text
+
+
+def test_in_turn_and_from_where_postgresql_failed() -> None:
+    done: list[str] = []
+    answers = iter([True, False, True, True])
+
+    def work(name: str) -> None:
+        if not next(answers):
+            raise OperationalError("gone")
+        done.append(name)
+
+    for name in "abc":
+        unsettled.settle_later(name, lambda name=name: work(name))  # type: ignore[misc]
+    assert not unsettled.settle()
+    assert unsettled.settle()
+    assert done == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("most", "kept"), [(1, 1), (2, 2), (3, 2)])
+def test_not_more_than_a_process_can_remember(
+    most: int, kept: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(unsettled, "MOST", most)
+    done: list[int] = []
+    for number in range(2):
+        unsettled.settle_later(str(number), lambda: done.append(0))
+    assert unsettled.settle()
+    assert len(done) == kept
+    assert ("too many wait" in caplog.text) is (kept < 2)
+
+
+def test_by_itself_as_soon_as_it_can(settings: Any) -> None:
+    settings.REDIS_PROBE_MS = 1
+    settled, left = threading.Event(), [3]
+
+    def work() -> None:
+        left[0] -= 1
+        if left[0]:
+            raise OperationalError("gone")
+        settled.set()
+
+    unsettled.settle_later("charge", work)
+    assert settled.wait(60)
+
+
+def out_of_reach(*_: Any) -> None:
+    raise OperationalError("gone")
