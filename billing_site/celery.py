@@ -37,6 +37,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(hours=1),
         "options": {"expires": 3000},
     },
+    "void-second-charges": {
+        "task": "usage.tasks.void_second_charges",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
+    },
     "sweep-fences": {
         "task": "billing.tasks.sweep_fences",
         "schedule": timedelta(seconds=1),

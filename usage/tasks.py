@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from ratelimit.server import RedisUnreachable
-from usage.log import idempotency, partitions, retention
+from usage.log import idempotency, partitions, retention, second_charges
 from usage.reconciliation import reconcile
 from usage.reconciliation.compare import LogShortened
 
@@ -46,3 +46,11 @@ def reconcile_usage() -> None:
 def purge_receipts() -> None:
     """Forget the Idempotency-Keys of metered calls that buy nothing any more."""
     idempotency.purge(timezone.now())
+
+
+@shared_task
+def void_second_charges() -> None:
+    """Give back what was charged twice under one Idempotency-Key, with and without Redis."""
+    voided = second_charges.void_second_charges(timezone.now())
+    if voided:
+        logger.info("%d second charges under an Idempotency-Key were voided", voided)

@@ -41,9 +41,10 @@ ON CONFLICT (account_id, key) DO UPDATE
         in_flight_until = EXCLUDED.in_flight_until, expires_at = EXCLUDED.expires_at, reruns = 0,
         others = EXCLUDED.others, released = false, answer_head = NULL, answer_body = NULL
 """
-# Redis charged the key once more: it was free again, unless the same request still holds it.
+# Redis charged the key once more: it was free again, unless the same request still holds it. Of two that hold it the
+# later one counts; a call that began before the one that set the key free may be charged after it.
 IF_FREE_AGAIN = """
-    WHERE kept.event_id < EXCLUDED.event_id AND (kept.released OR kept.fingerprint <> EXCLUDED.fingerprint
+    WHERE kept.released OR kept.event_id < EXCLUDED.event_id AND (kept.fingerprint <> EXCLUDED.fingerprint
         OR kept.expires_at <= EXCLUDED.expires_at - interval '1 ms' * %s)
 RETURNING event_id::text
 """

@@ -16,7 +16,7 @@ from typing import Any
 from billing_site.local.engines import Valkey
 from tests.programs.chaos.accounts import crowd
 from tests.programs.chaos.evidence import USUAL_LAG_SECONDS, Allowance, Loss, Verdict, minted, outages_since, read_log
-from tests.programs.chaos.load import Account, Client, Load
+from tests.programs.chaos.load import LONGEST_REQUEST_SECONDS, Account, Client, Load
 from tests.programs.chaos.site import Site
 from tests.programs.chaos.verdict import Judge
 
@@ -184,6 +184,7 @@ def _run(site: Site, chosen: Experiment, seed: int, logs: Path, brief: bool) -> 
         lab.recover()
         lab.tend(BRIEF_SECONDS if brief else AFTER_SECONDS)
         _settle(lab)
+        _void_second_charges(lab)
         _touch_and_exhaust(lab)
         _settle(lab)
         if chosen.after is not None:
@@ -214,6 +215,16 @@ def _settle(lab: Lab) -> None:
     lab.load.stop()
     lab.site.until(lambda: lab.load.ended, LAST_ANSWER_SECONDS, "clients still wait for an answer")
     lab.site.until(lambda: lab.site.backlog() == 0, DRAIN_SECONDS, "the drain does not come to an end")
+
+
+def _void_second_charges(lab: Lab) -> None:
+    """As beat does each minute: once no request is in flight any more."""
+    from django.utils import timezone
+
+    from usage.log.second_charges import void_second_charges
+
+    lab.tend(LONGEST_REQUEST_SECONDS)
+    void_second_charges(timezone.now())
 
 
 def _touch_and_exhaust(lab: Lab) -> None:

@@ -21,6 +21,8 @@ FEATURES = {
 ON_EVERY_PLAN = [path for path in FEATURES if path != "patterns/detect"]
 PATIENCE_SECONDS = 15.0
 RETRIES = 4
+LONGEST_REQUEST_SECONDS = 4
+"""The site's setting: after it, a request of which nobody knows how it ended may run again under its key."""
 RETRY_SECONDS = 0.5
 KEYED, REPEATED, FAILING = 0.25, 0.3, 0.06
 """Shares: of calls under an idempotency key, of those that are sent again, of calls asked to fail."""
@@ -109,12 +111,21 @@ class Client:
         self._keys += 1
         key = f"{self.seed}-{self._keys}"
         for _ in range(RETRIES):
-            call = self.call(path, key=key)
+            call = self.until_ended(path, key, stop)
             if not call.unknown and call.status != -1:
                 break
             stop.wait(RETRY_SECONDS)
         if call.served and self.chance.random() < REPEATED:
-            self.call(path, key=key)
+            self.until_ended(path, key, stop)
+
+    def until_ended(self, path: str, key: str, stop: threading.Event) -> Call:
+        """A request under a key, sent again while the one before it is said to be in flight."""
+        latest = time.monotonic() + 2 * LONGEST_REQUEST_SECONDS
+        while True:
+            call = self.call(path, key=key)
+            if call.code != "idempotency_in_progress" or time.monotonic() > latest:
+                return call
+            stop.wait(RETRY_SECONDS)
 
     def call(self, path: str, *, key: str = "", fail: int = 0, sleep_ms: int = 0) -> Call:
         body: dict[str, Any] = ({"fail": fail} if fail else {}) | ({"sleep_ms": sleep_ms} if sleep_ms else {})
@@ -172,13 +183,13 @@ class Load:
     seed: str
     clients: list[Client] = field(default_factory=list)
     _threads: list[threading.Thread] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
         for account in self.accounts:
             for number in range(account.clients):
                 client = self.client(account, f"{account.role}-{number}")
-                thread = threading.Thread(target=client.run, args=[self._stop], daemon=True)
+                thread = threading.Thread(target=client.run, args=[self.stopping], daemon=True)
                 self._threads.append(thread)
                 thread.start()
 
@@ -189,7 +200,7 @@ class Load:
         return client
 
     def stop(self) -> None:
-        self._stop.set()
+        self.stopping.set()
 
     @property
     def ended(self) -> bool:

@@ -9,7 +9,7 @@ import signal
 import threading
 from dataclasses import replace
 
-from ratelimit.scripts import ACKNOWLEDGE, TRIM
+from ratelimit.scripts import ACKNOWLEDGE, ACKNOWLEDGE_HEAD
 from tests.programs.chaos.accounts import crowd, customer
 from tests.programs.chaos.evidence import Allowance
 from tests.programs.chaos.experiment import Lab, experiment
@@ -78,7 +78,7 @@ def sigkill_drain(lab: Lab) -> None:
 
 def kill_drain_after_commit(lab: Lab) -> None:
     """The proxy withholds the drain's acknowledgement, which it sends once PostgreSQL has committed."""
-    lab.site.proxy.hold(TRIM, ACKNOWLEDGE)
+    lab.site.proxy.hold(ACKNOWLEDGE_HEAD, ACKNOWLEDGE)
     held = lab.site.proxy.held(WAIT_SECONDS)
     lab.site.kill("drain")
     lab.site.proxy.passing()

@@ -24,6 +24,7 @@ from billing_site.local.engines import Postgres, Valkey
 from billing_site.local.engines.places import sockets_root
 from billing_site.local.supervisor import Command, Supervisor
 from tests.ports import free_port
+from tests.programs.chaos.load import LONGEST_REQUEST_SECONDS
 from tests.programs.chaos.proxy import Proxy
 
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
@@ -88,6 +89,7 @@ class Site:
             "REDIS_URL": self.proxy.url,
             "SECRET_KEY": "chaos",
             "SANDBOX": "1",
+            "LONGEST_REQUEST_SECONDS": str(LONGEST_REQUEST_SECONDS),
             "DJANGO_SETTINGS_MODULE": "billing_site.settings",
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
             "PYTHONUNBUFFERED": "1",

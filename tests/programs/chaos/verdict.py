@@ -199,9 +199,9 @@ class Judge:
         for account in self.accounts.values():
             if account.minute is None or not account.fixed:
                 continue
-            admitted = [
-                c for c in self.calls if c.account == account.pk and c.status not in (-1, 0, 401, 403, 429, 503)
-            ]
+            refused = (-1, 0, 401, 403, 409, 429, 503)
+            mine = [call for call in self.calls if call.account == account.pk and not call.replayed]
+            admitted = [call for call in mine if call.status not in refused]
             allowed = account.minute * (1 + self.may.minutes_anew)
             worst = max((_begun_and_ended(admitted, call.began) for call in admitted), default=0)
             if worst > allowed:

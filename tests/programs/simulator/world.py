@@ -203,7 +203,7 @@ def simulated_world() -> Iterator[World]:
 def _cached(function: Callable[[], Any], value: object) -> Iterator[None]:
     """Have a cached function of no arguments return another value."""
     function.cache_clear()  # type: ignore[attr-defined]
-    with mock.patch("ratelimit.server.SingleServer", lambda *_: value):
+    with mock.patch("ratelimit.store.SingleServer", lambda *_: value):
         function()
     yield
     function.cache_clear()  # type: ignore[attr-defined]

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from django.http import HttpResponse
+from django.utils import timezone
 
-from billing.rules.instants import from_ms
+from billing.rules.instants import from_ms, to_ms
 from ratelimit import counters, process_state
 from ratelimit.keys import AccountKeys, key_digest
 from ratelimit.limits import KeptAnswer, Outcome
@@ -20,11 +21,12 @@ from tests.conftest import Customer
 from tests.outages import lost_replies, no_redis
 from tests.usage.histories import MARCH, admit, charge, put, sums
 from usage.drain import drain
-from usage.log import idempotency
+from usage.log import events, idempotency
 from usage.log.events import Event
 from usage.log.idempotency import State, state_of
 from usage.log.second_charges import void_second_charges
 from usage.log.store import record_without_redis
+from usage.log.store import store as store_log
 from usage.metering import fallback, kept_answers, voiding
 from usage.metering.admission import Admission
 from usage.models import IdempotencyRecord, UsageLog
@@ -272,6 +274,16 @@ class TestOneKeyOnBothSides:
         self.settle_second_charges(without)
         assert sums(bob.account) == {charged}
         assert void_second_charges(without.decided_at + 2 * LIFE) == 0
+
+    def test_a_call_that_began_before_the_one_that_set_the_key_free(self, bob: Customer) -> None:
+        earlier = events.mint(to_ms(timezone.now()))
+        with self.another_process():
+            fail(buy(bob))
+        late = buy(bob)
+        assert late.event is not None and late.charged
+        store_log([late.event._replace(charge=earlier)])
+        record = IdempotencyRecord.objects.get()
+        assert (str(record.event_id), record.others, record.released) == (earlier, [], False)
 
     def test_a_rerun_elsewhere_that_fails_takes_nothing_from_the_first(self, bob: Customer) -> None:
         first = buy(bob)
