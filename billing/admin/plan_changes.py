@@ -15,7 +15,7 @@ from billing.admin.base import confirmed_action
 from billing.admin.documents import amount_of, credit_rows, invoice_shown
 from billing.admin.plan_offers import REFUSALS, downgrade_rows, limit_rows, missed_now, offer_row, offers, on_sale
 from billing.http.fields import rfc3339
-from billing.models import Invoice, Plan, Subscription
+from billing.models import Plan, Subscription
 from billing.rules.plan_change import days_until
 from billing.subscriptions import changes, refusals, staff_changes
 from billing.subscriptions.current import current_subscription
@@ -30,7 +30,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
     actions_detail = ["change_plan", "schedule_downgrade", "cancel_scheduled_change", "release", "credit"]
 
     def sensible_actions(self, row: Subscription) -> set[str]:
-        if row.status != Subscription.Status.ACTIVE:
+        if not row.is_live:
             return set()
         if row.parked_at:
             return {"release", "credit"}
@@ -179,13 +179,13 @@ class PlanChangeAdmin(ActionPages[Subscription]):
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Leads to the invoice: what is credited was billed on one."""
         subscription = self._live(request, object_id)
-        issued = subscription.invoices.filter(status__in=[Invoice.Status.OPEN, Invoice.Status.PAID])
+        issued = subscription.invoices.billed()
         table = {"headers": ["Invoice", "Issued (UTC)", "Total", "Can be credited"], "rows": credit_rows(issued)}
         return self.page(request, subscription, "choose_invoice.html", "Issue a credit note", table=table)
 
     def _live(self, request: HttpRequest, object_id: str) -> Subscription:
         subscription = self.existing(request, object_id)
-        if subscription.status != Subscription.Status.ACTIVE:
+        if not subscription.is_live:
             raise Http404("The subscription has ended.")
         return subscription
 

@@ -21,7 +21,7 @@ def archive(plan: int, now: datetime) -> Plan:
         row = Plan.objects.select_for_update().get(pk=plan)
         if row.is_default:
             raise NotForSale(f"{row} is the default plan. Make another plan the default first.")
-        if row.archived_at is None:
+        if row.is_on_sale:
             row.archived_at = now
             row.save()
     return row
@@ -31,7 +31,7 @@ def put_on_sale(plan: int) -> Plan:
     """Sell an archived plan again."""
     with transaction.atomic():
         row = Plan.objects.select_for_update().get(pk=plan)
-        if row.archived_at is not None:
+        if not row.is_on_sale:
             row.archived_at = None
             row.save()
     return row
@@ -46,7 +46,7 @@ def make_default(plan: int) -> Plan:
         # In one order, so that two of these wait for each other instead of locking each other out.
         rows = {row.pk: row for row in Plan.objects.select_for_update().order_by("pk")}
         chosen = rows[plan]
-        if chosen.archived_at is not None:
+        if not chosen.is_on_sale:
             raise NotForSale(f"{chosen} is archived. Put it on sale before it becomes the default.")
         for row in rows.values():
             if row.is_default and row is not chosen:
@@ -60,7 +60,7 @@ def make_default(plan: int) -> Plan:
 
 def with_subscribers(plans: QuerySet[Plan]) -> QuerySet[Plan]:
     """The plans with `subscribers` (live subscriptions) and `arriving` (live ones scheduled to change to it)."""
-    live = Subscription.objects.filter(status=Subscription.Status.ACTIVE).order_by()
+    live = Subscription.objects.live().order_by()
 
     def count(field: str) -> Coalesce:
         of_plan = live.filter(**{field: OuterRef("pk")}).values(field).annotate(number=Count("pk")).values("number")

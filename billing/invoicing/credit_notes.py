@@ -7,16 +7,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from billing.invoicing.ledger import (
-    BillingError,
-    _fits,
-    _give_back,
-    _lock,
-    _settle,
-    billed_on,
-    creditable,
-    due,
-)
+from billing.invoicing.ledger import BillingError, _fits, _give_back, _lock, _settle
 from billing.invoicing.numbering import CREDIT_NOTES, take_numbers
 from billing.models import BalanceEntry, CreditNote, Invoice
 from billing.rules.money import in_currency
@@ -29,13 +20,13 @@ def credit(invoice: Invoice, amount: Decimal, reason: str, now: datetime) -> Cre
     """
     with transaction.atomic():
         _lock(invoice)
-        if invoice.status not in (Invoice.Status.OPEN, Invoice.Status.PAID):
+        if not invoice.is_billed:
             raise BillingError(f"{invoice} is {invoice.status}; only an issued invoice is credited")
-        left = creditable(invoice)
+        left = invoice.creditable()
         if not _fits(amount, left, invoice.currency):
             most = in_currency(left, invoice.currency)
             raise BillingError(f"between 0 and {most} {invoice.currency} can be credited on {invoice}")
-        off_due = min(amount, due(invoice))
+        off_due = min(amount, invoice.due)
         _settle(invoice, off_due)
         entries = _give_back(invoice, amount - off_due, now) if amount > off_due else []
         note = CreditNote(
@@ -64,7 +55,7 @@ def void(invoice: Invoice, now: datetime) -> Invoice:
         _lock(invoice)
         if invoice.status != Invoice.Status.OPEN:
             raise BillingError(f"{invoice} is {invoice.status}; only an open invoice is voided")
-        if invoice.settled or billed_on(invoice) != invoice.total or creditable(invoice) != invoice.total:
+        if invoice.settled or invoice.lines.billed() != invoice.total or invoice.creditable() != invoice.total:
             raise BillingError(f"part of {invoice} is settled or credited; issue a credit note instead")
         invoice.status, invoice.voided_at = Invoice.Status.VOID, now
         Invoice.objects.filter(pk=invoice.pk).update(status=invoice.status, voided_at=now)

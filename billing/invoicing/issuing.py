@@ -15,15 +15,10 @@ from decimal import Decimal
 from django.db import connection
 
 from billing.bulk_insert import copy_rows
-from billing.invoicing.ledger import (
-    NOTHING,
-    Kind,
-    _entry,
-    _give_back,
-    balances,
-)
+from billing.invoicing.ledger import Kind, _entry, _give_back, balances
 from billing.invoicing.numbering import INVOICES, take_numbers
 from billing.models import BalanceEntry, Invoice, InvoiceLine, Subscription
+from billing.models.invoices import NOTHING
 from billing.rules.periods import Period
 
 

@@ -7,13 +7,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from billing.invoicing.ledger import (
-    BillingError,
-    _fits,
-    _lock,
-    _settle,
-    due,
-)
+from billing.invoicing.ledger import BillingError, _fits, _lock, _settle
 from billing.models import Invoice, Payment
 from billing.rules.money import in_currency
 
@@ -32,8 +26,8 @@ def pay(invoice: Invoice, amount: Decimal, paid_at: datetime, reference: str) ->
             return known
         if invoice.status != Invoice.Status.OPEN:
             raise BillingError(f"{invoice} is {invoice.status}; only an open invoice is paid")
-        if not _fits(amount, due(invoice), invoice.currency):
-            raise BillingError(f"{in_currency(due(invoice), invoice.currency)} {invoice.currency} is due on {invoice}")
+        if not _fits(amount, invoice.due, invoice.currency):
+            raise BillingError(f"{in_currency(invoice.due, invoice.currency)} {invoice.currency} is due on {invoice}")
         payment = Payment.objects.create(invoice=invoice, amount=amount, paid_at=paid_at, reference=reference)
         _settle(invoice, amount)
         return payment

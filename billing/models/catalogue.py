@@ -16,6 +16,7 @@ from simple_history.models import HistoricalRecords
 from billing.fence.fenced import FencedModel
 from billing.rules.money import UnknownCurrency, is_exact, minor_units
 from billing.rules.periods import INTERVALS, Interval
+from billing.rules.plan_change import PlanTerms
 from ratelimit.limits import LARGEST_NUMBER
 
 LARGEST_COST = 10**9
@@ -42,6 +43,20 @@ class Capability(FencedModel):
 
     def __str__(self) -> str:
         return self.code
+
+
+class PlanQuerySet(models.QuerySet["Plan"]):
+    def on_sale(self) -> PlanQuerySet:
+        """Those that a customer may choose."""
+        return self.filter(archived_at__isnull=True)
+
+    def archived(self) -> PlanQuerySet:
+        """Those that only their subscribers still have."""
+        return self.filter(archived_at__isnull=False)
+
+    def default(self) -> Plan | None:
+        """The plan of customers who have not chosen one; None while none is marked."""
+        return self.filter(is_default=True).first()
 
 
 class Plan(FencedModel):
@@ -88,6 +103,7 @@ class Plan(FencedModel):
     priced_at = models.DateTimeField(default=timezone.now, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     history = HistoricalRecords(m2m_fields=[capabilities])
+    objects = PlanQuerySet.as_manager()
 
     class Meta:
         ordering = ["rank", "price", "code"]
@@ -111,6 +127,19 @@ class Plan(FencedModel):
     @property
     def billed_every(self) -> Interval:
         return INTERVALS[self.interval]
+
+    @property
+    def is_on_sale(self) -> bool:
+        return self.archived_at is None
+
+    @property
+    def terms(self) -> PlanTerms:
+        """The plan as it is sold now, at its list price."""
+        return PlanTerms(self.code, self.rank, self.price, self.currency, self.billed_every)
+
+    def capability_codes(self) -> list[str]:
+        """Sorted; from memory where `capabilities` were prefetched."""
+        return [capability.code for capability in self.capabilities.all()]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         before = Plan.objects.filter(pk=self.pk).values_list("price", flat=True).first() if self.pk else None

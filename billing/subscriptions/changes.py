@@ -9,15 +9,14 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from billing.invoicing import issuing, ledger, review
+from billing.invoicing import issuing, review
 from billing.invoicing.issuing import Bill, Line
 from billing.invoicing.ledger import Kind
-from billing.models import BillingPeriod, CreditNote, Invoice, Plan, Subscription
+from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Plan, Subscription
 from billing.rules.money import in_currency
 from billing.rules.periods import Period
-from billing.rules.plan_change import Direction, PlanTerms, blockers, decide
+from billing.rules.plan_change import Direction, blockers, decide
 from billing.rules.proration import Proration, prorate
-from billing.rules.usage_window import kept_window
 from billing.subscriptions import renewal
 from billing.subscriptions.opening import get_or_open_subscription
 from billing.subscriptions.refusals import (
@@ -48,7 +47,7 @@ def preview(period: BillingPeriod, target: Plan, at: datetime) -> tuple[Directio
 
     A period without a primary key is one that the close, which is late, is going to open and bill in full.
     """
-    direction = decide(terms_of(period), terms(target))
+    direction = decide(period.terms, target.terms)
     return direction, _prorated(period, target, at)
 
 
@@ -60,8 +59,8 @@ def upgrade(account: int, target: Plan, now: datetime, quoted_at: datetime | Non
     """
     with transaction.atomic():
         subscription = locked(account, now)
-        period = current_period(subscription)
-        if decide(terms_of(period), terms(target)) is not Direction.UPGRADE or target.archived_at:
+        period = subscription.current_period()
+        if decide(period.terms, target.terms) is not Direction.UPGRADE or not target.is_on_sale:
             raise NotAnUpgrade(f"{target.name} is not an upgrade from {period.plan.name}. Choose a higher plan.")
         if quoted_at is not None:
             _check_quote(subscription, period, target, quoted_at, now)
@@ -75,8 +74,8 @@ def change_now(
 
     Raises IncomparablePlans, and UnderReview for an invoice that looks wrong unless staff have looked (`reviewed`).
     """
-    period = current_period(subscription)
-    decide(terms_of(period), terms(target))
+    period = subscription.current_period()
+    decide(period.terms, target.terms)
     previous, proration = period.plan, _prorated(period, target, priced_at)
     rest = Period(max(now, period.starts_at), period.ends_at)
     lines = [
@@ -86,10 +85,7 @@ def change_now(
     bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or tuple(lines[1:]))
     if not reviewed and review.review_reason([bill], review.issued_today([subscription.account_id], now)):
         raise UnderReview("This change needs a look by our staff. Please contact support.")
-    _put_on(subscription, target, now)
-    subscription.scheduled_plan = subscription.scheduled_at = None
-    subscription.changed_at = now
-    subscription.save()
+    subscription.put_on(target, now)
     BillingPeriod.objects.filter(pk=period.pk).update(plan=target, price=target.price)
     (invoice,) = issuing.issue([bill], now)
     return Changed(previous, subscription, period.period, invoice, proration)
@@ -101,7 +97,7 @@ def features_in_use(account: int, target: Plan, now: datetime) -> frozenset[str]
     Never within a transaction: the usage log is brought up to now first, and what it takes from Redis has to be
     committed whatever becomes of the downgrade. Raises NotADowngrade, IncomparablePlans, ActivityUnknown.
     """
-    _check_lower(current_period(get_or_open_subscription(account, now)), target)
+    _check_lower(get_or_open_subscription(account, now).current_period(), target)
     return frozenset(import_string(settings.BILLING_ACTIVE_FEATURES)(account, now))
 
 
@@ -117,14 +113,12 @@ def downgrade_with_effective_date(
         in_use = features_in_use(account, target, now)
     with transaction.atomic():
         subscription = locked(account, now)
-        period = current_period(subscription)
+        period = subscription.current_period()
         _check_lower(period, target)
-        blocking = blockers(in_use, target.capabilities.values_list("code", flat=True))
+        blocking = blockers(in_use, target.capability_codes())
         if blocking:
             raise ActiveFeatures(blocking)
-        subscription.scheduled_plan, subscription.scheduled_at = target, period.ends_at
-        subscription.changed_at = now
-        subscription.save()
+        subscription.schedule(target, period.ends_at, now)
     return subscription
 
 
@@ -134,9 +128,7 @@ def cancel_scheduled_change(account: int, now: datetime) -> Subscription:
         subscription = locked(account, now)
         if subscription.scheduled_plan is None:
             raise NothingScheduled("No change is scheduled.")
-        subscription.scheduled_plan = subscription.scheduled_at = None
-        subscription.changed_at = now
-        subscription.save()
+        subscription.drop_schedule(now)
     return subscription
 
 
@@ -153,23 +145,8 @@ def locked(account: int, now: datetime) -> Subscription:
     return subscription
 
 
-def current_period(subscription: Subscription) -> BillingPeriod:
-    """The period opened last; with its plan and the price that was fixed for it."""
-    return BillingPeriod.objects.select_related("plan").filter(subscription=subscription).latest("number")
-
-
-def terms(plan: Plan) -> PlanTerms:
-    """A plan as it is sold now."""
-    return PlanTerms(plan.code, plan.rank, plan.price, plan.currency, plan.billed_every)
-
-
-def terms_of(period: BillingPeriod) -> PlanTerms:
-    """A plan as it was sold for a period."""
-    return PlanTerms(period.plan.code, period.plan.rank, period.price, period.currency, period.plan.billed_every)
-
-
 def _check_lower(period: BillingPeriod, target: Plan) -> None:
-    if decide(terms_of(period), terms(target)) is not Direction.DOWNGRADE or target.archived_at:
+    if decide(period.terms, target.terms) is not Direction.DOWNGRADE or not target.is_on_sale:
         raise NotADowngrade(f"{target.name} is not a downgrade from {period.plan.name}. Choose a lower plan.")
 
 
@@ -179,15 +156,9 @@ def _prorated(period: BillingPeriod, target: Plan, at: datetime) -> Proration:
     proration = prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
     if period.pk is None:
         return proration
-    billed = in_currency(ledger.billed_in(period.subscription, period.period), period.currency)
+    billed = in_currency(InvoiceLine.objects.within(period.subscription, period.period).net(), period.currency)
     credit = min(proration.credit, billed)
     return replace(proration, credit=credit, net=proration.charge - credit)
-
-
-def _put_on(subscription: Subscription, target: Plan, now: datetime) -> None:
-    kind, until = kept_window(subscription, subscription.plan, now)
-    subscription.plan = target
-    subscription.former_quota_window, subscription.former_quota_window_until = kind, until
 
 
 def _check_quote(

@@ -9,19 +9,17 @@ from django.db import IntegrityError, transaction
 from billing.invoicing import issuing, review
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.rules.periods import nth_period
-from billing.subscriptions.refusals import (
-    NoDefaultPlan,
-)
+from billing.subscriptions.refusals import NoDefaultPlan
 
 
 def get_or_open_subscription(account: int, now: datetime) -> Subscription:
     """The account's live subscription; one on the default plan is opened on first use. Raises NoDefaultPlan."""
     related = ("plan", "scheduled_plan", "account")
-    live = Subscription.objects.select_related(*related).filter(account_id=account, status=Subscription.Status.ACTIVE)
+    live = Subscription.objects.live().select_related(*related).filter(account_id=account)
     found = live.first()
     if found is not None:
         return found
-    default = Plan.objects.filter(is_default=True).first()
+    default = Plan.objects.default()
     if default is None:
         raise NoDefaultPlan("no plan is marked as the default; mark one in the admin, or run manage.py seed_catalogue")
     try:
@@ -42,20 +40,11 @@ def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
         subscription = Subscription.objects.create(
             account_id=account, plan=plan, anchor=anchor, created_at=now, changed_at=now, period_ends_at=first.end
         )
-        opened = BillingPeriod(
-            subscription=subscription,
-            number=0,
-            starts_at=first.start,
-            ends_at=first.end,
-            plan=plan,
-            price=plan.price,
-            currency=plan.currency,
-        )
+        opened = BillingPeriod.of(subscription, 0, first, plan, plan.price)
         opened.save()
         bills = [review.base_price(opened)] if plan.price else []
         if reason := review.review_reason(bills, review.issued_today([account], now)):
             subscription.park(reason, now)
-            subscription.refresh_from_db()
         else:
             issuing.issue(bills, now)
     return subscription

@@ -51,11 +51,11 @@ def calculate_proration(
     at = at or now
     own = current_subscription(account, now).period
     cycle = _cycle(cycle_start or own.starts_at, cycle_end or own.ends_at)
-    held = changes.terms_of(own) if current is None else changes.terms(current)
+    held = own.terms if current is None else current.terms
     if current is None and cycle == own.period:
         direction, proration = changes.preview(own, target, at)
     else:
-        direction = decide(held, changes.terms(target))
+        direction = decide(held, target.terms)
         proration = prorate(held.price, target.price, cycle, at, held.currency, settings.PRORATION_GRANULARITY)
     current_cost, target_cost = (in_currency(price, held.currency) for price in (held.price, target.price))
     return Preview(current_cost, target_cost, proration, direction, as_utc(at))

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import connection, transaction
-from django.db.models import BooleanField, F, QuerySet
+from django.db.models import BooleanField, F
 from django.db.models.expressions import RawSQL
 
 from billing.bulk_insert import copy_rows
@@ -58,11 +58,6 @@ class Renewal:
     opened: tuple[BillingPeriod, ...]
     plan: Plan
     applies_schedule: bool
-
-
-def due(now: datetime) -> QuerySet[Subscription]:
-    """Subscriptions whose period has ended and that are not parked."""
-    return Subscription.objects.filter(status=Subscription.Status.ACTIVE, parked_at=None, period_ends_at__lte=now)
 
 
 def renew_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -> RenewalReport:
@@ -113,17 +108,7 @@ def renewal(
         period = nth_period(subscription.anchor, plan.billed_every, number)
         if period.start != start:
             raise ValueError(f"period {number} starts at {period.start}, not where the last one ended, at {start}")
-        opened.append(
-            BillingPeriod(
-                subscription=subscription,
-                number=number,
-                starts_at=start,
-                ends_at=period.end,
-                plan=plan,
-                price=price_at(plan, start),
-                currency=plan.currency,
-            )
-        )
+        opened.append(BillingPeriod.of(subscription, number, period, plan, price_at(plan, start)))
         start = period.end
     return Renewal(subscription, tuple(opened), plan, applies)
 
@@ -135,7 +120,7 @@ def bills(renewed: Renewal) -> list[Bill]:
 
 def _take(now: datetime, last: Subscription | None) -> list[Subscription]:
     """Lock the next batch in the order of the index; `last` is where the batch before it ended."""
-    rows = due(now).order_by("period_ends_at", "pk")
+    rows = Subscription.objects.due(now).order_by("period_ends_at", "pk")
     if last is not None:
         # As a row value, so that the index is entered where the last batch ended, however many periods end together.
         beyond = "(billing_subscription.period_ends_at, billing_subscription.id) > (%s, %s)"

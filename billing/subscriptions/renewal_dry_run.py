@@ -38,7 +38,7 @@ def dry_run(now: datetime, progress: Callable[[int], None] = lambda _: None) -> 
 
 def _batches(now: datetime) -> Iterator[list[Subscription]]:
     last = 0
-    rows = renewal.due(now).select_related("plan", "scheduled_plan").order_by("pk")
+    rows = Subscription.objects.due(now).select_related("plan", "scheduled_plan").order_by("pk")
     while batch := list(rows.filter(pk__gt=last)[: renewal.BATCH]):
         yield batch
         last = batch[-1].pk

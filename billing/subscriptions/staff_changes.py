@@ -53,7 +53,7 @@ class ChangePreview:
         plan, period = self.subscription.plan, self.period
         shown = [
             (plan.pk, plan.monthly_token_quota, plan.requests_per_minute, plan.quota_window),
-            sorted(plan.capabilities.values_list("code", flat=True)),
+            plan.capability_codes(),
             (period.number, in_currency(period.price, period.currency), period.currency),
             [
                 [(line.description, in_currency(line.amount, of.currency)) for line in lines]
@@ -111,7 +111,7 @@ def _check_digest(outcome: ChangePreview, digest: str) -> None:
 def _change(account: int, target: Plan, now: datetime, priced_at: datetime) -> ChangePreview:
     last = _last_documents(account)
     subscription = changes.locked(account, now)
-    period = changes.current_period(subscription)
+    period = subscription.current_period()
     if period.plan_id == target.pk:
         raise AlreadyOnPlan(f"{subscription.account} is on {target.name} already.")
     if not period.period.contains(priced_at):
@@ -124,7 +124,7 @@ def _change(account: int, target: Plan, now: datetime, priced_at: datetime) -> C
     invoices, settled = _documents_after(account, last)
     return ChangePreview(
         subscription=subscription,
-        period=changes.current_period(subscription),
+        period=subscription.current_period(),
         invoices=invoices,
         settled=settled,
         balance=_balance(account, period.currency),
@@ -143,7 +143,7 @@ def _release(subscription: Subscription, now: datetime) -> ChangePreview:
         raise NotParked("The subscription is not parked, or not any more.")
     parking.release(parked, now)
     released = Subscription.objects.select_related("account", "plan").get(pk=parked.pk)
-    period = changes.current_period(released)
+    period = released.current_period()
     invoices, settled = _documents_after(account, last)
     return ChangePreview(
         subscription=released,

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from billing.management.arguments import parsed_time
 from billing.management.progress import ProgressBar
+from billing.models import Subscription
 from billing.rules.money import in_currency
 from billing.subscriptions import renewal
 from billing.subscriptions.renewal_dry_run import dry_run
@@ -39,7 +40,7 @@ class Command(BaseCommand):
         if at > now and not options["dry_run"]:
             self.stderr.write(f"--at {options['at']} lies ahead: periods are closed before they end")
         try:
-            bar = ProgressBar(self.stderr, renewal.due(at).count(), shown=options["verbosity"] > 0)
+            bar = ProgressBar(self.stderr, Subscription.objects.due(at).count(), shown=options["verbosity"] > 0)
         except ProgrammingError as error:
             raise CommandError("the tables are missing; run manage.py migrate first") from error
         failed = self._tell(at, bar) if options["dry_run"] else self._close(at, bar)

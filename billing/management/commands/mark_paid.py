@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from billing.http.fields import rfc3339
-from billing.invoicing import ledger, payments
+from billing.invoicing import payments
 from billing.management.arguments import parsed_time
 from billing.models import Invoice, Payment
 from billing.rules.money import in_currency
@@ -38,13 +38,13 @@ class Command(BaseCommand):
         invoice = Invoice.objects.filter(number=options["number"]).first()
         if invoice is None:
             raise CommandError(f"there is no invoice {options['number']}")
-        amount = ledger.due(invoice) if options["amount"] is None else _amount(options["amount"])
+        amount = invoice.due if options["amount"] is None else _amount(options["amount"])
         try:
             payment = payments.pay(invoice, amount, paid_at, _reference(options["reference"], now))
         except ValueError as error:  # a BillingError, or no amount of money
             raise CommandError(str(error)) from error
         invoice.refresh_from_db()
-        received, left = (in_currency(each, invoice.currency) for each in (payment.amount, ledger.due(invoice)))
+        received, left = (in_currency(each, invoice.currency) for each in (payment.amount, invoice.due))
         self.stdout.write(
             f"{invoice}: {received} {invoice.currency} received ({payment.reference}), {left} {invoice.currency} "
             f"still due, {invoice.status}"

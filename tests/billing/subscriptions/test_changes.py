@@ -55,7 +55,7 @@ def high() -> Plan:
 class TestSubscribe:
     def test_the_first_period_starts_now_and_is_billed_in_advance(self, low: Plan) -> None:
         subscription = make_subscription(low, at("2025-01-31 12:00:00").replace(microsecond=123456))
-        period = changes.current_period(subscription)
+        period = subscription.current_period()
         assert (period.starts_at, period.ends_at) == (at("2025-01-31 12:00:00"), at("2025-02-28 12:00:00"))
         (invoice,) = invoices(subscription)
         assert (lines(invoice), invoice.total) == ([("base", 31)], 31)
@@ -97,16 +97,16 @@ class TestUpgrade:
         assert (changed.period.start, changed.period.end) == (START, END)
         live = fresh(subscription)
         assert (live.plan, live.anchor, live.period_ends_at) == (high, START, END)
-        assert changes.current_period(live).price == 93
+        assert live.current_period().price == 93
         assert_explained(subscription)
 
     def test_the_issues_example(self) -> None:
         starter, pro = make_plan("starter", 29, 1), make_plan("pro", 49, 2)
         subscription = make_subscription(starter, at("2025-09-30"))
         subscription.periods.update(starts_at=at("2025-10-01"), ends_at=at("2025-10-31"))
-        _, quoted = changes.preview(changes.current_period(subscription), pro, MIDDLE)
+        _, quoted = changes.preview(subscription.current_period(), pro, MIDDLE)
         assert (quoted.credit, quoted.charge, quoted.net) == (0, money("24.50"), money("24.50")), "nothing billed in it"
-        period = changes.current_period(subscription)
+        period = subscription.current_period()
         period.pk = None
         _, quoted = changes.preview(period, pro, MIDDLE)
         assert (quoted.credit, quoted.charge, quoted.net) == (money("14.50"), money("24.50"), money("10.00"))
@@ -187,7 +187,7 @@ class TestUpgrade:
         subscription = make_subscription(low, START)
         (base,) = invoices(subscription)
         credit_notes.credit(base, money(20), "outage", START)
-        period = changes.current_period(subscription)
+        period = subscription.current_period()
         _, quoted = changes.preview(period, high, MIDDLE)
         changed = changes.upgrade(subscription.account_id, high, MIDDLE)
         assert lines(changed.invoice) == [("credit", -11), ("charge", 48)]
@@ -258,4 +258,4 @@ class TestUpgrade:
 
 
 def _billed(invoice: Invoice) -> Any:
-    return ledger.billed_on(invoice)
+    return invoice.lines.billed()

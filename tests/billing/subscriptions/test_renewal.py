@@ -50,9 +50,9 @@ def schedule(subscription: Subscription, target: Plan) -> None:
 
 def test_a_period_is_closed_at_its_end_and_not_before(low: Plan) -> None:
     subscription = make_subscription(low, START)
-    assert renewal.due(END - MICROSECOND).count() == 0
+    assert Subscription.objects.due(END - MICROSECOND).count() == 0
     assert renewal.renew_due(END - MICROSECOND) == renewal.RenewalReport()
-    assert renewal.due(END).get() == subscription
+    assert Subscription.objects.due(END).get() == subscription
     assert renewal.renew_due(END) == renewal.RenewalReport(renewed=1, periods=1, invoices=1)
     assert renewal.renew_due(END) == renewal.RenewalReport()
     second = invoices(subscription)[1]
@@ -166,7 +166,7 @@ class TestMissedPeriods:
         subscription = make_subscription(low, START)
         low.price = money(99)
         low.save()
-        assert changes.current_period(subscription).price == 31
+        assert subscription.current_period().price == 31
         renewal.renew_due(END)
         assert subscription.periods.first().price == 31  # type: ignore[union-attr]
 
