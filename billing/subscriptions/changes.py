@@ -133,13 +133,13 @@ def cancel_scheduled_change(account: int, now: datetime) -> Subscription:
 
 
 def locked(account: int, now: datetime) -> Subscription:
-    """The live subscription, locked and brought up to now: periods that are due are closed first."""
+    """The live subscription, locked, and renewed first where it is due. Raises UnderReview for a parked one."""
     found = get_or_open_subscription(account, now)
     subscription = Subscription.objects.select_for_update().get(pk=found.pk)
     if subscription.parked_at is not None:
         raise UnderReview("Your account is being looked at by our staff. Please contact support.")
     if subscription.period_ends_at <= now:
-        if renewal.close([subscription], now).parked:
+        if renewal.renew([subscription], now).parked:
             raise UnderReview("Your account is being looked at by our staff. Please contact support.")
         subscription.refresh_from_db()
     return subscription

@@ -23,6 +23,6 @@ def release(subscription: Subscription, now: datetime) -> renewal.RenewalReport:
         first = () if live.invoices.exists() else live.periods.filter(price__gt=0)
         held_back = [review.base_price(period) for period in first]
         issuing.issue(held_back, now)
-        done = renewal.close([live], now, reviewed=True)
+        done = renewal.renew([live], now, reviewed=True)
         done.invoices += len(held_back)
         return done

@@ -53,7 +53,7 @@ def test_a_period_is_closed_at_its_end_and_not_before(low: Plan) -> None:
     assert Subscription.objects.due(END - MICROSECOND).count() == 0
     assert renewal.renew_due(END - MICROSECOND) == renewal.RenewalReport()
     assert Subscription.objects.due(END).get() == subscription
-    assert renewal.renew_due(END) == renewal.RenewalReport(renewed=1, periods=1, invoices=1)
+    assert renewal.renew_due(END) == renewal.RenewalReport(renewed=1, periods=1, invoices=1, amounts={"USD": money(31)})
     assert renewal.renew_due(END) == renewal.RenewalReport()
     second = invoices(subscription)[1]
     assert (lines(second), second.issued_at) == ([("base", 31)], END)
@@ -139,7 +139,8 @@ class TestMissedPeriods:
             low.price = money(35)
             low.save()
         done = renewal.renew_due(at("2026-02-01"))
-        assert done == renewal.RenewalReport(renewed=1, changed=1, periods=3, invoices=3)
+        amounts = {"USD": money(31 + 35 + 35)}
+        assert done == renewal.RenewalReport(renewed=1, changed=1, periods=3, invoices=3, amounts=amounts)
         periods = [(period.plan.code, period.price) for period in subscription.periods.select_related("plan")]
         assert periods == [("high", 93), ("high", 93), ("low", 31), ("low", 35), ("low", 35)]
         live = fresh(subscription)
