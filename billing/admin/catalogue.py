@@ -14,6 +14,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from billing.admin.base import FencedAdmin, ModelForm, TabularInline, confirmed_action, leave_dialog, unlimited
 from billing.admin.history import HistoryAdmin
+from billing.api.sentences import to_staff
 from billing.catalogue import plans
 from billing.models import Capability, Feature, Plan, Route, Subscription
 from billing.models.catalogue import PlanQuerySet, normalised_path
@@ -192,8 +193,8 @@ class PlanAdmin(HistoryAdmin[Plan]):
     def _sell(self, request: HttpRequest, object_id: str, done: str, change: Any) -> HttpResponse:
         try:
             plan = change(int(object_id))
-        except plans.NotForSale as problem:
-            self.message_user(request, str(problem), messages.ERROR)
+        except plans.NotForSale as refused:
+            self.message_user(request, to_staff(refused), messages.ERROR)
         else:
             self.log_change(request, plan, done)
             self.message_user(request, f"{plan}: {done}", messages.SUCCESS)

@@ -17,6 +17,7 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWi
 from billing.admin.action_pages import ActionPages, page_action
 from billing.admin.base import confirmed_action
 from billing.admin.documents import amount_of
+from billing.api.sentences import to_staff
 from billing.invoicing import credit_notes, payments
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, Payment
@@ -87,7 +88,7 @@ class InvoiceActions(ActionPages[Invoice]):
             try:
                 return self.back(request, invoice, self._record(request, invoice, form.cleaned_data))
             except BillingError as refusal:
-                form.add_error(None, str(refusal))
+                form.add_error(None, to_staff(refusal))
         about = f"{amount_of(due, invoice.currency)} is due on it. Less than that leaves it open."
         return self._form(request, invoice, f"Mark {invoice} as paid", "Mark as paid", form, about)
 
@@ -114,7 +115,7 @@ class InvoiceActions(ActionPages[Invoice]):
             except BillingError as refusal:
                 # With what can be credited now, so that it can be sent again once it was looked at.
                 form = CreditForm({**request.POST.dict(), "seen": left}, currency=invoice.currency)
-                form.add_error(None, str(refusal))
+                form.add_error(None, to_staff(refusal))
         most = amount_of(left, invoice.currency)
         about = (
             f"Up to {most} can be credited. It is taken off what is due on this invoice, then on others; the rest "
@@ -127,7 +128,7 @@ class InvoiceActions(ActionPages[Invoice]):
             note = credit_notes.credit(invoice, given["amount"], given["reason"], timezone.now())
             # Under the ledger's lock: what could be credited before.
             if invoice.creditable() + note.amount != given["seen"]:
-                raise BillingError(f"{invoice} was credited since you looked; see what can be credited now")
+                raise BillingError("credited_meanwhile", invoice=str(invoice))
             done = f"Credit note {note} over {amount_of(note.amount, note.currency)}: {note.reason}"
             self.log_change(request, invoice, done)
             return done
@@ -146,7 +147,7 @@ class InvoiceActions(ActionPages[Invoice]):
                 credit_notes.void(invoice, timezone.now())
                 self.log_change(request, invoice, "Voided.")
         except BillingError as refusal:
-            return self.back(request, invoice, f"{refusal}.", messages.ERROR)
+            return self.back(request, invoice, f"{to_staff(refusal)}.", messages.ERROR)
         return self.back(request, invoice, f"{invoice} is void.")
 
     def _form(

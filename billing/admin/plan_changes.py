@@ -14,12 +14,14 @@ from billing.admin.action_pages import ActionPages, page_action
 from billing.admin.base import confirmed_action
 from billing.admin.documents import amount_of, credit_rows, invoice_shown
 from billing.admin.plan_offers import REFUSALS, downgrade_rows, limit_rows, missed_now, offer_row, offers, on_sale
+from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
 from billing.models import Plan, Subscription
 from billing.rules.plan_change import days_until
+from billing.rules.refused import Refused
 from billing.subscriptions import changes, refusals, staff_changes
 from billing.subscriptions.current import current_subscription
-from billing.subscriptions.staff_changes import ChangePreview, PreviewOutdated
+from billing.subscriptions.staff_changes import ChangePreview
 
 MAY_CHANGE = "change_subscriptions"
 
@@ -92,8 +94,8 @@ class PlanChangeAdmin(ActionPages[Subscription]):
                     f"invoice {outcome.changed.invoice}."
                 )
                 self.log_change(request, subscription, done)
-        except PreviewOutdated as stale:
-            messages.warning(request, str(stale))
+        except refusals.QuoteExpired as stale:
+            messages.warning(request, to_staff(stale))
             return self._preview(request, subscription, target, now)
         return self.back(request, subscription, done)
 
@@ -127,7 +129,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
                 done = f"Downgrade to {target} scheduled for {changed.scheduled_at:%Y-%m-%d %H:%M:%S} UTC."
                 self.log_change(request, subscription, done)
         except refusals.ActiveFeatures as error:
-            messages.error(request, str(error))
+            messages.error(request, to_staff(error))
             return self._choose_downgrade(request, subscription, now)
         return self.back(request, subscription, done)
 
@@ -170,8 +172,8 @@ class PlanChangeAdmin(ActionPages[Subscription]):
                 billed = ", ".join(str(invoice) for invoice, _ in outcome.invoices) or "nothing"
                 done = f"Released. Billed: {billed}."
                 self.log_change(request, subscription, f"{done} It was parked: {subscription.parked_because}.")
-        except PreviewOutdated as stale:
-            messages.warning(request, str(stale))
+        except refusals.QuoteExpired as stale:
+            messages.warning(request, to_staff(stale))
             return self._preview_release(request, subscription, now)
         return self.back(request, subscription, done)
 
@@ -189,17 +191,8 @@ class PlanChangeAdmin(ActionPages[Subscription]):
             raise Http404("The subscription has ended.")
         return subscription
 
-    def _refused(self, request: HttpRequest, subscription: Subscription, error: Exception) -> HttpResponse:
-        return self.back(request, subscription, _to_staff(error), messages.ERROR)
-
-
-def _to_staff(error: Exception) -> str:
-    """A refusal, told to those whom customers are sent to."""
-    if isinstance(error, refusals.UnderReview):
-        return "The subscription is parked, or its next invoice looks wrong. See why, and release it first."
-    if isinstance(error, refusals.ActivityUnknown):
-        return f"It cannot be told at the moment which features are in active use ({error}). Try again."
-    return str(error)
+    def _refused(self, request: HttpRequest, subscription: Subscription, error: Refused) -> HttpResponse:
+        return self.back(request, subscription, to_staff(error), messages.ERROR)
 
 
 def _billing(outcome: ChangePreview) -> dict[str, Any]:
@@ -212,11 +205,11 @@ def _billing(outcome: ChangePreview) -> dict[str, Any]:
 
 
 def _time(text: str) -> datetime:
-    """Raises ShownOtherwise for what no preview has sent."""
+    """The instant of a preview. Raises QuoteExpired for what no preview has sent."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise PreviewOutdated("Look at the change before you confirm it.")
+        raise refusals.QuoteExpired(reason="unseen")
     return at

@@ -16,10 +16,10 @@ REFUSALS = (refusals.PlanChangeRefused, refusals.ActivityUnknown, IncomparablePl
 
 
 def on_sale(code: str) -> Plan:
-    """Raises PlanChangeRefused."""
+    """The plan of that code. Raises NotOnSale."""
     plan = Plan.objects.on_sale().filter(code=code).first()
     if plan is None:
-        raise refusals.PlanChangeRefused("No such plan is on sale. Choose one of the list.")
+        raise refusals.NotOnSale
     return plan
 
 

@@ -9,10 +9,11 @@ from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from billing.models import Plan, Subscription
+from billing.rules.refused import Refused
 
 
-class NotForSale(Exception):
-    """The plan cannot be taken from sale, or cannot be the default; the text says what to do first."""
+class NotForSale(Refused):
+    """The plan cannot be taken from sale, or cannot be the default. Parameter: the name of the `plan`."""
 
 
 def archive(plan: int, now: datetime) -> Plan:
@@ -20,7 +21,7 @@ def archive(plan: int, now: datetime) -> Plan:
     with transaction.atomic():
         row = Plan.objects.select_for_update().get(pk=plan)
         if row.is_default:
-            raise NotForSale(f"{row} is the default plan. Make another plan the default first.")
+            raise NotForSale("plan_is_default", plan=row.name)
         if row.is_on_sale:
             row.archived_at = now
             row.save()
@@ -47,7 +48,7 @@ def make_default(plan: int) -> Plan:
         rows = {row.pk: row for row in Plan.objects.select_for_update().order_by("pk")}
         chosen = rows[plan]
         if not chosen.is_on_sale:
-            raise NotForSale(f"{chosen} is archived. Put it on sale before it becomes the default.")
+            raise NotForSale("plan_is_archived", plan=chosen.name)
         for row in rows.values():
             if row.is_default and row is not chosen:
                 row.is_default = False

@@ -21,11 +21,11 @@ def credit(invoice: Invoice, amount: Decimal, reason: str, now: datetime) -> Cre
     with transaction.atomic():
         _lock(invoice)
         if not invoice.is_billed:
-            raise BillingError(f"{invoice} is {invoice.status}; only an issued invoice is credited")
+            raise BillingError("not_creditable", invoice=str(invoice), status=invoice.status)
         left = invoice.creditable()
         if not _fits(amount, left, invoice.currency):
             most = in_currency(left, invoice.currency)
-            raise BillingError(f"between 0 and {most} {invoice.currency} can be credited on {invoice}")
+            raise BillingError("credit_out_of_bounds", most=most, currency=invoice.currency, invoice=str(invoice))
         off_due = min(amount, invoice.due)
         _settle(invoice, off_due)
         entries = _give_back(invoice, amount - off_due, now) if amount > off_due else []
@@ -54,9 +54,9 @@ def void(invoice: Invoice, now: datetime) -> Invoice:
     with transaction.atomic():
         _lock(invoice)
         if invoice.status != Invoice.Status.OPEN:
-            raise BillingError(f"{invoice} is {invoice.status}; only an open invoice is voided")
+            raise BillingError("invoice_not_open", invoice=str(invoice), status=invoice.status)
         if invoice.settled or invoice.lines.billed() != invoice.total or invoice.creditable() != invoice.total:
-            raise BillingError(f"part of {invoice} is settled or credited; issue a credit note instead")
+            raise BillingError("invoice_settled", invoice=str(invoice))
         invoice.status, invoice.voided_at = Invoice.Status.VOID, now
         Invoice.objects.filter(pk=invoice.pk).update(status=invoice.status, voided_at=now)
         return invoice

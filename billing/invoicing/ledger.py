@@ -12,12 +12,13 @@ from billing.models import BalanceEntry, Invoice, InvoiceLine, Subscription
 from billing.models.invoices import NOTHING
 from billing.rules.money import is_exact
 from billing.rules.periods import Period
+from billing.rules.refused import Refused
 
 Kind = InvoiceLine.Kind
 
 
-class BillingError(ValueError):
-    """What was asked for does not fit the ledger; the message says why."""
+class BillingError(Refused, ValueError):
+    """What was asked for does not fit the ledger, and nothing was written."""
 
 
 def balance(account: int, currency: str) -> Decimal:

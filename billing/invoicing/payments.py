@@ -22,12 +22,13 @@ def pay(invoice: Invoice, amount: Decimal, paid_at: datetime, reference: str) ->
         known = Payment.objects.filter(invoice=invoice, reference=reference).first()
         if known is not None:
             if known.amount != amount:
-                raise BillingError(f"{reference} was recorded as {known.amount}; give another reference")
+                raise BillingError("reference_taken", reference=reference, amount=known.amount)
             return known
         if invoice.status != Invoice.Status.OPEN:
-            raise BillingError(f"{invoice} is {invoice.status}; only an open invoice is paid")
+            raise BillingError("not_payable", invoice=str(invoice), status=invoice.status)
         if not _fits(amount, invoice.due, invoice.currency):
-            raise BillingError(f"{in_currency(invoice.due, invoice.currency)} {invoice.currency} is due on {invoice}")
+            due = in_currency(invoice.due, invoice.currency)
+            raise BillingError("payment_out_of_bounds", due=due, currency=invoice.currency, invoice=str(invoice))
         payment = Payment.objects.create(invoice=invoice, amount=amount, paid_at=paid_at, reference=reference)
         _settle(invoice, amount)
         return payment

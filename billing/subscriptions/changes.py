@@ -61,7 +61,7 @@ def upgrade(account: int, target: Plan, now: datetime, quoted_at: datetime | Non
         subscription = locked(account, now)
         period = subscription.current_period()
         if decide(period.terms, target.terms) is not Direction.UPGRADE or not target.is_on_sale:
-            raise NotAnUpgrade(f"{target.name} is not an upgrade from {period.plan.name}. Choose a higher plan.")
+            raise NotAnUpgrade(target=target.name, current=period.plan.name)
         if quoted_at is not None:
             _check_quote(subscription, period, target, quoted_at, now)
         return change_now(subscription, target, now, quoted_at or now)
@@ -84,7 +84,7 @@ def change_now(
     ]
     bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or tuple(lines[1:]))
     if not reviewed and review.review_reason([bill], review.issued_today([subscription.account_id], now)):
-        raise UnderReview("This change needs a look by our staff. Please contact support.")
+        raise UnderReview(reason="invoice")
     subscription.put_on(target, now)
     BillingPeriod.objects.filter(pk=period.pk).update(plan=target, price=target.price)
     (invoice,) = issuing.issue([bill], now)
@@ -127,7 +127,7 @@ def cancel_scheduled_change(account: int, now: datetime) -> Subscription:
     with transaction.atomic():
         subscription = locked(account, now)
         if subscription.scheduled_plan is None:
-            raise NothingScheduled("No change is scheduled.")
+            raise NothingScheduled
         subscription.drop_schedule(now)
     return subscription
 
@@ -137,17 +137,17 @@ def locked(account: int, now: datetime) -> Subscription:
     found = get_or_open_subscription(account, now)
     subscription = Subscription.objects.select_for_update().get(pk=found.pk)
     if subscription.parked_at is not None:
-        raise UnderReview("Your account is being looked at by our staff. Please contact support.")
+        raise UnderReview(reason="parked")
     if subscription.period_ends_at <= now:
         if renewal.renew([subscription], now).parked:
-            raise UnderReview("Your account is being looked at by our staff. Please contact support.")
+            raise UnderReview(reason="parked")
         subscription.refresh_from_db()
     return subscription
 
 
 def _check_lower(period: BillingPeriod, target: Plan) -> None:
     if decide(period.terms, target.terms) is not Direction.DOWNGRADE or not target.is_on_sale:
-        raise NotADowngrade(f"{target.name} is not a downgrade from {period.plan.name}. Choose a lower plan.")
+        raise NotADowngrade(target=target.name, current=period.plan.name)
 
 
 def _prorated(period: BillingPeriod, target: Plan, at: datetime) -> Proration:
@@ -165,13 +165,13 @@ def _check_quote(
     subscription: Subscription, period: BillingPeriod, target: Plan, quoted_at: datetime, now: datetime
 ) -> None:
     if quoted_at > now:
-        raise QuoteExpired("The quote lies in the future. Ask for a new one.")
+        raise QuoteExpired(reason="future")
     if now - quoted_at > QUOTE_HOLDS_FOR:
-        raise QuoteExpired("The quote is older than 15 minutes. Ask for a new one.")
+        raise QuoteExpired(reason="old")
     if target.priced_at > quoted_at:
-        raise QuoteExpired("The price was changed since. Ask for a new quote.")
+        raise QuoteExpired(reason="price")
     if subscription.changed_at > quoted_at or not period.period.contains(quoted_at):
-        raise QuoteExpired("The subscription was changed since. Ask for a new quote.")
+        raise QuoteExpired(reason="subscription")
     credited = CreditNote.objects.filter(invoice__subscription=subscription, issued_at__gt=quoted_at)
     if credited.exists() or subscription.invoices.filter(voided_at__gt=quoted_at).exists():
-        raise QuoteExpired("An invoice was credited since. Ask for a new quote.")
+        raise QuoteExpired(reason="credit")

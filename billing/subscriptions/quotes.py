@@ -13,12 +13,13 @@ from billing.rules.money import in_currency
 from billing.rules.periods import Period, as_utc
 from billing.rules.plan_change import Direction, decide
 from billing.rules.proration import Proration, prorate
+from billing.rules.refused import Refused
 from billing.subscriptions import changes
 from billing.subscriptions.current import current_subscription
 
 
-class InvalidCycle(ValueError):
-    """The billing cycle that was asked about is none; the message says why."""
+class InvalidCycle(Refused, ValueError):
+    """The billing cycle that was asked about is none: it ends before its `start`, or is too short to count by day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,8 @@ def calculate_proration(
 
 def _cycle(start: datetime, end: datetime) -> Period:
     if start >= end:
-        raise InvalidCycle(f"The cycle ends at {end:%Y-%m-%d %H:%M}, not after its start at {start:%Y-%m-%d %H:%M}.")
+        raise InvalidCycle("cycle_ends_first", start=start, end=end)
     cycle = Period(start, end)
     if cycle.days_total == 0 and settings.PRORATION_GRANULARITY == "day":
-        raise InvalidCycle("The cycle lies within one day (UTC); give one of a day or more.")
+        raise InvalidCycle("cycle_within_a_day")
     return cycle

@@ -13,19 +13,8 @@ from django.db.models import Max
 from billing.invoicing import ledger
 from billing.models import BalanceEntry, BillingPeriod, Invoice, InvoiceLine, Plan, Subscription
 from billing.rules.money import in_currency
-from billing.subscriptions import changes, parking, refusals
-
-
-class AlreadyOnPlan(refusals.PlanChangeRefused):
-    pass
-
-
-class NotParked(refusals.PlanChangeRefused):
-    pass
-
-
-class PreviewOutdated(refusals.PlanChangeRefused):
-    """What would be done now is not what staff were shown."""
+from billing.subscriptions import changes, parking
+from billing.subscriptions.refusals import AlreadyOnPlan, NotParked, QuoteExpired, UnderReview
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +65,11 @@ def preview_change(account: int, target: Plan, now: datetime) -> ChangePreview:
 def change_plan(account: int, target: Plan, now: datetime, shown_at: datetime, digest: str) -> ChangePreview:
     """Put the account on another plan now, in either direction, at the amounts that were shown at `shown_at`.
 
-    Raises ShownOtherwise where anything that was shown is different by now, AlreadyOnPlan, IncomparablePlans, and
+    Raises QuoteExpired where anything that was shown is different by now, AlreadyOnPlan, IncomparablePlans, and
     UnderReview for a parked subscription.
     """
     if shown_at > now or now - shown_at > changes.QUOTE_HOLDS_FOR:
-        raise PreviewOutdated("The preview is older than 15 minutes. This is a new one.")
+        raise QuoteExpired(reason="old")
     with transaction.atomic():
         outcome = _change(account, target, now, shown_at)
         _check_digest(outcome, digest)
@@ -96,7 +85,7 @@ def preview_release(subscription: Subscription, now: datetime) -> ChangePreview:
 
 
 def release(subscription: Subscription, now: datetime, digest: str) -> ChangePreview:
-    """Let a parked subscription go on, and bill what was shown. Raises ShownOtherwise, NotParked."""
+    """Let a parked subscription go on, and bill what was shown. Raises QuoteExpired, NotParked."""
     with transaction.atomic():
         outcome = _release(subscription, now)
         _check_digest(outcome, digest)
@@ -105,7 +94,7 @@ def release(subscription: Subscription, now: datetime, digest: str) -> ChangePre
 
 def _check_digest(outcome: ChangePreview, digest: str) -> None:
     if outcome.digest != digest:
-        raise PreviewOutdated("A price or the subscription was changed since you looked. This is how it stands now.")
+        raise QuoteExpired(reason="digest")
 
 
 def _change(account: int, target: Plan, now: datetime, priced_at: datetime) -> ChangePreview:
@@ -113,13 +102,13 @@ def _change(account: int, target: Plan, now: datetime, priced_at: datetime) -> C
     subscription = changes.locked(account, now)
     period = subscription.current_period()
     if period.plan_id == target.pk:
-        raise AlreadyOnPlan(f"{subscription.account} is on {target.name} already.")
+        raise AlreadyOnPlan(account=str(subscription.account), plan=target.name)
     if not period.period.contains(priced_at):
-        raise PreviewOutdated("A new period has begun since you looked. This is how it stands now.")
+        raise QuoteExpired(reason="period")
     seen_at, dropped = subscription.changed_at, subscription.scheduled_plan
     try:
         changed, looks_wrong = changes.change_now(subscription, target, now, priced_at), False
-    except refusals.UnderReview:
+    except UnderReview:
         changed, looks_wrong = changes.change_now(subscription, target, now, priced_at, reviewed=True), True
     invoices, settled = _documents_after(account, last)
     return ChangePreview(
@@ -140,7 +129,7 @@ def _release(subscription: Subscription, now: datetime) -> ChangePreview:
     last = _last_documents(account)
     parked = Subscription.objects.select_for_update().get(pk=subscription.pk)
     if parked.parked_at is None:
-        raise NotParked("The subscription is not parked, or not any more.")
+        raise NotParked
     parking.release(parked, now)
     released = Subscription.objects.select_related("account", "plan").get(pk=parked.pk)
     period = released.current_period()

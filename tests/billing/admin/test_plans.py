@@ -15,6 +15,7 @@ from billing.models import Capability, Fence, Plan
 from ratelimit import keys
 from ratelimit.limits import Outcome
 from tests.billing.conftest import Staff, call, edit_plan, form_errors, version_in_redis
+from tests.billing.refuses import refuses
 from tests.conftest import Customer
 
 pytestmark = pytest.mark.django_db
@@ -187,5 +188,5 @@ def test_what_cannot_be_sold_so_is_refused_with_what_to_do(catalogue: None, chan
     default, plus = Plan.objects.get(is_default=True), Plan.objects.get(code="plus")
     plans.archive(plus.pk, timezone.now())
     arguments = (default.pk, timezone.now()) if change is plans.archive else (plus.pk,)
-    with pytest.raises(plans.NotForSale, match=r"first\.|before"):
+    with refuses(plans.NotForSale, r"first\.|before"):
         change(*arguments)

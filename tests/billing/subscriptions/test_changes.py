@@ -26,6 +26,7 @@ from tests.billing.ledger import (
     money,
     pay_in_full,
 )
+from tests.billing.refuses import refuses
 
 pytestmark = pytest.mark.django_db
 START, END, MIDDLE = at("2025-10-01"), at("2025-11-01"), at("2025-10-16")
@@ -238,7 +239,7 @@ class TestUpgrade:
     ) -> None:
         subscription = make_subscription(low, START)
         settings.LARGEST_INVOICE = 61
-        with pytest.raises(refusals.UnderReview, match="contact support"):
+        with refuses(refusals.UnderReview, "contact support"):
             changes.upgrade(subscription.account_id, high, START)
         assert (fresh(subscription).plan, len(invoices(subscription))) == (low, 1)
         settings.LARGEST_INVOICE = 62
