@@ -21,7 +21,7 @@ from billing.rules.plan_change import days_until
 from billing.rules.refused import Refused
 from billing.subscriptions import changes, refusals, staff_changes
 from billing.subscriptions.current import current_subscription
-from billing.subscriptions.staff_changes import ChangePreview
+from billing.subscriptions.staff_changes import Documents
 
 MAY_CHANGE = "change_subscriptions"
 
@@ -63,8 +63,8 @@ class PlanChangeAdmin(ActionPages[Subscription]):
     def _preview(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         current = current_subscription(subscription.account_id, now)
         outcome = staff_changes.preview_change(subscription.account_id, target, now)
-        assert outcome.changed is not None
-        previous, proration = outcome.changed.previous_plan, outcome.changed.proration
+        quote, previous = outcome.quote, outcome.changed.previous_plan
+        proration = quote.proration
         about = {
             "outcome": outcome,
             "previous": previous,
@@ -73,22 +73,21 @@ class PlanChangeAdmin(ActionPages[Subscription]):
             "credit": amount_of(proration.credit, proration.currency),
             "charge": amount_of(proration.charge, proration.currency),
             "net": amount_of(proration.net, proration.currency),
-            "price_before": amount_of(current.period.price, current.period.currency),
-            "price_after": amount_of(outcome.period.price, outcome.period.currency),
+            "price_before": amount_of(quote.current_cost, proration.currency),
+            "price_after": amount_of(quote.target_cost, proration.currency),
             "limits": limit_rows(previous, target),
             "missed": missed_now(subscription.account_id, current, target, now),
             "shown_at": rfc3339(now),
         }
         title = f"Change {subscription.account} from {previous} to {target} now?"
-        return self.page(request, subscription, "preview_change.html", title, **about, **_billing(outcome))
+        return self.page(request, subscription, "preview_change.html", title, **about, **_billing(outcome.documents))
 
     def _change(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         try:
             shown_at, digest = _time(request.POST.get("shown_at", "")), request.POST.get("digest", "")
             with transaction.atomic():
                 outcome = staff_changes.change_plan(subscription.account_id, target, now, shown_at, digest)
-                assert outcome.changed is not None
-                net = amount_of(outcome.changed.proration.net, outcome.period.currency)
+                net = amount_of(outcome.quote.proration.net, outcome.quote.proration.currency)
                 done = (
                     f"Changed from {outcome.changed.previous_plan} to {target}: {net}, "
                     f"invoice {outcome.changed.invoice}."
@@ -163,13 +162,13 @@ class PlanChangeAdmin(ActionPages[Subscription]):
     def _preview_release(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
         outcome = staff_changes.preview_release(subscription, now)
         title = f"Release {subscription.account}?"
-        return self.page(request, subscription, "release.html", title, outcome=outcome, **_billing(outcome))
+        return self.page(request, subscription, "release.html", title, outcome=outcome, **_billing(outcome.documents))
 
     def _release(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
         try:
             with transaction.atomic():
                 outcome = staff_changes.release(subscription, now, request.POST.get("digest", ""))
-                billed = ", ".join(str(invoice) for invoice, _ in outcome.invoices) or "nothing"
+                billed = ", ".join(str(invoice) for invoice, _ in outcome.documents.invoices) or "nothing"
                 done = f"Released. Billed: {billed}."
                 self.log_change(request, subscription, f"{done} It was parked: {subscription.parked_because}.")
         except refusals.QuoteExpired as stale:
@@ -195,12 +194,12 @@ class PlanChangeAdmin(ActionPages[Subscription]):
         return self.back(request, subscription, to_staff(error), messages.ERROR)
 
 
-def _billing(outcome: ChangePreview) -> dict[str, Any]:
-    """The outcome's invoices and balance, as documents.html draws them."""
+def _billing(documents: Documents) -> dict[str, Any]:
+    """As documents.html draws them."""
     return {
-        "invoices": [invoice_shown(invoice, lines) for invoice, lines in outcome.invoices],
-        "settled": [(entry.invoice, amount_of(-entry.amount, entry.currency)) for entry in outcome.settled],
-        "balance": amount_of(outcome.balance, outcome.period.currency),
+        "invoices": [invoice_shown(invoice, lines) for invoice, lines in documents.invoices],
+        "settled": [(entry.invoice, amount_of(-entry.amount, entry.currency)) for entry in documents.settled],
+        "balance": amount_of(documents.balance, documents.currency),
     }
 
 

@@ -31,7 +31,7 @@ from billing.http.problems import Problem
 from billing.http.views import ApiView, account_of
 from billing.rules.plan_change import IncomparablePlans, days_until
 from billing.subscriptions import changes, refusals
-from billing.subscriptions.quotes import InvalidCycle, Preview, calculate_proration
+from billing.subscriptions.quotes import InvalidCycle, Quote, calculate_proration
 
 STATUSES = {
     "not_an_upgrade": 400,
@@ -55,7 +55,7 @@ class CalculateProration(ApiView):
         given = asked(ProrationRequest, request)
         try:
             with as_problems():
-                preview = calculate_proration(
+                quote = calculate_proration(
                     account_of(request),
                     given["target_plan"],
                     now,
@@ -66,7 +66,7 @@ class CalculateProration(ApiView):
                 )
         except InvalidCycle as error:
             raise ValidationError({"billing_cycle_end": [to_customer(error)]}) from None
-        return Response(ProrationResponse(_shown(preview)).data)
+        return Response(ProrationResponse(_shown(quote)).data)
 
 
 class Upgrade(ApiView):
@@ -199,17 +199,17 @@ def as_problems() -> Iterator[None]:
         raise Problem(503, "unavailable", to_customer(error)) from error
 
 
-def _shown(preview: Preview) -> dict[str, Any]:
-    proration = preview.proration
+def _shown(quote: Quote) -> dict[str, Any]:
+    proration = quote.proration
     return {
         "prorated_amount": proration.net,
         "days_remaining": proration.days_remaining,
         "days_total": proration.days_total,
-        "current_plan_cost": preview.current_cost,
-        "target_plan_cost": preview.target_cost,
+        "current_plan_cost": quote.current_cost,
+        "target_plan_cost": quote.target_cost,
         "credit_from_current": proration.credit,
         "charge_for_target": proration.charge,
         "currency": proration.currency,
-        "direction": str(preview.direction),
-        "at": preview.at,
+        "direction": str(quote.direction),
+        "at": quote.at,
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
@@ -12,23 +12,19 @@ from django.utils.module_loading import import_string
 from billing.invoicing import issuing, review
 from billing.invoicing.issuing import Bill, Line
 from billing.invoicing.ledger import Kind
-from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Plan, Subscription
-from billing.rules.money import in_currency
+from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.rules.periods import Period
 from billing.rules.plan_change import Direction, blockers, decide
-from billing.rules.proration import Proration, prorate
-from billing.subscriptions import renewal
+from billing.rules.proration import Proration
+from billing.subscriptions import quotes, renewal
 from billing.subscriptions.opening import get_or_open_subscription
 from billing.subscriptions.refusals import (
     ActiveFeatures,
     NotADowngrade,
     NotAnUpgrade,
     NothingScheduled,
-    QuoteExpired,
     UnderReview,
 )
-
-QUOTE_HOLDS_FOR = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +38,32 @@ class Changed:
     proration: Proration
 
 
-def preview(period: BillingPeriod, target: Plan, at: datetime) -> tuple[Direction, Proration]:
-    """What a change from the period's plan to the target at an instant would cost. Raises IncomparablePlans.
-
-    A period without a primary key is one that the close, which is late, is going to open and bill in full.
-    """
-    direction = decide(period.terms, target.terms)
-    return direction, _prorated(period, target, at)
-
-
-def upgrade(account: int, target: Plan, now: datetime, quoted_at: datetime | None = None) -> Changed:
+def upgrade(
+    account: int, target: Plan, now: datetime, quoted_at: datetime | None = None, digest: str | None = None
+) -> Changed:
     """Move the account to a higher plan now, for a prorated invoice; period and anchor stay.
 
-    With `quoted_at` the amounts are those of a preview at that instant. Raises NotAnUpgrade, QuoteExpired,
-    UnderReview, IncomparablePlans.
+    With `quoted_at` the amounts are those of a quote of that instant; with its `digest` as well they are those that
+    were shown, or nothing is done. Raises NotAnUpgrade, QuoteExpired, UnderReview, IncomparablePlans.
     """
     with transaction.atomic():
         subscription = locked(account, now)
-        period = subscription.current_period()
-        if decide(period.terms, target.terms) is not Direction.UPGRADE or not target.is_on_sale:
-            raise NotAnUpgrade(target=target.name, current=period.plan.name)
+        quote = quotes.quote(subscription.current_period(), target, quoted_at or now)
+        if quote.direction is not Direction.UPGRADE or not target.is_on_sale:
+            raise NotAnUpgrade(target=target.name, current=quote.period.plan.name)
         if quoted_at is not None:
-            _check_quote(subscription, period, target, quoted_at, now)
-        return change_now(subscription, target, now, quoted_at or now)
+            quotes.check_age(quoted_at, now)
+            quote.check_unchanged(digest)
+        return change_now(quote, now)
 
 
-def change_now(
-    subscription: Subscription, target: Plan, now: datetime, priced_at: datetime, *, reviewed: bool = False
-) -> Changed:
-    """Put a locked subscription on another plan now, in either direction, prorated as of `priced_at`.
+def change_now(quote: quotes.Quote, now: datetime, *, reviewed: bool = False) -> Changed:
+    """Put the locked subscription of a quote on its target now, in either direction, at the quote's amounts.
 
-    Raises IncomparablePlans, and UnderReview for an invoice that looks wrong unless staff have looked (`reviewed`).
+    Raises UnderReview for an invoice that looks wrong unless staff have looked (`reviewed`).
     """
-    period = subscription.current_period()
-    decide(period.terms, target.terms)
-    previous, proration = period.plan, _prorated(period, target, priced_at)
+    period, target, proration = quote.period, quote.target, quote.proration
+    subscription, previous = period.subscription, period.plan
     rest = Period(max(now, period.starts_at), period.ends_at)
     lines = [
         Line(Kind.CREDIT, f"Unused time on {previous.name}", -proration.credit, rest),
@@ -148,30 +135,3 @@ def locked(account: int, now: datetime) -> Subscription:
 def _check_lower(period: BillingPeriod, target: Plan) -> None:
     if decide(period.terms, target.terms) is not Direction.DOWNGRADE or not target.is_on_sale:
         raise NotADowngrade(target=target.name, current=period.plan.name)
-
-
-def _prorated(period: BillingPeriod, target: Plan, at: datetime) -> Proration:
-    """The change's proration, its credit cut to what was billed for the period net of earlier credits."""
-    old, new = (in_currency(price, period.currency) for price in (period.price, target.price))
-    proration = prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
-    if period.pk is None:
-        return proration
-    billed = in_currency(InvoiceLine.objects.within(period.subscription, period.period).net(), period.currency)
-    credit = min(proration.credit, billed)
-    return replace(proration, credit=credit, net=proration.charge - credit)
-
-
-def _check_quote(
-    subscription: Subscription, period: BillingPeriod, target: Plan, quoted_at: datetime, now: datetime
-) -> None:
-    if quoted_at > now:
-        raise QuoteExpired(reason="future")
-    if now - quoted_at > QUOTE_HOLDS_FOR:
-        raise QuoteExpired(reason="old")
-    if target.priced_at > quoted_at:
-        raise QuoteExpired(reason="price")
-    if subscription.changed_at > quoted_at or not period.period.contains(quoted_at):
-        raise QuoteExpired(reason="subscription")
-    credited = CreditNote.objects.filter(invoice__subscription=subscription, issued_at__gt=quoted_at)
-    if credited.exists() or subscription.invoices.filter(voided_at__gt=quoted_at).exists():
-        raise QuoteExpired(reason="credit")

@@ -13,7 +13,7 @@ from django.db.models import Sum
 
 from billing.invoicing import ledger, payments
 from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Payment, Plan, Subscription
-from billing.subscriptions import changes, opening
+from billing.subscriptions import changes, opening, quotes
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _serial = itertools.count(1)
@@ -59,7 +59,8 @@ def pay_in_full(invoice: Invoice, now: datetime) -> None:
 def hand_over(subscription: Subscription, target: Plan, now: datetime) -> changes.Changed:
     """What staff do: another plan now, in either direction."""
     with transaction.atomic():
-        return changes.change_now(changes.locked(subscription.account_id, now), target, now, now)
+        period = changes.locked(subscription.account_id, now).current_period()
+        return changes.change_now(quotes.quote(period, target, now), now)
 
 
 def assert_explained(subscription: Subscription) -> None:

@@ -20,7 +20,7 @@ from billing.invoicing import credit_notes, ledger, payments
 from billing.models import CreditNote, Invoice, Payment, Plan, Subscription
 from billing.rules.money import from_minor, minor_units
 from billing.rules.periods import nth_period
-from billing.subscriptions import changes, refusals, renewal
+from billing.subscriptions import changes, quotes, refusals, renewal
 from tests.billing.ledger import (
     assert_explained,
     assert_tiled,
@@ -236,7 +236,7 @@ def test_a_change_costs_the_full_difference_at_the_start_and_nothing_at_the_end(
         first, second = plans_of([old, new], currency, "month")
         subscription = make_subscription(first, anchor)
         period = subscription.current_period()
-        assert changes.preview(period, second, period.ends_at)[1].net == 0
+        assert quotes.quote(period, second, period.ends_at).proration.net == 0
         assert hand_over(subscription, second, period.starts_at).proration.net == second.price - first.price
 
 

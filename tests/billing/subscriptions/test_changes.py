@@ -12,7 +12,7 @@ from django.db import DatabaseError, transaction
 from billing.invoicing import credit_notes, ledger
 from billing.models import Invoice, Plan
 from billing.rules.plan_change import CurrencyMismatch, IntervalMismatch
-from billing.subscriptions import changes, opening, parking, refusals, renewal
+from billing.subscriptions import changes, opening, parking, quotes, refusals, renewal
 from tests.billing.ledger import (
     assert_explained,
     assert_tiled,
@@ -105,11 +105,11 @@ class TestUpgrade:
         starter, pro = make_plan("starter", 29, 1), make_plan("pro", 49, 2)
         subscription = make_subscription(starter, at("2025-09-30"))
         subscription.periods.update(starts_at=at("2025-10-01"), ends_at=at("2025-10-31"))
-        _, quoted = changes.preview(subscription.current_period(), pro, MIDDLE)
+        quoted = quotes.quote(subscription.current_period(), pro, MIDDLE).proration
         assert (quoted.credit, quoted.charge, quoted.net) == (0, money("24.50"), money("24.50")), "nothing billed in it"
         period = subscription.current_period()
         period.pk = None
-        _, quoted = changes.preview(period, pro, MIDDLE)
+        quoted = quotes.quote(period, pro, MIDDLE).proration
         assert (quoted.credit, quoted.charge, quoted.net) == (money("14.50"), money("24.50"), money("10.00"))
         assert (quoted.days_remaining, quoted.days_total) == (15, 30)
 
@@ -189,7 +189,7 @@ class TestUpgrade:
         (base,) = invoices(subscription)
         credit_notes.credit(base, money(20), "outage", START)
         period = subscription.current_period()
-        _, quoted = changes.preview(period, high, MIDDLE)
+        quoted = quotes.quote(period, high, MIDDLE).proration
         changed = changes.upgrade(subscription.account_id, high, MIDDLE)
         assert lines(changed.invoice) == [("credit", -11), ("charge", 48)]
         assert (quoted, quoted.net) == (changed.proration, 37)
@@ -245,7 +245,8 @@ class TestUpgrade:
         settings.LARGEST_INVOICE = 62
         changes.upgrade(subscription.account_id, high, START)
         settings.LARGEST_INVOICE = 1
-        changed = changes.change_now(changes.locked(subscription.account_id, START), low, START, START, reviewed=True)
+        quote = quotes.quote(changes.locked(subscription.account_id, START).current_period(), low, START)
+        changed = changes.change_now(quote, START, reviewed=True)
         assert changed.invoice.total == -62
 
     def test_more_than_so_many_in_a_day_do_not_go_out(self, low: Plan, high: Plan, settings: Any) -> None:
