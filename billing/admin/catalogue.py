@@ -109,8 +109,7 @@ class PlanAdmin(HistoryAdmin[Plan]):
         fixed = ["is_default", "archived_at", "created_at"]
         if obj is None:
             return fixed
-        # Periods are counted in the interval, and invoices add up in the currency, that subscribers started with.
-        return [*fixed, "code", *(["currency", "interval"] if obj.subscriptions.exists() else [])]
+        return [*fixed, "code", *(Plan.FIXED_ONCE_SOLD if obj.was_sold() else ())]
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -103,8 +103,6 @@ def offer(plan: Plan) -> PlanOffer:
         requests_per_minute=plan.requests_per_minute,
         capabilities=frozenset(plan.capability_codes()),
         quota_window=plan.quota_window,
-        former_quota_window=plan.former_quota_window,
-        quota_window_changed_at=plan.quota_window_changed_at,
         archived=not plan.is_on_sale,
     )
 

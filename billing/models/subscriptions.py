@@ -101,7 +101,7 @@ class Subscription(FencedModel):
 
     def put_on(self, plan: Plan, now: datetime) -> None:
         """Another plan from `now` on; a scheduled change is dropped, the present usage window stays to its end."""
-        kept = kept_window(self, self.plan, now)
+        kept = kept_window(self, self.plan.quota_window, now)
         self.former_quota_window, self.former_quota_window_until = kept
         self.plan = plan
         self.drop_schedule(now)
@@ -135,7 +135,7 @@ class BillingPeriod(models.Model):
     number = models.PositiveIntegerField(help_text="Counted from the anchor, the first is 0.")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
-    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+", db_index=False)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="billing_periods", db_index=False)
     price = models.DecimalField(max_digits=15, decimal_places=4)
     currency = models.CharField(max_length=3)
 

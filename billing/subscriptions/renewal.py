@@ -222,4 +222,4 @@ def _apply_schedules(changed: Sequence[Renewal]) -> None:
 
 def _window_kept(subscription: Subscription) -> tuple[str, datetime]:
     assert subscription.scheduled_at is not None
-    return kept_window(subscription, subscription.plan, subscription.scheduled_at - timedelta.resolution)
+    return kept_window(subscription, subscription.plan.quota_window, subscription.scheduled_at - timedelta.resolution)
