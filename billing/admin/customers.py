@@ -103,31 +103,31 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
     }
 
     def present_period(self, row: Subscription) -> str:
-        standing = _standing(row)
-        if standing is None:
+        current = _current(row)
+        if current is None:
             return "none"
-        period = standing.period
+        period = current.period
         late = "" if period.pk else " (its close is late)"
         return f"{period.plan}, {period.starts_at:%Y-%m-%d %H:%M:%S} to {period.ends_at:%Y-%m-%d %H:%M:%S}{late}"
 
     @admin.display(description="price of the present period")
     def present_price(self, row: Subscription) -> str:
-        standing = _standing(row)
-        return amount_of(standing.period.price, standing.period.currency) if standing else "none"
+        current = _current(row)
+        return amount_of(current.period.price, current.period.currency) if current else "none"
 
     @admin.display(description="balance, owed to the customer")
     def balance(self, row: Subscription) -> str:
-        standing = _standing(row)
-        return amount_of(standing.balance, standing.period.currency) if standing else "none"
+        current = _current(row)
+        return amount_of(current.balance, current.period.currency) if current else "none"
 
     @admin.display(description="next invoice, at present prices")
     def next_invoice(self, row: Subscription) -> str:
-        standing = _standing(row)
-        return amount_of(standing.next_invoice_amount, standing.period.currency) if standing else "none"
+        current = _current(row)
+        return amount_of(current.next_invoice_amount, current.period.currency) if current else "none"
 
 
-def _standing(row: Subscription) -> CurrentSubscription | None:
-    """As the API tells it to the customer; None once the subscription has ended."""
+def _current(row: Subscription) -> CurrentSubscription | None:
+    """As the API shows it to the customer; None once the subscription has ended."""
     return current_subscription(row.account_id, timezone.now()) if row.is_live else None
 
 

@@ -62,11 +62,11 @@ class PlanChangeAdmin(ActionPages[Subscription]):
 
     def _preview(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         current = current_subscription(subscription.account_id, now)
-        outcome = staff_changes.preview_change(subscription.account_id, target, now)
-        quote, previous = outcome.quote, outcome.changed.previous_plan
+        preview = staff_changes.preview_change(subscription.account_id, target, now)
+        quote, previous = preview.quote, preview.changed.previous_plan
         proration = quote.proration
         about = {
-            "outcome": outcome,
+            "preview": preview,
             "previous": previous,
             "target": target,
             "proration": proration,
@@ -80,17 +80,17 @@ class PlanChangeAdmin(ActionPages[Subscription]):
             "shown_at": rfc3339(now),
         }
         title = f"Change {subscription.account} from {previous} to {target} now?"
-        return self.page(request, subscription, "preview_change.html", title, **about, **_billing(outcome.documents))
+        return self.page(request, subscription, "preview_change.html", title, **about, **_billing(preview.documents))
 
     def _change(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         try:
             shown_at, digest = _time(request.POST.get("shown_at", "")), request.POST.get("digest", "")
             with transaction.atomic():
-                outcome = staff_changes.change_plan(subscription.account_id, target, now, shown_at, digest)
-                net = amount_of(outcome.quote.proration.net, outcome.quote.proration.currency)
+                preview = staff_changes.change_plan(subscription.account_id, target, now, shown_at, digest)
+                net = amount_of(preview.quote.proration.net, preview.quote.proration.currency)
                 done = (
-                    f"Changed from {outcome.changed.previous_plan} to {target}: {net}, "
-                    f"invoice {outcome.changed.invoice}."
+                    f"Changed from {preview.changed.previous_plan} to {target}: {net}, "
+                    f"invoice {preview.changed.invoice}."
                 )
                 self.log_change(request, subscription, done)
         except refusals.QuoteExpired as stale:
@@ -160,15 +160,15 @@ class PlanChangeAdmin(ActionPages[Subscription]):
             return self._refused(request, subscription, error)
 
     def _preview_release(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
-        outcome = staff_changes.preview_release(subscription, now)
+        preview = staff_changes.preview_release(subscription, now)
         title = f"Release {subscription.account}?"
-        return self.page(request, subscription, "release.html", title, outcome=outcome, **_billing(outcome.documents))
+        return self.page(request, subscription, "release.html", title, preview=preview, **_billing(preview.documents))
 
     def _release(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
         try:
             with transaction.atomic():
-                outcome = staff_changes.release(subscription, now, request.POST.get("digest", ""))
-                billed = ", ".join(str(invoice) for invoice, _ in outcome.documents.invoices) or "nothing"
+                preview = staff_changes.release(subscription, now, request.POST.get("digest", ""))
+                billed = ", ".join(str(invoice) for invoice, _ in preview.documents.invoices) or "nothing"
                 done = f"Released. Billed: {billed}."
                 self.log_change(request, subscription, f"{done} It was parked: {subscription.parked_because}.")
         except refusals.QuoteExpired as stale:

@@ -1,4 +1,4 @@
-"""What is for sale: archiving plans, the plan that new customers start on, and whom an edit of a plan reaches."""
+"""Selling plans: archive one, put it on sale again, make it the default, and count whom an edit reaches."""
 
 from __future__ import annotations
 

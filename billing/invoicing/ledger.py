@@ -1,4 +1,7 @@
-"""What an account owes and is owed: sums over its documents, and the writes that keep them in step."""
+"""The ledger of an account: its balance, and the writes that settle invoices. Amounts are in one currency each.
+
+What is due or creditable on one invoice are methods of `Invoice`.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +25,26 @@ class BillingError(Refused, ValueError):
 
 
 def balance(account: int, currency: str) -> Decimal:
+    """What is owed to the account in a currency; never below 0."""
     return balances([account]).get((account, currency), NOTHING)
 
 
 def balances(accounts: Iterable[int]) -> dict[tuple[int, str], Decimal]:
-    """What is owed to each account, by currency."""
+    """What is owed to the accounts, by account and currency; those without any entry are left out."""
     rows = BalanceEntry.objects.filter(account__in=list(accounts)).order_by().values_list("account", "currency")
     return {(account, currency): total for account, currency, total in rows.annotate(total=Sum("amount"))}
 
 
-def _entry(of: Invoice, amount: Decimal, now: datetime) -> BalanceEntry:
+def balance_entry(of: Invoice, amount: Decimal, now: datetime) -> BalanceEntry:
     return BalanceEntry(account_id=of.account_id, amount=amount, currency=of.currency, invoice_id=of.pk, created_at=now)
 
 
-def _give_back(of: Invoice, amount: Decimal, now: datetime, period: Period | None = None) -> list[BalanceEntry]:
-    """Owe the account `amount`, and use it at once for what the account itself still owes, of `period` first."""
-    entries = [_entry(of, amount, now)]
+def give_back(of: Invoice, amount: Decimal, now: datetime, period: Period | None = None) -> list[BalanceEntry]:
+    """Entries, to be saved, that owe `amount` to the account of an invoice and use it at once for its open invoices.
+
+    Those are settled: first the ones with a line that ends with `period`, then the others, the oldest first.
+    """
+    entries = [balance_entry(of, amount, now)]
     owed = Invoice.objects.due().filter(account=of.account_id, currency=of.currency)
     earlier = list(owed.prefetch_related("lines"))
     if period is not None:
@@ -46,17 +53,19 @@ def _give_back(of: Invoice, amount: Decimal, now: datetime, period: Period | Non
         used = min(amount, invoice.due)
         if used <= 0:
             break
-        entries.append(_entry(invoice, -used, now))
-        _settle(invoice, used)
+        entries.append(balance_entry(invoice, -used, now))
+        settle(invoice, used)
         amount -= used
     return entries
 
 
-def _fits(amount: Decimal, most: Decimal, currency: str) -> bool:
+def fits(amount: Decimal, most: Decimal, currency: str) -> bool:
+    """Whether it is above 0, at most `most`, and exact in the currency."""
     return amount.is_finite() and 0 < amount <= most and is_exact(amount, currency)
 
 
-def _settle(invoice: Invoice, amount: Decimal) -> None:
+def settle(invoice: Invoice, amount: Decimal) -> None:
+    """Take an amount that is at most what is due off an invoice; with nothing left due it is paid."""
     if not amount:
         return
     invoice.settled += amount
@@ -65,7 +74,10 @@ def _settle(invoice: Invoice, amount: Decimal) -> None:
     Invoice.objects.filter(pk=invoice.pk).update(settled=invoice.settled, status=invoice.status)
 
 
-def _lock(invoice: Invoice) -> None:
-    """Serialise all that touches the account's ledger, and read the invoice as it is now."""
+def lock_account(invoice: Invoice) -> None:
+    """Lock the subscriptions of the invoice's account, and read the invoice as it is now.
+
+    Whoever writes to an account's ledger holds this lock.
+    """
     list(Subscription.objects.select_for_update().filter(account=invoice.account_id).order_by("pk"))
     invoice.refresh_from_db()

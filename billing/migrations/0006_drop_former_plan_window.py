@@ -22,6 +22,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AlterField("historicalplan", "quota_window", quota_window()),
         migrations.AlterField("plan", "quota_window", quota_window()),
+        migrations.AlterField(
+            "subscription",
+            "period_ends_at",
+            models.DateTimeField(help_text="End of the period opened last: the renewal is due then."),
+        ),
         # So that a plan can be asked for its periods; the column stays as it is.
         migrations.AlterField(
             "billingperiod",

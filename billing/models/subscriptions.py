@@ -55,7 +55,7 @@ class Subscription(FencedModel):
     scheduled_at = models.DateTimeField(null=True, blank=True, help_text="The scheduled plan is in force from here.")
     former_quota_window = models.CharField(max_length=20, choices=QuotaWindow, blank=True, editable=False)
     former_quota_window_until = models.DateTimeField(null=True, editable=False)
-    period_ends_at = models.DateTimeField(help_text="End of the period opened last, which is due to be closed then.")
+    period_ends_at = models.DateTimeField(help_text="End of the period opened last: the renewal is due then.")
     created_at = models.DateTimeField()
     changed_at = models.DateTimeField(help_text="The last change of plan or schedule; quotes from before it are void.")
     parked_at = models.DateTimeField(

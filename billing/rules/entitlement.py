@@ -104,7 +104,7 @@ class Entitlement:
 
 
 def effective_plan(facts: Facts, now: datetime) -> str:
-    """The scheduled plan from its instant on, whether or not the period's close has run yet."""
+    """The scheduled plan from its instant on, whether or not the renewal has applied it yet."""
     if facts.scheduled_at is not None and now >= facts.scheduled_at:
         return facts.scheduled_plan
     return facts.plan
@@ -114,7 +114,7 @@ def window_in_force(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime)
     """A change to a plan of another kind of window acts when the window that it fell into has ended."""
     if facts.scheduled_at is None or now < facts.scheduled_at:
         return _window_on(facts, plans[facts.plan], now)
-    # Until the period's close has run, `former_quota_window` does not tell of the scheduled change yet.
+    # Until the renewal has applied the change, `former_quota_window` does not say so.
     before = _window_on(facts, plans[facts.plan], facts.scheduled_at - timedelta.resolution)
     return before if now < before.end else _window_on(facts, plans[facts.scheduled_plan], now)
 

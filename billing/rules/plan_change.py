@@ -64,10 +64,10 @@ def decide(current: PlanTerms, target: PlanTerms) -> Direction:
         raise IntervalMismatch(
             target=target.code, current=current.code, target_interval=target.interval, interval=current.interval
         )
-    here, there = (current.rank, current.price), (target.rank, target.price)
-    if current.code == target.code or here == there:
+    before, after = (current.rank, current.price), (target.rank, target.price)
+    if current.code == target.code or before == after:
         return Direction.SAME
-    return Direction.UPGRADE if there > here else Direction.DOWNGRADE
+    return Direction.UPGRADE if after > before else Direction.DOWNGRADE
 
 
 def blockers(in_use: Iterable[str], target_capabilities: Iterable[str]) -> list[str]:

@@ -1,4 +1,7 @@
-"""The only writer of subscriptions, with its batch half `renewal`: subscribe, upgrade, schedule a downgrade."""
+"""Changes of plan: upgrade now, downgrade at the period's end, cancel that. Each locks the subscription first.
+
+Subscriptions are written by this module, `opening`, `renewal` and `parking` alone.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,16 @@ from billing.subscriptions.refusals import (
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What a change of plan has done: the plan before, the subscription after, the invoice and how it came about."""
+    """What a change of plan has done."""
 
     previous_plan: Plan
     subscription: Subscription
+    """After the change."""
     period: Period
+    """The present one, which the change has kept."""
     invoice: Invoice
     proration: Proration
+    """How the invoice came about."""
 
 
 def upgrade(
@@ -79,10 +85,11 @@ def change_now(quote: quotes.Quote, now: datetime, *, reviewed: bool = False) ->
 
 
 def features_in_use(account: int, target: Plan, now: datetime) -> frozenset[str]:
-    """Capabilities in active use, asked before a downgrade to the target (the setting says whom).
+    """The capabilities in active use, as the function that BILLING_ACTIVE_FEATURES names has them.
 
-    Never within a transaction: the usage log is brought up to now first, and what it takes from Redis has to be
-    committed whatever becomes of the downgrade. Raises NotADowngrade, IncomparablePlans, ActivityUnknown.
+    For a downgrade to the target. Never call it within a transaction: it drains the account's usage from Redis into
+    PostgreSQL first, which has to be committed whatever becomes of the downgrade. Raises NotADowngrade,
+    IncomparablePlans, ActivityUnknown.
     """
     _check_lower(get_or_open_subscription(account, now).current_period(), target)
     return frozenset(import_string(settings.BILLING_ACTIVE_FEATURES)(account, now))
@@ -93,7 +100,7 @@ def downgrade_with_effective_date(
 ) -> Subscription:
     """Schedule a lower plan for the end of the present period; it replaces what was scheduled.
 
-    `in_use` is what `features_in_use` said, for a caller with a transaction of its own; else it is asked here.
+    A caller with a transaction of its own passes what `features_in_use` gave before it; without it that is called.
     Raises NotADowngrade, ActiveFeatures, ActivityUnknown, UnderReview, IncomparablePlans.
     """
     if in_use is None:
@@ -120,7 +127,7 @@ def cancel_scheduled_change(account: int, now: datetime) -> Subscription:
 
 
 def locked(account: int, now: datetime) -> Subscription:
-    """The live subscription, locked, and renewed first where it is due. Raises UnderReview for a parked one."""
+    """The account's live subscription, locked, and renewed where it is due. Raises UnderReview for a parked one."""
     found = get_or_open_subscription(account, now)
     subscription = Subscription.objects.select_for_update().get(pk=found.pk)
     if subscription.parked_at is not None:

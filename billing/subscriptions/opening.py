@@ -1,4 +1,4 @@
-"""Opening a subscription: on the default plan at first use, or on a plan that is named."""
+"""Opening a subscription: on the default plan at first use, or on a given plan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from billing.subscriptions.refusals import NoDefaultPlan
 
 
 def get_or_open_subscription(account: int, now: datetime) -> Subscription:
-    """The account's live subscription; one on the default plan is opened on first use. Raises NoDefaultPlan."""
+    """The account's live subscription, as its row says it; one on the default plan is opened, and billed, on first use.
+
+    Raises NoDefaultPlan.
+    """
     related = ("plan", "scheduled_plan", "account")
     live = Subscription.objects.live().select_related(*related).filter(account_id=account)
     found = live.first()
@@ -30,9 +33,10 @@ def get_or_open_subscription(account: int, now: datetime) -> Subscription:
 
 
 def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
-    """Open a live subscription whose first period starts now, billed in advance.
+    """Open a live subscription whose first period starts now, to the second, and bill that period.
 
-    Raises IntegrityError where the account has one.
+    Where its invoice looks wrong the subscription is parked and nothing is billed. Raises IntegrityError where the
+    account has a live subscription.
     """
     anchor = now.replace(microsecond=0)
     first = nth_period(anchor, plan.billed_every, 0)

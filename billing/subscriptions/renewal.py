@@ -50,15 +50,23 @@ class RenewalReport:
     failed: dict[int, str] = field(default_factory=dict)
     """The error by the primary key of the subscription, which stays due."""
 
+    def count_bills(self, bills: Sequence[Bill]) -> None:
+        self.invoices += len(bills)
+        for bill in bills:
+            self._count_amount(bill.currency, bill.total)
+
     def add(self, other: RenewalReport) -> None:
         self.renewed += other.renewed
         self.changed += other.changed
         self.periods += other.periods
         self.invoices += other.invoices
         for currency, amount in other.amounts.items():
-            self.amounts[currency] = self.amounts.get(currency, NOTHING) + amount
+            self._count_amount(currency, amount)
         self.parked += other.parked
         self.failed |= other.failed
+
+    def _count_amount(self, currency: str, amount: Decimal) -> None:
+        self.amounts[currency] = self.amounts.get(currency, NOTHING) + amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +109,11 @@ def renew(subscriptions: Sequence[Subscription], now: datetime, *, reviewed: boo
 def renewal(
     subscription: Subscription, last: BillingPeriod, now: datetime, price_at: Callable[[Plan, datetime], Decimal]
 ) -> Renewal:
-    """The rule: which periods are to be opened by `now`, on which plan, at the price of the moment each one opens.
+    """The rule of renewing: a pure function of the subscription, its last period and the prices.
 
-    Raises ValueError where the next period would leave a gap or overlap the last one.
+    A period follows for each that has ended by `now`, on the scheduled plan from its instant on, at the price of the
+    moment it starts. `price_at` gives a plan's price at an instant. Raises ValueError where the next period would leave
+    a gap or overlap the last one (law L7).
     """
     plan, scheduled, applies = subscription.plan, subscription.scheduled_plan, False
     opened: list[BillingPeriod] = []
@@ -186,11 +196,10 @@ def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Renewa
     copy_rows(opened)
     _advance([renewed for renewed, _ in sound])
     bills = [bill for _, of_one in sound for bill in of_one]
-    issued = issuing.issue(bills, now)
-    done.renewed, done.periods, done.invoices = len(sound), len(opened), len(issued)
+    issuing.issue(bills, now)
+    done.renewed, done.periods = len(sound), len(opened)
     done.changed = sum(renewed.applies_schedule for renewed, _ in sound)
-    for bill in bills:
-        done.amounts[bill.currency] = done.amounts.get(bill.currency, NOTHING) + bill.total
+    done.count_bills(bills)
     return done
 
 

@@ -1,4 +1,4 @@
-"""manage.py apply_downgrades: close the billing periods that have ended, as beat does every minute."""
+"""manage.py apply_downgrades: renew the subscriptions whose period has ended, as beat does every minute."""
 
 from __future__ import annotations
 

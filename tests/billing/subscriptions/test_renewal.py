@@ -42,7 +42,7 @@ def high() -> Plan:
 
 
 def schedule(subscription: Subscription, target: Plan) -> None:
-    """As `lifecycle.downgrade_with_effective_date` does, without asking for features in use."""
+    """As `changes.downgrade_with_effective_date` does, without asking for features in use."""
     Subscription.objects.filter(pk=subscription.pk).update(
         scheduled_plan=target, scheduled_at=fresh(subscription).period_ends_at
     )
