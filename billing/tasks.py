@@ -16,12 +16,12 @@ logger = logging.getLogger(__name__)
 
 @shared_task
 def apply_due_changes() -> None:
-    """Close the periods that have ended: renew, apply what is scheduled, invoice. Several at once do no harm."""
-    closed = renewal.renew_due(timezone.now())
-    if closed.periods or closed.parked or closed.failed:
-        logger.info("%s", closed)
-    if closed.failed:
-        logger.error("%d subscriptions could not be closed and are tried again in a minute", len(closed.failed))
+    """Renew the subscriptions that are due, with what is scheduled for them. Several at once do no harm."""
+    done = renewal.renew_due(timezone.now())
+    if done.periods or done.parked or done.failed:
+        logger.info("%s", done)
+    if done.failed:
+        logger.error("%d subscriptions could not be renewed and are tried again in a minute", len(done.failed))
 
 
 @shared_task

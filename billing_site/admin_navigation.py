@@ -7,7 +7,6 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from billing.admin.customers import PARKED
 from billing.models import Subscription
 
 PAGES = {
@@ -56,6 +55,6 @@ def _may_see(request: HttpRequest, model: str) -> bool:
 
 def _item(title: str, model: str, icon: str) -> dict[str, Any]:
     item = {"title": title, "icon": icon, "link": reverse(f"admin:{model.replace('.', '_')}_changelist")}
-    if model == "billing.subscription" and (parked := Subscription.objects.filter(PARKED).count()):
+    if model == "billing.subscription" and (parked := Subscription.objects.parked().count()):
         item |= {"badge": f"{parked} parked", "badge_variant": "warning"}
     return item

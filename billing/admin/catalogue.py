@@ -14,9 +14,10 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from billing.admin.base import FencedAdmin, ModelForm, TabularInline, confirmed_action, leave_dialog, unlimited
 from billing.admin.history import HistoryAdmin
+from billing.api.sentences import to_staff
 from billing.catalogue import plans
 from billing.models import Capability, Feature, Plan, Route, Subscription
-from billing.models.catalogue import normalised_path
+from billing.models.catalogue import PlanQuerySet, normalised_path
 from billing.rules import money
 
 BLANK_IS_UNLIMITED = ("monthly_token_quota", "requests_per_minute")
@@ -49,10 +50,11 @@ class SaleFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("no", "On sale"), ("yes", "Archived")]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Plan]) -> QuerySet[Plan]:
-        if self.value() in ("no", "yes"):
-            return queryset.filter(archived_at__isnull=self.value() == "no")
-        return queryset
+    def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Plan]:
+        plans: PlanQuerySet = queryset
+        if self.value() == "no":
+            return plans.on_sale()
+        return plans.archived() if self.value() == "yes" else plans
 
 
 class PlanForm(ModelForm[Plan]):
@@ -107,8 +109,7 @@ class PlanAdmin(HistoryAdmin[Plan]):
         fixed = ["is_default", "archived_at", "created_at"]
         if obj is None:
             return fixed
-        # Periods are counted in the interval, and invoices add up in the currency, that subscribers started with.
-        return [*fixed, "code", *(["currency", "interval"] if obj.subscriptions.exists() else [])]
+        return [*fixed, "code", *(Plan.FIXED_ONCE_SOLD if obj.was_sold() else ())]
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -138,7 +139,7 @@ class PlanAdmin(HistoryAdmin[Plan]):
 
     @admin.display(description="capabilities", empty_value="none")
     def capabilities_shown(self, row: Plan) -> str | None:
-        return ", ".join(capability.code for capability in row.capabilities.all()) or None
+        return ", ".join(row.capability_codes()) or None
 
     @admin.display(description="subscribers", ordering="subscribers")
     def subscribers_shown(self, row: Plan) -> str:
@@ -148,7 +149,7 @@ class PlanAdmin(HistoryAdmin[Plan]):
         return format_html('<a href="{}?plan__id__exact={}&amp;status__exact={}">{}</a>', url, row.pk, active, number)
 
     def state(self, row: Plan) -> str:
-        if row.archived_at:
+        if not row.is_on_sale:
             return "archived"
         return "default" if row.is_default else "on sale"
 
@@ -191,8 +192,8 @@ class PlanAdmin(HistoryAdmin[Plan]):
     def _sell(self, request: HttpRequest, object_id: str, done: str, change: Any) -> HttpResponse:
         try:
             plan = change(int(object_id))
-        except plans.NotForSale as problem:
-            self.message_user(request, str(problem), messages.ERROR)
+        except plans.NotForSale as refused:
+            self.message_user(request, to_staff(refused), messages.ERROR)
         else:
             self.log_change(request, plan, done)
             self.message_user(request, f"{plan}: {done}", messages.SUCCESS)

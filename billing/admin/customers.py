@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Field, Q, QuerySet
+from django.db.models import Field, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -14,12 +14,10 @@ from billing.admin.base import ModelForm, ReadOnly, TabularInline, unlimited
 from billing.admin.documents import amount_of, invoice_link
 from billing.admin.history import HistoryAdmin
 from billing.admin.plan_changes import PlanChangeAdmin
-from billing.invoicing import ledger
 from billing.models import BillingPeriod, Invoice, LimitOverride, Subscription, TokenTopUp
+from billing.models.subscriptions import SubscriptionQuerySet
 from billing.rules import money
 from billing.subscriptions.current import CurrentSubscription, current_subscription
-
-PARKED = Q(status=Subscription.Status.ACTIVE, parked_at__isnull=False)
 
 
 class BillingPeriodInline(ReadOnly, TabularInline[BillingPeriod, Subscription]):
@@ -53,7 +51,7 @@ class InvoiceInline(ReadOnly, TabularInline[Invoice, Subscription]):
 
     @admin.display(description="due")
     def due_shown(self, row: Invoice) -> str:
-        return amount_of(ledger.due(row), row.currency)
+        return amount_of(row.due, row.currency)
 
 
 class ParkedFilter(admin.SimpleListFilter):
@@ -63,10 +61,11 @@ class ParkedFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("yes", "Parked"), ("no", "Not parked")]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> QuerySet[Subscription]:
+    def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Subscription]:
+        subscriptions: SubscriptionQuerySet = queryset
         if self.value() == "yes":
-            return queryset.filter(PARKED)
-        return queryset.exclude(PARKED) if self.value() == "no" else queryset
+            return subscriptions.parked()
+        return subscriptions.not_parked() if self.value() == "no" else subscriptions
 
 
 @admin.register(Subscription)
@@ -95,9 +94,7 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
 
     @admin.display(description="status", ordering="status")
     def status_shown(self, row: Subscription) -> str:
-        if row.status == Subscription.Status.ACTIVE and row.parked_at:
-            return "Parked"
-        return str(row.get_status_display())
+        return "Parked" if row.is_parked else str(row.get_status_display())
 
     status_shown.label = {  # type: ignore[attr-defined]
         "Active": "success",
@@ -106,32 +103,32 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
     }
 
     def present_period(self, row: Subscription) -> str:
-        standing = _standing(row)
-        if standing is None:
+        current = _current(row)
+        if current is None:
             return "none"
-        period = standing.period
+        period = current.period
         late = "" if period.pk else " (its close is late)"
         return f"{period.plan}, {period.starts_at:%Y-%m-%d %H:%M:%S} to {period.ends_at:%Y-%m-%d %H:%M:%S}{late}"
 
     @admin.display(description="price of the present period")
     def present_price(self, row: Subscription) -> str:
-        standing = _standing(row)
-        return amount_of(standing.period.price, standing.period.currency) if standing else "none"
+        current = _current(row)
+        return amount_of(current.period.price, current.period.currency) if current else "none"
 
     @admin.display(description="balance, owed to the customer")
     def balance(self, row: Subscription) -> str:
-        standing = _standing(row)
-        return amount_of(standing.balance, standing.period.currency) if standing else "none"
+        current = _current(row)
+        return amount_of(current.balance, current.period.currency) if current else "none"
 
     @admin.display(description="next invoice, at present prices")
     def next_invoice(self, row: Subscription) -> str:
-        standing = _standing(row)
-        return amount_of(standing.next_invoice_amount, standing.period.currency) if standing else "none"
+        current = _current(row)
+        return amount_of(current.next_invoice_amount, current.period.currency) if current else "none"
 
 
-def _standing(row: Subscription) -> CurrentSubscription | None:
-    """As the API tells it to the customer; None once the subscription has ended."""
-    return current_subscription(row.account_id, timezone.now()) if row.status == Subscription.Status.ACTIVE else None
+def _current(row: Subscription) -> CurrentSubscription | None:
+    """As the API shows it to the customer; None once the subscription has ended."""
+    return current_subscription(row.account_id, timezone.now()) if row.is_live else None
 
 
 class ExceptionForm(ModelForm[Any]):

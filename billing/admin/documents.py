@@ -9,7 +9,6 @@ from typing import Any
 from django.urls import reverse
 from django.utils.html import format_html
 
-from billing.invoicing import ledger
 from billing.models import Invoice, InvoiceLine
 from billing.rules.money import in_currency
 
@@ -44,7 +43,7 @@ def invoice_link(invoice: Invoice, page: str = "change") -> str:
 
 def credit_rows(invoices: Iterable[Invoice]) -> list[list[str]]:
     """Those of the invoices on which something can be credited, each leading to the form for it."""
-    left = [(invoice, ledger.creditable(invoice)) for invoice in invoices]
+    left = [(invoice, invoice.creditable()) for invoice in invoices]
     return [
         [
             invoice_link(invoice, "credit"),

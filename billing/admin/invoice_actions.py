@@ -17,7 +17,8 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWi
 from billing.admin.action_pages import ActionPages, page_action
 from billing.admin.base import confirmed_action
 from billing.admin.documents import amount_of
-from billing.invoicing import credit_notes, ledger, payments
+from billing.api.sentences import to_staff
+from billing.invoicing import credit_notes, payments
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, Payment
 from billing.rules.money import in_currency, is_exact, minor_units
@@ -75,19 +76,19 @@ class InvoiceActions(ActionPages[Invoice]):
 
     def sensible_actions(self, row: Invoice) -> set[str]:
         sensible = {"pay", "void"} if row.status == Invoice.Status.OPEN else set()
-        return sensible | {"credit"} if creditable(row) else sensible
+        return sensible | {"credit"} if row.creditable() else sensible
 
     @page_action("Mark as paid", permission=MAY_CHANGE, icon="payments")
     def pay(self, request: HttpRequest, object_id: str) -> HttpResponse:
         invoice, now = self.existing(request, object_id), timezone.now()
-        due = in_currency(ledger.due(invoice), invoice.currency)
+        due = in_currency(invoice.due, invoice.currency)
         first = {"amount": due, "received_on": now.date()}
         form = PaymentForm(request.POST or None, initial=first, currency=invoice.currency)
         if form.is_valid():
             try:
                 return self.back(request, invoice, self._record(request, invoice, form.cleaned_data))
             except BillingError as refusal:
-                form.add_error(None, str(refusal))
+                form.add_error(None, to_staff(refusal))
         about = f"{amount_of(due, invoice.currency)} is due on it. Less than that leaves it open."
         return self._form(request, invoice, f"Mark {invoice} as paid", "Mark as paid", form, about)
 
@@ -98,7 +99,7 @@ class InvoiceActions(ActionPages[Invoice]):
             received = f"{amount_of(payment.amount, invoice.currency)} received ({payment.reference})"
             if known:
                 return f"{received} was recorded before; nothing was added."
-            left = amount_of(ledger.due(invoice), invoice.currency)
+            left = amount_of(invoice.due, invoice.currency)
             done = f"{received}, {left} still due, {invoice.status}."
             self.log_change(request, invoice, done)
             return done
@@ -106,7 +107,7 @@ class InvoiceActions(ActionPages[Invoice]):
     @page_action("Issue a credit note", permission=MAY_CHANGE, icon="undo")
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         invoice = self.existing(request, object_id)
-        left = in_currency(creditable(invoice), invoice.currency)
+        left = in_currency(invoice.creditable(), invoice.currency)
         form = CreditForm(request.POST or None, initial={"amount": left, "seen": left}, currency=invoice.currency)
         if form.is_valid():
             try:
@@ -114,7 +115,7 @@ class InvoiceActions(ActionPages[Invoice]):
             except BillingError as refusal:
                 # With what can be credited now, so that it can be sent again once it was looked at.
                 form = CreditForm({**request.POST.dict(), "seen": left}, currency=invoice.currency)
-                form.add_error(None, str(refusal))
+                form.add_error(None, to_staff(refusal))
         most = amount_of(left, invoice.currency)
         about = (
             f"Up to {most} can be credited. It is taken off what is due on this invoice, then on others; the rest "
@@ -126,8 +127,8 @@ class InvoiceActions(ActionPages[Invoice]):
         with transaction.atomic():
             note = credit_notes.credit(invoice, given["amount"], given["reason"], timezone.now())
             # Under the ledger's lock: what could be credited before.
-            if ledger.creditable(invoice) + note.amount != given["seen"]:
-                raise BillingError(f"{invoice} was credited since you looked; see what can be credited now")
+            if invoice.creditable() + note.amount != given["seen"]:
+                raise BillingError("credited_meanwhile", invoice=str(invoice))
             done = f"Credit note {note} over {amount_of(note.amount, note.currency)}: {note.reason}"
             self.log_change(request, invoice, done)
             return done
@@ -146,7 +147,7 @@ class InvoiceActions(ActionPages[Invoice]):
                 credit_notes.void(invoice, timezone.now())
                 self.log_change(request, invoice, "Voided.")
         except BillingError as refusal:
-            return self.back(request, invoice, f"{refusal}.", messages.ERROR)
+            return self.back(request, invoice, f"{to_staff(refusal)}.", messages.ERROR)
         return self.back(request, invoice, f"{invoice} is void.")
 
     def _form(
@@ -154,9 +155,3 @@ class InvoiceActions(ActionPages[Invoice]):
     ) -> HttpResponse:
         about = f"{invoice} of {invoice.account}, {amount_of(invoice.total, invoice.currency)}. {about}"
         return self.page(request, invoice, "form.html", title, form=form, button=button, about=about)
-
-
-def creditable(invoice: Invoice) -> Decimal:
-    """As the ledger has it, and nothing for an invoice that it would not credit."""
-    issued = invoice.status in (Invoice.Status.OPEN, Invoice.Status.PAID)
-    return ledger.creditable(invoice) if issued else Decimal(0)

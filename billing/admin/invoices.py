@@ -9,8 +9,7 @@ from django.http import HttpRequest
 
 from billing.admin.base import ModelAdmin, ReadOnly, TabularInline
 from billing.admin.documents import STATUS_COLOURS, amount_of
-from billing.admin.invoice_actions import InvoiceActions, creditable
-from billing.invoicing import ledger
+from billing.admin.invoice_actions import InvoiceActions
 from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, Payment
 
 
@@ -87,11 +86,11 @@ class InvoiceAdmin(ReadOnly, InvoiceActions):
 
     @admin.display(description="due")
     def due_shown(self, row: Invoice) -> str:
-        return amount_of(ledger.due(row), row.currency)
+        return amount_of(row.due, row.currency)
 
     @admin.display(description="can be credited")
     def creditable_shown(self, row: Invoice) -> str:
-        return amount_of(creditable(row), row.currency)
+        return amount_of(row.creditable(), row.currency)
 
 
 class MovementAdmin(ReadOnly, ModelAdmin[Any]):

@@ -14,12 +14,14 @@ from billing.admin.action_pages import ActionPages, page_action
 from billing.admin.base import confirmed_action
 from billing.admin.documents import amount_of, credit_rows, invoice_shown
 from billing.admin.plan_offers import REFUSALS, downgrade_rows, limit_rows, missed_now, offer_row, offers, on_sale
+from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
-from billing.models import Invoice, Plan, Subscription
+from billing.models import Plan, Subscription
 from billing.rules.plan_change import days_until
+from billing.rules.refused import Refused
 from billing.subscriptions import changes, refusals, staff_changes
 from billing.subscriptions.current import current_subscription
-from billing.subscriptions.staff_changes import ChangePreview, PreviewOutdated
+from billing.subscriptions.staff_changes import Documents
 
 MAY_CHANGE = "change_subscriptions"
 
@@ -30,7 +32,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
     actions_detail = ["change_plan", "schedule_downgrade", "cancel_scheduled_change", "release", "credit"]
 
     def sensible_actions(self, row: Subscription) -> set[str]:
-        if row.status != Subscription.Status.ACTIVE:
+        if not row.is_live:
             return set()
         if row.parked_at:
             return {"release", "credit"}
@@ -60,40 +62,39 @@ class PlanChangeAdmin(ActionPages[Subscription]):
 
     def _preview(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         current = current_subscription(subscription.account_id, now)
-        outcome = staff_changes.preview_change(subscription.account_id, target, now)
-        assert outcome.changed is not None
-        previous, proration = outcome.changed.previous_plan, outcome.changed.proration
+        preview = staff_changes.preview_change(subscription.account_id, target, now)
+        quote, previous = preview.quote, preview.changed.previous_plan
+        proration = quote.proration
         about = {
-            "outcome": outcome,
+            "preview": preview,
             "previous": previous,
             "target": target,
             "proration": proration,
             "credit": amount_of(proration.credit, proration.currency),
             "charge": amount_of(proration.charge, proration.currency),
             "net": amount_of(proration.net, proration.currency),
-            "price_before": amount_of(current.period.price, current.period.currency),
-            "price_after": amount_of(outcome.period.price, outcome.period.currency),
+            "price_before": amount_of(quote.current_cost, proration.currency),
+            "price_after": amount_of(quote.target_cost, proration.currency),
             "limits": limit_rows(previous, target),
             "missed": missed_now(subscription.account_id, current, target, now),
             "shown_at": rfc3339(now),
         }
         title = f"Change {subscription.account} from {previous} to {target} now?"
-        return self.page(request, subscription, "preview_change.html", title, **about, **_billing(outcome))
+        return self.page(request, subscription, "preview_change.html", title, **about, **_billing(preview.documents))
 
     def _change(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         try:
             shown_at, digest = _time(request.POST.get("shown_at", "")), request.POST.get("digest", "")
             with transaction.atomic():
-                outcome = staff_changes.change_plan(subscription.account_id, target, now, shown_at, digest)
-                assert outcome.changed is not None
-                net = amount_of(outcome.changed.proration.net, outcome.period.currency)
+                preview = staff_changes.change_plan(subscription.account_id, target, now, shown_at, digest)
+                net = amount_of(preview.quote.proration.net, preview.quote.proration.currency)
                 done = (
-                    f"Changed from {outcome.changed.previous_plan} to {target}: {net}, "
-                    f"invoice {outcome.changed.invoice}."
+                    f"Changed from {preview.changed.previous_plan} to {target}: {net}, "
+                    f"invoice {preview.changed.invoice}."
                 )
                 self.log_change(request, subscription, done)
-        except PreviewOutdated as stale:
-            messages.warning(request, str(stale))
+        except refusals.QuoteExpired as stale:
+            messages.warning(request, to_staff(stale))
             return self._preview(request, subscription, target, now)
         return self.back(request, subscription, done)
 
@@ -127,7 +128,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
                 done = f"Downgrade to {target} scheduled for {changed.scheduled_at:%Y-%m-%d %H:%M:%S} UTC."
                 self.log_change(request, subscription, done)
         except refusals.ActiveFeatures as error:
-            messages.error(request, str(error))
+            messages.error(request, to_staff(error))
             return self._choose_downgrade(request, subscription, now)
         return self.back(request, subscription, done)
 
@@ -159,19 +160,19 @@ class PlanChangeAdmin(ActionPages[Subscription]):
             return self._refused(request, subscription, error)
 
     def _preview_release(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
-        outcome = staff_changes.preview_release(subscription, now)
+        preview = staff_changes.preview_release(subscription, now)
         title = f"Release {subscription.account}?"
-        return self.page(request, subscription, "release.html", title, outcome=outcome, **_billing(outcome))
+        return self.page(request, subscription, "release.html", title, preview=preview, **_billing(preview.documents))
 
     def _release(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
         try:
             with transaction.atomic():
-                outcome = staff_changes.release(subscription, now, request.POST.get("digest", ""))
-                billed = ", ".join(str(invoice) for invoice, _ in outcome.invoices) or "nothing"
+                preview = staff_changes.release(subscription, now, request.POST.get("digest", ""))
+                billed = ", ".join(str(invoice) for invoice, _ in preview.documents.invoices) or "nothing"
                 done = f"Released. Billed: {billed}."
                 self.log_change(request, subscription, f"{done} It was parked: {subscription.parked_because}.")
-        except PreviewOutdated as stale:
-            messages.warning(request, str(stale))
+        except refusals.QuoteExpired as stale:
+            messages.warning(request, to_staff(stale))
             return self._preview_release(request, subscription, now)
         return self.back(request, subscription, done)
 
@@ -179,44 +180,35 @@ class PlanChangeAdmin(ActionPages[Subscription]):
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Leads to the invoice: what is credited was billed on one."""
         subscription = self._live(request, object_id)
-        issued = subscription.invoices.filter(status__in=[Invoice.Status.OPEN, Invoice.Status.PAID])
+        issued = subscription.invoices.billed()
         table = {"headers": ["Invoice", "Issued (UTC)", "Total", "Can be credited"], "rows": credit_rows(issued)}
         return self.page(request, subscription, "choose_invoice.html", "Issue a credit note", table=table)
 
     def _live(self, request: HttpRequest, object_id: str) -> Subscription:
         subscription = self.existing(request, object_id)
-        if subscription.status != Subscription.Status.ACTIVE:
+        if not subscription.is_live:
             raise Http404("The subscription has ended.")
         return subscription
 
-    def _refused(self, request: HttpRequest, subscription: Subscription, error: Exception) -> HttpResponse:
-        return self.back(request, subscription, _to_staff(error), messages.ERROR)
+    def _refused(self, request: HttpRequest, subscription: Subscription, error: Refused) -> HttpResponse:
+        return self.back(request, subscription, to_staff(error), messages.ERROR)
 
 
-def _to_staff(error: Exception) -> str:
-    """A refusal, told to those whom customers are sent to."""
-    if isinstance(error, refusals.UnderReview):
-        return "The subscription is parked, or its next invoice looks wrong. See why, and release it first."
-    if isinstance(error, refusals.ActivityUnknown):
-        return f"It cannot be told at the moment which features are in active use ({error}). Try again."
-    return str(error)
-
-
-def _billing(outcome: ChangePreview) -> dict[str, Any]:
-    """The outcome's invoices and balance, as documents.html draws them."""
+def _billing(documents: Documents) -> dict[str, Any]:
+    """As documents.html draws them."""
     return {
-        "invoices": [invoice_shown(invoice, lines) for invoice, lines in outcome.invoices],
-        "settled": [(entry.invoice, amount_of(-entry.amount, entry.currency)) for entry in outcome.settled],
-        "balance": amount_of(outcome.balance, outcome.period.currency),
+        "invoices": [invoice_shown(invoice, lines) for invoice, lines in documents.invoices],
+        "settled": [(entry.invoice, amount_of(-entry.amount, entry.currency)) for entry in documents.settled],
+        "balance": amount_of(documents.balance, documents.currency),
     }
 
 
 def _time(text: str) -> datetime:
-    """Raises ShownOtherwise for what no preview has sent."""
+    """The instant of a preview. Raises QuoteExpired for what no preview has sent."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise PreviewOutdated("Look at the change before you confirm it.")
+        raise refusals.QuoteExpired(reason="unseen")
     return at

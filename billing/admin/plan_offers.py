@@ -16,20 +16,20 @@ REFUSALS = (refusals.PlanChangeRefused, refusals.ActivityUnknown, IncomparablePl
 
 
 def on_sale(code: str) -> Plan:
-    """Raises PlanChangeRefused."""
-    plan = Plan.objects.filter(code=code, archived_at=None).first()
+    """The plan of that code. Raises NotOnSale."""
+    plan = Plan.objects.on_sale().filter(code=code).first()
     if plan is None:
-        raise refusals.PlanChangeRefused("No such plan is on sale. Choose one of the list.")
+        raise refusals.NotOnSale
     return plan
 
 
 def offers(current: CurrentSubscription) -> list[tuple[Plan, Direction]]:
     """Other plans on sale that the present one can be exchanged for, and which way that goes."""
-    held = changes.terms_of(current.period)
+    held = current.period.terms
     found = []
-    for plan in Plan.objects.filter(archived_at=None).exclude(pk=current.plan.pk).prefetch_related("capabilities"):
+    for plan in Plan.objects.on_sale().exclude(pk=current.plan.pk).prefetch_related("capabilities"):
         try:
-            found.append((plan, decide(held, changes.terms(plan))))
+            found.append((plan, decide(held, plan.terms)))
         except IncomparablePlans:
             continue
     return found
@@ -42,7 +42,7 @@ def offer_row(plan: Plan, direction: Direction) -> dict[str, Any]:
         "direction": str(direction),
         "quota": unlimited(plan.monthly_token_quota),
         "rate": unlimited(plan.requests_per_minute),
-        "capabilities": ", ".join(_codes(plan)) or "none",
+        "capabilities": ", ".join(plan.capability_codes()) or "none",
     }
 
 
@@ -52,16 +52,16 @@ def limit_rows(before: Plan, after: Plan) -> list[tuple[str, str, str]]:
         ("Tokens / window", unlimited(before.monthly_token_quota), unlimited(after.monthly_token_quota)),
         ("Window", before.get_quota_window_display(), after.get_quota_window_display()),
         ("Requests / minute", unlimited(before.requests_per_minute), unlimited(after.requests_per_minute)),
-        ("Capabilities", ", ".join(_codes(before)) or "none", ", ".join(_codes(after)) or "none"),
+        ("Capabilities", ", ".join(before.capability_codes()) or "none", ", ".join(after.capability_codes()) or "none"),
     ]
 
 
 def missed_now(account: int, current: CurrentSubscription, target: Plan, now: datetime) -> list[str] | None:
     """Capabilities in active use that a lower target lacks; staff may go on, but knowing it. None: it is not known."""
-    if decide(changes.terms_of(current.period), changes.terms(target)) is not Direction.DOWNGRADE:
+    if decide(current.period.terms, target.terms) is not Direction.DOWNGRADE:
         return []
     try:
-        return blockers(changes.features_in_use(account, target, now), _codes(target))
+        return blockers(changes.features_in_use(account, target, now), target.capability_codes())
     except REFUSALS:
         return None
 
@@ -70,8 +70,6 @@ def downgrade_rows(account: int, current: CurrentSubscription, now: datetime) ->
     """Lower plans, each with its `blockers`: capabilities in active use that it lacks. Raises ActivityUnknown."""
     lower = [plan for plan, direction in offers(current) if direction is Direction.DOWNGRADE]
     in_use = changes.features_in_use(account, lower[0], now) if lower else frozenset()
-    return [offer_row(plan, Direction.DOWNGRADE) | {"blockers": blockers(in_use, _codes(plan))} for plan in lower]
-
-
-def _codes(plan: Plan) -> list[str]:
-    return [capability.code for capability in plan.capabilities.all()]
+    return [
+        offer_row(plan, Direction.DOWNGRADE) | {"blockers": blockers(in_use, plan.capability_codes())} for plan in lower
+    ]

@@ -48,7 +48,7 @@ class UserAdmin(_UserAdmin):
     ordering = ["-date_joined", "-pk"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        live = Subscription.objects.filter(account=OuterRef("pk"), status=Subscription.Status.ACTIVE)
+        live = Subscription.objects.live().filter(account=OuterRef("pk"))
         return super().get_queryset(request).annotate(plan_name=Subquery(live.values("plan__name")[:1]))
 
     @admin.display(description="plan", ordering="plan_name", empty_value="none yet")

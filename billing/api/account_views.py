@@ -47,8 +47,7 @@ class InvoicePages(NewestFirst):
 
 def issued_to(account: int) -> QuerySet[Invoice]:
     """The account's invoices, with their lines."""
-    issued = Invoice.objects.exclude(status=Invoice.Status.DRAFT)
-    return issued.filter(account=account).prefetch_related("lines")
+    return Invoice.objects.issued().filter(account=account).prefetch_related("lines")
 
 
 @extend_schema_view(get=extend_schema("listInvoices"))

@@ -27,10 +27,6 @@ class FeaturePages(NewestFirst):
     ordering = ("-created_at", "pk")
 
 
-def plans_on_sale() -> QuerySet[Plan]:
-    return Plan.objects.filter(archived_at__isnull=True).prefetch_related("capabilities")
-
-
 @extend_schema_view(get=extend_schema("listPlans"))
 class PlanList(ApiView, ListAPIView[Plan]):
     """The plans on sale."""
@@ -41,7 +37,7 @@ class PlanList(ApiView, ListAPIView[Plan]):
     pagination_class = CataloguePages
 
     def get_queryset(self) -> QuerySet[Plan]:
-        return plans_on_sale()
+        return Plan.objects.on_sale().prefetch_related("capabilities")
 
 
 class PlanDetail(ApiView):

@@ -52,7 +52,7 @@ class _TargetSerializer(StrictSerializer):
     target_plan = serializers.CharField(max_length=50, help_text="The code of a plan on sale.")
 
     def validate_target_plan(self, code: str) -> Plan:
-        on_sale = Plan.objects.filter(archived_at=None)
+        on_sale = Plan.objects.on_sale()
         plan = on_sale.filter(code=code).first()
         if plan is None:
             codes = ", ".join(on_sale.values_list("code", flat=True))

@@ -23,6 +23,7 @@ from billing.api.plan_change_serializers import (
     UpgradeRequest,
     UpgradeResponse,
 )
+from billing.api.sentences import to_customer
 from billing.http.fields import StrictSerializer
 from billing.http.idempotency import answered_once
 from billing.http.openapi import IDEMPOTENT, either, problem
@@ -30,15 +31,16 @@ from billing.http.problems import Problem
 from billing.http.views import ApiView, account_of
 from billing.rules.plan_change import IncomparablePlans, days_until
 from billing.subscriptions import changes, refusals
-from billing.subscriptions.quotes import InvalidCycle, Preview, calculate_proration
+from billing.subscriptions.quotes import InvalidCycle, Quote, calculate_proration
 
-CODES: dict[type[refusals.PlanChangeRefused], tuple[int, str]] = {
-    refusals.NotAnUpgrade: (400, "not_an_upgrade"),
-    refusals.NotADowngrade: (400, "not_a_downgrade"),
-    refusals.NothingScheduled: (409, "nothing_scheduled"),
-    refusals.QuoteExpired: (409, "quote_expired"),
-    refusals.UnderReview: (403, "forbidden"),
+STATUSES = {
+    "not_an_upgrade": 400,
+    "not_a_downgrade": 400,
+    "active_features": 400,
+    "nothing_scheduled": 409,
+    "quote_expired": 409,
 }
+"""By the refusal's code. To be under review has no code of its own in the contract: it is `forbidden`."""
 CAPABILITIES = {"type": "array", "minItems": 1, "items": {"type": "string"}}
 ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
 R = TypeVar("R", bound=StrictSerializer)
@@ -53,7 +55,7 @@ class CalculateProration(ApiView):
         given = asked(ProrationRequest, request)
         try:
             with as_problems():
-                preview = calculate_proration(
+                quote = calculate_proration(
                     account_of(request),
                     given["target_plan"],
                     now,
@@ -63,8 +65,8 @@ class CalculateProration(ApiView):
                     at=given.get("at"),
                 )
         except InvalidCycle as error:
-            raise ValidationError({"billing_cycle_end": [str(error)]}) from None
-        return Response(ProrationResponse(_shown(preview)).data)
+            raise ValidationError({"billing_cycle_end": [to_customer(error)]}) from None
+        return Response(ProrationResponse(_shown(quote)).data)
 
 
 class Upgrade(ApiView):
@@ -184,29 +186,30 @@ def as_problems() -> Iterator[None]:
     try:
         yield
     except IncomparablePlans as error:
-        raise ValidationError({error.field: [str(error)]}) from None
-    except refusals.ActiveFeatures as error:
-        about = {"target_plan": [str(error)]}
-        raise Problem(400, "active_features", str(error), errors=about, active_features=error.capabilities) from None
+        raise ValidationError({error.field: [to_customer(error)]}) from None
+    except refusals.UnderReview as error:
+        raise Problem(403, "forbidden", to_customer(error)) from None
     except refusals.PlanChangeRefused as error:
-        status, code = CODES[type(error)]
-        members = {"errors": {"target_plan": [str(error)]}} if status == 400 else {}
-        raise Problem(status, code, str(error), **members) from None
+        status, detail = STATUSES[error.code], to_customer(error)
+        members: dict[str, Any] = {"errors": {"target_plan": [detail]}} if status == 400 else {}
+        if isinstance(error, refusals.ActiveFeatures):
+            members["active_features"] = error.capabilities
+        raise Problem(status, error.code, detail, **members) from None
     except refusals.ActivityUnknown as error:
-        raise Problem(503, "unavailable", f"The usage log is behind: {error}") from error
+        raise Problem(503, "unavailable", to_customer(error)) from error
 
 
-def _shown(preview: Preview) -> dict[str, Any]:
-    proration = preview.proration
+def _shown(quote: Quote) -> dict[str, Any]:
+    proration = quote.proration
     return {
         "prorated_amount": proration.net,
         "days_remaining": proration.days_remaining,
         "days_total": proration.days_total,
-        "current_plan_cost": preview.current_cost,
-        "target_plan_cost": preview.target_cost,
+        "current_plan_cost": quote.current_cost,
+        "target_plan_cost": quote.target_cost,
         "credit_from_current": proration.credit,
         "charge_for_target": proration.charge,
         "currency": proration.currency,
-        "direction": str(preview.direction),
-        "at": preview.at,
+        "direction": str(quote.direction),
+        "at": quote.at,
     }

@@ -1,4 +1,4 @@
-"""What is for sale: archiving plans, the plan that new customers start on, and whom an edit of a plan reaches."""
+"""Selling plans: archive one, put it on sale again, make it the default, and count whom an edit reaches."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from billing.models import Plan, Subscription
+from billing.rules.refused import Refused
 
 
-class NotForSale(Exception):
-    """The plan cannot be taken from sale, or cannot be the default; the text says what to do first."""
+class NotForSale(Refused):
+    """The plan cannot be taken from sale, or cannot be the default. Parameter: the name of the `plan`."""
 
 
 def archive(plan: int, now: datetime) -> Plan:
@@ -20,8 +21,8 @@ def archive(plan: int, now: datetime) -> Plan:
     with transaction.atomic():
         row = Plan.objects.select_for_update().get(pk=plan)
         if row.is_default:
-            raise NotForSale(f"{row} is the default plan. Make another plan the default first.")
-        if row.archived_at is None:
+            raise NotForSale("plan_is_default", plan=row.name)
+        if row.is_on_sale:
             row.archived_at = now
             row.save()
     return row
@@ -31,7 +32,7 @@ def put_on_sale(plan: int) -> Plan:
     """Sell an archived plan again."""
     with transaction.atomic():
         row = Plan.objects.select_for_update().get(pk=plan)
-        if row.archived_at is not None:
+        if not row.is_on_sale:
             row.archived_at = None
             row.save()
     return row
@@ -46,8 +47,8 @@ def make_default(plan: int) -> Plan:
         # In one order, so that two of these wait for each other instead of locking each other out.
         rows = {row.pk: row for row in Plan.objects.select_for_update().order_by("pk")}
         chosen = rows[plan]
-        if chosen.archived_at is not None:
-            raise NotForSale(f"{chosen} is archived. Put it on sale before it becomes the default.")
+        if not chosen.is_on_sale:
+            raise NotForSale("plan_is_archived", plan=chosen.name)
         for row in rows.values():
             if row.is_default and row is not chosen:
                 row.is_default = False
@@ -60,7 +61,7 @@ def make_default(plan: int) -> Plan:
 
 def with_subscribers(plans: QuerySet[Plan]) -> QuerySet[Plan]:
     """The plans with `subscribers` (live subscriptions) and `arriving` (live ones scheduled to change to it)."""
-    live = Subscription.objects.filter(status=Subscription.Status.ACTIVE).order_by()
+    live = Subscription.objects.live().order_by()
 
     def count(field: str) -> Coalesce:
         of_plan = live.filter(**{field: OuterRef("pk")}).values(field).annotate(number=Count("pk")).values("number")

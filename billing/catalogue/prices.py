@@ -10,7 +10,10 @@ from billing.models import Plan
 
 
 class Prices:
-    """A plan's price at an instant, from its history where it was edited since; each history is read once."""
+    """Gives a plan's list price at an instant, in the plan's currency.
+
+    Where the plan was edited after the instant, the price comes from its history, which is read once a plan.
+    """
 
     def __init__(self) -> None:
         self._edits: dict[int, tuple[list[datetime], list[Decimal]]] = {}
@@ -22,5 +25,5 @@ class Prices:
             edits = plan.history.order_by("history_date", "history_id").values_list("history_date", "price")
             self._edits[plan.pk] = [date for date, _ in edits], [price for _, price in edits] or [plan.price]
         dates, prices = self._edits[plan.pk]
-        # Before its first mention a plan cost what it cost then.
+        # At an instant before the history begins, the oldest price in it counts.
         return prices[max(bisect_right(dates, at) - 1, 0)]

@@ -11,7 +11,6 @@ from billing.fence.push import fence_version
 from billing.models import Feature, Plan, Route
 from billing.models.catalogue import normalised_path
 from billing.rules.entitlement import Metered, PlanOffer
-from billing.rules.plan_change import PlanTerms
 from ratelimit import process_state
 
 
@@ -99,13 +98,11 @@ def _read_catalogue() -> Catalogue:
 def offer(plan: Plan) -> PlanOffer:
     """A plan's row as the rules know it."""
     return PlanOffer(
-        terms=PlanTerms(plan.code, plan.rank, plan.price, plan.currency, plan.billed_every),
+        terms=plan.terms,
         name=plan.name,
         monthly_token_quota=plan.monthly_token_quota,
         requests_per_minute=plan.requests_per_minute,
-        capabilities=frozenset(capability.code for capability in plan.capabilities.all()),
+        capabilities=frozenset(plan.capability_codes()),
         quota_window=plan.quota_window,
-        former_quota_window=plan.former_quota_window,
-        quota_window_changed_at=plan.quota_window_changed_at,
-        archived=plan.archived_at is not None,
+        archived=not plan.is_on_sale,
     )

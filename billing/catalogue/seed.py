@@ -95,7 +95,7 @@ def _sell(plan: _Plan, rank: int, capabilities: list[Capability], now: datetime)
         currency=CURRENCY,
         monthly_token_quota=plan.monthly_token_quota,
         requests_per_minute=plan.requests_per_minute,
-        is_default=plan.code == DEFAULT_PLAN and not Plan.objects.filter(is_default=True).exists(),
+        is_default=plan.code == DEFAULT_PLAN and Plan.objects.default() is None,
         created_at=now,
     )
     row.save()

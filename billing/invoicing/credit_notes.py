@@ -7,37 +7,29 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from billing.invoicing.ledger import (
-    BillingError,
-    _fits,
-    _give_back,
-    _lock,
-    _settle,
-    billed_on,
-    creditable,
-    due,
-)
+from billing.invoicing.ledger import BillingError, fits, give_back, lock_account, settle
 from billing.invoicing.numbering import CREDIT_NOTES, take_numbers
 from billing.models import BalanceEntry, CreditNote, Invoice
 from billing.rules.money import in_currency
 
 
 def credit(invoice: Invoice, amount: Decimal, reason: str, now: datetime) -> CreditNote:
-    """Issue a credit note: it takes off what is due on the invoice first, then on others; the rest becomes balance.
+    """Issue a credit note over an amount in the invoice's currency.
 
-    Raises BillingError for an invoice that was not issued, or for more than was billed on it net of earlier credits.
+    It is taken off what is due on the invoice, then off the account's other open invoices; the rest becomes balance.
+    Raises BillingError for an invoice that is a draft or void, and for more than `Invoice.creditable`.
     """
     with transaction.atomic():
-        _lock(invoice)
-        if invoice.status not in (Invoice.Status.OPEN, Invoice.Status.PAID):
-            raise BillingError(f"{invoice} is {invoice.status}; only an issued invoice is credited")
-        left = creditable(invoice)
-        if not _fits(amount, left, invoice.currency):
+        lock_account(invoice)
+        if not invoice.is_billed:
+            raise BillingError("not_creditable", invoice=str(invoice), status=invoice.status)
+        left = invoice.creditable()
+        if not fits(amount, left, invoice.currency):
             most = in_currency(left, invoice.currency)
-            raise BillingError(f"between 0 and {most} {invoice.currency} can be credited on {invoice}")
-        off_due = min(amount, due(invoice))
-        _settle(invoice, off_due)
-        entries = _give_back(invoice, amount - off_due, now) if amount > off_due else []
+            raise BillingError("credit_out_of_bounds", most=most, currency=invoice.currency, invoice=str(invoice))
+        off_due = min(amount, invoice.due)
+        settle(invoice, off_due)
+        entries = give_back(invoice, amount - off_due, now) if amount > off_due else []
         note = CreditNote(
             account_id=invoice.account_id,
             invoice=invoice,
@@ -48,7 +40,7 @@ def credit(invoice: Invoice, amount: Decimal, reason: str, now: datetime) -> Cre
         )
         (note.number,) = take_numbers(CREDIT_NOTES, 1)
         note.save()
-        for entry in entries[:1]:  # what is owed; the others are what it was used for
+        for entry in entries[:1]:  # what is owed to the account; the others are what that was used for
             entry.invoice, entry.credit_note = None, note
         BalanceEntry.objects.bulk_create(entries)
         return note
@@ -61,11 +53,11 @@ def void(invoice: Invoice, now: datetime) -> Invoice:
     plan has already credited what it bills.
     """
     with transaction.atomic():
-        _lock(invoice)
+        lock_account(invoice)
         if invoice.status != Invoice.Status.OPEN:
-            raise BillingError(f"{invoice} is {invoice.status}; only an open invoice is voided")
-        if invoice.settled or billed_on(invoice) != invoice.total or creditable(invoice) != invoice.total:
-            raise BillingError(f"part of {invoice} is settled or credited; issue a credit note instead")
+            raise BillingError("invoice_not_open", invoice=str(invoice), status=invoice.status)
+        if invoice.settled or invoice.lines.billed() != invoice.total or invoice.creditable() != invoice.total:
+            raise BillingError("invoice_settled", invoice=str(invoice))
         invoice.status, invoice.voided_at = Invoice.Status.VOID, now
         Invoice.objects.filter(pk=invoice.pk).update(status=invoice.status, voided_at=now)
         return invoice

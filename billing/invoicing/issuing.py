@@ -15,15 +15,10 @@ from decimal import Decimal
 from django.db import connection
 
 from billing.bulk_insert import copy_rows
-from billing.invoicing.ledger import (
-    NOTHING,
-    Kind,
-    _entry,
-    _give_back,
-    balances,
-)
+from billing.invoicing.ledger import Kind, balance_entry, balances, give_back
 from billing.invoicing.numbering import INVOICES, take_numbers
 from billing.models import BalanceEntry, Invoice, InvoiceLine, Subscription
+from billing.models.invoices import NOTHING
 from billing.rules.periods import Period
 
 
@@ -61,10 +56,15 @@ def issue(bills: Sequence[Bill], now: datetime) -> list[Invoice]:
     # Known beforehand, so that the lines can go first and an invoice is issued by the one statement that writes it.
     pairs = [(_invoice(pk, bill, now), bill) for pk, bill in zip(_reserve_ids(len(bills)), billed, strict=True)]
     copy_rows(list(_rows(pairs)))
-    entries = [_entry(invoice, line.amount, now) for invoice, bill in pairs for line in bill.lines if _is_balance(line)]
+    entries = [
+        balance_entry(invoice, line.amount, now)
+        for invoice, bill in pairs
+        for line in bill.lines
+        if line.kind == Kind.BALANCE
+    ]
     for invoice, bill in pairs:
         if invoice.total < 0:
-            entries += _give_back(invoice, -invoice.total, now, bill.lines[0].period)
+            entries += give_back(invoice, -invoice.total, now, bill.lines[0].period)
     BalanceEntry.objects.bulk_create(entries)
     invoices = [invoice for invoice, _ in pairs]
     for invoice, number in zip(invoices, take_numbers(INVOICES, len(invoices)), strict=True):
@@ -94,10 +94,6 @@ def _invoice(pk: int, bill: Bill, now: datetime) -> Invoice:
         created_at=now,
         issued_at=now,
     )
-
-
-def _is_balance(line: Line) -> bool:
-    return line.kind == Kind.BALANCE
 
 
 def _with_balance(bill: Bill, available: dict[tuple[int, str], Decimal]) -> Bill:

@@ -1,4 +1,7 @@
-"""What an account owes and is owed: sums over its documents, and the writes that keep them in step."""
+"""The ledger of an account: its balance, and the writes that settle invoices. Amounts are in one currency each.
+
+What is due or creditable on one invoice are methods of `Invoice`.
+"""
 
 from __future__ import annotations
 
@@ -6,96 +9,63 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Sum
 
-from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, Subscription
+from billing.models import BalanceEntry, Invoice, InvoiceLine, Subscription
+from billing.models.invoices import NOTHING
 from billing.rules.money import is_exact
 from billing.rules.periods import Period
+from billing.rules.refused import Refused
 
 Kind = InvoiceLine.Kind
 
 
-NOTHING = Decimal(0)
-
-
-class BillingError(ValueError):
-    """What was asked for does not fit the ledger; the message says why."""
-
-
-def due(invoice: Invoice) -> Decimal:
-    """What is still to be paid; 0 of an invoice with a negative total, and of a void one."""
-    if invoice.status == Invoice.Status.VOID:
-        return NOTHING
-    return max(invoice.total - invoice.settled, NOTHING)
-
-
-def creditable(invoice: Invoice) -> Decimal:
-    """What was billed on the invoice, and is not credited: neither by credit notes nor by changes of plan."""
-    noted = CreditNote.objects.filter(invoice=invoice).aggregate(sum=Sum("amount"))["sum"] or NOTHING
-    line = invoice.lines.first()
-    if line is None:
-        return NOTHING
-    subscription = invoice.subscription
-    sold = subscription.periods.filter(starts_at__lte=line.period_start, ends_at__gte=line.period_end).get()
-    return max(min(billed_on(invoice) - noted, billed_in(subscription, sold.period)), NOTHING)
-
-
-def billed_on(invoice: Invoice) -> Decimal:
-    """The invoice's lines, but for the balance that they used: that was the customer's own."""
-    lines = invoice.lines.exclude(kind=Kind.BALANCE)
-    return Decimal(lines.aggregate(sum=Sum("amount"))["sum"] or NOTHING)
-
-
-def lines_in(subscription: Subscription, period: Period) -> QuerySet[InvoiceLine]:
-    """What was invoiced for a period or for a part of it."""
-    within = InvoiceLine.objects.filter(period_start__gte=period.start, period_end__lte=period.end)
-    return within.filter(invoice__subscription=subscription).exclude(invoice__status=Invoice.Status.VOID)
-
-
-def billed_in(subscription: Subscription, period: Period) -> Decimal:
-    """What was billed for a period, net of the credits and credit notes given on it: the most that can be credited."""
-    lines = lines_in(subscription, period)
-    billed = lines.exclude(kind=Kind.BALANCE).aggregate(sum=Sum("amount"))["sum"] or NOTHING
-    noted = CreditNote.objects.filter(invoice__in=lines.values("invoice")).aggregate(sum=Sum("amount"))["sum"]
-    return max(Decimal(billed) - (noted or NOTHING), NOTHING)
+class BillingError(Refused, ValueError):
+    """What was asked for does not fit the ledger, and nothing was written."""
 
 
 def balance(account: int, currency: str) -> Decimal:
+    """What is owed to the account in a currency; never below 0."""
     return balances([account]).get((account, currency), NOTHING)
 
 
 def balances(accounts: Iterable[int]) -> dict[tuple[int, str], Decimal]:
-    """What is owed to each account, by currency."""
+    """What is owed to the accounts, by account and currency; those without any entry are left out."""
     rows = BalanceEntry.objects.filter(account__in=list(accounts)).order_by().values_list("account", "currency")
     return {(account, currency): total for account, currency, total in rows.annotate(total=Sum("amount"))}
 
 
-def _entry(of: Invoice, amount: Decimal, now: datetime) -> BalanceEntry:
+def balance_entry(of: Invoice, amount: Decimal, now: datetime) -> BalanceEntry:
     return BalanceEntry(account_id=of.account_id, amount=amount, currency=of.currency, invoice_id=of.pk, created_at=now)
 
 
-def _give_back(of: Invoice, amount: Decimal, now: datetime, period: Period | None = None) -> list[BalanceEntry]:
-    """Owe the account `amount`, and use it at once for what the account itself still owes, of `period` first."""
-    entries = [_entry(of, amount, now)]
-    owed = Invoice.objects.filter(account=of.account_id, currency=of.currency, status=Invoice.Status.OPEN)
-    earlier = list(owed.order_by("issued_at", "pk").prefetch_related("lines"))
+def give_back(of: Invoice, amount: Decimal, now: datetime, period: Period | None = None) -> list[BalanceEntry]:
+    """Entries, to be saved, that owe `amount` to the account of an invoice and use it at once for its open invoices.
+
+    Those are settled: first the ones with a line that ends with `period`, then the others, the oldest first.
+    """
+    entries = [balance_entry(of, amount, now)]
+    owed = Invoice.objects.due().filter(account=of.account_id, currency=of.currency)
+    earlier = list(owed.prefetch_related("lines"))
     if period is not None:
         earlier.sort(key=lambda invoice: all(line.period_end != period.end for line in invoice.lines.all()))
     for invoice in earlier:
-        used = min(amount, due(invoice))
+        used = min(amount, invoice.due)
         if used <= 0:
             break
-        entries.append(_entry(invoice, -used, now))
-        _settle(invoice, used)
+        entries.append(balance_entry(invoice, -used, now))
+        settle(invoice, used)
         amount -= used
     return entries
 
 
-def _fits(amount: Decimal, most: Decimal, currency: str) -> bool:
+def fits(amount: Decimal, most: Decimal, currency: str) -> bool:
+    """Whether it is above 0, at most `most`, and exact in the currency."""
     return amount.is_finite() and 0 < amount <= most and is_exact(amount, currency)
 
 
-def _settle(invoice: Invoice, amount: Decimal) -> None:
+def settle(invoice: Invoice, amount: Decimal) -> None:
+    """Take an amount that is at most what is due off an invoice; with nothing left due it is paid."""
     if not amount:
         return
     invoice.settled += amount
@@ -104,7 +74,10 @@ def _settle(invoice: Invoice, amount: Decimal) -> None:
     Invoice.objects.filter(pk=invoice.pk).update(settled=invoice.settled, status=invoice.status)
 
 
-def _lock(invoice: Invoice) -> None:
-    """Serialise all that touches the account's ledger, and read the invoice as it is now."""
+def lock_account(invoice: Invoice) -> None:
+    """Lock the subscriptions of the invoice's account, and read the invoice as it is now.
+
+    Whoever writes to an account's ledger holds this lock.
+    """
     list(Subscription.objects.select_for_update().filter(account=invoice.account_id).order_by("pk"))
     invoice.refresh_from_db()

@@ -8,10 +8,10 @@ INVOICES, CREDIT_NOTES = "INV", "CN"
 
 
 def take_numbers(series: str, count: int) -> list[str]:
-    """The next numbers of a series, in the caller's transaction.
+    """The next `count` numbers of a series, in the caller's transaction.
 
-    The series' row stays locked until the transaction ends, so that nothing is skipped: take them after everything
-    that may wait for another lock.
+    The series' row stays locked until the transaction ends, which keeps the numbers gapless. So they are taken last,
+    after everything that may wait for another lock.
     """
     if not count:
         return []

@@ -1,4 +1,4 @@
-"""Bills that staff look at before they go out."""
+"""Which bills staff look at before they go out."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ def base_price(period: BillingPeriod) -> Bill:
 
 
 def review_reason(bills: Sequence[Bill], issued_today: Mapping[int, int]) -> str:
-    """Why an account's bills look wrong, so that staff look before they go out; "" when they do not."""
+    """Why one account's bills look wrong; "" when they do not.
+
+    `issued_today` has the invoices of the last 24 hours by account. The bounds are the settings LARGEST_INVOICE, in
+    major units, and MOST_INVOICES_A_DAY.
+    """
     for bill in bills:
-        # Where a currency has no cents, its unit is about as small as one.
+        # Where a currency has no cents, its major unit is worth about as much as a cent.
         bound = settings.LARGEST_INVOICE * (1 if minor_units(bill.currency) else 100)
         if abs(bill.total) > bound:
             return f"an invoice of {bill.total} {bill.currency} is larger than {bound}"

@@ -16,6 +16,7 @@ from simple_history.models import HistoricalRecords
 from billing.fence.fenced import FencedModel
 from billing.rules.money import UnknownCurrency, is_exact, minor_units
 from billing.rules.periods import INTERVALS, Interval
+from billing.rules.plan_change import PlanTerms
 from ratelimit.limits import LARGEST_NUMBER
 
 LARGEST_COST = 10**9
@@ -44,7 +45,24 @@ class Capability(FencedModel):
         return self.code
 
 
+class PlanQuerySet(models.QuerySet["Plan"]):
+    def on_sale(self) -> PlanQuerySet:
+        """Those that a customer may choose."""
+        return self.filter(archived_at__isnull=True)
+
+    def archived(self) -> PlanQuerySet:
+        """Those that only their subscribers still have."""
+        return self.filter(archived_at__isnull=False)
+
+    def default(self) -> Plan | None:
+        """The plan of customers who have not chosen one; None while none is marked."""
+        return self.filter(is_default=True).first()
+
+
 class Plan(FencedModel):
+    FIXED_ONCE_SOLD = ("currency", "interval", "quota_window")
+    """Periods are counted in the interval, bills add up in the currency, and used tokens belong to a window."""
+
     code = models.CharField(
         max_length=50,
         unique=True,
@@ -77,10 +95,8 @@ class Plan(FencedModel):
         max_length=20,
         choices=QuotaWindow,
         default=QuotaWindow.CALENDAR_MONTH,
-        help_text="When the quota starts anew. A change acts when the customer's present window ends.",
+        help_text="When the quota starts anew. It stays once the plan was sold.",
     )
-    former_quota_window = models.CharField(max_length=20, blank=True, editable=False)
-    quota_window_changed_at = models.DateTimeField(null=True, editable=False)
     is_default = models.BooleanField(default=False, help_text="The plan of customers who have not chosen one.")
     archived_at = models.DateTimeField(
         null=True, blank=True, help_text="Not for sale from then on. Subscribers keep it; a plan is never deleted."
@@ -88,6 +104,7 @@ class Plan(FencedModel):
     priced_at = models.DateTimeField(default=timezone.now, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     history = HistoricalRecords(m2m_fields=[capabilities])
+    objects = PlanQuerySet.as_manager()
 
     class Meta:
         ordering = ["rank", "price", "code"]
@@ -112,6 +129,23 @@ class Plan(FencedModel):
     def billed_every(self) -> Interval:
         return INTERVALS[self.interval]
 
+    @property
+    def is_on_sale(self) -> bool:
+        return self.archived_at is None
+
+    @property
+    def terms(self) -> PlanTerms:
+        """The plan as it is sold now, at its list price."""
+        return PlanTerms(self.code, self.rank, self.price, self.currency, self.billed_every)
+
+    def was_sold(self) -> bool:
+        """Whether a subscription, a scheduled change or a billing period refers to it, also one that has ended."""
+        return self.subscriptions.exists() or self.scheduled_subscriptions.exists() or self.billing_periods.exists()
+
+    def capability_codes(self) -> list[str]:
+        """Sorted; from memory where `capabilities` were prefetched."""
+        return [capability.code for capability in self.capabilities.all()]
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         before = Plan.objects.filter(pk=self.pk).values_list("price", flat=True).first() if self.pk else None
         if before is not None and before != self.price:
@@ -132,13 +166,13 @@ class Plan(FencedModel):
         if self.pk is None:
             return
         before = Plan.objects.get(pk=self.pk)
-        terms_change = (before.currency, before.interval) != (self.currency, self.interval)
-        if terms_change and (self.subscriptions.exists() or self.scheduled_subscriptions.exists()):
-            raise ValidationError("Its subscribers are billed in this currency and interval. Add another plan instead.")
+        terms_change = any(getattr(before, term) != getattr(self, term) for term in self.FIXED_ONCE_SOLD)
+        if terms_change and self.was_sold():
+            raise ValidationError(
+                "The plan was sold: its currency, interval and quota window stay as they are. Add another plan instead."
+            )
         if before.code != self.code:
             raise ValidationError({"code": "Clients rely on the code. Archive this plan and add another."})
-        if before.quota_window != self.quota_window:
-            self.former_quota_window, self.quota_window_changed_at = before.quota_window, timezone.now()
 
 
 class Feature(FencedModel):

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from billing.models.subscriptions import Subscription
+from billing.rules.periods import Period
+
+NOTHING = Decimal(0)
+
+
+class InvoiceQuerySet(models.QuerySet["Invoice"]):
+    def issued(self) -> InvoiceQuerySet:
+        """Those that a customer was sent: all but drafts."""
+        return self.exclude(status=Invoice.Status.DRAFT)
+
+    def billed(self) -> InvoiceQuerySet:
+        """Those that count: neither drafts nor void."""
+        return self.filter(status__in=BILLED)
+
+    def due(self) -> InvoiceQuerySet:
+        """Those on which something is to be paid, the oldest first."""
+        return self.filter(status=Invoice.Status.OPEN).order_by("issued_at", "pk")
 
 
 class Invoice(models.Model):
-    """Written by `billing.invoicing` alone. `total` is the sum of the lines; below zero it became the balance."""
+    """Written by `billing.invoicing` alone. `total` is the sum of the lines; what is below zero became balance."""
 
     class Status(models.TextChoices):
         DRAFT = "draft"
@@ -34,6 +53,7 @@ class Invoice(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     issued_at = models.DateTimeField(null=True)
     voided_at = models.DateTimeField(null=True, blank=True)
+    objects = InvoiceQuerySet.as_manager()
 
     class Meta:
         ordering = ["-issued_at", "-pk"]
@@ -65,6 +85,47 @@ class Invoice(models.Model):
     def __str__(self) -> str:
         return self.number or "draft"
 
+    @property
+    def is_billed(self) -> bool:
+        """Whether it counts: it is neither a draft nor void."""
+        return self.status in BILLED
+
+    @property
+    def due(self) -> Decimal:
+        """What is still to be paid, in its currency; 0 of an invoice with a negative total, and of a void one."""
+        return NOTHING if self.status == Invoice.Status.VOID else max(self.total - self.settled, NOTHING)
+
+    def creditable(self) -> Decimal:
+        """The most that a credit note may be over now, in the invoice's currency.
+
+        It is what was billed on the invoice less its credit notes, and no more than is left of what was billed for the
+        period after all credits of changes of plan. 0 of an invoice that does not count.
+        """
+        line = self.lines.first() if self.is_billed else None
+        if line is None:
+            return NOTHING
+        sold = self.subscription.periods.get(starts_at__lte=line.period_start, ends_at__gte=line.period_end)
+        return min(self.lines.net(), InvoiceLine.objects.within(self.subscription, sold.period).net())
+
+
+BILLED = (Invoice.Status.OPEN, Invoice.Status.PAID)
+
+
+class InvoiceLineQuerySet(models.QuerySet["InvoiceLine"]):
+    def within(self, subscription: Subscription, period: Period) -> InvoiceLineQuerySet:
+        """What was invoiced to a subscription for a period or for a part of it, by invoices that are not void."""
+        rows = self.filter(period_start__gte=period.start, period_end__lte=period.end)
+        return rows.filter(invoice__subscription=subscription).exclude(invoice__status=Invoice.Status.VOID)
+
+    def billed(self) -> Decimal:
+        """Their sum, but for the balance that was used: that was the customer's own."""
+        return Decimal(self.exclude(kind=InvoiceLine.Kind.BALANCE).aggregate(sum=Sum("amount"))["sum"] or 0)
+
+    def net(self) -> Decimal:
+        """What was billed, less the credit notes on the invoices of these lines; never below 0."""
+        noted = CreditNote.objects.filter(invoice__in=self.order_by().values("invoice")).aggregate(sum=Sum("amount"))
+        return max(self.billed() - (noted["sum"] or 0), NOTHING)
+
 
 class InvoiceLine(models.Model):
     class Kind(models.TextChoices):
@@ -80,6 +141,7 @@ class InvoiceLine(models.Model):
     amount = models.DecimalField(max_digits=18, decimal_places=4)
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
+    objects = InvoiceLineQuerySet.as_manager()
 
     class Meta:
         ordering = ["invoice", "position"]

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
+from decimal import Decimal
 
 from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Func, Q, Value
 
 from billing.fence.fenced import FencedModel
 from billing.models.catalogue import Plan, QuotaWindow
 from billing.rules.periods import Period
+from billing.rules.plan_change import PlanTerms
+from billing.rules.usage_window import kept_window
 
 logger = logging.getLogger(__name__)
+
+
+class SubscriptionQuerySet(models.QuerySet["Subscription"]):
+    def live(self) -> SubscriptionQuerySet:
+        """Those that have not ended; an account has one at most."""
+        return self.filter(status=Subscription.Status.ACTIVE)
+
+    def due(self, now: datetime) -> SubscriptionQuerySet:
+        """Live ones, not parked, whose last period has ended by `now`: the next renewal takes them."""
+        return self.live().filter(parked_at__isnull=True, period_ends_at__lte=now)
+
+    def parked(self) -> SubscriptionQuerySet:
+        """Live ones that wait for staff."""
+        return self.live().filter(parked_at__isnull=False)
+
+    def not_parked(self) -> SubscriptionQuerySet:
+        """All the others, those that have ended included."""
+        return self.exclude(status=Subscription.Status.ACTIVE, parked_at__isnull=False)
 
 
 class Subscription(FencedModel):
@@ -34,13 +55,14 @@ class Subscription(FencedModel):
     scheduled_at = models.DateTimeField(null=True, blank=True, help_text="The scheduled plan is in force from here.")
     former_quota_window = models.CharField(max_length=20, choices=QuotaWindow, blank=True, editable=False)
     former_quota_window_until = models.DateTimeField(null=True, editable=False)
-    period_ends_at = models.DateTimeField(help_text="End of the period opened last, which is due to be closed then.")
+    period_ends_at = models.DateTimeField(help_text="End of the period opened last: the renewal is due then.")
     created_at = models.DateTimeField()
     changed_at = models.DateTimeField(help_text="The last change of plan or schedule; quotes from before it are void.")
     parked_at = models.DateTimeField(
         null=True, blank=True, help_text="Its invoices looked wrong: nothing is billed until staff release it."
     )
     parked_because = models.CharField(max_length=200, blank=True)
+    objects = SubscriptionQuerySet.as_manager()
 
     class Meta:
         indexes = [
@@ -65,20 +87,55 @@ class Subscription(FencedModel):
     def fence_subject(self) -> int:
         return int(self.account_id)
 
+    @property
+    def is_live(self) -> bool:
+        return self.status == Subscription.Status.ACTIVE
+
+    @property
+    def is_parked(self) -> bool:
+        return self.is_live and self.parked_at is not None
+
+    def current_period(self) -> BillingPeriod:
+        """The period opened last, with its plan. While its renewal is late it has ended: see `current_subscription`."""
+        return self.periods.select_related("plan").latest("number")
+
+    def put_on(self, plan: Plan, now: datetime) -> None:
+        """Another plan from `now` on; a scheduled change is dropped, the present usage window stays to its end."""
+        kept = kept_window(self, self.plan.quota_window, now)
+        self.former_quota_window, self.former_quota_window_until = kept
+        self.plan = plan
+        self.drop_schedule(now)
+
+    def schedule(self, plan: Plan, at: datetime, now: datetime) -> None:
+        """The plan that follows at an instant; it replaces what was scheduled."""
+        self.scheduled_plan, self.scheduled_at, self.changed_at = plan, at, now
+        self.save()
+
+    def drop_schedule(self, now: datetime) -> None:
+        self.scheduled_plan = self.scheduled_at = None
+        self.changed_at = now
+        self.save()
+
     def park(self, reason: str, now: datetime) -> None:
         """Bill nothing more to it until staff have looked."""
-        logger.error("subscription %s is parked for staff: %s", self.pk, reason)
-        Subscription.objects.filter(pk=self.pk).update(parked_at=now, parked_because=reason[:200])
+        self.parked_at, self.parked_because = now, reason[:200]
+        # By the two columns alone: what renewal writes in bulk, the caller's row may not know yet.
+        Subscription.objects.filter(pk=self.pk).update(parked_at=now, parked_because=self.parked_because)
+        # Said once it holds: a dry run parks nobody, and a batch that fails is tried again.
+        transaction.on_commit(lambda: logger.error("subscription %s is parked for staff: %s", self.pk, reason))
 
 
 class BillingPeriod(models.Model):
-    """What was sold for one stretch of time. The price is copied when the period opens; no edit reaches it."""
+    """What was sold for one stretch of time, at a price that is copied when the period opens.
+
+    No edit of the plan reaches it; a change of plan puts the new plan's price in its place.
+    """
 
     subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="periods", db_index=False)
     number = models.PositiveIntegerField(help_text="Counted from the anchor, the first is 0.")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
-    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+", db_index=False)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="billing_periods", db_index=False)
     price = models.DecimalField(max_digits=15, decimal_places=4)
     currency = models.CharField(max_length=3)
 
@@ -101,6 +158,24 @@ class BillingPeriod(models.Model):
     def __str__(self) -> str:
         return f"{self.starts_at:%Y-%m-%d} to {self.ends_at:%Y-%m-%d}"
 
+    @classmethod
+    def of(cls, subscription: Subscription, number: int, period: Period, plan: Plan, price: Decimal) -> BillingPeriod:
+        """A period that is not saved yet, at the price it is sold for."""
+        return cls(
+            subscription=subscription,
+            number=number,
+            starts_at=period.start,
+            ends_at=period.end,
+            plan=plan,
+            price=price,
+            currency=plan.currency,
+        )
+
     @property
     def period(self) -> Period:
         return Period(self.starts_at, self.ends_at)
+
+    @property
+    def terms(self) -> PlanTerms:
+        """The plan as it was sold for this period, at the period's price."""
+        return PlanTerms(self.plan.code, self.plan.rank, self.price, self.currency, self.plan.billed_every)

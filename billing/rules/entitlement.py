@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from billing.rules.instants import to_ms
 from billing.rules.periods import Period
 from billing.rules.plan_change import PlanTerms
-from billing.rules.usage_window import CALENDAR_MONTH, _kind_on, quota_window
+from billing.rules.usage_window import CALENDAR_MONTH, kind_in_force, quota_window
 from ratelimit.limits import LARGEST_NUMBER, Limit
 
 MINUTE_MS = 60_000
@@ -27,8 +27,6 @@ class PlanOffer:
     requests_per_minute: int | None
     capabilities: frozenset[str]
     quota_window: str = CALENDAR_MONTH
-    former_quota_window: str = ""
-    quota_window_changed_at: datetime | None = None
     archived: bool = False
 
     @property
@@ -110,23 +108,23 @@ class Entitlement:
 
 
 def effective_plan(facts: Facts, now: datetime) -> str:
-    """The scheduled plan from its instant on, whether or not the period's close has run yet."""
+    """The scheduled plan from its instant on, whether or not the renewal has applied it yet."""
     if facts.scheduled_at is not None and now >= facts.scheduled_at:
         return facts.scheduled_plan
     return facts.plan
 
 
 def window_in_force(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Period:
-    """A change of kind, by another plan or by an edit of the plan, acts when the window it fell into has ended."""
+    """A change to a plan of another kind of window acts when the window that it fell into has ended."""
     if facts.scheduled_at is None or now < facts.scheduled_at:
         return _window_on(facts, plans[facts.plan], now)
-    # Until the period's close has run, `former_quota_window` does not tell of the scheduled change yet.
+    # Until the renewal has applied the change, `former_quota_window` does not say so.
     before = _window_on(facts, plans[facts.plan], facts.scheduled_at - timedelta.resolution)
     return before if now < before.end else _window_on(facts, plans[facts.scheduled_plan], now)
 
 
 def _window_on(facts: Facts, plan: PlanOffer, now: datetime) -> Period:
-    return quota_window(_kind_on(facts, plan, now), facts.anchor, now)
+    return quota_window(kind_in_force(facts, plan.quota_window, now), facts.anchor, now)
 
 
 def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan: str | None = None) -> Entitlement:

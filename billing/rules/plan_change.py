@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from billing.rules.periods import Interval, as_utc
+from billing.rules.refused import Refused
 
 
 class Direction(StrEnum):
@@ -28,18 +29,25 @@ class PlanTerms:
     interval: Interval
 
 
-class IncomparablePlans(ValueError):
-    """The two plans cannot be exchanged for one another; ``field`` is the request's field to blame."""
+class IncomparablePlans(Refused, ValueError):
+    """The two plans cannot be exchanged for one another; ``field`` is the request's field to blame.
+
+    Parameters: the codes of the plans ``target`` and ``current``.
+    """
 
     field: ClassVar[str] = "target_plan"
 
 
 class CurrencyMismatch(IncomparablePlans):
-    pass
+    """Parameters beside the plans: ``target_currency``, and the current plan's ``currency``."""
+
+    code = "currency_mismatch"
 
 
 class IntervalMismatch(IncomparablePlans):
-    pass
+    """Parameters beside the plans: ``target_interval``, and the current plan's ``interval``."""
+
+    code = "interval_mismatch"
 
 
 def decide(current: PlanTerms, target: PlanTerms) -> Direction:
@@ -50,18 +58,16 @@ def decide(current: PlanTerms, target: PlanTerms) -> Direction:
     """
     if current.currency != target.currency:
         raise CurrencyMismatch(
-            f"{target.code} is sold in {target.currency}, but {current.code} is billed in {current.currency}; "
-            f"choose a plan in {current.currency}."
+            target=target.code, current=current.code, target_currency=target.currency, currency=current.currency
         )
     if current.interval != target.interval:
         raise IntervalMismatch(
-            f"{target.code} is billed every {target.interval}, but {current.code} every {current.interval}; "
-            f"choose a plan that is billed every {current.interval}."
+            target=target.code, current=current.code, target_interval=target.interval, interval=current.interval
         )
-    here, there = (current.rank, current.price), (target.rank, target.price)
-    if current.code == target.code or here == there:
+    before, after = (current.rank, current.price), (target.rank, target.price)
+    if current.code == target.code or before == after:
         return Direction.SAME
-    return Direction.UPGRADE if there > here else Direction.DOWNGRADE
+    return Direction.UPGRADE if after > before else Direction.DOWNGRADE
 
 
 def blockers(in_use: Iterable[str], target_capabilities: Iterable[str]) -> list[str]:

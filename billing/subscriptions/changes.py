@@ -1,83 +1,75 @@
-"""The only writer of subscriptions, with its batch half `renewal`: subscribe, upgrade, schedule a downgrade."""
+"""Changes of plan: upgrade now, downgrade at the period's end, cancel that. Each locks the subscription first.
+
+Subscriptions are written by this module, `opening`, `renewal` and `parking` alone.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from billing.invoicing import issuing, ledger, review
+from billing.invoicing import issuing, review
 from billing.invoicing.issuing import Bill, Line
 from billing.invoicing.ledger import Kind
-from billing.models import BillingPeriod, CreditNote, Invoice, Plan, Subscription
-from billing.rules.money import in_currency
+from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.rules.periods import Period
-from billing.rules.plan_change import Direction, PlanTerms, blockers, decide
-from billing.rules.proration import Proration, prorate
-from billing.rules.usage_window import kept_window
-from billing.subscriptions import renewal
+from billing.rules.plan_change import Direction, blockers, decide
+from billing.rules.proration import Proration
+from billing.subscriptions import quotes, renewal
 from billing.subscriptions.opening import get_or_open_subscription
 from billing.subscriptions.refusals import (
     ActiveFeatures,
     NotADowngrade,
     NotAnUpgrade,
     NothingScheduled,
-    QuoteExpired,
     UnderReview,
 )
-
-QUOTE_HOLDS_FOR = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What a change of plan has done: the plan before, the subscription after, the invoice and how it came about."""
+    """What a change of plan has done."""
 
     previous_plan: Plan
     subscription: Subscription
+    """After the change."""
     period: Period
+    """The present one, which the change has kept."""
     invoice: Invoice
     proration: Proration
+    """How the invoice came about."""
 
 
-def preview(period: BillingPeriod, target: Plan, at: datetime) -> tuple[Direction, Proration]:
-    """What a change from the period's plan to the target at an instant would cost. Raises IncomparablePlans.
-
-    A period without a primary key is one that the close, which is late, is going to open and bill in full.
-    """
-    direction = decide(terms_of(period), terms(target))
-    return direction, _prorated(period, target, at)
-
-
-def upgrade(account: int, target: Plan, now: datetime, quoted_at: datetime | None = None) -> Changed:
+def upgrade(
+    account: int, target: Plan, now: datetime, quoted_at: datetime | None = None, digest: str | None = None
+) -> Changed:
     """Move the account to a higher plan now, for a prorated invoice; period and anchor stay.
 
-    With `quoted_at` the amounts are those of a preview at that instant. Raises NotAnUpgrade, QuoteExpired,
-    UnderReview, IncomparablePlans.
+    With `quoted_at` the amounts are those of a quote of that instant; with its `digest` as well they are those that
+    were shown, or nothing is done. Raises NotAnUpgrade, QuoteExpired, UnderReview, IncomparablePlans.
     """
     with transaction.atomic():
         subscription = locked(account, now)
-        period = current_period(subscription)
-        if decide(terms_of(period), terms(target)) is not Direction.UPGRADE or target.archived_at:
-            raise NotAnUpgrade(f"{target.name} is not an upgrade from {period.plan.name}. Choose a higher plan.")
+        quote = quotes.quote(subscription.current_period(), target, quoted_at or now)
+        if quote.direction is not Direction.UPGRADE or not target.is_on_sale:
+            raise NotAnUpgrade(target=target.name, current=quote.period.plan.name)
         if quoted_at is not None:
-            _check_quote(subscription, period, target, quoted_at, now)
-        return change_now(subscription, target, now, quoted_at or now)
+            quotes.check_age(quoted_at, now)
+            quote.check_unchanged(digest)
+        return change_now(quote, now)
 
 
-def change_now(
-    subscription: Subscription, target: Plan, now: datetime, priced_at: datetime, *, reviewed: bool = False
-) -> Changed:
-    """Put a locked subscription on another plan now, in either direction, prorated as of `priced_at`.
+def change_now(quote: quotes.Quote, now: datetime, *, reviewed: bool = False) -> Changed:
+    """Put the locked subscription of a quote on its target now, in either direction, at the quote's amounts.
 
-    Raises IncomparablePlans, and UnderReview for an invoice that looks wrong unless staff have looked (`reviewed`).
+    Raises UnderReview for an invoice that looks wrong unless staff have looked (`reviewed`).
     """
-    period = current_period(subscription)
-    decide(terms_of(period), terms(target))
-    previous, proration = period.plan, _prorated(period, target, priced_at)
+    period, target, proration = quote.period, quote.target, quote.proration
+    subscription, previous = period.subscription, period.plan
     rest = Period(max(now, period.starts_at), period.ends_at)
     lines = [
         Line(Kind.CREDIT, f"Unused time on {previous.name}", -proration.credit, rest),
@@ -85,23 +77,21 @@ def change_now(
     ]
     bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or tuple(lines[1:]))
     if not reviewed and review.review_reason([bill], review.issued_today([subscription.account_id], now)):
-        raise UnderReview("This change needs a look by our staff. Please contact support.")
-    _put_on(subscription, target, now)
-    subscription.scheduled_plan = subscription.scheduled_at = None
-    subscription.changed_at = now
-    subscription.save()
+        raise UnderReview(reason="invoice")
+    subscription.put_on(target, now)
     BillingPeriod.objects.filter(pk=period.pk).update(plan=target, price=target.price)
     (invoice,) = issuing.issue([bill], now)
     return Changed(previous, subscription, period.period, invoice, proration)
 
 
 def features_in_use(account: int, target: Plan, now: datetime) -> frozenset[str]:
-    """Capabilities in active use, asked before a downgrade to the target (the setting says whom).
+    """The capabilities in active use, as the function that BILLING_ACTIVE_FEATURES names has them.
 
-    Never within a transaction: the usage log is brought up to now first, and what it takes from Redis has to be
-    committed whatever becomes of the downgrade. Raises NotADowngrade, IncomparablePlans, ActivityUnknown.
+    For a downgrade to the target. Never call it within a transaction: it drains the account's usage from Redis into
+    PostgreSQL first, which has to be committed whatever becomes of the downgrade. Raises NotADowngrade,
+    IncomparablePlans, ActivityUnknown.
     """
-    _check_lower(current_period(get_or_open_subscription(account, now)), target)
+    _check_lower(get_or_open_subscription(account, now).current_period(), target)
     return frozenset(import_string(settings.BILLING_ACTIVE_FEATURES)(account, now))
 
 
@@ -110,21 +100,19 @@ def downgrade_with_effective_date(
 ) -> Subscription:
     """Schedule a lower plan for the end of the present period; it replaces what was scheduled.
 
-    `in_use` is what `features_in_use` said, for a caller with a transaction of its own; else it is asked here.
+    A caller with a transaction of its own passes what `features_in_use` gave before it; without it that is called.
     Raises NotADowngrade, ActiveFeatures, ActivityUnknown, UnderReview, IncomparablePlans.
     """
     if in_use is None:
         in_use = features_in_use(account, target, now)
     with transaction.atomic():
         subscription = locked(account, now)
-        period = current_period(subscription)
+        period = subscription.current_period()
         _check_lower(period, target)
-        blocking = blockers(in_use, target.capabilities.values_list("code", flat=True))
+        blocking = blockers(in_use, target.capability_codes())
         if blocking:
             raise ActiveFeatures(blocking)
-        subscription.scheduled_plan, subscription.scheduled_at = target, period.ends_at
-        subscription.changed_at = now
-        subscription.save()
+        subscription.schedule(target, period.ends_at, now)
     return subscription
 
 
@@ -133,74 +121,24 @@ def cancel_scheduled_change(account: int, now: datetime) -> Subscription:
     with transaction.atomic():
         subscription = locked(account, now)
         if subscription.scheduled_plan is None:
-            raise NothingScheduled("No change is scheduled.")
-        subscription.scheduled_plan = subscription.scheduled_at = None
-        subscription.changed_at = now
-        subscription.save()
+            raise NothingScheduled
+        subscription.drop_schedule(now)
     return subscription
 
 
 def locked(account: int, now: datetime) -> Subscription:
-    """The live subscription, locked and brought up to now: periods that are due are closed first."""
+    """The account's live subscription, locked, and renewed where it is due. Raises UnderReview for a parked one."""
     found = get_or_open_subscription(account, now)
     subscription = Subscription.objects.select_for_update().get(pk=found.pk)
     if subscription.parked_at is not None:
-        raise UnderReview("Your account is being looked at by our staff. Please contact support.")
+        raise UnderReview(reason="parked")
     if subscription.period_ends_at <= now:
-        if renewal.close([subscription], now).parked:
-            raise UnderReview("Your account is being looked at by our staff. Please contact support.")
+        if renewal.renew([subscription], now).parked:
+            raise UnderReview(reason="parked")
         subscription.refresh_from_db()
     return subscription
 
 
-def current_period(subscription: Subscription) -> BillingPeriod:
-    """The period opened last; with its plan and the price that was fixed for it."""
-    return BillingPeriod.objects.select_related("plan").filter(subscription=subscription).latest("number")
-
-
-def terms(plan: Plan) -> PlanTerms:
-    """A plan as it is sold now."""
-    return PlanTerms(plan.code, plan.rank, plan.price, plan.currency, plan.billed_every)
-
-
-def terms_of(period: BillingPeriod) -> PlanTerms:
-    """A plan as it was sold for a period."""
-    return PlanTerms(period.plan.code, period.plan.rank, period.price, period.currency, period.plan.billed_every)
-
-
 def _check_lower(period: BillingPeriod, target: Plan) -> None:
-    if decide(terms_of(period), terms(target)) is not Direction.DOWNGRADE or target.archived_at:
-        raise NotADowngrade(f"{target.name} is not a downgrade from {period.plan.name}. Choose a lower plan.")
-
-
-def _prorated(period: BillingPeriod, target: Plan, at: datetime) -> Proration:
-    """The change's proration, its credit cut to what was billed for the period net of earlier credits."""
-    old, new = (in_currency(price, period.currency) for price in (period.price, target.price))
-    proration = prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
-    if period.pk is None:
-        return proration
-    billed = in_currency(ledger.billed_in(period.subscription, period.period), period.currency)
-    credit = min(proration.credit, billed)
-    return replace(proration, credit=credit, net=proration.charge - credit)
-
-
-def _put_on(subscription: Subscription, target: Plan, now: datetime) -> None:
-    kind, until = kept_window(subscription, subscription.plan, now)
-    subscription.plan = target
-    subscription.former_quota_window, subscription.former_quota_window_until = kind, until
-
-
-def _check_quote(
-    subscription: Subscription, period: BillingPeriod, target: Plan, quoted_at: datetime, now: datetime
-) -> None:
-    if quoted_at > now:
-        raise QuoteExpired("The quote lies in the future. Ask for a new one.")
-    if now - quoted_at > QUOTE_HOLDS_FOR:
-        raise QuoteExpired("The quote is older than 15 minutes. Ask for a new one.")
-    if target.priced_at > quoted_at:
-        raise QuoteExpired("The price was changed since. Ask for a new quote.")
-    if subscription.changed_at > quoted_at or not period.period.contains(quoted_at):
-        raise QuoteExpired("The subscription was changed since. Ask for a new quote.")
-    credited = CreditNote.objects.filter(invoice__subscription=subscription, issued_at__gt=quoted_at)
-    if credited.exists() or subscription.invoices.filter(voided_at__gt=quoted_at).exists():
-        raise QuoteExpired("An invoice was credited since. Ask for a new quote.")
+    if decide(period.terms, target.terms) is not Direction.DOWNGRADE or not target.is_on_sale:
+        raise NotADowngrade(target=target.name, current=period.plan.name)

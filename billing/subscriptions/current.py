@@ -1,4 +1,7 @@
-"""A subscription as it stands at an instant, also while the close of its period is late: computed, nothing written."""
+"""The current subscription of an account: what is in force at an instant, also while its renewal is late.
+
+Computed by the rule of the renewal; nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,17 @@ from billing.subscriptions import opening, renewal
 
 @dataclass(frozen=True, slots=True)
 class CurrentSubscription:
-    """The gateway enforces the same plan. `period` has no primary key where the close is still going to open it."""
+    """What is in force at an instant. Its plan is the one that the gateway enforces."""
 
     subscription: Subscription
+    """The row, which a late renewal has not brought up to the instant."""
     period: BillingPeriod
+    """The period that the instant lies in. It has no primary key where the renewal is still going to open it."""
     scheduled_plan: Plan | None
+    """None also where the scheduled change is in force already."""
     scheduled_at: datetime | None
     unbilled: Decimal
-    """What the close is still going to bill for periods that have begun."""
+    """What the renewal is still going to bill for periods that have begun, in the period's currency."""
 
     @property
     def plan(self) -> Plan:
@@ -36,16 +42,16 @@ class CurrentSubscription:
 
     @property
     def next_invoice_amount(self) -> Decimal:
-        """What the invoice of the period after this one would come to at present prices, the balance used."""
+        """The total of the next period's invoice at present prices, less what the renewal leaves of the balance."""
         left = max(self.balance - self.unbilled, Decimal(0))
         price = (self.scheduled_plan or self.plan).price
         return in_currency(max(price - left, Decimal(0)), self.period.currency)
 
 
 def current_subscription(account: int, now: datetime) -> CurrentSubscription:
-    """By the rule the close itself goes by. Raises lifecycle.NoDefaultPlan."""
+    """The account's current subscription; one on the default plan is opened on first use. Raises NoDefaultPlan."""
     subscription = opening.get_or_open_subscription(account, now)
-    # One statement: a close or an upgrade at this moment is seen whole or not at all.
+    # One statement: a renewal or an upgrade at this moment is seen whole or not at all.
     related = ("plan", "subscription__plan", "subscription__scheduled_plan")
     last = BillingPeriod.objects.select_related(*related).filter(subscription=subscription).latest("number")
     subscription = last.subscription

@@ -1,4 +1,4 @@
-"""Opening a subscription: on the default plan at first use, or on a plan that is named."""
+"""Opening a subscription: on the default plan at first use, or on a given plan."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from django.db import IntegrityError, transaction
 from billing.invoicing import issuing, review
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.rules.periods import nth_period
-from billing.subscriptions.refusals import (
-    NoDefaultPlan,
-)
+from billing.subscriptions.refusals import NoDefaultPlan
 
 
 def get_or_open_subscription(account: int, now: datetime) -> Subscription:
-    """The account's live subscription; one on the default plan is opened on first use. Raises NoDefaultPlan."""
+    """The account's live subscription, as its row says it; one on the default plan is opened, and billed, on first use.
+
+    Raises NoDefaultPlan.
+    """
     related = ("plan", "scheduled_plan", "account")
-    live = Subscription.objects.select_related(*related).filter(account_id=account, status=Subscription.Status.ACTIVE)
+    live = Subscription.objects.live().select_related(*related).filter(account_id=account)
     found = live.first()
     if found is not None:
         return found
-    default = Plan.objects.filter(is_default=True).first()
+    default = Plan.objects.default()
     if default is None:
         raise NoDefaultPlan("no plan is marked as the default; mark one in the admin, or run manage.py seed_catalogue")
     try:
@@ -32,9 +33,10 @@ def get_or_open_subscription(account: int, now: datetime) -> Subscription:
 
 
 def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
-    """Open a live subscription whose first period starts now, billed in advance.
+    """Open a live subscription whose first period starts now, to the second, and bill that period.
 
-    Raises IntegrityError where the account has one.
+    Where its invoice looks wrong the subscription is parked and nothing is billed. Raises IntegrityError where the
+    account has a live subscription.
     """
     anchor = now.replace(microsecond=0)
     first = nth_period(anchor, plan.billed_every, 0)
@@ -42,20 +44,11 @@ def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
         subscription = Subscription.objects.create(
             account_id=account, plan=plan, anchor=anchor, created_at=now, changed_at=now, period_ends_at=first.end
         )
-        opened = BillingPeriod(
-            subscription=subscription,
-            number=0,
-            starts_at=first.start,
-            ends_at=first.end,
-            plan=plan,
-            price=plan.price,
-            currency=plan.currency,
-        )
+        opened = BillingPeriod.of(subscription, 0, first, plan, plan.price)
         opened.save()
         bills = [review.base_price(opened)] if plan.price else []
         if reason := review.review_reason(bills, review.issued_today([account], now)):
             subscription.park(reason, now)
-            subscription.refresh_from_db()
         else:
             issuing.issue(bills, now)
     return subscription

@@ -12,17 +12,20 @@ from billing.subscriptions import renewal
 
 
 def release(subscription: Subscription, now: datetime) -> renewal.RenewalReport:
-    """Let a parked subscription go on, as staff have looked at it: what was held back is billed, at the prices then."""
+    """Let a subscription go on that staff have looked at: bill what was held back, at the prices of its own days.
+
+    Does nothing to one that is not parked.
+    """
     with transaction.atomic():
         live = Subscription.objects.select_for_update().get(pk=subscription.pk)
         if live.parked_at is None:
             return renewal.RenewalReport()
         live.parked_at, live.parked_because = None, ""
         live.save()
-        # Parked when it was opened, it has no invoice at all yet.
+        # One that was parked as it was opened has no invoice at all: its first period is billed as well.
         first = () if live.invoices.exists() else live.periods.filter(price__gt=0)
         held_back = [review.base_price(period) for period in first]
         issuing.issue(held_back, now)
-        done = renewal.close([live], now, reviewed=True)
-        done.invoices += len(held_back)
+        done = renewal.renew([live], now, reviewed=True)
+        done.count_bills(held_back)
         return done

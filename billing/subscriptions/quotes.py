@@ -1,35 +1,116 @@
-"""What a change of plan would cost: for the caller's own subscription, or for a plan and a cycle that are given."""
+"""What a change of plan costs, and how long that holds: one quote for preview, upgrade and staff."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
 
-from billing.models import Plan
+from billing.invoicing import ledger
+from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Plan
 from billing.rules.money import in_currency
 from billing.rules.periods import Period, as_utc
 from billing.rules.plan_change import Direction, decide
 from billing.rules.proration import Proration, prorate
-from billing.subscriptions import changes
+from billing.rules.refused import Refused
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.refusals import QuoteExpired
+
+HOLDS_FOR = timedelta(minutes=15)
 
 
-class InvalidCycle(ValueError):
-    """The billing cycle that was asked about is none; the message says why."""
+class InvalidCycle(Refused, ValueError):
+    """The billing cycle that was asked about is none: it ends before its `start`, or is too short to count by day."""
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
-    """The full prices of the two plans, and the proration between them as of `at`."""
+class Quote:
+    """What it costs at the instant `at` to put a period's subscription on another plan."""
 
-    current_cost: Decimal
-    target_cost: Decimal
-    proration: Proration
+    period: BillingPeriod
+    """The period of the change, with the plan and the price before it. Without a primary key it is not opened yet, and
+    is going to be billed in full."""
+    target: Plan
     direction: Direction
+    proration: Proration
     at: datetime
+
+    @property
+    def current_cost(self) -> Decimal:
+        """For the whole period, as it was sold."""
+        return in_currency(self.period.price, self.period.currency)
+
+    @property
+    def target_cost(self) -> Decimal:
+        """For the whole period, at the list price."""
+        return in_currency(self.target.price, self.period.currency)
+
+    def digest(self) -> str:
+        """Equal for two quotes that show the same and whose change would bill the same.
+
+        Over the amounts and the instant, both plans' limits, the subscription's last change and what is scheduled, the
+        balance and what is due. Read from PostgreSQL, so it is taken before the change is made.
+        """
+        subscription, currency = self.period.subscription, self.period.currency
+        open_invoices = Invoice.objects.due().filter(account=subscription.account_id, currency=currency)
+        return digest_of(
+            (self.at.isoformat(), subscription.pk, subscription.changed_at.isoformat(), subscription.scheduled_plan_id),
+            (self.period.number, self.current_cost, self.target_cost, currency),
+            (self.proration.credit, self.proration.charge, self.proration.days_remaining),
+            limits_of(self.period.plan),
+            limits_of(self.target),
+            in_currency(ledger.balance(subscription.account_id, currency), currency),
+            [in_currency(invoice.due, currency) for invoice in open_invoices],
+        )
+
+    def check_unchanged(self, digest: str | None = None) -> None:
+        """Raises QuoteExpired where what was shown at `at` is not what holds now.
+
+        With the digest that was shown, by comparing it. Without, by what was changed after `at`: the price, the
+        subscription, or an invoice that was credited or voided.
+        """
+        if digest is None and self.target.priced_at > self.at:
+            raise QuoteExpired(reason="price")
+        if not self.period.period.contains(self.at):
+            raise QuoteExpired(reason="period")
+        if digest is None:
+            self._check_by_time()
+        elif digest != self.digest():
+            raise QuoteExpired(reason="digest")
+
+    def _check_by_time(self) -> None:
+        subscription = self.period.subscription
+        if subscription.changed_at > self.at:
+            raise QuoteExpired(reason="subscription")
+        credited = CreditNote.objects.filter(invoice__subscription=subscription, issued_at__gt=self.at)
+        if credited.exists() or subscription.invoices.filter(voided_at__gt=self.at).exists():
+            raise QuoteExpired(reason="credit")
+
+
+def quote(period: BillingPeriod, target: Plan, at: datetime) -> Quote:
+    """What a change from the period's plan to the target costs at an instant. Raises IncomparablePlans.
+
+    The credit is at most what was billed for the period net of earlier credits.
+    """
+    direction = decide(period.terms, target.terms)
+    old, new = (in_currency(price, period.currency) for price in (period.price, target.price))
+    proration = prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
+    if period.pk is not None:
+        billed = InvoiceLine.objects.within(period.subscription, period.period).net()
+        credit = min(proration.credit, in_currency(billed, period.currency))
+        proration = replace(proration, credit=credit, net=proration.charge - credit)
+    return Quote(period, target, direction, proration, as_utc(at))
+
+
+def check_age(at: datetime, now: datetime) -> None:
+    """Raises QuoteExpired for a quote of more than 15 minutes ago, or of the future."""
+    if at > now:
+        raise QuoteExpired(reason="future")
+    if now - at > HOLDS_FOR:
+        raise QuoteExpired(reason="old")
 
 
 def calculate_proration(
@@ -41,30 +122,36 @@ def calculate_proration(
     cycle_start: datetime | None = None,
     cycle_end: datetime | None = None,
     at: datetime | None = None,
-) -> Preview:
-    """What the change would cost at an instant (now unless `at` says another); changes nothing.
+) -> Quote:
+    """A quote as of `at` (now unless given) for the account's own period, or for a plan and a cycle that are given.
 
-    Without `current` it is the account's own plan at the price its period was sold for, and with that period's cycle
-    the amounts are those `lifecycle.upgrade` charges at the instant. A `current` that is given counts at list price.
-    Raises InvalidCycle, IncomparablePlans.
+    A `current` that is given counts at its list price; the account's own plan at the price its period was sold for.
+    Of the own period and plan the amounts are those that an upgrade at the instant charges. Writes nothing but the
+    subscription of an account that has none yet. Raises InvalidCycle, IncomparablePlans.
     """
-    at = at or now
-    own = current_subscription(account, now).period
-    cycle = _cycle(cycle_start or own.starts_at, cycle_end or own.ends_at)
-    held = changes.terms_of(own) if current is None else changes.terms(current)
-    if current is None and cycle == own.period:
-        direction, proration = changes.preview(own, target, at)
-    else:
-        direction = decide(held, changes.terms(target))
-        proration = prorate(held.price, target.price, cycle, at, held.currency, settings.PRORATION_GRANULARITY)
-    current_cost, target_cost = (in_currency(price, held.currency) for price in (held.price, target.price))
-    return Preview(current_cost, target_cost, proration, direction, as_utc(at))
+    period = current_subscription(account, now).period
+    cycle = _cycle(cycle_start or period.starts_at, cycle_end or period.ends_at)
+    if current is not None or cycle != period.period:
+        plan, price = (period.plan, period.price) if current is None else (current, current.price)
+        period = BillingPeriod.of(period.subscription, period.number, cycle, plan, price)
+    return quote(period, target, at or now)
 
 
 def _cycle(start: datetime, end: datetime) -> Period:
     if start >= end:
-        raise InvalidCycle(f"The cycle ends at {end:%Y-%m-%d %H:%M}, not after its start at {start:%Y-%m-%d %H:%M}.")
+        raise InvalidCycle("cycle_ends_first", start=start, end=end)
     cycle = Period(start, end)
     if cycle.days_total == 0 and settings.PRORATION_GRANULARITY == "day":
-        raise InvalidCycle("The cycle lies within one day (UTC); give one of a day or more.")
+        raise InvalidCycle("cycle_within_a_day")
     return cycle
+
+
+def limits_of(plan: Plan) -> tuple[object, ...]:
+    """What the plan gives, as a digest takes it in."""
+    limits = (plan.monthly_token_quota, plan.requests_per_minute, str(plan.quota_window))
+    return (plan.pk, plan.name, *limits, *plan.capability_codes())
+
+
+def digest_of(*facts: object) -> str:
+    """Of values whose `repr` says all of them. Hexadecimal, 64 digits."""
+    return hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -1,43 +1,78 @@
-"""Why a change of plan is not made."""
+"""Why a subscription is not opened, changed or released."""
 
 from __future__ import annotations
 
+from billing.rules.refused import Refused
+
 
 class NoDefaultPlan(Exception):
-    """Nobody can be put on a plan: none is marked as the default."""
+    """Nobody can be put on a plan: none is marked as the default. The message tells operators what to do."""
 
 
-class PlanChangeRefused(Exception):
-    """The change cannot be made; the message says why, to the customer."""
+class PlanChangeRefused(Refused):
+    """The change is not made, and nothing was changed."""
+
+
+class NotOnSale(PlanChangeRefused):
+    code = "not_on_sale"
 
 
 class NotAnUpgrade(PlanChangeRefused):
-    pass
+    """Parameters: the names of the plans `target` and `current`."""
+
+    code = "not_an_upgrade"
 
 
 class NotADowngrade(PlanChangeRefused):
-    pass
+    """Parameters: the names of the plans `target` and `current`."""
+
+    code = "not_a_downgrade"
+
+
+class AlreadyOnPlan(PlanChangeRefused):
+    """Parameters: `account`, and the name of the `plan`."""
+
+    code = "already_on_plan"
 
 
 class NothingScheduled(PlanChangeRefused):
-    pass
+    code = "nothing_scheduled"
+
+
+class NotParked(PlanChangeRefused):
+    code = "not_parked"
 
 
 class QuoteExpired(PlanChangeRefused):
-    pass
+    """The amounts that were shown do not hold, or not any more.
+
+    `reason`: `future` or `old` by the clock; `period`, `price`, `subscription` or `credit` for what was changed since;
+    `digest` where it is only known that something was; `unseen` where nothing was shown.
+    """
+
+    code = "quote_expired"
 
 
 class UnderReview(PlanChangeRefused):
-    """The account is parked: an invoice looked wrong, and staff have to look at it first."""
+    """Staff have to look first. `reason`: the subscription is `parked`, or the `invoice` of the change looks wrong."""
 
-
-class ActivityUnknown(Exception):
-    """It cannot be told at the moment which features are in active use; later it can."""
+    code = "under_review"
 
 
 class ActiveFeatures(PlanChangeRefused):
-    """Capabilities in active use that the target plan lacks, sorted."""
+    """`capabilities` in active use that the target plan lacks, sorted."""
+
+    code = "active_features"
 
     def __init__(self, capabilities: list[str]) -> None:
-        super().__init__(f"Cannot downgrade. Active features: {', '.join(capabilities)}")
+        super().__init__(capabilities=capabilities)
         self.capabilities = capabilities
+
+
+class ActivityUnknown(Refused):
+    """It is not known at the moment which features are in active use, and will be later. Parameter: `why`."""
+
+    code = "activity_unknown"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why=why)

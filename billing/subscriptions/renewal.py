@@ -1,7 +1,7 @@
-"""The close of billing periods: renew, apply what is scheduled, open the next period, issue its invoice; in batches.
+"""Renewal of subscriptions whose period has ended: apply what is scheduled, open the next period, issue its invoice.
 
-The rules are the same for one subscription and for a batch; only the writes are bulk. Safe with several at once: a
-batch takes rows that nobody else holds, and a period opens once or not at all.
+The rules are the same for one subscription and for a batch; only the writes are bulk. Several processes may renew at
+once: a batch takes rows that no other transaction holds, and a period opens once or not at all.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 from django.db import connection, transaction
-from django.db.models import BooleanField, F, QuerySet
+from django.db.models import BooleanField, F
 from django.db.models.expressions import RawSQL
 
 from billing.bulk_insert import copy_rows
@@ -23,6 +24,7 @@ from billing.invoicing import issuing
 from billing.invoicing.issuing import Bill
 from billing.invoicing.review import base_price, issued_today, review_reason
 from billing.models import BillingPeriod, Plan, Subscription
+from billing.models.invoices import NOTHING
 from billing.rules.periods import nth_period
 from billing.rules.usage_window import kept_window
 
@@ -32,76 +34,86 @@ BATCH = 500
 
 @dataclass
 class RenewalReport:
-    """What a close has done, in subscriptions but for `periods` and `invoices`."""
+    """What renewing has done, or in a dry run would do."""
 
     renewed: int = 0
+    """Subscriptions."""
     changed: int = 0
+    """Of the renewed ones, those that went to the plan scheduled for them."""
     periods: int = 0
+    """Opened: several for a subscription that is months late."""
     invoices: int = 0
+    amounts: dict[str, Decimal] = field(default_factory=dict)
+    """What the invoices come to by currency, before any balance is used."""
     parked: list[int] = field(default_factory=list)
+    """Primary keys of subscriptions that now wait for staff."""
     failed: dict[int, str] = field(default_factory=dict)
+    """The error by the primary key of the subscription, which stays due."""
+
+    def count_bills(self, bills: Sequence[Bill]) -> None:
+        self.invoices += len(bills)
+        for bill in bills:
+            self._count_amount(bill.currency, bill.total)
 
     def add(self, other: RenewalReport) -> None:
         self.renewed += other.renewed
         self.changed += other.changed
         self.periods += other.periods
         self.invoices += other.invoices
+        for currency, amount in other.amounts.items():
+            self._count_amount(currency, amount)
         self.parked += other.parked
         self.failed |= other.failed
+
+    def _count_amount(self, currency: str, amount: Decimal) -> None:
+        self.amounts[currency] = self.amounts.get(currency, NOTHING) + amount
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What follows for one subscription: the periods to open, oldest first, and the plan it is on then."""
+    """What follows for one subscription."""
 
     subscription: Subscription
     opened: tuple[BillingPeriod, ...]
+    """The periods to open, oldest first; none where the subscription is not due."""
     plan: Plan
+    """That of the last of them."""
     applies_schedule: bool
 
 
-def due(now: datetime) -> QuerySet[Subscription]:
-    """Subscriptions whose period has ended and that are not parked."""
-    return Subscription.objects.filter(status=Subscription.Status.ACTIVE, parked_at=None, period_ends_at__lte=now)
-
-
 def renew_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -> RenewalReport:
-    """Close every period that has ended by `now`. One that fails is reported and does not stop the others."""
-    total = RenewalReport()
-    last: Subscription | None = None
-    while True:
-        with transaction.atomic():
-            batch = _take(now, last)
-            if not batch:
-                return total
-            # Read before the close moves it on.
-            last = Subscription(pk=batch[-1].pk, period_ends_at=batch[-1].period_ends_at)
-            done = _close_bisecting(batch, now)
-        total.add(done)
-        progress(len(batch))
+    """Renew every subscription that is due at `now`, in batches that are committed one by one.
+
+    `progress` is called with the size of each. A subscription that fails is reported and does not stop the others.
+    """
+    return _renew_in_batches(now, progress, keep=True)
 
 
-def close(subscriptions: Sequence[Subscription], now: datetime, *, reviewed: bool = False) -> RenewalReport:
-    """Close the ended periods of locked subscriptions, in the caller's transaction.
+def dry_run(now: datetime, progress: Callable[[int], None] = lambda _: None) -> RenewalReport:
+    """What `renew_due` would do, found out by doing it and rolling each batch back.
+
+    Nothing is written, pushed to Redis or logged. As long as a batch takes, it locks what renewing it would lock.
+    """
+    return _renew_in_batches(now, progress, keep=False)
+
+
+def renew(subscriptions: Sequence[Subscription], now: datetime, *, reviewed: bool = False) -> RenewalReport:
+    """Renew locked subscriptions as far as they are due at `now`, in the caller's transaction.
 
     `reviewed`: staff have looked at what is suspicious about them, so nothing is parked.
     """
-    return _write(renewals(subscriptions, now), now, reviewed)
-
-
-def renewals(subscriptions: Sequence[Subscription], now: datetime) -> list[Renewal]:
-    """What a close would do with each of these subscriptions; writes nothing."""
-    latest = _latest_periods(subscriptions)
-    prices = Prices()
-    return [renewal(subscription, latest[subscription.pk], now, prices) for subscription in subscriptions]
+    latest, prices = _latest_periods(subscriptions), Prices()
+    return _write([renewal(row, latest[row.pk], now, prices) for row in subscriptions], now, reviewed)
 
 
 def renewal(
     subscription: Subscription, last: BillingPeriod, now: datetime, price_at: Callable[[Plan, datetime], Decimal]
 ) -> Renewal:
-    """The rule: which periods are to be opened by `now`, on which plan, at the price of the moment each one opens.
+    """The rule of renewing: a pure function of the subscription, its last period and the prices.
 
-    Raises ValueError where the next period would leave a gap or overlap the last one.
+    A period follows for each that has ended by `now`, on the scheduled plan from its instant on, at the price of the
+    moment it starts. `price_at` gives a plan's price at an instant. Raises ValueError where the next period would leave
+    a gap or overlap the last one (law L7).
     """
     plan, scheduled, applies = subscription.plan, subscription.scheduled_plan, False
     opened: list[BillingPeriod] = []
@@ -113,29 +125,31 @@ def renewal(
         period = nth_period(subscription.anchor, plan.billed_every, number)
         if period.start != start:
             raise ValueError(f"period {number} starts at {period.start}, not where the last one ended, at {start}")
-        opened.append(
-            BillingPeriod(
-                subscription=subscription,
-                number=number,
-                starts_at=start,
-                ends_at=period.end,
-                plan=plan,
-                price=price_at(plan, start),
-                currency=plan.currency,
-            )
-        )
+        opened.append(BillingPeriod.of(subscription, number, period, plan, price_at(plan, start)))
         start = period.end
     return Renewal(subscription, tuple(opened), plan, applies)
 
 
-def bills(renewed: Renewal) -> list[Bill]:
-    """One for each period that is opened, but for a price of nothing."""
-    return [base_price(period) for period in renewed.opened if period.price]
+def _renew_in_batches(now: datetime, progress: Callable[[int], None], keep: bool) -> RenewalReport:
+    total = RenewalReport()
+    last: Subscription | None = None
+    while True:
+        with transaction.atomic():
+            batch = _take(now, last)
+            if not batch:
+                return total
+            # Read before the renewal moves it on.
+            last = Subscription(pk=batch[-1].pk, period_ends_at=batch[-1].period_ends_at)
+            done = _renew_bisecting(batch, now)
+            if not keep:
+                transaction.set_rollback(True)
+        total.add(done)
+        progress(len(batch))
 
 
 def _take(now: datetime, last: Subscription | None) -> list[Subscription]:
     """Lock the next batch in the order of the index; `last` is where the batch before it ended."""
-    rows = due(now).order_by("period_ends_at", "pk")
+    rows = Subscription.objects.due(now).order_by("period_ends_at", "pk")
     if last is not None:
         # As a row value, so that the index is entered where the last batch ended, however many periods end together.
         beyond = "(billing_subscription.period_ends_at, billing_subscription.id) > (%s, %s)"
@@ -144,18 +158,19 @@ def _take(now: datetime, last: Subscription | None) -> list[Subscription]:
     return list(rows.select_for_update(skip_locked=True).prefetch_related("plan", "scheduled_plan")[:BATCH])
 
 
-def _close_bisecting(batch: Sequence[Subscription], now: datetime) -> RenewalReport:
-    """Close a batch; where it fails, its halves, so that only what is faulty is left behind."""
+def _renew_bisecting(batch: Sequence[Subscription], now: datetime) -> RenewalReport:
+    """Renew a batch; where it fails, its halves, so that only what is faulty is left behind."""
     try:
         with transaction.atomic():
-            return close(batch, now)
+            return renew(batch, now)
     except Exception as error:  # whatever is wrong with one subscription must not stop the others
         if len(batch) == 1:
-            logger.exception("the period of subscription %s could not be closed", batch[0].pk)
+            failed = partial(logger.error, "subscription %s could not be renewed", batch[0].pk, exc_info=error)
+            transaction.on_commit(failed)  # so that a dry run logs nothing
             return RenewalReport(failed={batch[0].pk: f"{type(error).__name__}: {error}"})
     middle = len(batch) // 2
-    done = _close_bisecting(batch[:middle], now)
-    done.add(_close_bisecting(batch[middle:], now))
+    done = _renew_bisecting(batch[:middle], now)
+    done.add(_renew_bisecting(batch[middle:], now))
     return done
 
 
@@ -170,7 +185,7 @@ def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Renewa
     sound: list[tuple[Renewal, list[Bill]]] = []
     done = RenewalReport()
     for renewed in renewals:
-        of_one = bills(renewed)
+        of_one = [base_price(period) for period in renewed.opened if period.price]
         reason = "" if reviewed else review_reason(of_one, today)
         if reason:
             renewed.subscription.park(reason, now)
@@ -180,9 +195,11 @@ def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Renewa
     opened = [period for renewed, _ in sound for period in renewed.opened]
     copy_rows(opened)
     _advance([renewed for renewed, _ in sound])
-    issued = issuing.issue([bill for _, of_one in sound for bill in of_one], now)
-    done.renewed, done.periods, done.invoices = len(sound), len(opened), len(issued)
+    bills = [bill for _, of_one in sound for bill in of_one]
+    issuing.issue(bills, now)
+    done.renewed, done.periods = len(sound), len(opened)
     done.changed = sum(renewed.applies_schedule for renewed, _ in sound)
+    done.count_bills(bills)
     return done
 
 
@@ -198,7 +215,7 @@ def _advance(renewals: Sequence[Renewal]) -> None:
 
 
 def _apply_schedules(changed: Sequence[Renewal]) -> None:
-    """A change counts from its own instant, however late the close: a quote made since then holds."""
+    """A change counts from its own instant, however late the renewal: a quote made since then holds."""
     rows = [(r.subscription.pk, r.plan.pk, *_window_kept(r.subscription)) for r in changed]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -214,4 +231,4 @@ def _apply_schedules(changed: Sequence[Renewal]) -> None:
 
 def _window_kept(subscription: Subscription) -> tuple[str, datetime]:
     assert subscription.scheduled_at is not None
-    return kept_window(subscription, subscription.plan, subscription.scheduled_at - timedelta.resolution)
+    return kept_window(subscription, subscription.plan.quota_window, subscription.scheduled_at - timedelta.resolution)

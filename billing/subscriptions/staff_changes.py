@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,150 +12,131 @@ from django.db.models import Max
 from billing.invoicing import ledger
 from billing.models import BalanceEntry, BillingPeriod, Invoice, InvoiceLine, Plan, Subscription
 from billing.rules.money import in_currency
-from billing.subscriptions import changes, parking, refusals
+from billing.subscriptions import changes, parking, quotes
+from billing.subscriptions.refusals import AlreadyOnPlan, NotParked, QuoteExpired, UnderReview
 
 
-class AlreadyOnPlan(refusals.PlanChangeRefused):
-    pass
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """What a change issues. In a preview the invoices have numbers that are not kept."""
 
-
-class NotParked(refusals.PlanChangeRefused):
-    pass
-
-
-class PreviewOutdated(refusals.PlanChangeRefused):
-    """What would be done now is not what staff were shown."""
+    invoices: tuple[tuple[Invoice, tuple[InvoiceLine, ...]], ...]
+    settled: tuple[BalanceEntry, ...]
+    """What the change gives back and earlier invoices use at once: entries below zero."""
+    balance: Decimal
+    """What is owed to the customer afterwards."""
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)
 class ChangePreview:
-    """What a change has done, or would do. Invoices that are not kept have a number that is not kept either."""
+    """A change of plan that was made, or tried."""
+
+    quote: quotes.Quote
+    digest: str
+    """The quote's, taken before the change."""
+    changed: changes.Changed
+    documents: Documents
+    dropped: Plan | None
+    """The plan whose scheduled change is dropped."""
+    looks_wrong: bool
+    """A customer would be refused it: its invoice is as large, or one of as many, as staff have to look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePreview:
+    """A release of a parked subscription that was made, or tried."""
 
     subscription: Subscription
     period: BillingPeriod
-    """The present one, after the change."""
-    invoices: tuple[tuple[Invoice, tuple[InvoiceLine, ...]], ...]
-    settled: tuple[BalanceEntry, ...]
-    """What the customer is owed by it and is used at once for earlier invoices: entries below zero."""
-    balance: Decimal
-    """What is owed to the customer after it."""
-    changed: changes.Changed | None = None
-    dropped: Plan | None = None
-    """The plan whose scheduled change is dropped."""
-    looks_wrong: bool = False
-    """A customer would be refused it: an invoice as large, or as many, as staff have to look at."""
-    seen_at: datetime | None = None
-
-    @property
-    def digest(self) -> str:
-        """Equal for two outcomes when all that staff are shown is equal, and nothing was changed in between."""
-        plan, period = self.subscription.plan, self.period
-        shown = [
-            (plan.pk, plan.monthly_token_quota, plan.requests_per_minute, plan.quota_window),
-            sorted(plan.capabilities.values_list("code", flat=True)),
-            (period.number, in_currency(period.price, period.currency), period.currency),
-            [
-                [(line.description, in_currency(line.amount, of.currency)) for line in lines]
-                for of, lines in self.invoices
-            ],
-            [(entry.invoice_id, in_currency(entry.amount, entry.currency)) for entry in self.settled],
-            (self.balance, self.dropped and self.dropped.pk, self.seen_at),
-        ]
-        return hashlib.sha256(repr(shown).encode()).hexdigest()
+    """The present one, afterwards."""
+    documents: Documents
+    digest: str
+    """Equal for two releases that show and bill the same."""
 
 
 def preview_change(account: int, target: Plan, now: datetime) -> ChangePreview:
-    """What `change_plan` would do now, found out by doing it; nothing is kept. Raises what `change_plan` raises."""
+    """What `change_plan` would do now, found out by doing it and rolling it back. Raises what `change_plan` raises."""
     with transaction.atomic():
-        outcome = _change(account, target, now, now)
+        preview = _change(account, target, now, now)
         transaction.set_rollback(True)
-    return outcome
+    return preview
 
 
 def change_plan(account: int, target: Plan, now: datetime, shown_at: datetime, digest: str) -> ChangePreview:
     """Put the account on another plan now, in either direction, at the amounts that were shown at `shown_at`.
 
-    Raises ShownOtherwise where anything that was shown is different by now, AlreadyOnPlan, IncomparablePlans, and
-    UnderReview for a parked subscription.
+    Raises QuoteExpired where the preview is too old or anything it showed is different now, AlreadyOnPlan,
+    IncomparablePlans, and UnderReview for a parked subscription.
     """
-    if shown_at > now or now - shown_at > changes.QUOTE_HOLDS_FOR:
-        raise PreviewOutdated("The preview is older than 15 minutes. This is a new one.")
+    quotes.check_age(shown_at, now)
     with transaction.atomic():
-        outcome = _change(account, target, now, shown_at)
-        _check_digest(outcome, digest)
-    return outcome
+        return _change(account, target, now, shown_at, digest)
 
 
-def preview_release(subscription: Subscription, now: datetime) -> ChangePreview:
-    """What releasing a parked subscription would bill now; nothing is kept. Raises NotParked."""
+def preview_release(subscription: Subscription, now: datetime) -> ReleasePreview:
+    """What releasing a parked subscription would bill now, found out by doing it and rolling it back.
+
+    Raises NotParked.
+    """
     with transaction.atomic():
-        outcome = _release(subscription, now)
+        preview = _release(subscription, now)
         transaction.set_rollback(True)
-    return outcome
+    return preview
 
 
-def release(subscription: Subscription, now: datetime, digest: str) -> ChangePreview:
-    """Let a parked subscription go on, and bill what was shown. Raises ShownOtherwise, NotParked."""
+def release(subscription: Subscription, now: datetime, digest: str) -> ReleasePreview:
+    """Let a parked subscription go on, and bill what was shown.
+
+    Raises NotParked, and QuoteExpired where something else would be billed now.
+    """
     with transaction.atomic():
-        outcome = _release(subscription, now)
-        _check_digest(outcome, digest)
-    return outcome
+        released = _release(subscription, now)
+        if released.digest != digest:
+            raise QuoteExpired(reason="digest")
+    return released
 
 
-def _check_digest(outcome: ChangePreview, digest: str) -> None:
-    if outcome.digest != digest:
-        raise PreviewOutdated("A price or the subscription was changed since you looked. This is how it stands now.")
-
-
-def _change(account: int, target: Plan, now: datetime, priced_at: datetime) -> ChangePreview:
+def _change(account: int, target: Plan, now: datetime, priced_at: datetime, digest: str | None = None) -> ChangePreview:
     last = _last_documents(account)
     subscription = changes.locked(account, now)
-    period = changes.current_period(subscription)
+    period, dropped = subscription.current_period(), subscription.scheduled_plan
     if period.plan_id == target.pk:
-        raise AlreadyOnPlan(f"{subscription.account} is on {target.name} already.")
-    if not period.period.contains(priced_at):
-        raise PreviewOutdated("A new period has begun since you looked. This is how it stands now.")
-    seen_at, dropped = subscription.changed_at, subscription.scheduled_plan
+        raise AlreadyOnPlan(account=str(subscription.account), plan=target.name)
+    quote = quotes.quote(period, target, priced_at)
+    if digest is not None:
+        quote.check_unchanged(digest)
+    before = quote.digest()
     try:
-        changed, looks_wrong = changes.change_now(subscription, target, now, priced_at), False
-    except refusals.UnderReview:
-        changed, looks_wrong = changes.change_now(subscription, target, now, priced_at, reviewed=True), True
-    invoices, settled = _documents_after(account, last)
-    return ChangePreview(
-        subscription=subscription,
-        period=changes.current_period(subscription),
-        invoices=invoices,
-        settled=settled,
-        balance=_balance(account, period.currency),
-        changed=changed,
-        dropped=dropped,
-        looks_wrong=looks_wrong,
-        seen_at=seen_at,
-    )
+        changed, looks_wrong = changes.change_now(quote, now), False
+    except UnderReview:
+        changed, looks_wrong = changes.change_now(quote, now, reviewed=True), True
+    documents = _documents_after(account, last, period.currency)
+    return ChangePreview(quote, before, changed, documents, dropped, looks_wrong)
 
 
-def _release(subscription: Subscription, now: datetime) -> ChangePreview:
+def _release(subscription: Subscription, now: datetime) -> ReleasePreview:
     account = subscription.account_id
     last = _last_documents(account)
     parked = Subscription.objects.select_for_update().get(pk=subscription.pk)
-    if parked.parked_at is None:
-        raise NotParked("The subscription is not parked, or not any more.")
+    parked_at = parked.parked_at
+    if parked_at is None:
+        raise NotParked
     parking.release(parked, now)
     released = Subscription.objects.select_related("account", "plan").get(pk=parked.pk)
-    period = changes.current_period(released)
-    invoices, settled = _documents_after(account, last)
-    return ChangePreview(
-        subscription=released,
-        period=period,
-        invoices=invoices,
-        settled=settled,
-        balance=_balance(account, period.currency),
-        seen_at=parked.parked_at,
+    period = released.current_period()
+    documents = _documents_after(account, last, period.currency)
+    digest = quotes.digest_of(
+        (parked_at.isoformat(), period.number, in_currency(period.price, period.currency), period.currency),
+        quotes.limits_of(released.plan),
+        [
+            [(line.description, in_currency(line.amount, invoice.currency)) for line in lines]
+            for invoice, lines in documents.invoices
+        ],
+        [(entry.invoice_id, in_currency(entry.amount, entry.currency)) for entry in documents.settled],
+        documents.balance,
     )
-
-
-def _balance(account: int, currency: str) -> Decimal:
-    return in_currency(ledger.balance(account, currency), currency)
+    return ReleasePreview(released, period, documents, digest)
 
 
 def _last_documents(account: int) -> tuple[int, int]:
@@ -166,11 +146,13 @@ def _last_documents(account: int) -> tuple[int, int]:
     return invoice or 0, entry or 0
 
 
-def _documents_after(
-    account: int, last: tuple[int, int]
-) -> tuple[tuple[tuple[Invoice, tuple[InvoiceLine, ...]], ...], tuple[BalanceEntry, ...]]:
+def _documents_after(account: int, last: tuple[int, int], currency: str) -> Documents:
     """Read within the transaction, as a preview leaves nothing to read after it."""
     issued = Invoice.objects.filter(account=account, pk__gt=last[0]).order_by("pk").prefetch_related("lines")
-    invoices = tuple((invoice, tuple(invoice.lines.all())) for invoice in issued)
     entries = BalanceEntry.objects.filter(account=account, pk__gt=last[1], amount__lt=0, invoice__pk__lte=last[0])
-    return invoices, tuple(entries.select_related("invoice").order_by("pk"))
+    return Documents(
+        invoices=tuple((invoice, tuple(invoice.lines.all())) for invoice in issued),
+        settled=tuple(entries.select_related("invoice").order_by("pk")),
+        balance=in_currency(ledger.balance(account, currency), currency),
+        currency=currency,
+    )

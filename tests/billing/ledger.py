@@ -13,7 +13,7 @@ from django.db.models import Sum
 
 from billing.invoicing import ledger, payments
 from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Payment, Plan, Subscription
-from billing.subscriptions import changes, opening
+from billing.subscriptions import changes, opening, quotes
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _serial = itertools.count(1)
@@ -53,13 +53,14 @@ def lines(invoice: Invoice) -> list[tuple[str, Decimal]]:
 
 
 def pay_in_full(invoice: Invoice, now: datetime) -> None:
-    payments.pay(invoice, ledger.due(invoice), now, f"bank-{invoice.number}")
+    payments.pay(invoice, invoice.due, now, f"bank-{invoice.number}")
 
 
 def hand_over(subscription: Subscription, target: Plan, now: datetime) -> changes.Changed:
     """What staff do: another plan now, in either direction."""
     with transaction.atomic():
-        return changes.change_now(changes.locked(subscription.account_id, now), target, now, now)
+        period = changes.locked(subscription.account_id, now).current_period()
+        return changes.change_now(quotes.quote(period, target, now), now)
 
 
 def assert_explained(subscription: Subscription) -> None:
@@ -76,13 +77,13 @@ def assert_explained(subscription: Subscription) -> None:
     billed = _sum(InvoiceLine.objects.filter(invoice__in=standing).exclude(kind=InvoiceLine.Kind.BALANCE))
     noted = _sum(CreditNote.objects.filter(account=account))
     paid = _sum(Payment.objects.filter(invoice__account=account))
-    due = sum((ledger.due(invoice) for invoice in documents), Decimal(0))
+    due = sum((invoice.due for invoice in documents), Decimal(0))
     balance = ledger.balance(account, currency)
     assert billed - noted == paid + due - balance
     assert balance >= 0
     assert not (balance and due), "a balance is used for what is due"
     for period in BillingPeriod.objects.filter(subscription=subscription):
-        billed_lines = ledger.lines_in(subscription, period.period)
+        billed_lines = InvoiceLine.objects.within(subscription, period.period)
         net = _sum(billed_lines.exclude(kind=InvoiceLine.Kind.BALANCE))
         notes = CreditNote.objects.filter(invoice__in=billed_lines.values("invoice"))
         assert net - _sum(notes) >= 0, "credit never exceeds what was billed"

@@ -60,4 +60,4 @@ def test_a_failure_is_logged_and_does_not_stop_the_others(
         clock.move_to("2025-11-01T00:00:00Z")
         tasks.apply_due_changes()
     assert Invoice.objects.filter(account=carol.account).count() == 2
-    assert "1 subscriptions could not be closed" in caplog.text
+    assert "1 subscriptions could not be renewed" in caplog.text

@@ -1,4 +1,4 @@
-"""manage.py apply_downgrades: close the billing periods that have ended, as beat does every minute."""
+"""manage.py apply_downgrades: renew the subscriptions whose period has ended, as beat does every minute."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from billing.management.arguments import parsed_time
 from billing.management.progress import ProgressBar
+from billing.models import Subscription
 from billing.rules.money import in_currency
 from billing.subscriptions import renewal
-from billing.subscriptions.renewal_dry_run import dry_run
 
 FARTHEST_AHEAD = timedelta(days=366)
 FAILURES_TOLD = 20
@@ -39,32 +39,32 @@ class Command(BaseCommand):
         if at > now and not options["dry_run"]:
             self.stderr.write(f"--at {options['at']} lies ahead: periods are closed before they end")
         try:
-            bar = ProgressBar(self.stderr, renewal.due(at).count(), shown=options["verbosity"] > 0)
+            bar = ProgressBar(self.stderr, Subscription.objects.due(at).count(), shown=options["verbosity"] > 0)
         except ProgrammingError as error:
             raise CommandError("the tables are missing; run manage.py migrate first") from error
-        failed = self._tell(at, bar) if options["dry_run"] else self._close(at, bar)
+        failed = self._dry_run(at, bar) if options["dry_run"] else self._renew(at, bar)
         if failed:
             raise CommandError(_failures(failed))
 
-    def _close(self, at: datetime, bar: ProgressBar) -> dict[int, str]:
+    def _renew(self, at: datetime, bar: ProgressBar) -> dict[int, str]:
         began = time.perf_counter()
         try:
-            closed = renewal.renew_due(at, bar.advance)
+            done = renewal.renew_due(at, bar.advance)
         finally:
             bar.end()
         self.stdout.write(
-            f"{closed.renewed:,} subscriptions renewed ({closed.changed:,} with a change of plan), "
-            f"{closed.periods:,} periods opened, {closed.invoices:,} invoices issued, "
-            f"{len(closed.parked):,} parked for staff, {len(closed.failed):,} failed"
+            f"{done.renewed:,} subscriptions renewed ({done.changed:,} with a change of plan), "
+            f"{done.periods:,} periods opened, {done.invoices:,} invoices issued, "
+            f"{len(done.parked):,} parked for staff, {len(done.failed):,} failed"
         )
         seconds = time.perf_counter() - began
-        if closed.renewed and seconds:
-            self.stdout.write(f"in {seconds:,.1f} s, {closed.renewed / seconds:,.0f} subscriptions a second")
-        return closed.failed
+        if done.renewed and seconds:
+            self.stdout.write(f"in {seconds:,.1f} s, {done.renewed / seconds:,.0f} subscriptions a second")
+        return done.failed
 
-    def _tell(self, at: datetime, bar: ProgressBar) -> dict[int, str]:
+    def _dry_run(self, at: datetime, bar: ProgressBar) -> dict[int, str]:
         try:
-            foreseen = dry_run(at, bar.advance)
+            foreseen = renewal.dry_run(at, bar.advance)
         finally:
             bar.end()
         amounts = [f"{in_currency(amount, code)} {code}" for code, amount in sorted(foreseen.amounts.items())]

@@ -44,7 +44,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         try:
-            plans = list(Plan.objects.filter(archived_at=None))
+            plans = list(Plan.objects.on_sale())
         except ProgrammingError as error:
             raise CommandError("the tables are missing; run manage.py migrate first") from error
         if not plans:
@@ -66,7 +66,7 @@ class Command(BaseCommand):
         if password is not None and not user.check_password(password):
             user.set_password(password)
             user.save(update_fields=["password"])
-        subscription = Subscription.objects.filter(account=user, status=Subscription.Status.ACTIVE).first()
+        subscription = Subscription.objects.live().filter(account=user).first()
         if subscription is None:
             subscription = opening.subscribe(user.pk, plan, now)
         _, key = ApiKey.issue(account=user, name=KEY_NAME)

@@ -9,8 +9,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
-from billing.invoicing import ledger, payments
+from billing.invoicing import payments
+from billing.invoicing.ledger import BillingError
 from billing.management.arguments import parsed_time
 from billing.models import Invoice, Payment
 from billing.rules.money import in_currency
@@ -38,13 +40,15 @@ class Command(BaseCommand):
         invoice = Invoice.objects.filter(number=options["number"]).first()
         if invoice is None:
             raise CommandError(f"there is no invoice {options['number']}")
-        amount = ledger.due(invoice) if options["amount"] is None else _amount(options["amount"])
+        amount = invoice.due if options["amount"] is None else _amount(options["amount"])
         try:
             payment = payments.pay(invoice, amount, paid_at, _reference(options["reference"], now))
-        except ValueError as error:  # a BillingError, or no amount of money
+        except BillingError as error:
+            raise CommandError(to_staff(error)) from error
+        except ValueError as error:  # more decimals or digits than an amount of money has
             raise CommandError(str(error)) from error
         invoice.refresh_from_db()
-        received, left = (in_currency(each, invoice.currency) for each in (payment.amount, ledger.due(invoice)))
+        received, left = (in_currency(each, invoice.currency) for each in (payment.amount, invoice.due))
         self.stdout.write(
             f"{invoice}: {received} {invoice.currency} received ({payment.reference}), {left} {invoice.currency} "
             f"still due, {invoice.status}"

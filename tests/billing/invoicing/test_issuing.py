@@ -24,6 +24,7 @@ from tests.billing.ledger import (
     money,
     pay_in_full,
 )
+from tests.billing.refuses import refuses
 
 pytestmark = pytest.mark.django_db
 START, LATER = at("2025-10-01"), at("2025-10-16")
@@ -58,7 +59,7 @@ def test_an_invoice_is_numbered_open_and_adds_up(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
     assert (invoice.number, invoice.status, invoice.total, invoice.issued_at) == ("INV-000001", "open", 99, START)
     assert lines(invoice) == [("base", 99)]
-    assert ledger.due(invoice) == 99
+    assert invoice.due == 99
     assert_explained(sold)
 
 
@@ -70,12 +71,12 @@ def test_no_bills_take_no_number() -> None:
 def test_a_payment_settles_in_parts_and_then_in_full(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
     payments.pay(invoice, money("98.99"), LATER, "a")
-    assert (invoice.status, ledger.due(invoice)) == ("open", money("0.01"))
-    with pytest.raises(BillingError, match=r"0\.01 USD is due on INV-000001"):
+    assert (invoice.status, invoice.due) == ("open", money("0.01"))
+    with refuses(BillingError, r"0\.01 USD is due on INV-000001"):
         payments.pay(invoice, money("0.02"), LATER, "b")
     payments.pay(invoice, money("0.01"), LATER, "b")
-    assert (invoice.status, ledger.due(invoice)) == ("paid", 0)
-    with pytest.raises(BillingError, match="is paid; only an open invoice is paid"):
+    assert (invoice.status, invoice.due) == ("paid", 0)
+    with refuses(BillingError, "is paid; only an open invoice is paid"):
         payments.pay(invoice, money("0.01"), LATER, "c")
     assert_explained(sold)
 
@@ -85,16 +86,16 @@ def test_one_reference_is_one_payment(sold: Subscription) -> None:
     first = payments.pay(invoice, money(99), LATER, "bank-7")
     assert payments.pay(invoice, money(99), LATER, "bank-7") == first
     assert Payment.objects.count() == 1
-    with pytest.raises(BillingError, match="give another reference"):
+    with refuses(BillingError, "give another reference"):
         payments.pay(invoice, money(98), LATER, "bank-7")
 
 
 @pytest.mark.parametrize("amount", ["0", "-1", "0.001", "99.01", "NaN", "Infinity", "-Infinity"])
 def test_an_amount_that_does_not_fit_is_refused(sold: Subscription, amount: str) -> None:
     (invoice,) = invoices(sold)
-    with pytest.raises(BillingError, match=r"99\.00 USD is due"):
+    with refuses(BillingError, r"99\.00 USD is due"):
         payments.pay(invoice, Decimal(amount), LATER, "x")
-    with pytest.raises(BillingError, match=r"between 0 and 99\.00 USD"):
+    with refuses(BillingError, r"between 0 and 99\.00 USD"):
         credit_notes.credit(invoice, Decimal(amount), "x", LATER)
 
 
@@ -104,16 +105,16 @@ def test_an_amount_that_does_not_fit_is_refused(sold: Subscription, amount: str)
 def test_amounts_have_the_decimals_of_their_currency(currency: str, price: str, fits: str, too_fine: str) -> None:
     sold = make_subscription(make_plan("p", price, currency=currency), START)
     (invoice,) = invoices(sold)
-    with pytest.raises(BillingError, match=f"{price} {currency} is due"):
+    with refuses(BillingError, f"{price} {currency} is due"):
         payments.pay(invoice, money(too_fine), LATER, "x")
     payments.pay(invoice, money(fits), LATER, "x")
-    assert ledger.due(invoice) == money(price) - money(fits)
+    assert invoice.due == money(price) - money(fits)
 
 
 def test_a_credit_note_lowers_an_unpaid_invoice(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
     note = credit_notes.credit(invoice, money(40), "outage", LATER)
-    assert (note.number, ledger.due(invoice), ledger.balance(sold.account_id, "USD")) == ("CN-000001", 59, 0)
+    assert (note.number, invoice.due, ledger.balance(sold.account_id, "USD")) == ("CN-000001", 59, 0)
     assert_explained(sold)
 
 
@@ -121,7 +122,7 @@ def test_only_what_was_paid_becomes_balance(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
     payments.pay(invoice, money(70), LATER, "x")
     credit_notes.credit(invoice, money(99), "all of it", LATER)
-    assert (invoice.status, ledger.due(invoice)) == ("paid", 0)
+    assert (invoice.status, invoice.due) == ("paid", 0)
     assert ledger.balance(sold.account_id, "USD") == 70
     assert_explained(sold)
 
@@ -130,10 +131,10 @@ def test_credit_notes_end_at_what_was_billed(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
     pay_in_full(invoice, LATER)
     credit_notes.credit(invoice, money(60), "a", LATER)
-    with pytest.raises(BillingError, match=r"between 0 and 39\.00 USD"):
+    with refuses(BillingError, r"between 0 and 39\.00 USD"):
         credit_notes.credit(invoice, money("39.01"), "b", LATER)
     credit_notes.credit(invoice, money(39), "b", LATER)
-    with pytest.raises(BillingError, match=r"between 0 and 0\.00 USD"):
+    with refuses(BillingError, r"between 0 and 0\.00 USD"):
         credit_notes.credit(invoice, money("0.01"), "c", LATER)
     assert_explained(sold)
 
@@ -143,7 +144,7 @@ def test_what_a_change_of_plan_credited_is_not_credited_again(sold: Subscription
     pay_in_full(first, START)
     hand_over(sold, low, START)
     assert ledger.balance(sold.account_id, "USD") == 70
-    with pytest.raises(BillingError, match=r"between 0 and 29\.00 USD"):
+    with refuses(BillingError, r"between 0 and 29\.00 USD"):
         credit_notes.credit(first, money(30), "twice?", LATER)
     credit_notes.credit(first, money(29), "the rest", LATER)
     assert ledger.balance(sold.account_id, "USD") == 99
@@ -197,7 +198,7 @@ def test_a_negative_total_lowers_the_unpaid_invoice_of_its_period_first(sold: Su
     hand_over(sold, low, november)
     first, second, third = invoices(sold)
     assert [invoice.total for invoice in (first, second, third)] == [99, 99, -70]
-    assert [ledger.due(invoice) for invoice in (first, second, third)] == [99, 29, 0]
+    assert [invoice.due for invoice in (first, second, third)] == [99, 29, 0]
     assert_explained(sold)
 
 
@@ -206,14 +207,14 @@ def test_what_is_left_of_it_lowers_what_else_is_due(sold: Subscription, low: Pla
     renewal.renew_due(november)
     pay_in_full(invoices(sold)[1], november)
     hand_over(sold, low, november)
-    assert [ledger.due(invoice) for invoice in invoices(sold)] == [29, 0, 0]
+    assert [invoice.due for invoice in invoices(sold)] == [29, 0, 0]
     assert_explained(sold)
 
 
 def test_a_negative_total_of_a_paid_period_becomes_balance_and_is_used(sold: Subscription, low: Plan) -> None:
     pay_in_full(invoices(sold)[0], START)
     changed = hand_over(sold, low, START)
-    assert (changed.invoice.total, changed.invoice.status, ledger.due(changed.invoice)) == (-70, "paid", 0)
+    assert (changed.invoice.total, changed.invoice.status, changed.invoice.due) == (-70, "paid", 0)
     assert ledger.balance(sold.account_id, "USD") == 70
     (second,) = issuing.issue([bill(sold, 100)], LATER)
     assert (second.total, second.status) == (30, "open")
@@ -223,16 +224,16 @@ def test_a_negative_total_of_a_paid_period_becomes_balance_and_is_used(sold: Sub
 def test_a_void_invoice_was_never_billed(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
     credit_notes.void(invoice, LATER)
-    assert (invoice.status, ledger.due(invoice), ledger.billed_in(sold, sold.periods.get().period)) == (
+    assert (invoice.status, invoice.due, InvoiceLine.objects.within(sold, sold.periods.get().period).net()) == (
         "void",
         0,
         0,
     )
-    with pytest.raises(BillingError, match="only an open invoice is paid"):
+    with refuses(BillingError, "only an open invoice is paid"):
         payments.pay(invoice, money(1), LATER, "x")
-    with pytest.raises(BillingError, match="only an issued invoice is credited"):
+    with refuses(BillingError, "only an issued invoice is credited"):
         credit_notes.credit(invoice, money(1), "x", LATER)
-    with pytest.raises(BillingError, match="only an open invoice is voided"):
+    with refuses(BillingError, "only an open invoice is voided"):
         credit_notes.void(invoice, LATER)
     assert_explained(sold)
 
@@ -240,7 +241,7 @@ def test_a_void_invoice_was_never_billed(sold: Subscription) -> None:
 def test_an_invoice_that_was_paid_or_credited_in_part_is_not_voided(sold: Subscription, low: Plan) -> None:
     (invoice,) = invoices(sold)
     payments.pay(invoice, money(1), LATER, "x")
-    with pytest.raises(BillingError, match="issue a credit note instead"):
+    with refuses(BillingError, "issue a credit note instead"):
         credit_notes.void(invoice, LATER)
     other = make_subscription(low, START)
     hand_over(other, make_plan("mid", 49, 1), LATER)

@@ -20,7 +20,7 @@ from billing.invoicing import credit_notes, ledger, payments
 from billing.models import CreditNote, Invoice, Payment, Plan, Subscription
 from billing.rules.money import from_minor, minor_units
 from billing.rules.periods import nth_period
-from billing.subscriptions import changes, refusals, renewal
+from billing.subscriptions import changes, quotes, refusals, renewal
 from tests.billing.ledger import (
     assert_explained,
     assert_tiled,
@@ -95,7 +95,7 @@ class Customer:
         live = fresh(self.subscription)
         assert_explained(live)
         assert_tiled(live)
-        assert renewal.due(live.period_ends_at - timedelta(microseconds=1)).count() == 0
+        assert Subscription.objects.due(live.period_ends_at - timedelta(microseconds=1)).count() == 0
         if live.scheduled_at is not None:
             assert live.scheduled_at == live.period_ends_at, "neither missed nor early"
 
@@ -133,11 +133,11 @@ class Customer:
         owed = Invoice.objects.filter(subscription=self.subscription, status=Invoice.Status.OPEN).first()
         if owed is not None:
             reference = f"bank-{Payment.objects.count()}"
-            payments.pay(owed, self._part(ledger.due(owed), percent), self.now, reference)
+            payments.pay(owed, self._part(owed.due, percent), self.now, reference)
 
     def _credit(self, percent: int) -> None:
         for invoice in invoices(self.subscription)[-2:]:
-            amount = self._part(ledger.billed_on(invoice), percent)
+            amount = self._part(invoice.lines.billed(), percent)
             if amount > 0:
                 credit_notes.credit(invoice, amount, "outage", self.now)
 
@@ -209,9 +209,9 @@ def test_a_chain_at_one_instant_costs_what_the_direct_change_costs(
                 amount = (invoice.total * noted / 100).quantize(Decimal(1).scaleb(-minor_units(currency)))
                 if amount:
                     credit_notes.credit(invoice, amount, "outage", anchor)
-                if paid and ledger.due(invoice):
-                    payments.pay(invoice, ledger.due(invoice), anchor, "bank")
-            period = changes.current_period(subscription).period
+                if paid and invoice.due:
+                    payments.pay(invoice, invoice.due, anchor, "bank")
+            period = subscription.current_period().period
             now = period.start + (period.end - period.start) * passed
             assume(now < period.end)
             for plan in chain:
@@ -219,8 +219,8 @@ def test_a_chain_at_one_instant_costs_what_the_direct_change_costs(
             issued = invoices(subscription)
             outcomes.append(
                 (
-                    sum(ledger.billed_on(invoice) for invoice in issued),
-                    sum(ledger.due(invoice) for invoice in issued) - ledger.balance(subscription.account_id, currency),
+                    sum(invoice.lines.billed() for invoice in issued),
+                    sum(invoice.due for invoice in issued) - ledger.balance(subscription.account_id, currency),
                 )
             )
             assert_explained(subscription)
@@ -235,8 +235,8 @@ def test_a_change_costs_the_full_difference_at_the_start_and_nothing_at_the_end(
     with override_settings(PRORATION_GRANULARITY=granularity, LARGEST_INVOICE=10**9), rolled_back():
         first, second = plans_of([old, new], currency, "month")
         subscription = make_subscription(first, anchor)
-        period = changes.current_period(subscription)
-        assert changes.preview(period, second, period.ends_at)[1].net == 0
+        period = subscription.current_period()
+        assert quotes.quote(period, second, period.ends_at).proration.net == 0
         assert hand_over(subscription, second, period.starts_at).proration.net == second.price - first.price
 
 

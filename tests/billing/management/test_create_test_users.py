@@ -38,7 +38,7 @@ def test_json_is_one_user_a_plan_and_nothing_else(catalogue: None) -> None:
 
 def test_each_is_subscribed_to_its_plan_and_its_key_is_its_own(catalogue: None) -> None:
     for user in created():
-        subscription = Subscription.objects.get(account__username=user["username"], status="active")
+        subscription = Subscription.objects.live().get(account__username=user["username"])
         assert subscription.plan.code == user["plan"]
         identity = api_keys.look_up(user["api_key"])
         assert identity is not None

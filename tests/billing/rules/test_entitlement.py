@@ -121,17 +121,9 @@ class TestWindows:
         yearly = {"starter": replace(STARTER, quota_window=BILLING_PERIOD)}
         assert entitle(FACTS, yearly, NOW).window == PERIOD
 
-    @pytest.mark.parametrize(("at", "window"), [(NOW, NOVEMBER), (NOVEMBER.end - MICROSECOND, NOVEMBER)])
-    def test_an_edit_of_the_kind_waits_for_the_end_of_the_window(self, at: datetime, window: Period) -> None:
-        edited = replace(
-            STARTER, quota_window=BILLING_PERIOD, former_quota_window=CALENDAR_MONTH, quota_window_changed_at=NOW
-        )
-        assert entitle(FACTS, {"starter": edited}, at).window == window
-        assert entitle(FACTS, {"starter": edited}, NOVEMBER.end).window == PERIOD
-
     def test_a_change_of_plan_leaves_the_window_until_it_ends(self) -> None:
         plans = PLANS | {"pro": replace(PRO, quota_window=BILLING_PERIOD)}
-        kind, until = kept_window(FACTS, STARTER, NOW)
+        kind, until = kept_window(FACTS, STARTER.quota_window, NOW)
         changed = replace(FACTS, plan="pro", former_quota_window=kind, former_quota_window_until=until)
         assert (kind, until) == (CALENDAR_MONTH, NOVEMBER.end)
         assert entitle(changed, plans, NOW).window == NOVEMBER
@@ -170,14 +162,7 @@ Situation = tuple[Facts, dict[str, PlanOffer]]
 
 @st.composite
 def offers(draw: st.DrawFn, code: str) -> PlanOffer:
-    changed_at = draw(MAYBE)
-    return offer(
-        code,
-        quota=draw(st.none() | st.integers(0, 9)),
-        quota_window=draw(KINDS),
-        former_quota_window=draw(KINDS) if changed_at else "",
-        quota_window_changed_at=changed_at,
-    )
+    return offer(code, quota=draw(st.none() | st.integers(0, 9)), quota_window=draw(KINDS))
 
 
 @st.composite
@@ -231,7 +216,7 @@ def test_a_late_beat_makes_no_difference(situation: Situation, half_days: int, b
     facts, plans = situation
     assert facts.scheduled_at is not None
     now = facts.scheduled_at + half_days * DAY / 2 + beside * MICROSECOND
-    kind, until = kept_window(facts, plans["starter"], facts.scheduled_at - MICROSECOND)
+    kind, until = kept_window(facts, plans["starter"].quota_window, facts.scheduled_at - MICROSECOND)
     applied = replace(
         facts,
         plan="pro",

@@ -41,14 +41,19 @@ def high() -> Plan:
 
 
 class TestTermsOfAPlanInUse:
-    @pytest.mark.parametrize("edit", [{"currency": "EUR"}, {"interval": "year"}])
-    @pytest.mark.parametrize("who", ["subscribed", "scheduled"])
+    @pytest.mark.parametrize("edit", [{"currency": "EUR"}, {"interval": "year"}, {"quota_window": "billing_period"}])
+    @pytest.mark.parametrize("who", ["subscribed", "ended", "scheduled", "period"])
     def test_they_are_kept_by_the_form_and_by_the_database(
         self, low: Plan, high: Plan, edit: dict[str, str], who: str
     ) -> None:
-        subscription = make_subscription(low if who == "subscribed" else high, START)
+        subscription = make_subscription(high if who == "scheduled" else low, START)
+        if who == "ended":
+            Subscription.objects.update(status=Subscription.Status.CANCELED)
         if who == "scheduled":
             changes.downgrade_with_effective_date(subscription.account_id, low, MIDDLE)
+        if who == "period":
+            renewal.renew_due(END)
+            changes.upgrade(subscription.account_id, high, END)
         for name, value in edit.items():
             setattr(low, name, value)
         with pytest.raises(Exception, match="Add another plan instead"):
@@ -56,8 +61,11 @@ class TestTermsOfAPlanInUse:
         with pytest.raises(DatabaseError, match="add another plan"), transaction.atomic():
             Plan.objects.filter(pk=low.pk).update(**edit)
 
-    def test_without_subscribers_they_are_free(self, low: Plan) -> None:
-        Plan.objects.filter(pk=low.pk).update(currency="EUR", interval="year")
+    def test_a_plan_that_nobody_had_is_free_to_change(self, low: Plan) -> None:
+        Plan.objects.filter(pk=low.pk).update(currency="EUR", interval="year", quota_window="billing_period")
+        low.refresh_from_db()
+        low.currency, low.interval, low.quota_window = "USD", "month", "calendar_month"
+        low.clean()
 
 
 class TestFence:

@@ -42,7 +42,7 @@ def high() -> Plan:
 
 
 def schedule(subscription: Subscription, target: Plan) -> None:
-    """As `lifecycle.downgrade_with_effective_date` does, without asking for features in use."""
+    """As `changes.downgrade_with_effective_date` does, without asking for features in use."""
     Subscription.objects.filter(pk=subscription.pk).update(
         scheduled_plan=target, scheduled_at=fresh(subscription).period_ends_at
     )
@@ -50,10 +50,10 @@ def schedule(subscription: Subscription, target: Plan) -> None:
 
 def test_a_period_is_closed_at_its_end_and_not_before(low: Plan) -> None:
     subscription = make_subscription(low, START)
-    assert renewal.due(END - MICROSECOND).count() == 0
+    assert Subscription.objects.due(END - MICROSECOND).count() == 0
     assert renewal.renew_due(END - MICROSECOND) == renewal.RenewalReport()
-    assert renewal.due(END).get() == subscription
-    assert renewal.renew_due(END) == renewal.RenewalReport(renewed=1, periods=1, invoices=1)
+    assert Subscription.objects.due(END).get() == subscription
+    assert renewal.renew_due(END) == renewal.RenewalReport(renewed=1, periods=1, invoices=1, amounts={"USD": money(31)})
     assert renewal.renew_due(END) == renewal.RenewalReport()
     second = invoices(subscription)[1]
     assert (lines(second), second.issued_at) == ([("base", 31)], END)
@@ -139,7 +139,8 @@ class TestMissedPeriods:
             low.price = money(35)
             low.save()
         done = renewal.renew_due(at("2026-02-01"))
-        assert done == renewal.RenewalReport(renewed=1, changed=1, periods=3, invoices=3)
+        amounts = {"USD": money(31 + 35 + 35)}
+        assert done == renewal.RenewalReport(renewed=1, changed=1, periods=3, invoices=3, amounts=amounts)
         periods = [(period.plan.code, period.price) for period in subscription.periods.select_related("plan")]
         assert periods == [("high", 93), ("high", 93), ("low", 31), ("low", 35), ("low", 35)]
         live = fresh(subscription)
@@ -166,7 +167,7 @@ class TestMissedPeriods:
         subscription = make_subscription(low, START)
         low.price = money(99)
         low.save()
-        assert changes.current_period(subscription).price == 31
+        assert subscription.current_period().price == 31
         renewal.renew_due(END)
         assert subscription.periods.first().price == 31  # type: ignore[union-attr]
 

@@ -117,7 +117,7 @@ def test_several_closers_share_the_work_and_do_it_once(low: Plan, high: Plan, mo
     for result in results:
         total.add(result)
     assert (total.renewed, total.changed, total.periods, total.invoices) == (60, 60, 60, 60)
-    assert (total.failed, renewal.due(END).count()) == ({}, 0)
+    assert (total.failed, Subscription.objects.due(END).count()) == ({}, 0)
     for subscription in customers:
         assert (fresh(subscription).plan, len(invoices(subscription))) == (low, 2)
         assert_tiled(subscription)

@@ -1,4 +1,4 @@
-"""What the close does not do: fail for all because of one, overlap, or let out an invoice that looks wrong."""
+"""What the renewal does not do: fail for all because of one, overlap, or let out an invoice that looks wrong."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def high() -> Plan:
 
 
 def schedule(subscription: Subscription, target: Plan) -> None:
-    """As `lifecycle.downgrade_with_effective_date` does, without asking for features in use."""
+    """As `changes.downgrade_with_effective_date` does, without asking for features in use."""
     Subscription.objects.filter(pk=subscription.pk).update(
         scheduled_plan=target, scheduled_at=fresh(subscription).period_ends_at
     )

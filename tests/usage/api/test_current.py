@@ -73,8 +73,8 @@ def test_a_month_begins_with_nothing_used(alice: Customer) -> None:
 
 def test_the_window_may_be_the_billing_period(customer: Callable[..., Customer]) -> None:
     with moved_by_hand("2031-01-31T12:00:00Z") as clock:
-        one = customer("one", "starter")
         Plan.objects.filter(code="starter").update(quota_window="billing_period")
+        one = customer("one", "starter")
         for now, end in (
             ("2031-01-31T12:00:00Z", "2031-02-28T12:00:00Z"),
             ("2031-02-28T11:59:59.999Z", "2031-02-28T12:00:00Z"),

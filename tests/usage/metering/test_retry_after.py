@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -60,8 +60,9 @@ class TestTruth:
             alice.api.get("/api/v1/trace/start")
         self.wait(alice, clock, "/api/v1/trace/start")
 
-    def test_of_a_quota_by_billing_period(self, alice: Customer, clock: Any) -> None:
+    def test_of_a_quota_by_billing_period(self, customer: Callable[..., Customer], clock: Any) -> None:
         Plan.objects.filter(code="community").update(quota_window="billing_period")
+        alice = customer("alice", "community")
         clock.move_to("2031-05-10T08:00:00Z")
         limit(alice, "minute", None)
         for _ in range(10):

@@ -1,0 +1,91 @@
+"""What people are told of a refusal: one sentence for each code, and another one for staff where they can do more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from billing.rules.refused import Refused
+
+_ASK_AGAIN: Final = _("The subscription was changed since. Ask for a new quote.")
+_RELEASE_FIRST: Final = _("The subscription is parked, or its next invoice looks wrong. See why, and release it first.")
+_SHOWN_ANEW: Final = _("A price or the subscription was changed since you looked. This is how it stands now.")
+_OLD_PREVIEW: Final = _("The preview is older than 15 minutes. This is a new one.")
+
+#: By code, or by `code.reason`. Whole sentences end with a full stop; the others are put into one by their door.
+SENTENCES: Final[Mapping[str, Promise]] = {
+    "currency_mismatch": _(
+        "%(target)s is sold in %(target_currency)s, but %(current)s is billed in %(currency)s; "
+        "choose a plan in %(currency)s."
+    ),
+    "interval_mismatch": _(
+        "%(target)s is billed every %(target_interval)s, but %(current)s every %(interval)s; "
+        "choose a plan that is billed every %(interval)s."
+    ),
+    "cycle_ends_first": _("The cycle ends at %(end)s, not after its start at %(start)s."),
+    "cycle_within_a_day": _("The cycle lies within one day (UTC); give one of a day or more."),
+    "not_on_sale": _("No such plan is on sale. Choose one of the list."),
+    "not_an_upgrade": _("%(target)s is not an upgrade from %(current)s. Choose a higher plan."),
+    "not_a_downgrade": _("%(target)s is not a downgrade from %(current)s. Choose a lower plan."),
+    "already_on_plan": _("%(account)s is on %(plan)s already."),
+    "nothing_scheduled": _("No change is scheduled."),
+    "not_parked": _("The subscription is not parked, or not any more."),
+    "quote_expired.unseen": _("Look at the change before you confirm it."),
+    "quote_expired.future": _("The quote lies in the future. Ask for a new one."),
+    "quote_expired.old": _("The quote is older than 15 minutes. Ask for a new one."),
+    "quote_expired.price": _("The price was changed since. Ask for a new quote."),
+    "quote_expired.credit": _("An invoice was credited since. Ask for a new quote."),
+    "quote_expired.subscription": _ASK_AGAIN,
+    "quote_expired.period": _ASK_AGAIN,
+    "quote_expired.digest": _ASK_AGAIN,
+    "under_review.parked": _("Your account is being looked at by our staff. Please contact support."),
+    "under_review.invoice": _("This change needs a look by our staff. Please contact support."),
+    "active_features": _("Cannot downgrade. Active features: %(capabilities)s"),
+    "activity_unknown": _("The usage log is behind: %(why)s"),
+    "plan_is_default": _("%(plan)s is the default plan. Make another plan the default first."),
+    "plan_is_archived": _("%(plan)s is archived. Put it on sale before it becomes the default."),
+    "not_payable": _("%(invoice)s is %(status)s; only an open invoice is paid"),
+    "payment_out_of_bounds": _("%(due)s %(currency)s is due on %(invoice)s"),
+    "reference_taken": _("%(reference)s was recorded as %(amount)s; give another reference"),
+    "not_creditable": _("%(invoice)s is %(status)s; only an issued invoice is credited"),
+    "credit_out_of_bounds": _("between 0 and %(most)s %(currency)s can be credited on %(invoice)s"),
+    "credited_meanwhile": _("%(invoice)s was credited since you looked; see what can be credited now"),
+    "invoice_not_open": _("%(invoice)s is %(status)s; only an open invoice is voided"),
+    "invoice_settled": _("part of %(invoice)s is settled or credited; issue a credit note instead"),
+}
+TO_STAFF: Final[Mapping[str, Promise]] = {
+    "under_review.parked": _RELEASE_FIRST,
+    "under_review.invoice": _RELEASE_FIRST,
+    "activity_unknown": _("It cannot be told at the moment which features are in active use (%(why)s). Try again."),
+    "quote_expired.future": _OLD_PREVIEW,
+    "quote_expired.old": _OLD_PREVIEW,
+    "quote_expired.price": _SHOWN_ANEW,
+    "quote_expired.credit": _SHOWN_ANEW,
+    "quote_expired.subscription": _SHOWN_ANEW,
+    "quote_expired.digest": _SHOWN_ANEW,
+    "quote_expired.period": _("A new period has begun since you looked. This is how it stands now."),
+}
+
+
+def to_customer(refused: Refused) -> str:
+    return _sentence(SENTENCES, refused)
+
+
+def to_staff(refused: Refused) -> str:
+    return _sentence({**SENTENCES, **TO_STAFF}, refused)
+
+
+def _sentence(sentences: Mapping[str, Promise], refused: Refused) -> str:
+    reason = refused.parameters.get("reason")
+    template = sentences[f"{refused.code}.{reason}" if reason else refused.code]
+    return str(template) % {name: _shown(value) for name, value in refused.parameters.items()}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
