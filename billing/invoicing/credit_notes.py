@@ -19,6 +19,8 @@ from billing.invoicing.ledger import (
 )
 from billing.invoicing.numbering import CREDIT_NOTES, take_numbers
 from billing.models import BalanceEntry, CreditNote, Invoice
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 from billing.rules.money import in_currency
 
 
@@ -48,6 +50,7 @@ def credit(invoice: Invoice, amount: Decimal, reason: str, now: datetime) -> Cre
         )
         (note.number,) = take_numbers(CREDIT_NOTES, 1)
         note.save()
+        record(Happened.CREDIT_NOTE_ISSUED, invoice.account_id, credit_note=note.pk, invoice=invoice.pk)
         for entry in entries[:1]:  # what is owed; the others are what it was used for
             entry.invoice, entry.credit_note = None, note
         BalanceEntry.objects.bulk_create(entries)
@@ -68,4 +71,5 @@ def void(invoice: Invoice, now: datetime) -> Invoice:
             raise BillingError(f"part of {invoice} is settled or credited; issue a credit note instead")
         invoice.status, invoice.voided_at = Invoice.Status.VOID, now
         Invoice.objects.filter(pk=invoice.pk).update(status=invoice.status, voided_at=now)
+        record(Happened.INVOICE_VOIDED, invoice.account_id, invoice=invoice.pk)
         return invoice

@@ -9,6 +9,8 @@ from decimal import Decimal
 from django.db.models import QuerySet, Sum
 
 from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, Subscription
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 from billing.rules.money import is_exact
 from billing.rules.periods import Period
 
@@ -101,6 +103,7 @@ def _settle(invoice: Invoice, amount: Decimal) -> None:
     invoice.settled += amount
     if invoice.settled == invoice.total:
         invoice.status = Invoice.Status.PAID
+        record(Happened.INVOICE_PAID, invoice.account_id, invoice=invoice.pk)
     Invoice.objects.filter(pk=invoice.pk).update(settled=invoice.settled, status=invoice.status)
 
 

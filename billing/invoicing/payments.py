@@ -15,6 +15,8 @@ from billing.invoicing.ledger import (
     due,
 )
 from billing.models import Invoice, Payment
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 from billing.rules.money import in_currency
 
 
@@ -35,5 +37,6 @@ def pay(invoice: Invoice, amount: Decimal, paid_at: datetime, reference: str) ->
         if not _fits(amount, due(invoice), invoice.currency):
             raise BillingError(f"{in_currency(due(invoice), invoice.currency)} {invoice.currency} is due on {invoice}")
         payment = Payment.objects.create(invoice=invoice, amount=amount, paid_at=paid_at, reference=reference)
+        record(Happened.PAYMENT_RECORDED, invoice.account_id, payment=payment.pk, invoice=invoice.pk)
         _settle(invoice, amount)
         return payment

@@ -12,6 +12,8 @@ from django.db.models import F, Func, Q, Value
 
 from billing.fence.fenced import FencedModel
 from billing.models.catalogue import Plan, QuotaWindow
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 from billing.rules.periods import Period
 
 logger = logging.getLogger(__name__)
@@ -69,6 +71,7 @@ class Subscription(FencedModel):
         """Bill nothing more to it until staff have looked."""
         logger.error("subscription %s is parked for staff: %s", self.pk, reason)
         Subscription.objects.filter(pk=self.pk).update(parked_at=now, parked_because=reason[:200])
+        record(Happened.SUBSCRIPTION_PARKED, self.account_id, subscription=self.pk)
 
 
 class BillingPeriod(models.Model):

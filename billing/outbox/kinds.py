@@ -5,13 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class Happened(StrEnum):
     """The kind of a message. The text below each names the keys of its payload: ids, numbers and codes."""
 
     SUBSCRIPTION_OPENED = "subscription.opened"
     """subscription, plan"""
     PLAN_CHANGED = "subscription.plan_changed"
-    """At once, by an upgrade or by staff: subscription, from_plan, to_plan, invoice"""
+    """At once, by an upgrade or by staff; what was scheduled is dropped: subscription, from_plan, to_plan, invoice"""
     CHANGE_SCHEDULED = "subscription.change_scheduled"
     """subscription, plan"""
     SCHEDULE_CANCELLED = "subscription.schedule_cancelled"
@@ -25,13 +25,13 @@ class Kind(StrEnum):
     SUBSCRIPTION_RELEASED = "subscription.released"
     """subscription"""
     INVOICE_ISSUED = "invoice.issued"
-    """invoice, number, status: `paid` where nothing is due, and then no message of payment follows"""
+    """invoice, status: `paid` where nothing is due, and then no `invoice.paid` follows"""
     INVOICE_PAID = "invoice.paid"
     """Payments, credit notes and balance together have settled it: invoice"""
     INVOICE_VOIDED = "invoice.voided"
     """invoice"""
     CREDIT_NOTE_ISSUED = "credit_note.issued"
-    """credit_note, number, invoice"""
+    """credit_note, invoice"""
     PAYMENT_RECORDED = "payment.recorded"
     """payment, invoice"""
     API_KEY_ISSUED = "api_key.issued"

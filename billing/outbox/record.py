@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from django.db import connection
 from django.db.transaction import TransactionManagementError
@@ -10,18 +10,16 @@ from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from billing.bulk_insert import copy_rows
-from billing.outbox.kinds import Kind
+from billing.outbox.kinds import Happened
 from billing.outbox.models import OutboxMessage
 
-Ids = dict[str, int | str]
 
-
-def record(kind: Kind, account: int, **ids: int | str) -> None:
+def record(kind: Happened, account: int, **ids: int | str) -> None:
     """Write one message in the caller's transaction. Raises TransactionManagementError outside of one."""
     record_all(kind, [(account, ids)])
 
 
-def record_all(kind: Kind, happened: Iterable[tuple[int, Ids]]) -> None:
+def record_all(kind: Happened, happened: Iterable[tuple[int, Mapping[str, object]]]) -> None:
     """Write one message for each (account, ids), in this order, at the cost of one COPY. Raises as `record`."""
     if not connection.in_atomic_block:
         raise TransactionManagementError("a message is written in the transaction of its fact, and there is none")

@@ -13,6 +13,8 @@ from billing.invoicing import issuing, ledger, review
 from billing.invoicing.issuing import Bill, Line
 from billing.invoicing.ledger import Kind
 from billing.models import BillingPeriod, CreditNote, Invoice, Plan, Subscription
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 from billing.rules.money import in_currency
 from billing.rules.periods import Period
 from billing.rules.plan_change import Direction, PlanTerms, blockers, decide
@@ -92,6 +94,8 @@ def change_now(
     subscription.save()
     BillingPeriod.objects.filter(pk=period.pk).update(plan=target, price=target.price)
     (invoice,) = issuing.issue([bill], now)
+    ids = {"subscription": subscription.pk, "invoice": invoice.pk}
+    record(Happened.PLAN_CHANGED, subscription.account_id, from_plan=previous.code, to_plan=target.code, **ids)
     return Changed(previous, subscription, period.period, invoice, proration)
 
 
@@ -125,6 +129,7 @@ def downgrade_with_effective_date(
         subscription.scheduled_plan, subscription.scheduled_at = target, period.ends_at
         subscription.changed_at = now
         subscription.save()
+        record(Happened.CHANGE_SCHEDULED, account, subscription=subscription.pk, plan=target.code)
     return subscription
 
 
@@ -134,6 +139,8 @@ def cancel_scheduled_change(account: int, now: datetime) -> Subscription:
         subscription = locked(account, now)
         if subscription.scheduled_plan is None:
             raise NothingScheduled("No change is scheduled.")
+        dropped = subscription.scheduled_plan.code
+        record(Happened.SCHEDULE_CANCELLED, account, subscription=subscription.pk, plan=dropped)
         subscription.scheduled_plan = subscription.scheduled_at = None
         subscription.changed_at = now
         subscription.save()

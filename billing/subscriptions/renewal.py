@@ -23,6 +23,8 @@ from billing.invoicing import issuing
 from billing.invoicing.issuing import Bill
 from billing.invoicing.review import base_price, issued_today, review_reason
 from billing.models import BillingPeriod, Plan, Subscription
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record_all
 from billing.rules.periods import nth_period
 from billing.rules.usage_window import kept_window
 
@@ -180,6 +182,7 @@ def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Renewa
     opened = [period for renewed, _ in sound for period in renewed.opened]
     copy_rows(opened)
     _advance([renewed for renewed, _ in sound])
+    _record([renewed for renewed, _ in sound])
     issued = issuing.issue([bill for _, of_one in sound for bill in of_one], now)
     done.renewed, done.periods, done.invoices = len(sound), len(opened), len(issued)
     done.changed = sum(renewed.applies_schedule for renewed, _ in sound)
@@ -210,6 +213,18 @@ def _apply_schedules(changed: Sequence[Renewal]) -> None:
         )
     accounts = [renewed.subscription.account_id for renewed in changed]
     transaction.on_commit(lambda: push.push(accounts), robust=True)
+
+
+def _record(renewals: Sequence[Renewal]) -> None:
+    applied, renewed = [], []
+    for each in renewals:
+        account, ids = each.subscription.account_id, {"subscription": each.subscription.pk}
+        if each.applies_schedule:
+            plans = {"from_plan": each.subscription.plan.code, "to_plan": each.plan.code}
+            applied.append((account, ids | plans))
+        renewed += [(account, ids | {"plan": of.plan.code, "period": of.number}) for of in each.opened]
+    record_all(Happened.SCHEDULE_APPLIED, applied)
+    record_all(Happened.PERIOD_RENEWED, renewed)
 
 
 def _window_kept(subscription: Subscription) -> tuple[str, datetime]:

@@ -26,7 +26,7 @@ from django.db import connection, transaction  # noqa: E402
 
 from billing.models import OutboxMessage  # noqa: E402
 from billing.outbox.delivery import Delivery  # noqa: E402
-from billing.outbox.kinds import Kind  # noqa: E402
+from billing.outbox.kinds import Happened  # noqa: E402
 from billing.outbox.positions import give_positions  # noqa: E402
 from billing.outbox.record import record  # noqa: E402
 
@@ -83,7 +83,7 @@ def main() -> None:
         first, second = 2 * point, 2 * point + 1
         with transaction.atomic():
             for account in (first, second, first):
-                record(Kind.SUBSCRIPTION_OPENED, account, plan="pro")
+                record(Happened.SUBSCRIPTION_OPENED, account, plan="pro")
         recorded = list(OutboxMessage.objects.filter(account__in=[first, second]).values_list("account", "pk"))
         connection.close()  # nothing of it is shared with a fork
         now = NOON + timedelta(hours=2 * point)

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from billing.models import OutboxCursor, OutboxMessage
 from billing.outbox.delivery import Delivery
-from billing.outbox.kinds import Kind
+from billing.outbox.kinds import Happened
 from billing.outbox.positions import give_positions
 from billing.outbox.record import record_all
 
@@ -22,7 +22,7 @@ ALICE, BOB = 1_000_001, 1_000_002
 def happened(account: int, *numbers: int) -> None:
     """A transaction that records a message for each number."""
     with transaction.atomic():
-        record_all(Kind.PERIOD_RENEWED, [(account, {"period": number}) for number in numbers])
+        record_all(Happened.PERIOD_RENEWED, [(account, {"period": number}) for number in numbers])
 
 
 class Clock:

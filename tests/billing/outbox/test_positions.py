@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from billing.models import OutboxMessage
 from billing.outbox import positions
-from billing.outbox.kinds import Kind
+from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
 from tests.billing.outbox.taking import ALICE, BOB, NOON, Clock, Taker, cursor_of, deliver, happened, number
 
@@ -98,7 +98,7 @@ def test_writers_that_one_row_lock_serialises_are_in_the_order_of_their_commits(
             for _ in range(10):
                 with transaction.atomic(), connection.cursor() as cursor:
                     cursor.execute("UPDATE counter SET value = value + 1 RETURNING value")
-                    record_all(Kind.PERIOD_RENEWED, [(ALICE, {"period": int(cursor.fetchone()[0])})])
+                    record_all(Happened.PERIOD_RENEWED, [(ALICE, {"period": int(cursor.fetchone()[0])})])
                 number()
         finally:
             connection.close()
