@@ -25,6 +25,12 @@ def test_a_message_names_what_happened_to_whom() -> None:
     assert written() == [(ALICE, "invoice.issued", {"invoice": 7, "number": "INV-000007"})]
 
 
+def test_codes_arrive_as_they_are() -> None:
+    odd = 'tab\t, line\n, "quoted", \\N, \\., ü, \u2028, {}'
+    record(Happened.SUBSCRIPTION_OPENED, ALICE, plan=odd)
+    assert written() == [(ALICE, "subscription.opened", {"plan": odd})]
+
+
 def test_many_are_one_statement_in_their_order() -> None:
     accounts = [BOB, ALICE] * 250
     record_all(Happened.SUBSCRIPTION_OPENED, [(account, {"plan": f"plan-{n}"}) for n, account in enumerate(accounts)])
