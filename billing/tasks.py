@@ -1,14 +1,17 @@
-"""What beat does for subscriptions, the fence and stored answers."""
+"""What beat does for subscriptions, the fence, the outbox and stored answers."""
 
 from __future__ import annotations
 
 import logging
+from functools import cache
 
 from celery import shared_task
 from django.utils import timezone
 
 from billing.fence import push
 from billing.http import stored_answers
+from billing.outbox import consumers, retention
+from billing.outbox.dispatcher import Dispatcher
 from billing.subscriptions import renewal
 
 logger = logging.getLogger(__name__)
@@ -34,3 +37,21 @@ def purge_stored_answers() -> None:
 def sweep_fences() -> None:
     """Push what a process that died between commit and push has left behind."""
     push.sweep()
+
+
+@cache
+def dispatcher() -> Dispatcher:
+    """This worker process's, made at its first use: threads do not outlive the fork of a pool."""
+    return Dispatcher(consumers.configured())
+
+
+@shared_task
+def dispatch_outbox() -> None:
+    """Deliver what happened, on threads that this task does not wait for: a consumer that hangs keeps no task."""
+    dispatcher().tick()
+
+
+@shared_task
+def purge_outbox() -> None:
+    """Forget messages that every consumer has got, after OUTBOX_KEPT_DAYS."""
+    retention.purge(timezone.now())

@@ -34,6 +34,10 @@ PAGES = {
         ("Set-aside entries", "usage.setasideentry", "report"),
         ("Redis outages", "usage.redisoutage", "power_off"),
     ],
+    "Operations": [
+        ("Outbox deliveries", "billing.outboxcursor", "outbox"),
+        ("What happened", "billing.outboxmessage", "history"),
+    ],
     "Access": [("Groups", "auth.group", "group")],
 }
 """Title, model and icon (Material Symbols) of each page, by group."""

@@ -47,6 +47,16 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(seconds=1),
         "options": {"expires": 1},
     },
+    "dispatch-outbox": {
+        "task": "billing.tasks.dispatch_outbox",
+        "schedule": timedelta(seconds=1),
+        "options": {"expires": 1},
+    },
+    "purge-outbox": {
+        "task": "billing.tasks.purge_outbox",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3000},
+    },
     "make-partitions": {
         "task": "usage.tasks.make_partitions",
         "schedule": crontab(hour=2, minute=15),

@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error, Warning, register, run_check
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connection
+from django.utils.module_loading import import_string
 
 from ratelimit.checks import ENGINES, report_engines
 from usage.metering import fallback
@@ -135,6 +136,16 @@ def check_redis_settings(**_: Any) -> Iterable[CheckMessage]:
             hint="Give the broker another database (redis://host/2), better another server.",
             id="billing_site.W002",
         )
+
+
+@register(ENFORCEMENT)
+def check_outbox_consumers(**_: Any) -> Iterable[CheckMessage]:
+    for name, path in settings.OUTBOX_CONSUMERS.items():
+        try:
+            import_string(path)
+        except ImportError as error:
+            hint = "Let OUTBOX_CONSUMERS map names to paths of callables that take a message."
+            yield Error(f"The outbox's consumer {name!r} is not there: {error}.", hint=hint, id="billing_site.E014")
 
 
 def _place(url: str) -> tuple[str, int, int] | None:

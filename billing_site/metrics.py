@@ -6,12 +6,15 @@ import os
 import time
 from collections.abc import Iterable
 
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from billing.models import OutboxCursor
+from billing.outbox.retention import backlogs
 from ratelimit.limits import Outcome
 from ratelimit.server import RedisUnreachable
 from usage.drain import drain
@@ -54,6 +57,19 @@ def _reconciled() -> Iterable[Metric]:
         yield GaugeMetricFamily("reconcile_finished_timestamp_seconds", "When the last one ended, Unix time.", finished)
 
 
+def _outbox() -> Iterable[Metric]:
+    """By consumer: what it has not got, how old that is, and accounts that wait for a message that fails."""
+    waiting = GaugeMetricFamily("outbox_waiting_messages", "Messages a consumer has not got.", labels=["consumer"])
+    oldest = GaugeMetricFamily("outbox_oldest_seconds", "Age of the oldest of them.", labels=["consumer"])
+    failing = GaugeMetricFamily("outbox_failing_accounts", "Accounts a failing message holds up.", labels=["consumer"])
+    for backlog in backlogs(settings.OUTBOX_CONSUMERS):
+        name = [backlog.consumer]
+        waiting.add_metric(name, backlog.messages)
+        oldest.add_metric(name, max(time.time() - backlog.oldest.timestamp(), 0) if backlog.oldest else 0)
+        failing.add_metric(name, OutboxCursor.objects.failing().filter(consumer=backlog.consumer).count())
+    return waiting, oldest, failing
+
+
 class _Engines:
     """Looked at when scraped, so the figures are the same whichever worker answers."""
 
@@ -76,6 +92,7 @@ class _Engines:
         yield GaugeMetricFamily("postgres_up", "1 while PostgreSQL answers.", 1)
         yield GaugeMetricFamily("drain_set_aside_entries", "Entries that no drain could read.", set_aside)
         yield from _reconciled()
+        yield from _outbox()
         yield GaugeMetricFamily("redis_outage", "1 while calls are decided without Redis.", outage.is_active())
 
 

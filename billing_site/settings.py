@@ -265,6 +265,12 @@ USAGE_LOG_EXPORTS = Path(env.str("USAGE_LOG_EXPORTS", default="") or PLACES.loca
 USAGE_LOG_DROP = env.bool("USAGE_LOG_DROP", default=False)  # nightly, tables of months that left, once exported
 if min(USAGE_LOG_MONTHS, USAGE_LOG_MONTHS_AHEAD) < 1:
     raise ImproperlyConfigured("USAGE_LOG_MONTHS and USAGE_LOG_MONTHS_AHEAD are whole numbers of months, 1 or more")
+# Who gets the outbox's messages: the name under which progress is kept -> the path of a callable, see billing.outbox.
+OUTBOX_CONSUMERS = {"log": "billing.outbox.consumers.write_to_log"}
+OUTBOX_LEASE_SECONDS = env.int("OUTBOX_LEASE_SECONDS", default=60)  # one call of a consumer takes at most so long
+OUTBOX_KEPT_DAYS = env.int("OUTBOX_KEPT_DAYS", default=30)  # messages that every consumer has got
+if min(OUTBOX_LEASE_SECONDS, OUTBOX_KEPT_DAYS) < 1:
+    raise ImproperlyConfigured("OUTBOX_LEASE_SECONDS and OUTBOX_KEPT_DAYS are whole numbers, 1 or more")
 BILLING_ACTIVE_FEATURES = "usage.reports.activity.check_active_features"
 UNKNOWN_KEYS_PER_MINUTE = 600  # look-ups of unknown keys an address may cause
 CLIENT_ADDRESS_HEADER = env.str("CLIENT_ADDRESS_HEADER", default="")  # such as X-Real-IP, where a proxy always sets it

@@ -113,8 +113,7 @@ class ApiKeyAdmin(FencedAdmin[ApiKey]):
     )
     def revoke(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         key = get_object_or_404(ApiKey, pk=unquote(object_id))
-        key.revoked = True
-        key.save(update_fields=["revoked"])
+        key.revoke()
         self.log_change(request, key, "Revoked.")
         self.message_user(request, f"The key {key.prefix} is revoked.", messages.SUCCESS)
         return leave_dialog(request, reverse("admin:billing_apikey_changelist"))

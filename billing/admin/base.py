@@ -65,7 +65,7 @@ class ReadOnly:
 
 
 def confirmed_action(
-    label: str, question: str, *, permission: str, icon: str, danger: bool = False
+    label: str, question: str, *, permission: str, icon: str, danger: bool = False, form_class: type | None = None
 ) -> Callable[[F], F]:
     """A button that asks `question` in a dialog and acts on its POST, never on a GET.
 
@@ -76,7 +76,7 @@ def confirmed_action(
         icon=icon,
         permissions=[permission],
         variant=ActionVariant.DANGER if danger else ActionVariant.DEFAULT,
-        dialog={"title": f"{label}?", "description": question, "form_submit_text": label, "form_class": None},
+        dialog={"title": f"{label}?", "description": question, "form_submit_text": label, "form_class": form_class},
     )
     return cast(Callable[[F], F], decorate)
 

@@ -10,6 +10,8 @@ from django.db import transaction
 from billing.invoicing.ledger import BillingError, fits, give_back, lock_account, settle
 from billing.invoicing.numbering import CREDIT_NOTES, take_numbers
 from billing.models import BalanceEntry, CreditNote, Invoice
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 from billing.rules.money import in_currency
 
 
@@ -40,6 +42,7 @@ def credit(invoice: Invoice, amount: Decimal, reason: str, now: datetime) -> Cre
         )
         (note.number,) = take_numbers(CREDIT_NOTES, 1)
         note.save()
+        record(Happened.CREDIT_NOTE_ISSUED, invoice.account_id, credit_note=note.pk, invoice=invoice.pk)
         for entry in entries[:1]:  # what is owed to the account; the others are what that was used for
             entry.invoice, entry.credit_note = None, note
         BalanceEntry.objects.bulk_create(entries)
@@ -60,4 +63,5 @@ def void(invoice: Invoice, now: datetime) -> Invoice:
             raise BillingError("invoice_settled", invoice=str(invoice))
         invoice.status, invoice.voided_at = Invoice.Status.VOID, now
         Invoice.objects.filter(pk=invoice.pk).update(status=invoice.status, voided_at=now)
+        record(Happened.INVOICE_VOIDED, invoice.account_id, invoice=invoice.pk)
         return invoice

@@ -19,6 +19,8 @@ from billing.invoicing.ledger import Kind, balance_entry, balances, give_back
 from billing.invoicing.numbering import INVOICES, take_numbers
 from billing.models import BalanceEntry, Invoice, InvoiceLine, Subscription
 from billing.models.invoices import NOTHING
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record_all
 from billing.rules.periods import Period
 
 
@@ -67,6 +69,8 @@ def issue(bills: Sequence[Bill], now: datetime) -> list[Invoice]:
             entries += give_back(invoice, -invoice.total, now, bill.lines[0].period)
     BalanceEntry.objects.bulk_create(entries)
     invoices = [invoice for invoice, _ in pairs]
+    happened = [(invoice.account_id, {"invoice": invoice.pk, "status": invoice.status}) for invoice in invoices]
+    record_all(Happened.INVOICE_ISSUED, happened)
     for invoice, number in zip(invoices, take_numbers(INVOICES, len(invoices)), strict=True):
         invoice.number = number
     copy_rows(invoices)

@@ -13,6 +13,8 @@ from django.db.models import Sum
 
 from billing.models import BalanceEntry, Invoice, InvoiceLine, Subscription
 from billing.models.invoices import NOTHING
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 from billing.rules.money import is_exact
 from billing.rules.periods import Period
 from billing.rules.refused import Refused
@@ -71,6 +73,7 @@ def settle(invoice: Invoice, amount: Decimal) -> None:
     invoice.settled += amount
     if invoice.settled == invoice.total:
         invoice.status = Invoice.Status.PAID
+        record(Happened.INVOICE_PAID, invoice.account_id, invoice=invoice.pk)
     Invoice.objects.filter(pk=invoice.pk).update(settled=invoice.settled, status=invoice.status)
 
 

@@ -9,6 +9,8 @@ from django.db import transaction
 
 from billing.invoicing.ledger import BillingError, fits, lock_account, settle
 from billing.models import Invoice, Payment
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 from billing.rules.money import in_currency
 
 
@@ -31,5 +33,6 @@ def pay(invoice: Invoice, amount: Decimal, paid_at: datetime, reference: str) ->
             due = in_currency(invoice.due, invoice.currency)
             raise BillingError("payment_out_of_bounds", due=due, currency=invoice.currency, invoice=str(invoice))
         payment = Payment.objects.create(invoice=invoice, amount=amount, paid_at=paid_at, reference=reference)
+        record(Happened.PAYMENT_RECORDED, invoice.account_id, payment=payment.pk, invoice=invoice.pk)
         settle(invoice, amount)
         return payment

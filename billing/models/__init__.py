@@ -14,6 +14,7 @@ from billing.models.invoices import (
     StoredAnswer,
 )
 from billing.models.subscriptions import BillingPeriod, Subscription
+from billing.outbox.models import OutboxCursor, OutboxMessage
 
 __all__ = [
     "ApiKey",
@@ -27,6 +28,8 @@ __all__ = [
     "Invoice",
     "InvoiceLine",
     "LimitOverride",
+    "OutboxCursor",
+    "OutboxMessage",
     "Payment",
     "Plan",
     "Route",

@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from billing.fence.fenced import FencedModel
 from billing.models.catalogue import LARGEST_RATE
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 from ratelimit.limits import LARGEST_NUMBER
 
 
-class LimitOverride(FencedModel):
+class Allowance(FencedModel):
+    """A row that changes an account's limits while it exists."""
+
+    IN_MESSAGES = ""
+    """What names the row in the payload of a message."""
+    account_id: int
+
+    class Meta:
+        abstract = True
+
+    def fence_subject(self) -> int:
+        return self.account_id
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            record(Happened.LIMITS_CHANGED, self.account_id, **{self.IN_MESSAGES: self.pk})
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        with transaction.atomic():
+            record(Happened.LIMITS_CHANGED, self.account_id, **{self.IN_MESSAGES: self.pk})
+            return super().delete(*args, **kwargs)
+
+
+class LimitOverride(Allowance):
     """Replaces one limit of one account, whatever its plan says. Of several in force the newest holds."""
+
+    IN_MESSAGES = "override"
 
     class Name(models.TextChoices):
         MINUTE = "minute", "requests per minute"
@@ -48,19 +78,18 @@ class LimitOverride(FencedModel):
     def __str__(self) -> str:
         return f"{self.account}: {'unlimited' if self.maximum is None else self.maximum} {self.get_limit_display()}"
 
-    def fence_subject(self) -> int:
-        return int(self.account_id)
-
     def clean(self) -> None:
         if self.limit == self.Name.MINUTE and self.maximum is not None and self.maximum > LARGEST_RATE:
             raise ValidationError({"maximum": f"At most {LARGEST_RATE:,} requests per minute; blank for unlimited."})
 
 
-class TokenTopUp(FencedModel):
+class TokenTopUp(Allowance):
     """Tokens on top of the quota of the usage window in which the top-up starts, until it expires or the window ends.
 
     It never counts in two windows, so what was granted once cannot be spent twice.
     """
+
+    IN_MESSAGES = "top_up"
 
     account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="token_top_ups")
     tokens = models.PositiveBigIntegerField(validators=[MinValueValidator(1), MaxValueValidator(LARGEST_NUMBER)])
@@ -83,9 +112,6 @@ class TokenTopUp(FencedModel):
 
     def __str__(self) -> str:
         return f"{self.account}: {self.tokens} tokens"
-
-    def fence_subject(self) -> int:
-        return int(self.account_id)
 
     def clean(self) -> None:
         if self.expires_at and self.starts_at and self.expires_at <= self.starts_at:

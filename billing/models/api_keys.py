@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from rest_framework_api_key.models import AbstractAPIKey, APIKeyManager
 
 from billing.fence.fenced import FencedModel
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 
 
 class _KeyManager(APIKeyManager):
@@ -39,5 +41,15 @@ class ApiKey(FencedModel, AbstractAPIKey):
     @classmethod
     def issue(cls, **fields: Any) -> tuple[ApiKey, str]:
         """A new key and its plain text, which is not kept anywhere."""
-        key, text = cls.objects.create_key(**fields)
-        return cast(ApiKey, key), text
+        with transaction.atomic():
+            created, text = cls.objects.create_key(**fields)
+            key = cast(ApiKey, created)
+            record(Happened.API_KEY_ISSUED, key.account_id, key=key.prefix)
+        return key, text
+
+    def revoke(self) -> None:
+        """Refuse calls with this key from the next request on, for good."""
+        with transaction.atomic():
+            self.revoked = True
+            self.save(update_fields=["revoked"])
+            record(Happened.API_KEY_REVOKED, self.account_id, key=self.prefix)

@@ -13,6 +13,8 @@ from django.db.models import F, Func, Q, Value
 
 from billing.fence.fenced import FencedModel
 from billing.models.catalogue import Plan, QuotaWindow
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 from billing.rules.periods import Period
 from billing.rules.plan_change import PlanTerms
 from billing.rules.usage_window import kept_window
@@ -121,6 +123,7 @@ class Subscription(FencedModel):
         self.parked_at, self.parked_because = now, reason[:200]
         # By the two columns alone: what renewal writes in bulk, the caller's row may not know yet.
         Subscription.objects.filter(pk=self.pk).update(parked_at=now, parked_because=self.parked_because)
+        record(Happened.SUBSCRIPTION_PARKED, self.account_id, subscription=self.pk)
         # Said once it holds: a dry run parks nobody, and a batch that fails is tried again.
         transaction.on_commit(lambda: logger.error("subscription %s is parked for staff: %s", self.pk, reason))
 

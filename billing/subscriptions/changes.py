@@ -16,6 +16,8 @@ from billing.invoicing import issuing, review
 from billing.invoicing.issuing import Bill, Line
 from billing.invoicing.ledger import Kind
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 from billing.rules.periods import Period
 from billing.rules.plan_change import Direction, blockers, decide
 from billing.rules.proration import Proration
@@ -81,6 +83,8 @@ def change_now(quote: quotes.Quote, now: datetime, *, reviewed: bool = False) ->
     subscription.put_on(target, now)
     BillingPeriod.objects.filter(pk=period.pk).update(plan=target, price=target.price)
     (invoice,) = issuing.issue([bill], now)
+    ids = {"subscription": subscription.pk, "invoice": invoice.pk}
+    record(Happened.PLAN_CHANGED, subscription.account_id, from_plan=previous.code, to_plan=target.code, **ids)
     return Changed(previous, subscription, period.period, invoice, proration)
 
 
@@ -113,6 +117,7 @@ def downgrade_with_effective_date(
         if blocking:
             raise ActiveFeatures(blocking)
         subscription.schedule(target, period.ends_at, now)
+        record(Happened.CHANGE_SCHEDULED, account, subscription=subscription.pk, plan=target.code)
     return subscription
 
 
@@ -122,7 +127,9 @@ def cancel_scheduled_change(account: int, now: datetime) -> Subscription:
         subscription = locked(account, now)
         if subscription.scheduled_plan is None:
             raise NothingScheduled
+        dropped = subscription.scheduled_plan.code
         subscription.drop_schedule(now)
+        record(Happened.SCHEDULE_CANCELLED, account, subscription=subscription.pk, plan=dropped)
     return subscription
 
 

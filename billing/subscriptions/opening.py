@@ -8,6 +8,8 @@ from django.db import IntegrityError, transaction
 
 from billing.invoicing import issuing, review
 from billing.models import BillingPeriod, Plan, Subscription
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 from billing.rules.periods import nth_period
 from billing.subscriptions.refusals import NoDefaultPlan
 
@@ -46,6 +48,7 @@ def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
         )
         opened = BillingPeriod.of(subscription, 0, first, plan, plan.price)
         opened.save()
+        record(Happened.SUBSCRIPTION_OPENED, account, subscription=subscription.pk, plan=plan.code)
         bills = [review.base_price(opened)] if plan.price else []
         if reason := review.review_reason(bills, review.issued_today([account], now)):
             subscription.park(reason, now)

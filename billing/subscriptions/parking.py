@@ -8,6 +8,8 @@ from django.db import transaction
 
 from billing.invoicing import issuing, review
 from billing.models import Subscription
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
 from billing.subscriptions import renewal
 
 
@@ -22,6 +24,7 @@ def release(subscription: Subscription, now: datetime) -> renewal.RenewalReport:
             return renewal.RenewalReport()
         live.parked_at, live.parked_because = None, ""
         live.save()
+        record(Happened.SUBSCRIPTION_RELEASED, live.account_id, subscription=live.pk)
         # One that was parked as it was opened has no invoice at all: its first period is billed as well.
         first = () if live.invoices.exists() else live.periods.filter(price__gt=0)
         held_back = [review.base_price(period) for period in first]

@@ -25,6 +25,8 @@ from billing.invoicing.issuing import Bill
 from billing.invoicing.review import base_price, issued_today, review_reason
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.models.invoices import NOTHING
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record_all
 from billing.rules.periods import nth_period
 from billing.rules.usage_window import kept_window
 
@@ -195,6 +197,7 @@ def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Renewa
     opened = [period for renewed, _ in sound for period in renewed.opened]
     copy_rows(opened)
     _advance([renewed for renewed, _ in sound])
+    _record([renewed for renewed, _ in sound])
     bills = [bill for _, of_one in sound for bill in of_one]
     issuing.issue(bills, now)
     done.renewed, done.periods = len(sound), len(opened)
@@ -227,6 +230,18 @@ def _apply_schedules(changed: Sequence[Renewal]) -> None:
         )
     accounts = [renewed.subscription.account_id for renewed in changed]
     transaction.on_commit(lambda: push.push(accounts), robust=True)
+
+
+def _record(renewals: Sequence[Renewal]) -> None:
+    applied, renewed = [], []
+    for each in renewals:
+        account, ids = each.subscription.account_id, {"subscription": each.subscription.pk}
+        if each.applies_schedule:
+            plans = {"from_plan": each.subscription.plan.code, "to_plan": each.plan.code}
+            applied.append((account, ids | plans))
+        renewed += [(account, ids | {"plan": of.plan.code, "period": of.number}) for of in each.opened]
+    record_all(Happened.SCHEDULE_APPLIED, applied)
+    record_all(Happened.PERIOD_RENEWED, renewed)
 
 
 def _window_kept(subscription: Subscription) -> tuple[str, datetime]:

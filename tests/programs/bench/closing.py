@@ -1,13 +1,24 @@
-"""`apply_downgrades` at the first of a month: every subscription is due, each gets a new period and an invoice."""
+"""`apply_downgrades` at the first of a month: every subscription is due, each gets a new period and an invoice.
+
+Each renewal writes two messages into the outbox; the rows without them, taken in turns with the others, show what
+they cost. Delivery is one thread of one dispatcher and a consumer that does nothing.
+"""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from statistics import median
+from unittest.mock import patch
 
-from billing.models import Invoice, Plan
+from django.utils import timezone
+
+from billing.invoicing import issuing
+from billing.models import Invoice, OutboxMessage, Plan
+from billing.outbox.delivery import Delivery
+from billing.outbox.positions import give_positions
 from billing.subscriptions import renewal
-from tests.programs.bench import Row
+from tests.programs.bench import Row, at_least
 from tests.programs.bench.growth_population import customers
 from tests.programs.bench.stage import say
 
@@ -16,19 +27,72 @@ ANCHOR = datetime(2026, 9, 1, tzinfo=UTC)
 CLOSED_AT = datetime(2026, 10, 2, tzinfo=UTC)
 LEAST = 3_000
 """Subscriptions a second."""
+FEW, MANY = 10_000, 100_000
 
 
 def run(*, quick: bool) -> list[Row]:
-    plans = list(Plan.objects.filter(price__gt=0))
-    rows, first = [], 1
-    for count in (10_000,) if quick else (10_000, 100_000):
-        customers(first, first + count - 1, plans, ANCHOR)
-        before = Invoice.objects.count()
-        say(f"{count:,} due")
-        began = time.perf_counter()
-        done = renewal.renew_due(CLOSED_AT)
-        rate = count / (time.perf_counter() - began)
-        assert (done.renewed, Invoice.objects.count() - before) == (count, count)
-        rows.append(Row(f"{count:,} due", rate, "subscriptions/s", f"≥ {LEAST:,}", None, rate >= LEAST))
-        first += count
-    return rows
+    close = _Closing()
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(2 if quick else 5):
+        for recording, taken in rates.items():
+            taken.append(close.rate(FEW, recording=recording))
+    recording, bare = median(rates[True]), median(rates[False])
+    what = "without messages"
+    rows = [
+        Row(f"{FEW:,} due", recording, "subscriptions/s", f"≥ {LEAST:,}", None, recording >= LEAST),
+        Row(f"{FEW:,} due, without messages", bare, "subscriptions/s"),
+        at_least(f"{FEW:,} due, beside it", recording, "subscriptions/s", times=0.8, of=bare, what=what),
+    ]
+    if not quick:
+        rate = close.rate(MANY)
+        rows.append(Row(f"{MANY:,} due", rate, "subscriptions/s", f"≥ {LEAST:,}", None, rate >= LEAST))
+    return [*rows, *_delivery()]
+
+
+class _Closing:
+    """Closes the periods of ever new customers."""
+
+    def __init__(self) -> None:
+        self.plans = list(Plan.objects.filter(price__gt=0))
+        self.first = 1
+
+    def rate(self, count: int, *, recording: bool = True) -> float:
+        """Subscriptions a second."""
+        customers(self.first, self.first + count - 1, self.plans, ANCHOR)
+        self.first += count
+        invoices, messages = Invoice.objects.count(), OutboxMessage.objects.count()
+        say(f"{count:,} due{'' if recording else ', without messages'}")
+        if recording:
+            seconds = _close(count)
+        else:
+            with patch.object(renewal, "record_all"), patch.object(issuing, "record_all"):
+                seconds = _close(count)
+        assert Invoice.objects.count() - invoices == count
+        assert OutboxMessage.objects.count() - messages == (2 * count if recording else 0)
+        return count / seconds
+
+
+def _close(count: int) -> float:
+    began = time.perf_counter()
+    assert renewal.renew_due(CLOSED_AT).renewed == count
+    return time.perf_counter() - began
+
+
+def _delivery() -> list[Row]:
+    """Of the messages of FEW renewals, the others forgotten."""
+    waiting = OutboxMessage.objects.filter(position=None)
+    newest = waiting.order_by("-pk").values_list("pk", flat=True)[2 * FEW]
+    while waiting.filter(pk__lte=newest).exists():
+        give_positions([], timezone.now())
+    count = waiting.count()
+    say(f"{count:,} messages to deliver")
+    began = time.perf_counter()
+    while give_positions(["bench"], timezone.now()):
+        pass
+    numbered = time.perf_counter()
+    assert Delivery("bench", lambda _: None, timezone.now).run() == count
+    ended = time.perf_counter()
+    return [
+        Row("messages given their positions", count / (numbered - began), "messages/s"),
+        Row("messages delivered to one consumer", count / (ended - numbered), "messages/s"),
+    ]

@@ -1,0 +1,143 @@
+"""Admin pages of the outbox: what happened, and which consumer waits where. Read, and a message tried or skipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.db import transaction
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from unfold.forms import BaseDialogForm
+from unfold.paginator import InfinitePaginator
+
+from billing.admin.base import ModelAdmin, ReadOnly, confirmed_action, leave_dialog
+from billing.models import OutboxCursor, OutboxMessage
+
+MOVED = "The message was delivered since you looked; nothing was changed."
+
+
+@admin.register(OutboxMessage)
+class OutboxMessageAdmin(ReadOnly, ModelAdmin[OutboxMessage]):
+    """Kept as it was written, until OUTBOX_KEPT_DAYS have passed."""
+
+    list_display = ["recorded_at", "account", "kind", "payload"]
+    search_fields = ["account__username", "account__email"]
+    search_help_text = "Username or e-mail"
+    ordering = ["-pk"]
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    fields = ["account", "kind", "payload", "recorded_at", "position"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxMessage]:
+        # Fetched beside the page and not joined: messages may outlive their users.
+        return super().get_queryset(request).prefetch_related("account")
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("failing", "Failing"), ("waiting", "Waiting")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxCursor]) -> QuerySet[OutboxCursor]:
+        rows = OutboxCursor.objects.all()
+        chosen = {"failing": rows.failing, "waiting": rows.waiting}.get(self.value() or "")
+        return queryset.filter(pk__in=chosen().values("pk")) if chosen else queryset
+
+
+class SkipForm(BaseDialogForm):  # type: ignore[misc]
+    """Holds which message staff were asked about, so that no later one is skipped in its place."""
+
+    delivered = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cursor = OutboxCursor.objects.filter(pk=unquote(str(self.object_id))).first()
+        self.fields["delivered"].initial = cursor.delivered if cursor else None
+
+
+@admin.register(OutboxCursor)
+class OutboxCursorAdmin(ReadOnly, ModelAdmin[OutboxCursor]):
+    """How far each consumer has come with each account; a message that fails holds up that account's later ones."""
+
+    list_display = ["consumer", "account", "state", "attempts", "error", "due_at"]
+    list_filter = [StateFilter, "consumer"]
+    search_fields = ["account__username", "account__email"]
+    search_help_text = "Username or e-mail"
+    ordering = ["-attempts", "due_at"]
+    show_full_result_count = False
+    fieldsets = [
+        (None, {"fields": [("consumer", "account", "state"), "next_message", "messages_waiting"]}),
+        ("Tries", {"fields": [("attempts", "due_at"), "error_shown"]}),
+    ]
+    readonly_fields = ["state", "next_message", "messages_waiting", "error_shown"]
+    actions_detail = ["retry", "skip"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxCursor]:
+        return super().get_queryset(request).prefetch_related("account")
+
+    def has_deciding_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        if not request.user.has_perm("billing.change_outboxcursor"):
+            return False
+        return object_id is None or OutboxCursor.objects.failing().filter(pk=unquote(str(object_id))).exists()
+
+    def state(self, row: OutboxCursor) -> str:
+        if row.delivered >= row.latest:
+            return "all delivered"
+        return "failing" if row.is_failing else "waiting"
+
+    state.label = {"failing": "danger", "waiting": "warning", "all delivered": "success"}  # type: ignore[attr-defined]
+
+    @admin.display(description="next message")
+    def next_message(self, row: OutboxCursor) -> str:
+        message = row.waiting.first()
+        return f"{message.kind} ({message.pk}) of {message.recorded_at:%Y-%m-%d %H:%M:%S}" if message else "none"
+
+    @admin.display(description="messages waiting")
+    def messages_waiting(self, row: OutboxCursor) -> str:
+        return f"{row.waiting.count():,}"
+
+    @admin.display(description="error")
+    def error_shown(self, row: OutboxCursor) -> str:
+        if row.error or not row.is_failing:
+            return row.error or "none"
+        return "The consumer gave no answer: it hangs, or its process ended in the call."
+
+    @confirmed_action(
+        "Try again now", "The message is delivered without waiting any longer.", permission="deciding", icon="replay"
+    )
+    def retry(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        cursor = get_object_or_404(OutboxCursor, pk=unquote(object_id))
+        tried = cursor.retry(timezone.now())
+        if tried:
+            self.log_change(request, cursor, "Tried again.")
+        return self._back(request, cursor, "The message is tried again within a second." if tried else "")
+
+    @confirmed_action(
+        "Skip this message",
+        "This consumer never gets it, and the account's later messages go on. It cannot be undone.",
+        permission="deciding",
+        icon="skip_next",
+        danger=True,
+        form_class=SkipForm,
+    )
+    def skip(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        cursor = get_object_or_404(OutboxCursor, pk=unquote(object_id))
+        skipped = None
+        if form.cleaned_data["delivered"] == cursor.delivered:
+            with transaction.atomic():
+                skipped = cursor.skip(timezone.now())
+                if skipped is not None:
+                    self.log_change(request, cursor, f"Skipped message {skipped.pk}, {skipped.kind}.")
+        return self._back(request, cursor, f"Message {skipped.pk} is skipped." if skipped else "")
+
+    def _back(self, request: HttpRequest, cursor: Model, done: str) -> HttpResponse:
+        messages.add_message(request, messages.SUCCESS if done else messages.WARNING, done or MOVED)
+        return leave_dialog(request, reverse("admin:billing_outboxcursor_change", args=[cursor.pk]))

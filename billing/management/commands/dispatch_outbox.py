@@ -1,0 +1,68 @@
+"""manage.py dispatch_outbox"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connection
+
+from billing.models import OutboxCursor
+from billing.outbox import consumers
+from billing.outbox.dispatcher import Dispatcher
+from billing.outbox.models import lease
+
+logger = logging.getLogger(__name__)
+IDLE_SECONDS = 0.5
+RETRY_SECONDS = 1.0
+
+
+class Command(BaseCommand):
+    help = "Deliver the outbox's messages to their consumers. Once, or with --follow until it is stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--follow", action="store_true", help="go on until SIGTERM or Ctrl-C")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        dispatcher = Dispatcher(consumers.configured())
+        if options["follow"]:
+            self._follow(dispatcher)
+        else:
+            self._once(dispatcher)
+
+    def _once(self, dispatcher: Dispatcher) -> None:
+        try:
+            ended = dispatcher.run_until_idle(2 * lease().total_seconds())
+            failing = OutboxCursor.objects.failing().count()
+        except DatabaseError as error:
+            raise CommandError(f"PostgreSQL does not answer: {' '.join(str(error).split())}") from error
+        self.stdout.write(f"{dispatcher.taken} deliveries made")
+        if not ended:
+            raise CommandError("calls of consumers have not ended; their accounts wait for another try")
+        if failing:
+            raise CommandError(f"{failing} accounts wait for a message that fails; see Outbox deliveries in the admin")
+
+    def _follow(self, dispatcher: Dispatcher) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        well, pause = True, 0.0
+        while not stop.wait(pause):
+            try:
+                pause = 0.0 if dispatcher.tick() else IDLE_SECONDS
+            except DatabaseError as error:
+                # One line for each change of state: an outage is not told every second.
+                if well:
+                    logger.error("the outbox waits for PostgreSQL: %s", str(error).strip())
+                well, pause = False, RETRY_SECONDS
+                connection.close()
+                continue
+            if not well:
+                logger.warning("the outbox goes on")
+            well = True
+            if stuck := dispatcher.stuck():
+                raise CommandError(f"all threads of {', '.join(stuck)} hang; start this command again")
+        dispatcher.stop(lease().total_seconds())
