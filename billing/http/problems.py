@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
 from typing import Any
 
@@ -10,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from rest_framework import exceptions, status
 
-from billing.rules.money import ExactJSONEncoder
+from billing.http.json import ExactJSONEncoder
 
 MEDIA_TYPE = "application/problem+json"
 QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
@@ -79,10 +78,10 @@ def respond(
     """A problem outside of REST framework's views; a browser sees a page."""
     body = document(status_code, code, detail, **members)
     if _wants_page(request):
-        text = json.dumps(body, cls=ExactJSONEncoder, indent=4, ensure_ascii=False)
+        text = ExactJSONEncoder(indent=4, ensure_ascii=False).encode(body)
         response = render(request, "problem.html", {"problem": body, "text": text}, status=status_code)
     else:
-        text = json.dumps(body, cls=ExactJSONEncoder)
+        text = ExactJSONEncoder().encode(body)
         response = HttpResponse(text, status=status_code, content_type=MEDIA_TYPE)
     for name, value in (headers or {}).items():
         response[name] = value
