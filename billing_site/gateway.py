@@ -25,7 +25,7 @@ from django.http.response import HttpResponseBase
 from billing.catalogue import published
 from billing.catalogue.published import Catalogue
 from billing.entitlements.api_keys import CredentialsGone
-from billing.http.idempotency_keys import IDEMPOTENCY_KEY
+from billing.http.idempotency import IDEMPOTENCY_KEY
 from billing.models.catalogue import normalised_path
 from billing.subscriptions.refusals import NoDefaultPlan
 from billing_site import metrics, refusals
