@@ -15,6 +15,7 @@ from rest_framework.request import Request
 
 from billing.entitlements import api_keys
 from billing.entitlements.api_keys import Caller
+from usage.api.passage import find_caller
 
 FLOOD_SECONDS = 60
 
@@ -99,7 +100,7 @@ class GatewayAuthentication(BaseAuthentication):
     """Hands REST framework's views the caller whom the gateway has identified; the user is read when a view asks."""
 
     def authenticate(self, request: Request) -> tuple[Any, Caller] | None:
-        caller: Caller | None = getattr(request._request, "caller", None)
+        caller = find_caller(request._request)
         if caller is None:
             return None
         if caller.identity is None:

@@ -19,18 +19,18 @@ from time import perf_counter
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from billing.catalogue import published
-from billing.catalogue.published import Catalogue
 from billing.entitlements.api_keys import CredentialsGone
+from billing.http.access import access_of
 from billing.http.idempotency import IDEMPOTENCY_KEY
 from billing.models.catalogue import normalised_path
 from billing.subscriptions.refusals import NoDefaultPlan
 from billing_site import metrics, refusals
 from billing_site.authentication import BadCredentials, CsrfFailed, Flooded, identify
 from billing_site.idempotency import under_key
+from usage.api.passage import ChargeOf, add_headers, charge_of, find_admission, leave
 from usage.metering.admission import Admission
 from usage.metering.admit import Unavailable, admit
 from usage.metering.call import Charge
@@ -55,67 +55,54 @@ class Gateway:
         return response if admission is None else add_headers(response, admission)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        if getattr(view, "unmetered", False):
+        access = access_of(view)
+        if access.ungated:
             return None
-        view_class = getattr(view, "cls", None)
         path = _normalised(request.path_info)
         ours = f"{path}/".startswith(PREFIX)
         try:
             catalogue = published.catalogue() if ours else published.recent_catalogue()
-            metered = catalogue.feature_at(request.method or "", path) is not None
-            if not (ours or metered):
-                return None
-            caller = identify(request)
-            if caller is None:
-                public = not metered and getattr(view_class, "public", False)
-                return None if public else refusals.unauthenticated(request)
-            began = perf_counter()
-            admission = admit(caller, lambda catalogue: charge_of(request, path, view_class, catalogue))
-            metrics.count(admission, perf_counter() - began)
-        except (BadCredentials, CredentialsGone):
-            return refusals.unauthenticated(request)
-        except CsrfFailed as error:
-            return refusals.csrf_failed(request, str(error))
-        except Flooded as error:
-            return refusals.flooded(request, error.retry_after_seconds)
-        except (Unavailable, OperationalError, InterfaceError, NoDefaultPlan) as error:
+        except (OperationalError, InterfaceError) as error:
             return refusals.unavailable(request, error)
-        request.caller, request.admission = caller, admission  # type: ignore[attr-defined]
-        if not admission.admitted:
-            return refusals.refuse(request, admission)
-        bad_key = admission.charge.invalid_key
-        return refusals.invalid_header(request, "Idempotency-Key", bad_key) if bad_key else None
+        metered = catalogue.feature_at(request.method or "", path) is not None
+        if not (ours or metered):
+            return None
+
+        def charge(catalogue: published.Catalogue) -> Charge:
+            charge = charge_of(request, path, access, catalogue)
+            is_keyed = charge.feature is not None and IDEMPOTENCY_KEY in request.META
+            return under_key(request, charge) if is_keyed else charge
+
+        return _admit(request, charge, public=access.public and not metered)
 
 
-def charge_of(request: HttpRequest, path: str, view_class: Any, catalogue: Catalogue) -> Charge:
-    """What a call is charged for: the feature its path is routed to, or what the view itself makes of the request."""
-    if request.method == "OPTIONS":
-        return Charge()
-    charge = Charge(catalogue.feature_at(request.method or "", path))
-    if charge.feature is None and hasattr(view_class, "charge_of"):
-        charge = view_class.charge_of(request, catalogue)
-    if charge.feature is None or IDEMPOTENCY_KEY not in request.META:
-        return charge
-    return under_key(request, charge)
+def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -> HttpResponse | None:
+    """Identify the caller and admit the call, once; None, or the refusal."""
+    try:
+        caller = identify(request)
+        if caller is None:
+            return None if public else refusals.unauthenticated(request)
+        began = perf_counter()
+        admission = admit(caller, charge_of)
+        metrics.count(admission, perf_counter() - began)
+    except (BadCredentials, CredentialsGone):
+        return refusals.unauthenticated(request)
+    except CsrfFailed as error:
+        return refusals.csrf_failed(request, str(error))
+    except Flooded as error:
+        return refusals.flooded(request, error.retry_after_seconds)
+    except (Unavailable, OperationalError, InterfaceError, NoDefaultPlan) as error:
+        return refusals.unavailable(request, error)
+    leave(request, caller, admission)
+    if not admission.admitted:
+        return refusals.refuse(request, admission)
+    bad_key = admission.charge.invalid_key
+    return refusals.invalid_header(request, "Idempotency-Key", bad_key) if bad_key else None
 
 
 def settle(request: HttpRequest, *, failed: bool) -> Admission | None:
-    admission: Admission | None = getattr(request, "admission", None)
+    """Give the tokens of a failed call back; its admission, where there is one."""
+    admission = find_admission(request)
     if admission is not None and failed:
         void_failed_call(admission)
     return admission
-
-
-def add_headers(response: HttpResponseBase, admission: Admission) -> HttpResponseBase:
-    """The headers of an identified caller's response."""
-    # Beside `response[name] = value`, which looks at each character's encoding: these are ASCII as they are made here.
-    headers = response.headers._store
-    admission.call.kind.policies.write(headers, admission.standings, admission.decision.now_ms)
-    headers["cache-control"] = "Cache-Control", "no-store"
-    if admission.charge.feature is not None:
-        headers["x-usage-cost"] = "X-Usage-Cost", str(admission.cost)
-        if admission.admitted:
-            headers["x-usage-event"] = "X-Usage-Event", admission.decision.event
-        if admission.replayed:
-            headers["idempotency-replayed"] = "Idempotency-Replayed", "true"
-    return response

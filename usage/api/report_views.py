@@ -13,9 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.http.pagination import NewestFirst
-from billing.http.views import ApiView
+from billing.http.views import ApiView, account_of
 from usage.api.serializers import HistoryEntrySerializer, HistoryQuery, LogEntrySerializer, LogQuery
-from usage.api.views import admission_of
 from usage.models import DailyUsage, UsageLog
 from usage.reports.history import HistoryEntry, history
 
@@ -31,7 +30,7 @@ class History(ApiView):
         query = HistoryQuery(data=request.query_params, context={"today": today})
         query.is_valid(raise_exception=True)
         first, last = query.validated_data["from"], query.validated_data["to"]
-        account = admission_of(request).snapshot.facts.account
+        account = account_of(request)
         rows = DailyUsage.objects.filter(account_id=account, date__range=(first, last)).order_by("date", "feature")
         entries: list[HistoryEntry] = history(
             first,
@@ -62,7 +61,7 @@ class Logs(ApiView, ListAPIView[UsageLog]):
             return UsageLog.objects.none()
         query = LogQuery(data={name: self.request.query_params[name] for name in self._given()})
         query.is_valid(raise_exception=True)
-        rows = UsageLog.objects.filter(account=admission_of(self.request).snapshot.facts.account)
+        rows = UsageLog.objects.filter(account=account_of(self.request))
         rows = rows.exclude(kind=UsageLog.Kind.REFUSED)
         given = cast(dict[str, Any], query.validated_data)
         if "feature" in given:

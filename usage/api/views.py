@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import RequestDataTooBig
@@ -22,6 +22,7 @@ from billing.http.problems import Problem
 from billing.http.views import ApiView
 from billing.rules.entitlement import MINUTE, Metered
 from ratelimit.limits import whole_seconds
+from usage.api.passage import ChargedByView, admission_of, caller_of
 from usage.api.serializers import (
     BREAKDOWN,
     BREAKDOWN_SCHEMA,
@@ -39,10 +40,6 @@ from usage.metering.call import Charge
 from usage.metering.quota import percentage_used
 from usage.metering.retry_after import longest_wait
 from usage.models import FeatureUsage
-
-
-def admission_of(request: Request) -> Admission:
-    return cast(Admission, cast(Any, request._request).admission)
 
 
 class Current(ApiView):
@@ -79,19 +76,29 @@ class Breakdown(ApiView):
         return Response(tokens | {"total": sum(tokens.values())})
 
 
+def charge_of_tracked_call(request: HttpRequest, catalogue: Catalogue) -> Charge:
+    """The charge that a request to `/usage/track` names; none where the view is going to refuse the request."""
+    serializer = TrackRequest(data=_json_or_none(request) if request.method == "POST" else None)
+    if not serializer.is_valid():
+        return Charge()
+    given = serializer.validated_data
+    return Charge(catalogue.features.get(given["feature"]), events.TRACK, given.get("metadata"))
+
+
+def _json_or_none(request: HttpRequest) -> Any:
+    """The body as the view is going to read it; None where the view is going to refuse it."""
+    if not media_type_matches("application/json", request.META.get("CONTENT_TYPE", "")):
+        return None
+    try:
+        return read_json(request.body)
+    except (NotJson, RequestDataTooBig):
+        return None
+
+
 class Track(ApiView):
     """Charge a call made elsewhere: minute and tokens in one decision, taken before this view runs."""
 
-    @staticmethod
-    def charge_of(request: HttpRequest, catalogue: Catalogue) -> Charge:
-        """What the gateway charges; nothing but the minute for a request that this view is going to refuse."""
-        if request.method != "POST":
-            return Charge()
-        serializer = TrackRequest(data=_peek(request))
-        if not serializer.is_valid():
-            return Charge()
-        given = serializer.validated_data
-        return Charge(catalogue.features.get(given["feature"]), events.TRACK, given.get("metadata"))
+    access = ChargedByView(charge_of=charge_of_tracked_call)
 
     @extend_schema("trackUsage", request=TrackRequest, responses=TrackResponse, extensions=METERED)
     def post(self, request: Request, **_: Any) -> Response:
@@ -141,7 +148,7 @@ class VoidEvent(ApiView):
         responses={204: None} | problem(403, "forbidden", "not_voidable") | problem(409, "too_late", "already_voided"),
     )
     def delete(self, request: Request, event: str, **_: Any) -> Response:
-        caller = cast(Any, request._request).caller
+        caller = caller_of(request)
         if not caller.may(voiding.METER_SCOPE):
             raise Problem(403, "forbidden", "This needs an API key with the scope `meter`, which staff issue.")
         try:
@@ -183,13 +190,3 @@ def caught_up(account: int) -> None:
         drain.catch_up(account)
     except drain.Behind as error:
         raise Problem(503, "unavailable", f"The usage log is behind: {error}") from error
-
-
-def _peek(request: HttpRequest) -> Any:
-    """The body before the view reads it; None where the view is going to refuse it."""
-    if not media_type_matches("application/json", request.META.get("CONTENT_TYPE", "")):
-        return None
-    try:
-        return read_json(request.body)
-    except (NotJson, RequestDataTooBig):
-        return None
