@@ -30,7 +30,7 @@ from billing.subscriptions.refusals import NoDefaultPlan
 from billing_site import metrics, refusals
 from billing_site.authentication import BadCredentials, CsrfFailed, Flooded, identify
 from billing_site.idempotency import under_key
-from usage.api.passage import ChargeOf, add_headers, charge_of, find_admission, leave
+from usage.api.passage import ChargeOf, add_headers, charge_at, charge_of, find_admission, leave
 from usage.metering.admission import Admission
 from usage.metering.admit import Unavailable, admit
 from usage.metering.call import Charge
@@ -74,6 +74,17 @@ class Gateway:
             return under_key(request, charge) if is_keyed else charge
 
         return _admit(request, charge, public=access.public and not metered)
+
+
+def admit_for(request: HttpRequest, method: str, path: str) -> HttpResponse | None:
+    """Admit the caller of `request` for another request, of which a door says method and path; None, or the refusal.
+
+    The door's own view is `ungated`. Its response settles the charge and gets the headers, as any other does. An
+    Idempotency-Key does not apply: it names a request whose body the door does not have.
+    """
+    assert find_admission(request) is None, "the gateway has admitted the door's own request: its view is not ungated"
+    path = _normalised(path)
+    return _admit(request, lambda catalogue: charge_at(method, path, catalogue))
 
 
 def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -> HttpResponse | None:
