@@ -8,7 +8,7 @@ from uuid import UUID
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,8 +24,6 @@ from billing.rules.entitlement import MINUTE, Metered
 from ratelimit.limits import whole_seconds
 from usage.api.passage import ChargedByView, admission_of, caller_of
 from usage.api.serializers import (
-    BREAKDOWN,
-    BREAKDOWN_SCHEMA,
     CheckRequest,
     CheckResponse,
     CurrentUsage,
@@ -39,7 +37,6 @@ from usage.metering.admission import Admission
 from usage.metering.call import Charge
 from usage.metering.quota import percentage_used
 from usage.metering.retry_after import longest_wait
-from usage.models import FeatureUsage
 
 
 class Current(ApiView):
@@ -59,21 +56,6 @@ class Current(ApiView):
             "suggestion": None,
         }
         return Response(CurrentUsage(usage).data)
-
-
-class Breakdown(ApiView):
-    """Tokens by feature in the present window, and their sum; every call answered before included."""
-
-    @extend_schema(
-        "getUsageBreakdown", responses={200: BREAKDOWN_SCHEMA}, examples=[OpenApiExample("Three features", BREAKDOWN)]
-    )
-    def get(self, request: Request, **_: Any) -> Response:
-        admission = admission_of(request)
-        account, window = admission.snapshot.facts.account, admission.snapshot.entitlement.window
-        caught_up(account)
-        rows = FeatureUsage.objects.filter(account_id=account, window_starts_at=window.start, tokens__gt=0)
-        tokens = {row.feature: row.tokens for row in rows.order_by("-tokens", "feature")}
-        return Response(tokens | {"total": sum(tokens.values())})
 
 
 def charge_of_tracked_call(request: HttpRequest, catalogue: Catalogue) -> Charge:
@@ -105,7 +87,7 @@ class Track(ApiView):
         serializer = TrackRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
         admission = admission_of(request)
-        known_feature(serializer.validated_data["feature"], admission)
+        find_feature(serializer.validated_data["feature"], admission)
         if admission.event is None:
             raise UnsupportedMediaType(request.content_type)
         tracked = {
@@ -126,8 +108,8 @@ class Check(ApiView):
         serializer = CheckRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
         admission = admission_of(request)
-        feature = known_feature(serializer.validated_data["feature"], admission)
-        code, retry_after = verdict(admission, feature)
+        feature = find_feature(serializer.validated_data["feature"], admission)
+        code, retry_after = foresee_refusal(admission, feature)
         answer = {
             "allowed": code is None,
             "code": code,
@@ -160,14 +142,17 @@ class VoidEvent(ApiView):
         except voiding.TooLate:
             raise Problem(409, "too_late", "A charge can be voided within an hour.") from None
         except drain.Behind as error:
-            raise Problem(503, "unavailable", f"The usage log is behind: {error}") from error
+            raise log_is_behind(error) from error
         except voiding.AlreadyVoided:
             raise Problem(409, "already_voided", "This charge was voided before.") from None
         return Response(status=204)
 
 
-def verdict(admission: Admission, feature: Metered) -> tuple[str | None, int | None]:
-    """Why a call would be refused (None: it would not), and whole seconds until it would pass (None: never)."""
+def foresee_refusal(admission: Admission, feature: Metered) -> tuple[str | None, int | None]:
+    """The problem's code with which a call of the feature would be refused now, and whole seconds until it would pass.
+
+    No code: it would pass. No seconds beside a code: waiting does not help.
+    """
     if not admission.snapshot.entitlement.includes(feature):
         return "feature_not_in_plan", None
     standing, wait_ms = longest_wait(admission, admission.standings, feature.tokens)
@@ -177,16 +162,14 @@ def verdict(admission: Admission, feature: Metered) -> tuple[str | None, int | N
     return code, None if wait_ms is None else whole_seconds(wait_ms)
 
 
-def known_feature(code: str, admission: Admission) -> Metered:
+def find_feature(code: str, admission: Admission) -> Metered:
+    """The feature of that code. Raises ValidationError, which lists those there are."""
     features = admission.snapshot.catalogue.features
     if code not in features:
         raise ValidationError({"feature": [f"Unknown feature. Known are: {', '.join(sorted(features))}."]})
     return features[code]
 
 
-def caught_up(account: int) -> None:
-    """Bring the log's sums up to now; 503 where the drain is too far behind to wait for."""
-    try:
-        drain.catch_up(account)
-    except drain.Behind as error:
-        raise Problem(503, "unavailable", f"The usage log is behind: {error}") from error
+def log_is_behind(error: drain.Behind) -> Problem:
+    """The 503 of what waits for the drain in vain."""
+    return Problem(503, "unavailable", f"The usage log is behind: {error}")
