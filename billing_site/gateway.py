@@ -30,7 +30,7 @@ from billing.subscriptions.refusals import NoDefaultPlan
 from billing_site import metrics, refusals
 from billing_site.authentication import BadCredentials, CsrfFailed, Flooded, identify
 from billing_site.idempotency import under_key
-from usage.api.passage import ChargeOf, add_headers, charge_at, charge_of, find_admission, leave
+from usage.api.passage import ChargeOf, add_headers, charge_at, find_admission, leave
 from usage.metering.admission import Admission
 from usage.metering.admit import Unavailable, admit
 from usage.metering.call import Charge
@@ -58,22 +58,23 @@ class Gateway:
         access = access_of(view)
         if access.ungated:
             return None
-        path = _normalised(request.path_info)
-        ours = f"{path}/".startswith(PREFIX)
-        try:
-            catalogue = published.catalogue() if ours else published.recent_catalogue()
-        except (OperationalError, InterfaceError) as error:
-            return refusals.unavailable(request, error)
-        metered = catalogue.feature_at(request.method or "", path) is not None
-        if not (ours or metered):
-            return None
+        method, path = request.method or "", _normalised(request.path_info)
+        ours, public = f"{path}/".startswith(PREFIX), False
+        if access.public or not ours:  # of all others the admission finds out what they are metered as
+            try:
+                catalogue = published.catalogue() if ours else published.recent_catalogue()
+            except (OperationalError, InterfaceError) as error:
+                return refusals.unavailable(request, error)
+            public = catalogue.feature_at(method, path) is None
+            if public and not ours:
+                return None
 
         def charge(catalogue: published.Catalogue) -> Charge:
-            charge = charge_of(request, path, access, catalogue)
+            charge = charge_at(method, path, catalogue, access, request)
             is_keyed = charge.feature is not None and IDEMPOTENCY_KEY in request.META
             return under_key(request, charge) if is_keyed else charge
 
-        return _admit(request, charge, public=access.public and not metered)
+        return _admit(request, charge, public=public)
 
 
 def admit_for(request: HttpRequest, method: str, path: str) -> HttpResponse | None:

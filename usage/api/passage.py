@@ -15,7 +15,7 @@ from rest_framework.request import Request
 
 from billing.catalogue.published import Catalogue
 from billing.entitlements.api_keys import Caller
-from billing.http.access import Access
+from billing.http.access import UNDECLARED, Access
 from usage.metering.admission import Admission
 from usage.metering.call import Charge
 
@@ -30,17 +30,19 @@ class ChargedByView(Access):
     """The gateway calls it before the view runs, and again when the catalogue was stale."""
 
 
-def charge_at(method: str, path: str, catalogue: Catalogue) -> Charge:
-    """What a request is charged for by its method and normalised path."""
-    return Charge() if method == "OPTIONS" else Charge(catalogue.feature_at(method, path))
+def charge_at(
+    method: str, path: str, catalogue: Catalogue, access: Access = UNDECLARED, request: HttpRequest | None = None
+) -> Charge:
+    """What a request is charged for by its method and normalised path, or else by the view that is about to run.
 
-
-def charge_of(request: HttpRequest, path: str, access: Access, catalogue: Catalogue) -> Charge:
-    """What a request is charged for by its normalised path, or else by its view."""
-    charge = charge_at(request.method or "", path, catalogue)
-    if charge.feature is None and isinstance(access, ChargedByView) and request.method != "OPTIONS":
+    `access` and `request` are the view's; without them the path alone counts. OPTIONS is not metered.
+    """
+    if method == "OPTIONS":
+        return Charge()
+    feature = catalogue.feature_at(method, path)
+    if feature is None and isinstance(access, ChargedByView) and request is not None:
         return access.charge_of(request, catalogue)
-    return charge
+    return Charge(feature)
 
 
 def leave(request: HttpRequest, caller: Caller, admission: Admission) -> None:
