@@ -24,9 +24,10 @@ ASKED_WITHOUT_ENGINES: Final = Access(ungated=True)
 @declares(ASKED_WITHOUT_ENGINES)
 @never_cache
 def health(request: HttpRequest) -> JsonResponse:
-    """200 while calls can be decided on. Without PostgreSQL those of warm accounts can; without Redis, by PostgreSQL.
+    """200 while calls can be decided on: without PostgreSQL those of warm accounts, without Redis by PostgreSQL.
 
-    Redis is not well, either, while this process does not ask it: it has to be told first what happened meanwhile.
+    Redis is "recovering" when it answers, but this process still decides by PostgreSQL: Redis has to know first what
+    was charged without it.
     """
     parts = {"postgres": _postgres(), "redis": _redis()}
     degraded = sorted(name for name, state in parts.items() if state != "ok")

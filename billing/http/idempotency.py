@@ -70,7 +70,10 @@ def idempotent(request: Request, now: datetime, prepare: Callable[[], Callable[[
 
 
 def _lock(account: int, key: str) -> None:
-    """Until the transaction ends; taken before the change locks anything, so whoever waits for a key holds nothing."""
+    """Hold the key until the transaction ends.
+
+    Before the change locks anything: whoever waits for a key holds nothing that somebody else may wait for.
+    """
     with connection.cursor() as cursor:
         # By a digest: two keys that share it only wait for each other.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"answer {account} {key}"])
@@ -85,7 +88,7 @@ def _stored(account: int, key: str, fingerprint: str, now: datetime) -> StoredRe
 
 
 def _store(account: int, key: str, fingerprint: str, now: datetime, response: Response) -> StoredResponse:
-    """In place of a response under the same key that is no longer kept."""
+    """Store the response; it replaces one under the same key that is no longer kept."""
     body = b"" if response.data is None else ApiJSONRenderer().render(response.data)
     first = {"fingerprint": fingerprint, "status": response.status_code, "body": body.decode(), "created_at": now}
     return StoredResponse.objects.update_or_create(account_id=account, key=key, defaults=first)[0]

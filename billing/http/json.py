@@ -40,14 +40,14 @@ class ApiJSONRenderer(JSONRenderer):
 
 
 class NotJson(ValueError):
-    """The text is not JSON within bounds; the message says why."""
+    """The body is not JSON, or beyond the bounds of `read_json`; the message says why."""
 
 
 def read_json(body: bytes) -> Any:
-    """What the text says, if all of it can be written back and stored. Raises NotJson.
+    """The value of a body that can also be written again and stored in PostgreSQL. Raises NotJson.
 
-    Always UTF-8 (RFC 8259), whatever charset the request claims. Refused although Python reads it: NaN and numbers
-    beyond a double's range, lone surrogates, and nesting beyond DEEPEST_JSON.
+    The body is UTF-8 (RFC 8259), whatever charset the request claims. Python would read what is refused besides: NaN,
+    numbers beyond a double's range, lone surrogates, and nesting beyond DEEPEST_JSON.
     """
     try:
         text = body.decode()
@@ -91,7 +91,7 @@ def _bounded(value: Any, levels: int) -> None:
 
 
 class StrictJSONParser(JSONParser):
-    """JSON that `read_json` accepts."""
+    """REST framework's parser of what `read_json` accepts."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         try:

@@ -15,7 +15,7 @@ MEDIA_TYPE = "application/problem+json"
 QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 RETRY_AFTER_SECONDS = 1
-"""For what is unavailable: when to try again."""
+"""Of a 503: Retry-After."""
 
 CODE_OF_STATUS = {
     400: "invalid",
@@ -47,7 +47,7 @@ class Problem(exceptions.APIException):
 
 
 def title_of(status_code: int) -> str:
-    """The status' registered phrase, or that of its class."""
+    """The phrase of the status in HTTP's registry; of an unregistered one, that of its class (4xx: Bad Request)."""
     try:
         return HTTPStatus(status_code).phrase
     except ValueError:
@@ -75,7 +75,7 @@ def respond(
     headers: dict[str, str] | None = None,
     **members: Any,
 ) -> HttpResponse:
-    """A problem outside of REST framework's views; a browser sees a page."""
+    """The response of a problem outside of REST framework's views: JSON, or a page for a browser."""
     body = document(status_code, code, detail, **members)
     if _wants_page(request):
         text = ExactJSONEncoder(indent=4, ensure_ascii=False).encode(body)
