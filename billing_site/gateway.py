@@ -31,7 +31,6 @@ from billing_site import metrics, refusals
 from billing_site.authentication import BadCredentials, CsrfFailed, Flooded, identify
 from billing_site.idempotency import under_key
 from usage.api.passage import ChargeOf, add_headers, charge_at, find_admission, leave
-from usage.metering.admission import Admission
 from usage.metering.admit import Unavailable, admit
 from usage.metering.call import Charge
 from usage.metering.voiding import void_failed_call
@@ -49,10 +48,15 @@ class Gateway:
             response = self.get_response(request)
         except BaseException:
             # No error of the view, which is a response by now: the worker itself is being stopped.
-            settle(request, failed=True)
+            if (stopped := find_admission(request)) is not None:
+                void_failed_call(stopped)
             raise
-        admission = settle(request, failed=response.status_code >= 400)
-        return response if admission is None else add_headers(response, admission)
+        admission = find_admission(request)
+        if admission is None:
+            return response
+        if response.status_code >= 400:
+            void_failed_call(admission)
+        return add_headers(response, admission)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         access = access_of(view)
@@ -110,11 +114,3 @@ def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -
         return refusals.refuse(request, admission)
     bad_key = admission.charge.invalid_key
     return refusals.invalid_header(request, "Idempotency-Key", bad_key) if bad_key else None
-
-
-def settle(request: HttpRequest, *, failed: bool) -> Admission | None:
-    """Give the tokens of a failed call back; its admission, where there is one."""
-    admission = find_admission(request)
-    if admission is not None and failed:
-        void_failed_call(admission)
-    return admission
