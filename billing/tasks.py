@@ -1,4 +1,4 @@
-"""What beat does for subscriptions, the fence, the outbox and stored answers."""
+"""What beat does for subscriptions, the fence, the outbox and stored responses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing.fence import push
-from billing.http import stored_answers
+from billing.models import StoredResponse
 from billing.outbox import consumers, retention
 from billing.outbox.dispatcher import Dispatcher
 from billing.subscriptions import renewal
@@ -29,8 +29,8 @@ def apply_due_changes() -> None:
 
 @shared_task
 def purge_stored_answers() -> None:
-    """Forget the answers to billing writes that no Idempotency-Key returns any more."""
-    stored_answers.purge(timezone.now())
+    """Delete the responses to billing writes that no Idempotency-Key returns any more."""
+    StoredResponse.objects.purge(timezone.now())
 
 
 @shared_task

@@ -15,12 +15,13 @@ from rest_framework.request import Request
 
 from billing.entitlements import api_keys
 from billing.entitlements.api_keys import Caller
+from usage.api.contract import find_caller
 
 FLOOD_SECONDS = 60
 
 
 class BadCredentials(Exception):
-    """There are none, or they are no longer good."""
+    """The Authorization header holds no API key that is good."""
 
 
 class CsrfFailed(Exception):
@@ -28,7 +29,7 @@ class CsrfFailed(Exception):
 
 
 class Flooded(Exception):
-    """The address has sent so many unknown keys that none of its unknown keys is looked up for a while."""
+    """The address sent UNKNOWN_KEYS_PER_MINUTE unknown keys; PostgreSQL is not asked for more from it for a while."""
 
     retry_after_seconds = FLOOD_SECONDS
 
@@ -63,12 +64,12 @@ def _look_up(request: HttpRequest, key: str) -> api_keys.Identity:
     identity = api_keys.look_up(key)
     if identity is None:
         if not cache.add(failures, 1, FLOOD_SECONDS):
-            _count(failures)
+            _count_failure(failures)
         raise BadCredentials
     return identity
 
 
-def _count(failures: str) -> None:
+def _count_failure(failures: str) -> None:
     try:
         cache.incr(failures)
     except ValueError:
@@ -96,10 +97,10 @@ class _CsrfCheck(CsrfViewMiddleware):
 
 
 class GatewayAuthentication(BaseAuthentication):
-    """Hands REST framework's views the caller whom the gateway has identified; the user is read when a view asks."""
+    """Gives REST framework's views the identified caller as `auth`. The user is read only when a view asks for it."""
 
     def authenticate(self, request: Request) -> tuple[Any, Caller] | None:
-        caller: Caller | None = getattr(request._request, "caller", None)
+        caller = find_caller(request._request)
         if caller is None:
             return None
         if caller.identity is None:

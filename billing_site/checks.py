@@ -163,7 +163,7 @@ def _place(url: str) -> tuple[str, int, int] | None:
 
 @register(ENGINES, deploy=True)
 def check_postgres(**_: Any) -> Iterable[CheckMessage]:
-    """A version that is too old is Django's own error, at the first connection."""
+    """What must hold of PostgreSQL's settings. Its version is checked by Django, at the first connection."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(POSTGRES)
@@ -173,10 +173,10 @@ def check_postgres(**_: Any) -> Iterable[CheckMessage]:
         reason = " ".join(str(error).split())
         hint = "Start it or check DATABASE_URL, then run `manage.py check --deploy`: nothing could be verified."
         return [Warning(f"PostgreSQL does not answer: {reason}", hint=hint, id="billing_site.W010")]
-    return list(_of_postgres(*row))
+    return list(_faults_of_postgres(*row))
 
 
-def _of_postgres(
+def _faults_of_postgres(
     zone: str, isolation: str, commit: str, fsync: str, full_pages: str, is_standby: bool
 ) -> Iterable[CheckMessage]:
     if is_standby:

@@ -4,9 +4,8 @@ identify  who is calling: an API key, or the session (CSRF is checked here)     
 admit     one script, one Redis command: the fence, every limit, the charge
           and its audit event, all or nothing                                   usage/metering/admit.py
 view      the endpoint's own work
-settle    nothing after a success, unless its answer is kept under an
-          Idempotency-Key; after a failure (status >= 400 or an
-          exception) one command gives the tokens back, not the minute          usage/metering/voiding.py
+settle    an answer under an Idempotency-Key is kept; after a failure (status
+          >= 400) one command gives the tokens back, not the minute             usage/metering/voiding.py
 
 Everything under /api/v1/ goes through here, and every path that a route in the admin assigns to a feature. It decides
 on the path that the resolver saw, after the view was found: what reaches no view costs nothing.
@@ -20,18 +19,18 @@ from time import perf_counter
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from billing.catalogue import published
-from billing.catalogue.published import Catalogue
 from billing.entitlements.api_keys import CredentialsGone
-from billing.http.idempotency_keys import IDEMPOTENCY_KEY
+from billing.http.access import access_of
+from billing.http.idempotency import IDEMPOTENCY_KEY
 from billing.models.catalogue import normalised_path
 from billing.subscriptions.refusals import NoDefaultPlan
 from billing_site import metrics, refusals
 from billing_site.authentication import BadCredentials, CsrfFailed, Flooded, identify
 from billing_site.idempotency import under_key
+from usage.api.contract import ChargeOf, add_headers, attach, charge_at, find_admission
 from usage.metering import kept_answers
 from usage.metering.admission import Admission
 from usage.metering.admit import Unavailable, admit
@@ -49,81 +48,76 @@ class Gateway:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         try:
             response = self.get_response(request)
-        except BaseException:
-            # No error of the view, which is a response by now: the worker itself is being stopped.
-            settle(request, None)
+        except BaseException:  # no error of the view, which is a response by now: the worker itself is being stopped
+            _settle(find_admission(request), None)
             raise
-        admission = settle(request, response)
+        admission = _settle(find_admission(request), response)
         return response if admission is None else add_headers(response, admission)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        if getattr(view, "unmetered", False):
+        access = access_of(view)
+        if access.ungated:
             return None
-        view_class = getattr(view, "cls", None)
-        path = _normalised(request.path_info)
-        ours = f"{path}/".startswith(PREFIX)
-        try:
-            catalogue = published.catalogue() if ours else published.recent_catalogue()
-            metered = catalogue.feature_at(request.method or "", path) is not None
-            if not (ours or metered):
+        method, path = request.method or "", _normalised(request.path_info)
+        ours, public = f"{path}/".startswith(PREFIX), False
+        if access.public or not ours:  # of all others the admission finds out what they are metered as
+            try:
+                catalogue = published.catalogue() if ours else published.recent_catalogue()
+            except (OperationalError, InterfaceError) as error:
+                return refusals.unavailable(request, error)
+            public = catalogue.feature_at(method, path) is None
+            if public and not ours:
                 return None
-            caller = identify(request)
-            if caller is None:
-                public = not metered and getattr(view_class, "public", False)
-                return None if public else refusals.unauthenticated(request)
-            began = perf_counter()
-            admission = admit(caller, lambda catalogue: charge_of(request, path, view_class, catalogue))
-            metrics.count(admission, perf_counter() - began)
-        except (BadCredentials, CredentialsGone):
-            return refusals.unauthenticated(request)
-        except CsrfFailed as error:
-            return refusals.csrf_failed(request, str(error))
-        except Flooded as error:
-            return refusals.flooded(request, error.retry_after_seconds)
-        except (Unavailable, OperationalError, InterfaceError, NoDefaultPlan) as error:
-            return refusals.unavailable(request, error)
-        request.caller, request.admission = caller, admission  # type: ignore[attr-defined]
-        if admission.answer is not None:
-            return kept_answers.given_again(admission.answer)
-        if not admission.admitted:
-            return refusals.refuse(request, admission)
-        bad_key = admission.request.invalid_key
-        return refusals.invalid_header(request, "Idempotency-Key", bad_key) if bad_key else None
+
+        def charge_of(catalogue: published.Catalogue) -> ChargeRequest:
+            charge = charge_at(method, path, catalogue, access, request)
+            return (
+                charge if charge.feature is None or IDEMPOTENCY_KEY not in request.META else under_key(request, charge)
+            )
+
+        return _admit(request, charge_of, public=public)
 
 
-def charge_of(request: HttpRequest, path: str, view_class: Any, catalogue: Catalogue) -> ChargeRequest:
-    """What a call is charged for: the feature its path is routed to, or what the view itself makes of the request."""
-    if request.method == "OPTIONS":
-        return ChargeRequest()
-    charge = ChargeRequest(catalogue.feature_at(request.method or "", path))
-    if charge.feature is None and hasattr(view_class, "charge_of"):
-        charge = view_class.charge_of(request, catalogue)
-    if charge.feature is None or IDEMPOTENCY_KEY not in request.META:
-        return charge
-    return under_key(request, charge)
+def admit_for(request: HttpRequest, method: str, path: str) -> HttpResponse | None:
+    """Admit the caller of `request` for another request, of which a door says method and path; None, or the refusal.
+
+    The door's own view is `ungated`. Its response settles the charge and gets the headers, as any other does. An
+    Idempotency-Key does not apply: it names a request whose body the door does not have.
+    """
+    assert find_admission(request) is None, "the gateway has admitted the door's own request: its view is not ungated"
+    path = _normalised(path)
+    return _admit(request, lambda catalogue: charge_at(method, path, catalogue))
 
 
-def settle(request: HttpRequest, response: HttpResponseBase | None) -> Admission | None:
-    admission: Admission | None = getattr(request, "admission", None)
-    if admission is None:
-        return None
-    if response is None or response.status_code >= 400:
+def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -> HttpResponse | None:
+    """Identify the caller and admit the call, once; None, or the refusal."""
+    try:
+        caller = identify(request)
+        if caller is None:
+            return None if public else refusals.unauthenticated(request)
+        began = perf_counter()
+        admission = admit(caller, charge_of)
+        metrics.count(admission, perf_counter() - began)
+    except (BadCredentials, CredentialsGone):
+        return refusals.unauthenticated(request)
+    except CsrfFailed as error:
+        return refusals.csrf_failed(request, str(error))
+    except Flooded as error:
+        return refusals.flooded(request, error.retry_after_seconds)
+    except (Unavailable, OperationalError, InterfaceError, NoDefaultPlan) as error:
+        return refusals.unavailable(request, error)
+    attach(request, caller, admission)
+    if admission.answer is not None:
+        return kept_answers.given_again(admission.answer)
+    if not admission.admitted:
+        return refusals.refuse(request, admission)
+    bad_key = admission.request.invalid_key
+    return refusals.invalid_header(request, "Idempotency-Key", bad_key) if bad_key else None
+
+
+def _settle(admission: Admission | None, response: HttpResponseBase | None) -> Admission | None:
+    if admission is not None and (response is None or response.status_code >= 400):
         void_failed_call(admission)
-    elif admission.call.keyed is not None:
+    elif admission is not None and admission.call.keyed is not None:
         kept_answers.keep(admission, response)
     return admission
-
-
-def add_headers(response: HttpResponseBase, admission: Admission) -> HttpResponseBase:
-    """The headers of an identified caller's response."""
-    # Beside `response[name] = value`, which looks at each character's encoding: these are ASCII as they are made here.
-    headers = response.headers._store
-    admission.call.template.headers.write(headers, admission.standings, admission.decision.now_ms)
-    headers["cache-control"] = "Cache-Control", "no-store"
-    if admission.request.feature is not None:
-        headers["x-usage-cost"] = "X-Usage-Cost", str(admission.cost)
-        if admission.admitted or admission.replayed:
-            headers["x-usage-event"] = "X-Usage-Event", admission.decision.event
-        if admission.replayed:
-            headers["idempotency-replayed"] = "Idempotency-Replayed", "true"
-    return response

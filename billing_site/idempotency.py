@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest
 
-from billing.http.idempotency_keys import InvalidIdempotencyKey, fingerprint, key_of
+from billing.http.idempotency import InvalidIdempotencyKey, fingerprint, key_of
 from usage.metering.call import ChargeRequest
 
 

@@ -36,19 +36,20 @@ _observe = admit_seconds.observe
 
 
 def count(admission: Admission, seconds: float) -> None:
-    """One decision, and how long it took."""
+    """Count one decision by its outcome, and the seconds it took."""
     _observe(seconds)
     (_count_outcome[admission.decision.outcome - 1] if admission.entitled else _count_lacking)()
     if not admission.by_redis:
         without_redis.labels(admission.decision.outcome.name.lower()).inc()
 
 
-def _waiting() -> tuple[int, float]:
+def _backlog_and_lag() -> tuple[int, float]:
+    """Audit events that wait for the drain, and the age of the oldest in seconds. Raises RedisUnreachable."""
     return sum(drain.backlog().values()), drain.lag_seconds(time.time_ns() // 1_000_000)
 
 
 def _reconciled() -> Iterable[Metric]:
-    """Of the last comparison of all accounts; nothing before the first."""
+    """Gauges of the last comparison of all accounts; none before the first."""
     last = Reconciliation.objects.order_by("-finished_at").first()
     if last is not None:
         drifting = last.drifting - last.repaired
@@ -71,12 +72,12 @@ def _outbox() -> Iterable[Metric]:
 
 
 class _Engines:
-    """Looked at when scraped, so the figures are the same whichever worker answers."""
+    """Gauges of the engines and the drain, read when they are scraped: every worker gives the same figures."""
 
     def collect(self) -> Iterable[Metric]:
         redis_up, backlog, lag = 1, 0, 0.0
         try:
-            backlog, lag = asking_redis(_waiting)
+            backlog, lag = asking_redis(_backlog_and_lag)
         except RedisUnreachable:
             redis_up = 0
         yield GaugeMetricFamily("redis_up", "1 while Redis answers.", redis_up)

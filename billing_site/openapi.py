@@ -30,8 +30,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing.http import problems
+from billing.http.access import access_of
 from billing.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, METERED
 from billing.http.problems import MEDIA_TYPE
+from billing.http.views import ApiView
 
 PARTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("openapi_parts.yaml").read_text())
 CACHED_SECONDS: Final = 300
@@ -70,7 +72,7 @@ class OperationSchema(AutoSchema):
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         if operation is None:
             return None
-        if getattr(self.view, "public", False):
+        if access_of(self.view).public:
             operation["security"].append({})
         responses = operation["responses"]
         names = CALLER_HEADERS + USAGE_HEADERS * self._is_metered()
@@ -176,8 +178,12 @@ def as_served(endpoints: list[Endpoint]) -> list[Endpoint]:
     return [
         (served, pattern, method, view)
         for path, pattern, method, view in endpoints
-        for served in getattr(view.cls, "documented_paths", [path.rstrip("/")])  # type: ignore[attr-defined]
+        for served in _documented_paths(view) or (path.rstrip("/"),)
     ]
+
+
+def _documented_paths(view: Any) -> tuple[str, ...]:
+    return view.cls.documented_paths if issubclass(view.cls, ApiView) else ()
 
 
 def with_parts(result: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from typing import Final
 
 from django.conf import settings
 from django.db import Error as DatabaseError
@@ -11,18 +12,23 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from billing.http.access import Access, declares
 from billing_site import metrics
 from ratelimit.server import RedisUnreachable
 from ratelimit.store import store
 from usage.metering import fallback
 from usage.sync.outage import breaker
 
+ASKED_WITHOUT_ENGINES: Final = Access(ungated=True)
 
+
+@declares(ASKED_WITHOUT_ENGINES)
 @never_cache
 def health(request: HttpRequest) -> JsonResponse:
-    """200 while calls can be decided on. Without PostgreSQL those of warm accounts can; without Redis, by PostgreSQL.
+    """200 while calls can be decided on: without PostgreSQL those of warm accounts, without Redis by PostgreSQL.
 
-    Redis is not well, either, while this process does not ask it: it has to be told first what happened meanwhile.
+    Redis is "recovering" when it answers, but this process still decides by PostgreSQL: Redis has to know first what
+    was charged without it.
     """
     parts = {"postgres": _postgres(), "redis": _redis()}
     degraded = sorted(name for name, state in parts.items() if state != "ok")
@@ -32,6 +38,7 @@ def health(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": status, "parts": parts, "degraded": degraded}, status=200 if serving else 503)
 
 
+@declares(ASKED_WITHOUT_ENGINES)
 @never_cache
 def prometheus(request: HttpRequest) -> HttpResponse:
     token = settings.METRICS_TOKEN
@@ -56,7 +63,3 @@ def _redis() -> str:
     except RedisUnreachable:
         return "unreachable"
     return "recovering" if breaker.is_open else "ok"
-
-
-# Operators' tools ask these while engines are gone; the gateway lets them by without asking any.
-health.unmetered = prometheus.unmetered = True  # type: ignore[attr-defined]

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.urls import include, path, re_path
+from django.views import View
 
+from billing.http.access import Access, declares
 from billing_site import urls as site
+from billing_site.gateway import admit_for
 
 runs: list[str] = []
 answer = 200
@@ -52,7 +55,27 @@ def stopped(request: HttpRequest) -> HttpResponse:
     raise SystemExit("the worker is told to stop")
 
 
+@declares(Access(ungated=True))
+def door(request: HttpRequest) -> HttpResponse:
+    """Asks for a proxy, which describes its client's request in the query."""
+    refusal = admit_for(request, request.GET["method"], request.GET["path"])
+    return refusal or HttpResponse(status=int(request.GET.get("status", "204")))
+
+
+class NamesakeView(View):
+    """A class with an attribute of the host's own that is called as ours."""
+
+    access = "everybody"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        runs.append("namesake")
+        return HttpResponse(status=204)
+
+
 urlpatterns = [
+    path("host/door", door),
+    path("host/namesake", NamesakeView.as_view()),
+    path("api/v1/host/namesake", NamesakeView.as_view()),
     path("host/plain", plain),
     re_path(r"^host/(?P<rest>[lL][oO][oO][sS][eE].*)$", plain),
     path("host/form", form),

@@ -24,13 +24,13 @@ from usage.reconciliation import set_aside
 
 PAGE = 50
 LAST_PAGE = 1000
-"""Further back the filters lead: every page costs reading all those before it."""
+"""Older entries are found by the filters: PostgreSQL reads a page by reading all pages before it."""
 MONTHS_OFFERED = 13
 ACCOUNTS_FOUND = 50
 
 
 class LogPaginator(InfinitePaginator):
-    """Knows no count, only a last page that it goes to."""
+    """Offers pages up to LAST_PAGE, since counting would read the whole log."""
 
     count = PAGE * LAST_PAGE
 
@@ -154,7 +154,7 @@ class UsageLogAdmin(ReadOnly, ModelAdmin[UsageLog]):
 
 
 def _accounts(username: str) -> list[int]:
-    """The one of that name, or else a number of those it begins."""
+    """The account of that username, or else up to ACCOUNTS_FOUND whose usernames begin so."""
     exact = list(User.objects.filter(username=username).values_list("pk", flat=True))
     begun = User.objects.filter(username__istartswith=username).order_by("username")
     return exact or list(begun.values_list("pk", flat=True)[:ACCOUNTS_FOUND])
@@ -162,7 +162,7 @@ def _accounts(username: str) -> list[int]:
 
 @admin.register(SetAsideEntry)
 class SetAsideEntryAdmin(ReadOnly, ModelAdmin[SetAsideEntry]):
-    """Looked at, tried again, or deleted by those who may, which Django's log of the admin remembers."""
+    """Staff look at entries, try them again or delete them, each with its permission; the admin's log keeps who did."""
 
     list_display = ["set_aside_at", "shard", "stream_id", "error"]
     list_filter = ["shard"]
@@ -202,7 +202,7 @@ class SetAsideEntryAdmin(ReadOnly, ModelAdmin[SetAsideEntry]):
 
 @admin.register(RedisOutage)
 class RedisOutageAdmin(ReadOnly, ModelAdmin[RedisOutage]):
-    """When calls were decided by PostgreSQL, and for how long."""
+    """The times in which calls were decided by PostgreSQL instead of Redis."""
 
     list_display = ["began_at", "ended_at", "lasted"]
     ordering = ["-began_at"]

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.catalogue_serializers import FeatureSerializer, PlanSerializer
+from billing.http.access import PUBLIC
 from billing.http.pagination import NewestFirst
 from billing.http.views import ApiView
 from billing.models import Feature, Plan
@@ -31,7 +32,7 @@ class FeaturePages(NewestFirst):
 class PlanList(ApiView, ListAPIView[Plan]):
     """The plans on sale."""
 
-    public = True
+    access = PUBLIC
     query_fields = frozenset({"cursor", "limit"})
     serializer_class = PlanSerializer
     pagination_class = CataloguePages
@@ -43,7 +44,7 @@ class PlanList(ApiView, ListAPIView[Plan]):
 class PlanDetail(ApiView):
     """One plan; also an archived one, which subscribers may still be on."""
 
-    public = True
+    access = PUBLIC
 
     @extend_schema("getPlan", responses=PlanSerializer)
     def get(self, request: Request, code: str, **_: Any) -> Response:
@@ -54,7 +55,7 @@ class PlanDetail(ApiView):
 class FeatureList(ApiView, ListAPIView[Feature]):
     """What is metered, what it costs, and where."""
 
-    public = True
+    access = PUBLIC
     query_fields = frozenset({"cursor", "limit"})
     serializer_class = FeatureSerializer
     pagination_class = FeaturePages

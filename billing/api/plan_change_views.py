@@ -25,7 +25,7 @@ from billing.api.plan_change_serializers import (
 )
 from billing.api.sentences import to_customer
 from billing.http.fields import StrictSerializer
-from billing.http.idempotency import answered_once
+from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, either, problem
 from billing.http.problems import Problem
 from billing.http.views import ApiView, account_of
@@ -83,7 +83,7 @@ class Upgrade(ApiView):
     )
     def post(self, request: Request, **_: Any) -> HttpResponseBase:
         now = timezone.now()
-        return answered_once(request, now, lambda: _upgrade(request, now))
+        return idempotent(request, now, lambda: _upgrade(request, now))
 
 
 class Downgrade(ApiView):
@@ -103,7 +103,7 @@ class Downgrade(ApiView):
     def post(self, request: Request, **_: Any) -> HttpResponseBase:
         """Schedule a lower plan for the present period's end; it replaces what was scheduled."""
         now = timezone.now()
-        return answered_once(request, now, lambda: _downgrade(request, now))
+        return idempotent(request, now, lambda: _downgrade(request, now))
 
     @extend_schema(
         "cancelDowngrade",
@@ -114,7 +114,7 @@ class Downgrade(ApiView):
     def delete(self, request: Request, **_: Any) -> HttpResponseBase:
         """Keep the present plan: the change that was scheduled is dropped."""
         now = timezone.now()
-        return answered_once(request, now, lambda: _cancel(request, now))
+        return idempotent(request, now, lambda: _cancel(request, now))
 
 
 def _upgrade(request: Request, now: datetime) -> Callable[[], Response]:

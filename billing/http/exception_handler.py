@@ -23,7 +23,7 @@ ENGINE_GONE = (OperationalError, InterfaceError, RedisUnreachable, RedisConnecti
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """REST framework's hook: what its views raise, as a problem. None, for an unexpected error, leaves it to Django."""
-    error = _translated(error)
+    error = _as_problem(error)
     response: Response | None = drf_exception_handler(error, context)
     if response is None:
         return None
@@ -42,8 +42,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     return response
 
 
-def _translated(error: Exception) -> Exception:
-    """Django's and the engines' own errors that are no fault of ours, as problems."""
+def _as_problem(error: Exception) -> Exception:
+    """A body that is too large, or an engine that does not answer, as a problem; any other error as it is."""
     if isinstance(error, RequestDataTooBig):
         largest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         return Problem(413, "too_large", f"The body is larger than {largest} bytes; send less.")

@@ -18,7 +18,7 @@ TIME_EXAMPLE = "2025-10-16T12:00:00Z"
 
 
 def rfc3339(at: datetime) -> str:
-    """With a fraction of the second where it has one, so that what is sent back names the same instant."""
+    """The instant in UTC. A fraction of a second is kept: sent back, the text names the same instant."""
     return as_utc(at).isoformat().replace("+00:00", "Z")
 
 
@@ -70,9 +70,10 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 @extend_schema_field({"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "enum": [UNLIMITED]}]})
 class NumberOrUnlimited(serializers.Field[Any, Any, Any, Any]):
-    """A number; None, for which a serializer would not ask `to_representation`, is "unlimited"."""
+    """A number, or "unlimited" where the value is None."""
 
     def get_attribute(self, instance: Any) -> Any:
+        # A serializer does not ask `to_representation` for None.
         value = super().get_attribute(instance)
         return UNLIMITED if value is None else value
 
@@ -82,7 +83,7 @@ class NumberOrUnlimited(serializers.Field[Any, Any, Any, Any]):
 
 @extend_schema_field(OpenApiTypes.NUMBER)
 class MoneyField(serializers.Field[Any, Any, Any, Any]):
-    """An amount with its currency's decimals, as a JSON number; it is given as such (`money.in_currency`)."""
+    """An amount as a JSON number. The value has its currency's decimals already (rules.money.in_currency)."""
 
     def to_representation(self, value: Any) -> Any:
         return value

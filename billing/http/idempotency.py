@@ -1,59 +1,134 @@
-"""How a billing write answers: under an Idempotency-Key its first success is stored and given again, byte for byte."""
+"""The Idempotency-Key header: what a valid key is, when two requests are the same, and billing writes that happen once.
+
+Metered calls read their key here as well; what a key means to them is decided with their charge.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import os
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import Final
 
-from django.http import HttpResponse
+from django.core.exceptions import RequestDataTooBig
+from django.db import connection, transaction
+from django.http import HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.http import idempotency_keys, stored_answers
-from billing.http.idempotency_keys import InvalidIdempotencyKey
 from billing.http.json import ApiJSONRenderer
 from billing.http.problems import Problem
-from billing.http.stored_answers import Answer, KeyReused
 from billing.http.views import account_of
+from billing.models import StoredResponse
+
+LONGEST_KEY: Final = 255
+IDEMPOTENCY_KEY: Final = "HTTP_IDEMPOTENCY_KEY"
+"""The header as WSGI names it."""
 
 
-def answered_once(request: Request, now: datetime, prepare: Callable[[], Callable[[], Response]]) -> HttpResponseBase:
-    """Prepare a change and make it; with an Idempotency-Key, once in 24 hours.
+class InvalidIdempotencyKey(Exception):
+    """The header is too long, empty, or not printable ASCII; the message says what to give."""
 
-    `prepare` reads the request and asks what cannot be asked within a transaction. What it returns makes the change
-    and is called within one that also stores the answer; an exception from either leaves the key free.
+
+def key_of(request: HttpRequest) -> str | None:
+    """The request's key; None without the header. Raises InvalidIdempotencyKey."""
+    key: str | None = request.META.get(IDEMPOTENCY_KEY)
+    if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise InvalidIdempotencyKey(f"Give 1 to {LONGEST_KEY} printable ASCII characters.")
+    return key
+
+
+def idempotent(request: Request, now: datetime, prepare: Callable[[], Callable[[], Response]]) -> HttpResponseBase:
+    """The response of a billing write; under an Idempotency-Key the first success is stored and given again for 24 h.
+
+    `prepare` checks the request, outside of any transaction, and returns what makes the change; that runs in the
+    transaction that stores the response. A second request under the key waits for the first. If either step raises,
+    nothing is changed or stored, and the key stays free. Raises Problem: 400 `invalid` for a bad key, 409
+    `idempotency_conflict` for a key that another request has used.
     """
     try:
-        key = idempotency_keys.key_of(request._request)
+        key = key_of(request._request)
     except InvalidIdempotencyKey as error:
         detail = f"The Idempotency-Key header is not valid. {error}"
         raise Problem(400, "invalid", detail, errors={"Idempotency-Key": [str(error)]}) from None
     if key is None:
         return prepare()()
     if request.content_type != "application/json":
-        _ = request.data  # a media type that is none of ours is refused here; a form read for its digest is not later
-    account, fingerprint = account_of(request), idempotency_keys.fingerprint(request._request)
-    try:
-        answer = stored_answers.find(account, key, fingerprint, now)
-        if answer is None:
-            change = prepare()
-            answer = stored_answers.answer_once(account, key, fingerprint, now, lambda: _rendered(change()))
-    except KeyReused:
+        _ = request.data  # Refuses other media types now: once the digest has read a form, the view finds it empty.
+    account, digest = account_of(request), fingerprint(request._request)
+    if stored := _stored(account, key, digest, now):
+        return _response(stored, replayed=True)
+    change = prepare()
+    with transaction.atomic(durable=True):
+        _lock(account, key)
+        if stored := _stored(account, key, digest, now):
+            return _response(stored, replayed=True)
+        return _response(_store(account, key, digest, now, change()), replayed=False)
+
+
+def _lock(account: int, key: str) -> None:
+    """Hold the key until the transaction ends.
+
+    Before the change locks anything: whoever waits for a key holds nothing that somebody else may wait for.
+    """
+    with connection.cursor() as cursor:
+        # By a digest: two keys that share it only wait for each other.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"answer {account} {key}"])
+
+
+def _stored(account: int, key: str, fingerprint: str, now: datetime) -> StoredResponse | None:
+    stored = StoredResponse.objects.kept(now).filter(account=account, key=key).first()
+    if stored is not None and stored.fingerprint != fingerprint:
         detail = "This Idempotency-Key was used for another request. Send a new key for a new request."
-        raise Problem(409, "idempotency_conflict", detail) from None
-    return _response(answer)
+        raise Problem(409, "idempotency_conflict", detail)
+    return stored
 
 
-def _rendered(response: Response) -> Answer:
+def _store(account: int, key: str, fingerprint: str, now: datetime, response: Response) -> StoredResponse:
+    """Store the response; it replaces one under the same key that is no longer kept."""
     body = b"" if response.data is None else ApiJSONRenderer().render(response.data)
-    return Answer(response.status_code, body.decode())
+    first = {"fingerprint": fingerprint, "status": response.status_code, "body": body.decode(), "created_at": now}
+    return StoredResponse.objects.update_or_create(account_id=account, key=key, defaults=first)[0]
 
 
-def _response(answer: Answer) -> HttpResponse:
-    response = HttpResponse(answer.body, status=answer.status, content_type="application/json")
-    if not answer.body:
+def _response(stored: StoredResponse, *, replayed: bool) -> HttpResponse:
+    response = HttpResponse(stored.body, status=stored.status, content_type="application/json")
+    if not stored.body:
         del response["Content-Type"]
-    if answer.replayed:
+    if replayed:
         response["Idempotency-Replayed"] = "true"
     return response
+
+
+def fingerprint(request: HttpRequest) -> str:
+    """A digest of method, path with query, and body: equal for the same request sent again. Hexadecimal, 64 digits."""
+    digest = hashlib.sha256(f"{request.method} {request.get_full_path()}\n".encode())
+    for part in _body(request):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _body(request: HttpRequest) -> Iterator[bytes]:
+    if request.method == "POST" and request.content_type == "multipart/form-data":
+        # The check for CSRF may have read the stream, and files may be larger than a body in memory.
+        try:
+            request.FILES.lists()
+        except MultiPartParserError:
+            yield os.urandom(16)
+            return
+        for name, values in sorted(request.POST.lists()):
+            yield f"{name}={values!r}\n".encode(errors="backslashreplace")
+        for name, files in sorted(request.FILES.lists()):
+            for file in files:
+                yield f"{name}={file.name!r} {file.size}\n".encode(errors="backslashreplace")
+                yield from file.chunks()
+                file.seek(0)
+        return
+    try:
+        yield request.body
+    except RequestDataTooBig:
+        # Read by nobody, and so like no other: a view that takes it nevertheless is never served unpaid.
+        yield os.urandom(16)

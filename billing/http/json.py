@@ -6,33 +6,48 @@ import json
 import math
 from typing import Any
 
+import simplejson
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.utils.encoders import JSONEncoder
 
-from billing.rules.money import ExactJSONEncoder
-
 DEEPEST_JSON = 64
 
 
-class _Encoder(ExactJSONEncoder, JSONEncoder):
-    """REST framework's encoder with money as exact JSON numbers."""
+class ExactJSONEncoder(simplejson.JSONEncoder):
+    """Writes a Decimal as a JSON number with the digits it has: 10.00 stays 10.00, and 1000 yen has no point.
+
+    Writes everything else as REST framework's encoder does: dates, UUIDs, lazy strings. Raises ValueError for NaN and
+    the infinities, which JSON does not have. ``json.loads(text, parse_float=Decimal)`` reads such numbers back.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        # The standard library writes a named tuple as an array, simplejson by default as an object.
+        super().__init__(**{**options, "use_decimal": True, "namedtuple_as_object": False, "allow_nan": False})
+
+    def default(self, o: Any) -> Any:
+        return _rest_framework.default(o)
+
+
+_rest_framework = JSONEncoder()
 
 
 class ApiJSONRenderer(JSONRenderer):
-    encoder_class = _Encoder
+    """REST framework's renderer with money as exact JSON numbers."""
+
+    encoder_class = ExactJSONEncoder  # type: ignore[assignment]  # any class that json.dumps can make and ask to encode
 
 
 class NotJson(ValueError):
-    """The text is not JSON within bounds; the message says why."""
+    """The body is not JSON, or beyond the bounds of `read_json`; the message says why."""
 
 
 def read_json(body: bytes) -> Any:
-    """What the text says, if all of it can be written back and stored. Raises NotJson.
+    """The value of a body that can also be written again and stored in PostgreSQL. Raises NotJson.
 
-    Always UTF-8 (RFC 8259), whatever charset the request claims. Refused although Python reads it: NaN and numbers
-    beyond a double's range, lone surrogates, and nesting beyond DEEPEST_JSON.
+    The body is UTF-8 (RFC 8259), whatever charset the request claims. Python would read what is refused besides: NaN,
+    numbers beyond a double's range, lone surrogates, and nesting beyond DEEPEST_JSON.
     """
     try:
         text = body.decode()
@@ -76,7 +91,7 @@ def _bounded(value: Any, levels: int) -> None:
 
 
 class StrictJSONParser(JSONParser):
-    """JSON that `read_json` accepts."""
+    """REST framework's parser of what `read_json` accepts."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
 from typing import Any
 
@@ -10,13 +9,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from rest_framework import exceptions, status
 
-from billing.rules.money import ExactJSONEncoder
+from billing.http.json import ExactJSONEncoder
 
 MEDIA_TYPE = "application/problem+json"
 QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 RETRY_AFTER_SECONDS = 1
-"""For what is unavailable: when to try again."""
+"""Of a 503: Retry-After."""
 
 CODE_OF_STATUS = {
     400: "invalid",
@@ -48,7 +47,7 @@ class Problem(exceptions.APIException):
 
 
 def title_of(status_code: int) -> str:
-    """The status' registered phrase, or that of its class."""
+    """The phrase of the status in HTTP's registry; of an unregistered one, that of its class (4xx: Bad Request)."""
     try:
         return HTTPStatus(status_code).phrase
     except ValueError:
@@ -76,13 +75,13 @@ def respond(
     headers: dict[str, str] | None = None,
     **members: Any,
 ) -> HttpResponse:
-    """A problem outside of REST framework's views; a browser sees a page."""
+    """The response of a problem outside of REST framework's views: JSON, or a page for a browser."""
     body = document(status_code, code, detail, **members)
     if _wants_page(request):
-        text = json.dumps(body, cls=ExactJSONEncoder, indent=4, ensure_ascii=False)
+        text = ExactJSONEncoder(indent=4, ensure_ascii=False).encode(body)
         response = render(request, "problem.html", {"problem": body, "text": text}, status=status_code)
     else:
-        text = json.dumps(body, cls=ExactJSONEncoder)
+        text = ExactJSONEncoder().encode(body)
         response = HttpResponse(text, status=status_code, content_type=MEDIA_TYPE)
     for name, value in (headers or {}).items():
         response[name] = value

@@ -1,26 +1,27 @@
-"""What all views of the HTTP API share: strict input, lists, and who may come in."""
+"""What all views of the HTTP API share: what they declare, strict input, and whose request it is."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request, is_form_media_type
 from rest_framework.views import APIView
 
+from billing.http.access import UNDECLARED, Access
+
 NO_BODY = (None, "", "0")
 
 
 class ApiView(APIView):
-    """A view of the API. The gateway has identified and admitted the caller: `request.caller`, `request.admission`.
+    """A view of the API."""
 
-    `public`: answers without credentials, too; credentials that are given still have to be good.
-    `query_fields`: the query parameters the view knows; others are refused by name.
-    """
-
-    public: ClassVar[bool] = False
+    access: ClassVar[Access] = UNDECLARED
     query_fields: ClassVar[frozenset[str]] = frozenset()
+    """The query parameters the view knows; it refuses others by name."""
+    documented_paths: ClassVar[tuple[str, ...]] = ()
+    """The paths that the OpenAPI document shows in place of the URL pattern, which serves more than these."""
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         # A form that the CSRF check or an idempotency key has read would reach the view as an empty body.
@@ -39,5 +40,6 @@ class ApiView(APIView):
 
 
 def account_of(request: Request) -> int:
-    """Whose request it is; the view is not public."""
-    return int(cast(Any, request._request).caller.account)
+    """Whose request it is, in a view that is not public."""
+    caller: Any = request.auth  # as billing_site.authentication hands it to REST framework: who the gateway identified
+    return int(caller.account)

@@ -11,8 +11,8 @@ from billing.models.invoices import (
     Invoice,
     InvoiceLine,
     Payment,
-    StoredAnswer,
 )
+from billing.models.stored_responses import StoredResponse
 from billing.models.subscriptions import BillingPeriod, Subscription
 from billing.outbox.models import OutboxCursor, OutboxMessage
 
@@ -33,7 +33,7 @@ __all__ = [
     "Payment",
     "Plan",
     "Route",
-    "StoredAnswer",
+    "StoredResponse",
     "Subscription",
     "TokenTopUp",
 ]

@@ -215,20 +215,3 @@ class DocumentNumber(models.Model):
 
     def __str__(self) -> str:
         return f"{self.series} {self.last}"
-
-
-class StoredAnswer(models.Model):
-    """The first 2xx answer to a billing write under an Idempotency-Key, returned again for a day."""
-
-    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64)
-    status = models.PositiveSmallIntegerField()
-    body = models.TextField(help_text="As it was rendered, so that 10.00 does not come back as 10.0.")
-    created_at = models.DateTimeField()
-
-    class Meta:
-        constraints = [models.UniqueConstraint(name="answer_once", fields=["account", "key"])]
-
-    def __str__(self) -> str:
-        return self.key

@@ -1,12 +1,10 @@
-"""Money: the minor units of each currency, the one place that rounds, and amounts as exact JSON numbers."""
+"""Money: the minor units of each currency, and the one place that rounds."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
-from secrets import token_hex
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 # ISO 4217 list one (SIX, the maintenance agency), edition of 2026-01-01. Codes without a minor unit (gold, XDR, the
 # test codes) are left out: nothing can be priced in them. CLDR, and so Babel, rounds to what is customary in cash
@@ -104,33 +102,3 @@ def from_minor(minor: int, currency: str) -> Decimal:
 def in_currency(amount: Amount, currency: str) -> Decimal:
     """The same amount written with the currency's decimals, for JSON and pages. Raises ValueError rather than round."""
     return from_minor(to_minor(amount, currency), currency)
-
-
-class ExactJSONEncoder(json.JSONEncoder):
-    """Writes a Decimal as a JSON number with the digits it has: 10.00 stays 10.00, and 1000 yen has no point.
-
-    json's accelerated encoder prints floats and ints by their own repr whatever a subclass says, so the digits go
-    through it as a string between two marks, and marks and quotes are cut from the result. The mark is random for each
-    encoder, so no text in the data can pass for a number. To be combined with an encoder that knows dates and UUIDs::
-
-        class ApiJSONEncoder(ExactJSONEncoder, rest_framework.utils.encoders.JSONEncoder): ...
-
-    Read such numbers back with ``json.loads(text, parse_float=Decimal)``.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._mark = token_hex(16)
-
-    def default(self, o: Any) -> Any:
-        if not isinstance(o, Decimal):
-            return super().default(o)
-        if not o.is_finite():
-            raise ValueError(f"{o} is not a JSON number")
-        # str(), not format(): every form it gives (1E+30 too) is a JSON number and none grows with the exponent.
-        return f"{self._mark}{o}{self._mark}"
-
-    def iterencode(self, o: Any, _one_shot: bool = False) -> Iterator[str]:
-        # A string never spans two chunks, neither in the accelerated encoder nor in the indenting one.
-        for chunk in super().iterencode(o, _one_shot):
-            yield chunk.replace(f'"{self._mark}', "").replace(f'{self._mark}"', "")

@@ -241,7 +241,7 @@ class TestPostgres:
         ],
     )
     def test_what_it_may_say(self, facts: tuple[Any, ...], expected: list[str]) -> None:
-        assert ids(list(checks._of_postgres(*facts))) == expected
+        assert ids(list(checks._faults_of_postgres(*facts))) == expected
 
     def test_nobody_answers(self, lose_postgres: Callable[[], None]) -> None:
         lose_postgres()

@@ -1,23 +1,48 @@
-"""What an account has used: day by day, from sums, and event by event, from the log. Both may lag the drain."""
+"""What an account has used: by feature, day by day, and event by event. The latter two may lag the drain."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, cast
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.http.pagination import NewestFirst
-from billing.http.views import ApiView
-from usage.api.serializers import HistoryEntrySerializer, HistoryQuery, LogEntrySerializer, LogQuery
-from usage.api.views import admission_of
-from usage.models import DailyUsage, UsageLog
-from usage.reports.history import HistoryEntry, history
+from billing.http.views import ApiView, account_of
+from usage.api.contract import admission_of
+from usage.api.serializers import (
+    BREAKDOWN,
+    BREAKDOWN_SCHEMA,
+    HistoryEntrySerializer,
+    HistoryQuery,
+    LogEntrySerializer,
+    LogQuery,
+)
+from usage.api.views import log_is_behind
+from usage.drain import drain
+from usage.models import UsageLog
+from usage.reports.breakdown import breakdown
+from usage.reports.history import history
+from usage.reports.logs import audit_events
+
+
+class Breakdown(ApiView):
+    """Tokens by feature in the present window, and their sum; every call answered before included."""
+
+    @extend_schema(
+        "getUsageBreakdown", responses={200: BREAKDOWN_SCHEMA}, examples=[OpenApiExample("Three features", BREAKDOWN)]
+    )
+    def get(self, request: Request, **_: Any) -> Response:
+        window = admission_of(request).snapshot.entitlement.window
+        try:
+            tokens = breakdown(account_of(request), window.start)
+        except drain.Behind as error:
+            raise log_is_behind(error) from error
+        return Response(tokens | {"total": sum(tokens.values())})
 
 
 class History(ApiView):
@@ -27,18 +52,10 @@ class History(ApiView):
 
     @extend_schema("getUsageHistory", parameters=[HistoryQuery], responses=HistoryEntrySerializer(many=True))
     def get(self, request: Request, **_: Any) -> Response:
-        today = timezone.now().date()
-        query = HistoryQuery(data=request.query_params, context={"today": today})
+        query = HistoryQuery(data=request.query_params, context={"today": timezone.now().date()})
         query.is_valid(raise_exception=True)
-        first, last = query.validated_data["from"], query.validated_data["to"]
-        account = admission_of(request).snapshot.facts.account
-        rows = DailyUsage.objects.filter(account_id=account, date__range=(first, last)).order_by("date", "feature")
-        entries: list[HistoryEntry] = history(
-            first,
-            last,
-            query.validated_data["granularity"],
-            ((row.date, row.feature, row.tokens, row.calls) for row in rows),
-        )
+        given = query.validated_data
+        entries = history(account_of(request), given["from"], given["to"], given["granularity"])
         return Response(HistoryEntrySerializer(entries, many=True).data)
 
 
@@ -49,7 +66,8 @@ class LogPages(NewestFirst):
 class Logs(ApiView, ListAPIView[UsageLog]):
     """The account's audit events; a void follows its charge's time."""
 
-    query_fields = frozenset({"feature", "from", "to", "cursor", "limit"})
+    FILTERS = ("feature", "from", "to")
+    query_fields = frozenset({*FILTERS, "cursor", "limit"})
     serializer_class = LogEntrySerializer
     pagination_class = LogPages
 
@@ -60,22 +78,8 @@ class Logs(ApiView, ListAPIView[UsageLog]):
     def get_queryset(self) -> QuerySet[UsageLog]:
         if getattr(self, "swagger_fake_view", False):
             return UsageLog.objects.none()
-        query = LogQuery(data={name: self.request.query_params[name] for name in self._given()})
+        parameters = self.request.query_params
+        query = LogQuery(data={name: parameters[name] for name in self.FILTERS if name in parameters})
         query.is_valid(raise_exception=True)
-        rows = UsageLog.objects.filter(account=admission_of(self.request).snapshot.facts.account)
-        rows = rows.exclude(kind=UsageLog.Kind.REFUSED)
         given = cast(dict[str, Any], query.validated_data)
-        if "feature" in given:
-            rows = rows.filter(feature=given["feature"])
-        if "from" in given:
-            rows = rows.filter(charged_at__gte=_midnight(given["from"]))
-        if "to" in given:
-            rows = rows.filter(charged_at__lt=_midnight(given["to"]) + timedelta(days=1))
-        return rows
-
-    def _given(self) -> set[str]:
-        return {"feature", "from", "to"} & set(self.request.query_params)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time.min, UTC)
+        return audit_events(account_of(self.request), given.get("feature"), given.get("from"), given.get("to"))

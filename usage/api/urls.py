@@ -8,7 +8,7 @@ EVENT = r"(?P<event>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 
 urlpatterns = [
     re_path(r"^current/?$", views.Current.as_view(), name="usage-current"),
-    re_path(r"^breakdown/?$", views.Breakdown.as_view(), name="usage-breakdown"),
+    re_path(r"^breakdown/?$", report_views.Breakdown.as_view(), name="usage-breakdown"),
     re_path(r"^history/?$", report_views.History.as_view(), name="usage-history"),
     re_path(r"^logs/?$", report_views.Logs.as_view(), name="usage-logs"),
     re_path(r"^track/?$", views.Track.as_view(), name="usage-track"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,9 +21,8 @@ from billing.http.openapi import METERED, problem
 from billing.http.problems import Problem
 from billing.http.views import ApiView
 from billing.rules.entitlement import Metered
+from usage.api.contract import ChargedByView, admission_of, caller_of
 from usage.api.serializers import (
-    BREAKDOWN,
-    BREAKDOWN_SCHEMA,
     CheckRequest,
     CheckResponse,
     CurrentUsage,
@@ -36,12 +35,7 @@ from usage.metering import voiding
 from usage.metering.admission import Admission
 from usage.metering.call import ChargeRequest
 from usage.metering.quota import percentage_used
-from usage.metering.refusal import would_refuse
-from usage.models import FeatureUsage
-
-
-def admission_of(request: Request) -> Admission:
-    return cast(Admission, cast(Any, request._request).admission)
+from usage.metering.refusal import foresee_refusal
 
 
 class Current(ApiView):
@@ -63,41 +57,36 @@ class Current(ApiView):
         return Response(CurrentUsage(usage).data)
 
 
-class Breakdown(ApiView):
-    """Tokens by feature in the present window, and their sum; every call answered before included."""
+def charge_of_tracked_call(request: HttpRequest, catalogue: Catalogue) -> ChargeRequest:
+    """The charge that a request to `/usage/track` names; none where the view is going to refuse the request."""
+    serializer = TrackRequest(data=_json_or_none(request) if request.method == "POST" else None)
+    if not serializer.is_valid():
+        return ChargeRequest()
+    given = serializer.validated_data
+    return ChargeRequest(catalogue.features.get(given["feature"]), events.TRACK, given.get("metadata"))
 
-    @extend_schema(
-        "getUsageBreakdown", responses={200: BREAKDOWN_SCHEMA}, examples=[OpenApiExample("Three features", BREAKDOWN)]
-    )
-    def get(self, request: Request, **_: Any) -> Response:
-        admission = admission_of(request)
-        account, window = admission.snapshot.facts.account, admission.snapshot.entitlement.window
-        caught_up(account)
-        rows = FeatureUsage.objects.filter(account_id=account, window_starts_at=window.start, tokens__gt=0)
-        tokens = {row.feature: row.tokens for row in rows.order_by("-tokens", "feature")}
-        return Response(tokens | {"total": sum(tokens.values())})
+
+def _json_or_none(request: HttpRequest) -> Any:
+    """The body as the view is going to read it; None where the view is going to refuse it."""
+    if not media_type_matches("application/json", request.META.get("CONTENT_TYPE", "")):
+        return None
+    try:
+        return read_json(request.body)
+    except (NotJson, RequestDataTooBig):
+        return None
 
 
 class Track(ApiView):
     """Charge a call made elsewhere: minute and tokens in one decision, taken before this view runs."""
 
-    @staticmethod
-    def charge_of(request: HttpRequest, catalogue: Catalogue) -> ChargeRequest:
-        """What the gateway charges; nothing but the minute for a request that this view is going to refuse."""
-        if request.method != "POST":
-            return ChargeRequest()
-        serializer = TrackRequest(data=_peek(request))
-        if not serializer.is_valid():
-            return ChargeRequest()
-        given = serializer.validated_data
-        return ChargeRequest(catalogue.features.get(given["feature"]), events.TRACK, given.get("metadata"))
+    access = ChargedByView(charge_of=charge_of_tracked_call)
 
     @extend_schema("trackUsage", request=TrackRequest, responses=TrackResponse, extensions=METERED)
     def post(self, request: Request, **_: Any) -> Response:
         serializer = TrackRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
         admission = admission_of(request)
-        known_feature(serializer.validated_data["feature"], admission)
+        find_feature(serializer.validated_data["feature"], admission)
         if admission.event is None:
             raise UnsupportedMediaType(request.content_type)
         tracked = {
@@ -118,8 +107,8 @@ class Check(ApiView):
         serializer = CheckRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
         admission = admission_of(request)
-        feature = known_feature(serializer.validated_data["feature"], admission)
-        code, retry_after = would_refuse(admission, feature)
+        feature = find_feature(serializer.validated_data["feature"], admission)
+        code, retry_after = foresee_refusal(admission, feature)
         answer = {
             "allowed": code is None,
             "code": code,
@@ -140,7 +129,7 @@ class VoidEvent(ApiView):
         responses={204: None} | problem(403, "forbidden", "not_voidable") | problem(409, "too_late", "already_voided"),
     )
     def delete(self, request: Request, event: str, **_: Any) -> Response:
-        caller = cast(Any, request._request).caller
+        caller = caller_of(request)
         if not caller.may(voiding.METER_SCOPE):
             raise Problem(403, "forbidden", "This needs an API key with the scope `meter`, which staff issue.")
         try:
@@ -152,32 +141,20 @@ class VoidEvent(ApiView):
         except voiding.TooLate:
             raise Problem(409, "too_late", "A charge can be voided within an hour.") from None
         except drain.Behind as error:
-            raise Problem(503, "unavailable", f"The usage log is behind: {error}") from error
+            raise log_is_behind(error) from error
         except voiding.AlreadyVoided:
             raise Problem(409, "already_voided", "This charge was voided before.") from None
         return Response(status=204)
 
 
-def known_feature(code: str, admission: Admission) -> Metered:
+def find_feature(code: str, admission: Admission) -> Metered:
+    """The feature of that code. Raises ValidationError, which lists those there are."""
     features = admission.snapshot.catalogue.features
     if code not in features:
         raise ValidationError({"feature": [f"Unknown feature. Known are: {', '.join(sorted(features))}."]})
     return features[code]
 
 
-def caught_up(account: int) -> None:
-    """Bring the log's sums up to now; 503 where the drain is too far behind to wait for."""
-    try:
-        drain.catch_up(account)
-    except drain.Behind as error:
-        raise Problem(503, "unavailable", f"The usage log is behind: {error}") from error
-
-
-def _peek(request: HttpRequest) -> Any:
-    """The body before the view reads it; None where the view is going to refuse it."""
-    if not media_type_matches("application/json", request.META.get("CONTENT_TYPE", "")):
-        return None
-    try:
-        return read_json(request.body)
-    except (NotJson, RequestDataTooBig):
-        return None
+def log_is_behind(error: drain.Behind) -> Problem:
+    """The 503 of what waits for the drain in vain."""
+    return Problem(503, "unavailable", f"The usage log is behind: {error}")

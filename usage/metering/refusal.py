@@ -60,7 +60,7 @@ def _exceeded(admission: Admission, cost: int) -> Refusal:
     return Refusal("quota_exceeded", about | common, retry_after)
 
 
-def would_refuse(admission: Admission, feature: Metered) -> tuple[str | None, int | None]:
+def foresee_refusal(admission: Admission, feature: Metered) -> tuple[str | None, int | None]:
     """Why a call of the feature would be refused now (None: it would not), and whole seconds until it would pass."""
     if not admission.snapshot.entitlement.includes(feature):
         return "feature_not_in_plan", None

@@ -1,4 +1,4 @@
-"""Usage over time: daily sums as one entry a day or month, days without calls included. Pure rules."""
+"""Usage over time: one entry a day or month, days without calls included."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
+from usage.models import DailyUsage
+
 DAY, MONTH = "day", "month"
 MOST_DAYS = 400
+"""That can be asked for at once (the HTTP contract)."""
 
 
 @dataclass(slots=True)
 class HistoryEntry:
-    """One day, or with `date` its first day one month, of which only the days asked for count."""
+    """One day, or one month by its first day; of a month only the days that were asked for count."""
 
     date: date
     tokens: int = 0
@@ -20,19 +23,28 @@ class HistoryEntry:
     features: dict[str, int] = field(default_factory=dict)
 
 
-def history(
+def history(account: int, first: date, last: date, granularity: str) -> list[HistoryEntry]:
+    """One entry for each day or month from the first to the last UTC date, both included.
+
+    From the daily sums, which lag the calls by as much as the drain does.
+    """
+    sums = DailyUsage.objects.filter(account_id=account, date__range=(first, last)).order_by("date", "feature")
+    return entries(first, last, granularity, sums.values_list("date", "feature", "tokens", "calls"))
+
+
+def entries(
     first: date, last: date, granularity: str, sums: Iterable[tuple[date, str, int, int]]
 ) -> list[HistoryEntry]:
-    """Entries from the first to the last date, both included; `sums` are (date, feature, tokens, calls)."""
+    """The same from sums that are given: (date, feature, tokens, calls) of dates within these."""
     days = (first + timedelta(days=n) for n in range((last - first).days + 1))
-    entries = {start: HistoryEntry(start) for start in (_start(day, granularity) for day in days)}
+    by_start = {start: HistoryEntry(start) for start in (_start(day, granularity) for day in days)}
     for day, feature, tokens, calls in sums:
-        entry = entries[_start(day, granularity)]
+        entry = by_start[_start(day, granularity)]
         entry.tokens += tokens
         entry.calls += calls
         if tokens or calls:
             entry.features[feature] = entry.features.get(feature, 0) + tokens
-    return list(entries.values())
+    return list(by_start.values())
 
 
 def _start(day: date, granularity: str) -> date:

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from billing.models import Invoice, Plan, StoredAnswer, Subscription
+from billing.models import Invoice, Plan, StoredResponse, Subscription
 from billing.tasks import purge_stored_answers
 from tests.billing.clock import clock_at
 from tests.billing.sale import lift_minute
@@ -94,7 +94,7 @@ def test_an_error_stores_nothing_and_leaves_the_key_free(bob: Customer) -> None:
     refused(upgrade(bob, "gold", "k"), 400, "invalid")
     refused(bob.post(UPGRADE, [], **{"Idempotency-Key": "k"}), 400, "invalid")
     refused(bob.api.delete(DOWNGRADE, headers={"Idempotency-Key": "k"}), 409, "nothing_scheduled")
-    assert not StoredAnswer.objects.exists()
+    assert not StoredResponse.objects.exists()
     assert upgrade(bob, "pro", "k").status_code == 200
 
 
@@ -148,7 +148,7 @@ def test_after_a_day_the_key_is_free(customer: Callable[..., Customer], hours: i
         again = carol.post(DOWNGRADE, {"target_plan": "community"}, **{"Idempotency-Key": "k"})
     assert response.status_code == (409 if replayed else 200)
     assert is_replay(again) is not replayed
-    assert StoredAnswer.objects.count() == 1
+    assert StoredResponse.objects.count() == 1
 
 
 def test_beat_forgets_what_is_a_day_old(customer: Callable[..., Customer]) -> None:
@@ -159,7 +159,7 @@ def test_beat_forgets_what_is_a_day_old(customer: Callable[..., Customer]) -> No
         upgrade(bob, "business", "young")
         clock.move_to("2025-10-17T12:00:00Z")
         purge_stored_answers()
-    assert list(StoredAnswer.objects.values_list("key", flat=True)) == ["young"]
+    assert list(StoredResponse.objects.values_list("key", flat=True)) == ["young"]
 
 
 @contextmanager

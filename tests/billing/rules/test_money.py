@@ -1,23 +1,16 @@
-"""Minor units of every kind of currency, the one rounding, and amounts as exact JSON numbers."""
+"""Minor units of every kind of currency, and the one rounding."""
 
-import io
-import json
-from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
-from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rest_framework.renderers import JSONRenderer
-from rest_framework.utils import encoders
 
 from billing.rules.money import (
     AMOUNT_BOUND,
     CURRENCY_DECIMALS,
-    ExactJSONEncoder,
     UnknownCurrency,
     from_minor,
     in_currency,
@@ -130,8 +123,6 @@ def test_decimals_of_an_amount_under_at_and_over() -> None:
 def test_what_is_not_a_number_is_not_an_amount(amount: str) -> None:
     with pytest.raises(ValueError, match="not an amount of money"):
         round_money(Decimal(amount), "USD")
-    with pytest.raises(ValueError, match="not a JSON number"):
-        json.dumps(Decimal(amount), cls=ExactJSONEncoder)
 
 
 def test_a_float_is_refused() -> None:
@@ -156,81 +147,3 @@ def test_rounding_is_half_up_by_magnitude(amount: Fraction, currency: str) -> No
 @given(st.integers(-(10**14), 10**14), CURRENCIES)
 def test_minor_units_there_and_back(minor: int, currency: str) -> None:
     assert to_minor(from_minor(minor, currency), currency) == minor
-
-
-class ApiJSONEncoder(ExactJSONEncoder, encoders.JSONEncoder):
-    pass
-
-
-class ApiJSONRenderer(JSONRenderer):
-    encoder_class = ApiJSONEncoder
-
-
-@pytest.mark.parametrize("encoder", [ExactJSONEncoder, ApiJSONEncoder])
-@pytest.mark.parametrize(
-    ("amount", "currency", "number"),
-    [(10, "USD", "10.00"), (10, "JPY", "10"), (10, "KWD", "10.000"), (-1, "USD", "-1.00")],
-)
-def test_money_is_a_json_number_with_the_currencys_decimals(
-    encoder: type[json.JSONEncoder], amount: int, currency: str, number: str
-) -> None:
-    money = in_currency(amount, currency)
-    assert json.dumps(money, cls=encoder) == number
-    assert json.dumps({"a": [money, {"b": money}], "c": "10.00"}, cls=encoder) == (
-        f'{{"a": [{number}, {{"b": {number}}}], "c": "10.00"}}'
-    )
-    assert json.dumps([money], cls=encoder, indent=1) == f"[\n {number}\n]"
-    json.dump([money, money], out := io.StringIO(), cls=encoder)
-    assert out.getvalue() == f"[{number}, {number}]"
-
-
-def test_rest_frameworks_renderer_writes_money_beside_what_it_knows() -> None:
-    answer = {
-        "amount": Decimal("10.00"),
-        "at": datetime(2025, 10, 16, tzinfo=UTC),
-        "id": UUID(int=7),
-        "percentage": 90.0,
-        "note": 'a "quoted" 10.00',
-    }
-    assert ApiJSONRenderer().render(answer) == (
-        b'{"amount":10.00,"at":"2025-10-16T00:00:00Z","id":"00000000-0000-0000-0000-000000000007",'
-        b'"percentage":90.0,"note":"a \\"quoted\\" 10.00"}'
-    )
-    indented = ApiJSONRenderer().render({"amount": Decimal("10.00")}, "application/json; indent=2")
-    assert indented == b'{\n  "amount": 10.00\n}'
-
-
-def test_what_json_cannot_write_is_still_an_error() -> None:
-    with pytest.raises(TypeError, match="not JSON serializable"):
-        json.dumps(object(), cls=ExactJSONEncoder)
-
-
-JSON_VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.text()
-    | st.integers(-(2**53), 2**53)
-    | st.decimals(allow_nan=False, allow_infinity=False),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=20,
-)
-
-
-def as_read(value: Any) -> Any:
-    """What a reader gets: a Decimal without point or exponent reads as an integer."""
-    if isinstance(value, Decimal):
-        return json.loads(str(value), parse_float=Decimal)
-    if isinstance(value, list):
-        return [as_read(item) for item in value]
-    if isinstance(value, dict):
-        return {key: as_read(item) for key, item in value.items()}
-    return value
-
-
-@settings(deadline=None)
-@given(JSON_VALUES, st.sampled_from([None, 2]), st.booleans())
-def test_everything_reads_back_as_it_was(value: Any, indent: int | None, ensure_ascii: bool) -> None:
-    text = json.dumps(value, cls=ExactJSONEncoder, indent=indent, ensure_ascii=ensure_ascii)
-    read = json.loads(text, parse_float=Decimal)
-    assert read == as_read(value)
-    assert str(read) == str(as_read(value))

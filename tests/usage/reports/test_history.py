@@ -6,13 +6,13 @@ import pytest
 
 from tests.conftest import Customer
 from usage.drain import drain
-from usage.reports.history import history
+from usage.reports.history import entries
 
 
 def test_every_day_has_an_entry_and_only_its_own_sums() -> None:
     sums = [(date(2026, 2, 28), "a", 5, 1), (date(2026, 2, 28), "b", 3, 1), (date(2026, 3, 1), "a", 5, 1)]
-    entries = history(date(2026, 2, 27), date(2026, 3, 2), "day", sums)
-    assert [(e.date.day, e.tokens, e.calls, e.features) for e in entries] == [
+    found = entries(date(2026, 2, 27), date(2026, 3, 2), "day", sums)
+    assert [(e.date.day, e.tokens, e.calls, e.features) for e in found] == [
         (27, 0, 0, {}),
         (28, 8, 2, {"a": 5, "b": 3}),
         (1, 5, 1, {"a": 5}),
@@ -22,12 +22,12 @@ def test_every_day_has_an_entry_and_only_its_own_sums() -> None:
 
 def test_months_are_named_by_their_first_day_and_hold_only_the_days_asked_for() -> None:
     sums = [(date(2026, 2, 28), "a", 5, 1), (date(2026, 3, 1), "a", 7, 1)]
-    entries = history(date(2026, 2, 15), date(2026, 3, 1), "month", sums)
-    assert [(e.date, e.tokens) for e in entries] == [(date(2026, 2, 1), 5), (date(2026, 3, 1), 7)]
+    found = entries(date(2026, 2, 15), date(2026, 3, 1), "month", sums)
+    assert [(e.date, e.tokens) for e in found] == [(date(2026, 2, 1), 5), (date(2026, 3, 1), 7)]
 
 
 def test_a_day_of_calls_that_were_all_voided_is_empty() -> None:
-    (entry,) = history(date(2026, 2, 1), date(2026, 2, 1), "day", [(date(2026, 2, 1), "a", 0, 0)])
+    (entry,) = entries(date(2026, 2, 1), date(2026, 2, 1), "day", [(date(2026, 2, 1), "a", 0, 0)])
     assert (entry.tokens, entry.calls, entry.features) == (0, 0, {})
 
 

@@ -1,0 +1,91 @@
+"""Between the gateway and a view: what a call is charged for, and what is known of it afterwards.
+
+billing.http.access has the part of it that knows nothing of charges: `Access`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+
+from billing.catalogue.published import Catalogue
+from billing.entitlements.api_keys import Caller
+from billing.http.access import UNDECLARED, Access
+from usage.metering.admission import Admission
+from usage.metering.call import ChargeRequest
+
+ChargeOf: TypeAlias = Callable[[Catalogue], ChargeRequest]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargedByView(Access):
+    """The access of a view whose requests name what they are charged for; a feature of their path goes first."""
+
+    charge_of: Callable[[HttpRequest, Catalogue], ChargeRequest]
+    """The gateway calls it before the view runs, and again when the catalogue was stale."""
+
+
+def charge_at(
+    method: str, path: str, catalogue: Catalogue, access: Access = UNDECLARED, request: HttpRequest | None = None
+) -> ChargeRequest:
+    """What a request is charged for by its method and normalised path, or else by the view that is about to run.
+
+    `access` and `request` are the view's; without them the path alone counts. OPTIONS is not metered.
+    """
+    if method == "OPTIONS":
+        return ChargeRequest()
+    feature = catalogue.feature_at(method, path)
+    if feature is None and isinstance(access, ChargedByView) and request is not None:
+        return access.charge_of(request, catalogue)
+    return ChargeRequest(feature)
+
+
+def attach(request: HttpRequest, caller: Caller, admission: Admission) -> None:
+    """Attach who called and how the call was decided on."""
+    request.caller, request.admission = caller, admission  # type: ignore[attr-defined]
+
+
+def find_caller(request: HttpRequest | Request) -> Caller | None:
+    """Who called; None where the gateway has identified nobody."""
+    caller: Caller | None = getattr(request, "caller", None)
+    return caller
+
+
+def find_admission(request: HttpRequest | Request) -> Admission | None:
+    """How the call was decided on; None where the gateway has decided on none."""
+    admission: Admission | None = getattr(request, "admission", None)
+    return admission
+
+
+def caller_of(request: HttpRequest | Request) -> Caller:
+    """Who called, in a view that is not public."""
+    caller = find_caller(request)
+    assert caller is not None, "the gateway has identified nobody"
+    return caller
+
+
+def admission_of(request: HttpRequest | Request) -> Admission:
+    """How the call was decided on, in a view that is not public."""
+    admission = find_admission(request)
+    assert admission is not None, "the gateway has decided on no call"
+    return admission
+
+
+def add_headers(response: HttpResponseBase, admission: Admission) -> HttpResponseBase:
+    """The headers of an identified caller's response: where each limit stands, and what the call cost."""
+    # Beside `response[name] = value`, which looks at each character's encoding: these are ASCII as they are made here.
+    headers = response.headers._store
+    admission.call.template.headers.write(headers, admission.standings, admission.decision.now_ms)
+    headers["cache-control"] = "Cache-Control", "no-store"
+    if admission.request.feature is not None:
+        headers["x-usage-cost"] = "X-Usage-Cost", str(admission.cost)
+        if admission.admitted or admission.replayed:
+            headers["x-usage-event"] = "X-Usage-Event", admission.decision.event
+        if admission.replayed:
+            headers["idempotency-replayed"] = "Idempotency-Replayed", "true"
+    return response
