@@ -31,8 +31,10 @@ from usage.sync.outage import OutageOver, breaker
 
 logger = logging.getLogger(__name__)
 TRIES = 5
-"""At first touch facts are loaded, stale facts are reloaded once, a skewed clock is corrected once; the rest is for an
-account whose facts change again and again while they are read. Then 503."""
+"""How often one call is tried before it gets a 503: Redis may fail, change, or call the same facts stale again."""
+PATIENCE_SECONDS = 5.0
+"""How long a call whose facts were edited again while they were read uses up no try. Edits of one account come in
+bursts, and on a busy machine faster than its facts are read."""
 _tellers = tuple(threading.Lock() for _ in range(256))
 
 
@@ -50,7 +52,9 @@ def admit(caller: Caller, charge_of: Callable[[Catalogue], Charge]) -> Admission
     now_ms = time.time_ns() // 1_000_000
     event_id = events.mint(now_ms)
     asked_in_vain: Call | None = None
-    for _ in range(TRIES):
+    tries, stale, until = TRIES, None, time.monotonic() + PATIENCE_SECONDS
+    while tries:
+        tries -= 1
         snapshot = snapshots.snapshot(caller.account, now_ms)
         caller.confirm(snapshot.facts.version, active=snapshot.facts.active)
         call = prepare(event_id, snapshot, caller, charge_of(snapshot.catalogue), now_ms)
@@ -69,6 +73,8 @@ def admit(caller: Caller, charge_of: Callable[[Catalogue], Charge]) -> Admission
             continue
         if isinstance(answer, limiter.StaleFacts):
             _refresh(snapshot, answer, now_ms, told_times)
+            tries += answer != stale and time.monotonic() < until  # other versions: somebody has edited them again
+            stale = answer
         elif answer.outcome is Outcome.SKEWED:
             logger.warning("this clock differs from Redis' by %d ms", now_ms - answer.now_ms)
             now_ms = answer.now_ms
