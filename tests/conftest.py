@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,15 @@ from tests.catalogue import seed
 from tests.schema import CheckedClient
 from usage.metering import fallback, voiding
 from usage.sync import outage
+
+
+def pytest_configure() -> None:
+    """Let SIGINT end this run and what its tests start, also when a script has started the run in the background.
+
+    A shell without job control starts such a run with SIGINT ignored, and every child would inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
