@@ -25,7 +25,7 @@ run:
 
 test:
 	$(call install,requirements-dev.txt)
-	@$(BIN)/python -m pytest -n 2 --cov
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov
 
 lint: export SECRET_KEY ?= lint
 lint:

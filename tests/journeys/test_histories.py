@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.effort import effort
 from tests.programs.simulator.history import Failed, History
 from tests.programs.simulator.world import simulated_world
 
-HISTORIES = 150
+HISTORIES = effort(30, 1_500)
 
 
 @pytest.mark.django_db(transaction=True)

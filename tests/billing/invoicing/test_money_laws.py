@@ -13,7 +13,7 @@ import pytest
 from django.db import connection, transaction
 from django.test import override_settings
 from freezegun import freeze_time
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 
 from billing.invoicing import credit_notes, ledger, payments
@@ -31,6 +31,7 @@ from tests.billing.ledger import (
     make_plan,
     make_subscription,
 )
+from tests.effort import examples
 
 pytestmark = pytest.mark.django_db
 _codes = itertools.count()
@@ -38,7 +39,7 @@ CURRENCIES = st.sampled_from(["USD", "JPY", "KWD"])
 GRANULARITIES = st.sampled_from(["day", "second"])
 ANCHORS = st.integers(0, 3 * 365 * 86_400).map(lambda seconds: at("2023-01-01") + timedelta(seconds=seconds))
 MINOR_PRICES = st.integers(0, 200_000)
-LAWS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAWS = examples(15, 400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @contextmanager
