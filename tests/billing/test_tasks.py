@@ -12,8 +12,8 @@ from celery.schedules import crontab
 from billing import tasks
 from billing.models import BillingPeriod, Invoice, Subscription
 from billing_site.celery import BEAT_SCHEDULE, app
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 
 pytestmark = pytest.mark.django_db
 

@@ -17,8 +17,8 @@ from django.utils import timezone
 from billing.entitlements import api_keys, snapshots
 from billing.fence import push
 from billing.models import ApiKey, BillingPeriod, Plan, Subscription
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.contract import left, problem
 
 CURRENT = "/api/v1/usage/current"

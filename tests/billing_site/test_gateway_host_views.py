@@ -14,7 +14,7 @@ from billing.catalogue import published
 from billing.models import Feature, Route
 from tests import host_urls
 from tests.billing_site.test_gateway import used
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.contract import left, problem
 
 pytestmark = pytest.mark.django_db

@@ -10,8 +10,8 @@ import pytest
 from django.test import Client
 
 from billing.models import Feature, LimitOverride, Plan
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.contract import (
     MINUTE_MEMBERS,
     PROBLEM,

@@ -33,8 +33,8 @@ from django.utils import timezone
 from billing.invoicing import credit_notes, ledger, payments
 from billing.models import ApiKey, Invoice, Plan, Subscription
 from tests.billing.ledger import assert_explained, assert_tiled, hand_over
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.schema import CheckedClient
 from usage.drain import drain
 

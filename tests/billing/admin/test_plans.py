@@ -15,7 +15,7 @@ from billing.models import Capability, Fence, Plan
 from ratelimit import keys
 from ratelimit.limits import Outcome
 from tests.billing.conftest import Staff, call, edit_plan, form_errors, version_in_redis
-from tests.conftest import Customer
+from tests.cast import Customer
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)

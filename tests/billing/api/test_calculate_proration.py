@@ -16,8 +16,8 @@ from billing.models import BillingPeriod, Fence, Invoice, Plan, Subscription
 from billing.subscriptions import opening
 from billing.subscriptions.quotes import InvalidCycle, calculate_proration
 from tests.billing.sale import lift_minute, sell
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/billing/calculate-proration"

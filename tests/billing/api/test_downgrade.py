@@ -15,8 +15,8 @@ from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.subscriptions import changes
 from ratelimit.keys import shard_of
 from tests.billing.sale import sell
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from usage.drain import drain
 from usage.models import UsageLog
 from usage.reports.activity import check_active_features

@@ -14,8 +14,8 @@ from pytest_django import DjangoAssertNumQueries
 from billing.invoicing import credit_notes, payments
 from billing.models import Invoice
 from billing.subscriptions import renewal
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/billing/invoices"

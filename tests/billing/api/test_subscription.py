@@ -13,8 +13,8 @@ from django.utils import timezone
 from billing.invoicing import credit_notes, payments
 from billing.models import ApiKey, BillingPeriod, Invoice, Plan, Subscription
 from billing.subscriptions import renewal
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.schema import CheckedClient
 
 pytestmark = pytest.mark.django_db

@@ -17,8 +17,8 @@ from django.test import Client
 from billing.invoicing import credit_notes
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from tests.billing.sale import lift_minute, priced_long_ago, sell
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/billing/upgrade"

@@ -16,7 +16,7 @@ from billing.fence.models import CATALOGUE
 from billing.models import ApiKey, Feature, Fence, LimitOverride, Plan, Route, Subscription, TokenTopUp
 from ratelimit import scripts, store
 from ratelimit.store import RedisUnreachable, client
-from tests.conftest import Customer
+from tests.cast import Customer
 
 STARTER = {"code": "starter"}
 

@@ -16,8 +16,8 @@ from billing.models import Invoice, Plan, StoredAnswer, Subscription
 from billing.tasks import purge_stored_answers
 from tests.billing.sale import lift_minute
 from tests.billing.waiting import until
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 
 pytestmark = pytest.mark.django_db
 UPGRADE, DOWNGRADE = "/api/v1/billing/upgrade", "/api/v1/billing/downgrade"

@@ -27,8 +27,8 @@ from billing.models import BillingPeriod, Invoice, InvoiceLine, Plan, Subscripti
 from tests.billing.closers import asking_to_shut, closing_processes, gates, many_due, waiting_for_numbers
 from tests.billing.sale import sell
 from tests.billing.waiting import until
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 
 pytestmark = pytest.mark.django_db
 CHECKOUT = Path(billing.__file__).resolve().parent.parent

@@ -14,8 +14,8 @@ from django.core.management import CommandError, call_command
 from billing.invoicing import credit_notes
 from billing.models import Invoice, Payment
 from tests.billing.sale import sell
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 
 pytestmark = pytest.mark.django_db
 NUMBER = "INV-000001"

@@ -16,7 +16,7 @@ from ratelimit import limiter
 from ratelimit.keys import AccountKeys, receipt_digest
 from ratelimit.store import RedisUnreachable, client, store
 from tests.billing.waiting import somebody_waits_for_a_row, until
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.outages import lost_replies, no_redis
 from tests.usage.histories import MARCH, admit, charge, put, sums
 from usage.drain import drain

@@ -21,8 +21,9 @@ from billing.models import Feature, Fence, LimitOverride, Plan, TokenTopUp
 from ratelimit import limiter
 from ratelimit.limits import Outcome
 from ratelimit.store import client
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer, forget_everything
+from tests.conftest import forget_everything
 from tests.usage.histories import admit
 from usage.drain import drain
 from usage.log.batch import decode

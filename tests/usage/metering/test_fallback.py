@@ -15,8 +15,8 @@ from billing.fence import push
 from billing.models import ApiKey, LimitOverride, Plan
 from ratelimit import limiter
 from ratelimit.store import RedisUnreachable, client
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.contract import MINUTE_MEMBERS, QUOTA_MEMBERS, left, policies, problem
 from tests.outages import lose_postgres, lost_replies, no_redis
 from tests.usage.histories import admit, in_redis_now, sums

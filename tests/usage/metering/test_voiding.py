@@ -13,8 +13,8 @@ from redis.exceptions import ResponseError
 from billing.models import Feature
 from ratelimit import limiter
 from ratelimit.store import NotExecuted, RedisUnreachable
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.outages import lose_postgres, no_redis
 from tests.usage.histories import admit, in_redis, sums
 from usage.drain import drain

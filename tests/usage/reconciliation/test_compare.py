@@ -8,7 +8,8 @@ import pytest
 
 from billing.entitlements import snapshots
 from ratelimit import limiter
-from tests.conftest import Customer, forget_everything
+from tests.cast import Customer
+from tests.conftest import forget_everything
 from tests.usage.drifting import compared, held, parts, spend, sql
 from tests.usage.histories import APRIL, MARCH, admit, charge
 from usage.drain import drain

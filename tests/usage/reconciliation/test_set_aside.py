@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from ratelimit.keys import shard_of, stream
 from ratelimit.store import RedisUnreachable, SingleServer, client
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.outages import no_redis
 from tests.usage.drifting import compared, held, parts
 from tests.usage.histories import MARCH, admit, charge, put, sums

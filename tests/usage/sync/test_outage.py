@@ -14,7 +14,7 @@ from billing.fence import push
 from billing.models import Fence
 from ratelimit.store import RedisUnreachable, client
 from tests.billing.waiting import locks, until
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.outages import lose_postgres, no_redis
 from tests.usage.histories import admit, sums
 from usage.models import RedisOutage

@@ -15,7 +15,7 @@ from billing.models import Fence
 from ratelimit import limiter, scripts
 from ratelimit.keys import AccountKeys
 from ratelimit.store import client, store
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.usage.histories import admit
 from usage.drain import drain
 from usage.sync import publish
