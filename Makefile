@@ -1,10 +1,10 @@
-# make run | make test | make lint | make chaos | make soak | make bench | make bench-quick; PYTHON chooses the interpreter that .venv is made with.
+# make run | make test | make test-long | make lint | make chaos | make soak | make bench | make bench-quick; PYTHON chooses the interpreter that .venv is made with.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint chaos soak bench bench-quick
+.PHONY: run test test-long lint chaos soak bench bench-quick
 
 # $(call install,FILE): make .venv and install FILE into it, unless exactly that was done before.
 define install
@@ -25,7 +25,12 @@ run:
 
 test:
 	$(call install,requirements-dev.txt)
-	@$(BIN)/python -m pytest -n 2 --cov
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov
+
+test-long:
+	$(call install,requirements-dev.txt)
+	@TESTS=long $(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m tests.programs.simulator --histories 5000 --seed 301 --processes 2
 
 lint: export SECRET_KEY ?= lint
 lint:

@@ -2,16 +2,20 @@
 
 import os
 
+import freezegun
+
 from tests import engines
 
 engines.start()
 os.environ.setdefault("SECRET_KEY", "tests")
+freezegun.configure(extend_ignore_list=["_pytest.timing"])  # how long a test takes is not for its clock to say
 
 from billing_site.settings import *  # noqa: E402, F403
 
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 SANDBOX = True
+WHITENOISE_AUTOREFRESH = True  # or every client of a test looks through all static files first
 DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405  # a test's threads give their connections back
 CELERY_TASK_ALWAYS_EAGER = False
 REDIS_TIMEOUT_MS = 10_000  # patient, so that a busy machine fails no test of a rule

@@ -1,4 +1,7 @@
-"""What GNU make does not do for the program it runs: pass on its own end, and a SIGINT sent to make alone."""
+"""Ends `make run` with make: GNU make tells the program it runs neither of its own death nor of a SIGINT it got.
+
+A make that a script started in the background ignores SIGINT, and nobody hears of one: SIGTERM ends such a run.
+"""
 
 import contextlib
 import ctypes
@@ -11,7 +14,7 @@ from billing_site.local.engines.process import PR_SET_PDEATHSIG
 
 
 class Make:
-    """The make that runs us, if one does and this is Linux; otherwise all of this is nothing."""
+    """The make that runs this process. Without one, or not on Linux, `tie_us` does nothing and none was interrupted."""
 
     def __init__(self) -> None:
         self._pid = os.getppid() if "MAKELEVEL" in os.environ and sys.platform.startswith("linux") else 0
@@ -23,7 +26,7 @@ class Make:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
     def was_interrupted(self) -> bool:
-        """Whether make got a SIGINT: it then gives up its handler and waits for us, without telling us why."""
+        """Whether make got a SIGINT. The sign: it catches SIGINT no longer, and only waits for us."""
         return self._catches and not self._catches_interrupts()
 
     def _catches_interrupts(self) -> bool:

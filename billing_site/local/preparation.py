@@ -28,7 +28,7 @@ def prepare_database() -> None:
 
 
 def local_password(path: Path) -> str:
-    """The password of this checkout's logins, made at the first run and kept where only its owner reads it."""
+    """The password of this checkout's logins. The first run makes it and writes it to `path`, for its owner only."""
     if not path.exists():
         draft = path.with_name(f"{path.name}.new")
         draft.unlink(missing_ok=True)
@@ -39,7 +39,7 @@ def local_password(path: Path) -> str:
 
 
 def ensure_staff(password: str) -> None:
-    """One superuser for the admin; an existing one gets the password back that we are about to print."""
+    """Make the admin's superuser, or give an existing one its rights and this password back."""
     users = get_user_model()
     staff, _ = users.objects.get_or_create(username=STAFF, defaults={"email": "staff@example.com"})
     if not (staff.is_superuser and staff.is_staff and staff.is_active and staff.check_password(password)):
@@ -49,7 +49,7 @@ def ensure_staff(password: str) -> None:
 
 
 def make_test_users(password: str) -> list[TestUser]:
-    """One user a plan, each with a fresh key."""
+    """Make one user for each plan, or keep those there are; each gets another API key, and older keys stay valid."""
     output = io.StringIO()
     call_command("create_test_users", "--json", f"--password={password}", stdout=output)
     users: list[TestUser] = json.loads(output.getvalue())

@@ -8,7 +8,7 @@ from django.db import OperationalError, connection
 
 
 def unreachable() -> str | None:
-    """Which engine does not answer and what to do about it; None when both answer."""
+    """One line that names the engine that does not answer and says what to do; None when both answer."""
     if not _postgres_answers():
         where = settings.DATABASES["default"]["HOST"] or "its socket"
         return _advice("PostgreSQL", settings.EMBEDDED_POSTGRES, where, "DATABASE_URL")

@@ -43,7 +43,7 @@ def say(text: str) -> None:
 
 
 class Run:
-    """One run of this checkout."""
+    """One `make run` of a checkout: its engines and commands, from the first message to the last."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
@@ -95,7 +95,7 @@ class Run:
         say(welcome(f"http://{self._address}", password, users, self.places.local))
 
     def _lay_out(self) -> None:
-        """Fresh logs (the last run's stay beside them), a clean folder for metrics, every process's environment."""
+        """Move the last run's logs aside, empty the folder of metrics, and set what every process's environment has."""
         self.logs.mkdir(exist_ok=True)
         for log in self.logs.glob("*.log"):
             log.replace(log.with_suffix(".log.1"))

@@ -19,9 +19,9 @@ class Refused(Exception):
 
 @contextlib.contextmanager
 def only_run_here(path: Path) -> Iterator[int]:
-    """Hold the checkout's lock; gives the descriptor, for our processes to hold it too until the last one is gone.
+    """Hold the checkout's lock. Yields its descriptor: processes that inherit it hold the lock till the last one ends.
 
-    Raises Refused at once when another run holds it, and waits for what a killed run left behind.
+    Raises Refused at once when another run holds it. What a killed run left behind has 15 seconds to end.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -66,7 +66,7 @@ def port_number(text: str) -> int:
 
 
 def refuse_taken_port(host: str, port: int) -> None:
-    """Raise Refused when we could not listen there."""
+    """Raise Refused when nobody can listen on this address and port now."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

@@ -87,7 +87,7 @@ class Supervisor:
         service.start()
 
     def tend(self) -> None:
-        """Look at every service once: note who died, restart who is due. Raises GaveUp."""
+        """Look at every service once: report one that died, and start it again after its delay. Raises GaveUp."""
         for service in self.services:
             now = time.monotonic()
             if service.name in self._due:
@@ -97,7 +97,7 @@ class Supervisor:
                 self._bury(service, f"exit code {code}" if code >= 0 else signal.Signals(-code).name, now)
 
     def tend_until(self, holds: Callable[[], bool], seconds: float) -> bool:
-        """Tend until `holds()`; False when `seconds` pass without that."""
+        """Tend the services until `holds()` is true. False when `seconds` pass first. Raises GaveUp."""
         deadline = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > deadline:

@@ -18,7 +18,7 @@ PAGES = {
 
 
 def welcome(base: str, password: str, users: "list[TestUser]", local: Path) -> str:
-    """URLs, logins, keys and two curl lines that work as pasted."""
+    """The text with the site's URLs, the logins and keys, and two curl lines that work as pasted."""
     width = max(len(user["username"]) for user in users)
     first = users[0]["api_key"]
     lines = ["", "The site is up; Ctrl-C ends it.", ""]

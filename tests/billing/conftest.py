@@ -10,7 +10,7 @@ from django.test import Client
 
 from billing.models import Plan
 from ratelimit.store import client as redis_client
-from tests.conftest import Customer
+from tests.cast import Customer
 from usage.metering import admit
 from usage.metering.call import ChargeRequest
 

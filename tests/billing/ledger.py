@@ -63,6 +63,13 @@ def hand_over(subscription: Subscription, target: Plan, now: datetime) -> change
         return changes.change_now(quotes.quote(period, target, now), now)
 
 
+def schedule(subscription: Subscription, target: Plan) -> None:
+    """As `changes.downgrade_with_effective_date` does, without asking for features in use."""
+    Subscription.objects.filter(pk=subscription.pk).update(
+        scheduled_plan=target, scheduled_at=fresh(subscription).period_ends_at
+    )
+
+
 def assert_explained(subscription: Subscription) -> None:
     """Every cent of the account's ledger is accounted for, and no period was credited beyond what was billed for it.
 

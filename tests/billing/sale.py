@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from billing.models import LimitOverride, Plan
-from tests.conftest import Customer
+from tests.cast import Customer
 
 
 def sell(code: str, price: str, **terms: Any) -> Plan:

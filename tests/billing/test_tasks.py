@@ -12,8 +12,8 @@ from celery.schedules import crontab
 from billing import tasks
 from billing.models import BillingPeriod, Invoice, Subscription
 from billing_site.celery import BEAT_SCHEDULE, app
-from tests.billing.clock import clock_at
-from tests.conftest import Customer
+from tests.cast import Customer
+from tests.clock import moved_by_hand
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +35,7 @@ def test_periods_are_closed_every_minute() -> None:
 
 def test_what_is_due_is_applied_at_its_instant_and_once(customer: Callable[..., Customer]) -> None:
     plans = []
-    with clock_at("2025-10-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-10-01T00:00:00Z") as clock:
         carol = customer("carol", "pro")
         carol.post("/api/v1/billing/downgrade", {"target_plan": "starter"})
         for instant in ("2025-10-31T23:59:59.999999Z", "2025-11-01T00:00:00Z", "2025-11-01T00:01:00Z"):
@@ -54,7 +54,7 @@ def test_a_minute_with_nothing_to_do_logs_nothing(bob: Customer, caplog: pytest.
 def test_a_failure_is_logged_and_does_not_stop_the_others(
     customer: Callable[..., Customer], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with clock_at("2025-10-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-10-01T00:00:00Z") as clock:
         bob, carol = customer("bob", "starter"), customer("carol", "pro")
         BillingPeriod.objects.filter(subscription__account=bob.account).delete()
         clock.move_to("2025-11-01T00:00:00Z")

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from billing.models import Feature, Route
 from tests.billing_site.test_gateway import used
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.contract import MINUTE_MEMBERS, PROBLEM, QUOTA_MEMBERS, has_rate_headers, left, problem
 from tests.redis_commands import redis_commands
 

@@ -18,8 +18,8 @@ from billing.entitlements import api_keys, snapshots
 from billing.fence import push
 from billing.models import ApiKey, BillingPeriod, Plan, Subscription
 from ratelimit import process_state
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.contract import left, problem
 
 CURRENT = "/api/v1/usage/current"

@@ -15,7 +15,7 @@ from django.utils.functional import SimpleLazyObject
 
 from billing.http import problems
 from billing.models import LimitOverride
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.schema import CheckedClient
 
 PAGE = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import Feature, Route
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.contract import has_rate_headers, left, policies, problem, standings
 from tests.redis_commands import redis_commands
 

@@ -15,7 +15,7 @@ from billing.models import Feature, Route
 from ratelimit import process_state
 from tests import host_urls
 from tests.billing_site.test_gateway import used
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.contract import left, problem
 
 pytestmark = pytest.mark.django_db

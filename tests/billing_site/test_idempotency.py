@@ -13,7 +13,7 @@ from django.test import Client
 
 from billing.models import Feature, Route
 from tests import host_urls
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.contract import left, problem
 from usage.drain import drain
 from usage.metering.kept_answers import LARGEST_ANSWER

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from tests.billing_site.test_operations import samples
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.usage.drifting import spend
 from usage import tasks
 from usage.models import FeatureUsage, Reconciliation

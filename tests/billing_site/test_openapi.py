@@ -27,7 +27,7 @@ from billing.models import Route
 from billing_site.openapi import CACHED_SECONDS, document
 from billing_site.sandbox import SandboxView
 from tests import schema
-from tests.conftest import Customer
+from tests.cast import Customer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 EVENT = "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f"

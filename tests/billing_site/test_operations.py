@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ratelimit import server, store
 from ratelimit.keys import stream
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.contract import has_rate_headers
 from tests.outages import lose_postgres, redis_gone
 from usage.drain import drain

@@ -11,8 +11,8 @@ from django.test import Client
 
 from billing.models import Feature, LimitOverride, Plan
 from ratelimit import process_state
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.contract import (
     MINUTE_MEMBERS,
     PROBLEM,

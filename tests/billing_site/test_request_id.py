@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from billing_site.request_id import RequestIdFilter, current
-from tests.conftest import Customer
+from tests.cast import Customer
 
 pytestmark = pytest.mark.django_db
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.contract import problem
 
 pytestmark = pytest.mark.django_db

@@ -27,6 +27,8 @@ from billing_site.local.supervisor import Command
 
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
 UP_SECONDS = 90.0
+NOT_OF_THE_RUN = ("PYTEST_XDIST_WORKER", "COVERAGE_PROCESS_CONFIG")
+"""Variables that a process beside the run does not inherit: it is no worker of it, and tracing would cost a third."""
 
 
 @dataclass
@@ -111,7 +113,7 @@ def _environment(database: str, folder: str) -> dict[str, str]:
         "REDIS_TIMEOUT_MS": "10000",
         "PROMETHEUS_MULTIPROC_DIR": folder,
     }
-    return {name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_WORKER"} | ours
+    return {name: value for name, value in os.environ.items() if name not in NOT_OF_THE_RUN} | ours
 
 
 __all__ = ["Server", "gunicorn", "server"]

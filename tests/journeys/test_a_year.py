@@ -32,9 +32,9 @@ from django.utils import timezone
 
 from billing.invoicing import credit_notes, payments
 from billing.models import ApiKey, Invoice, Plan, Subscription
-from tests.billing.clock import clock_at
 from tests.billing.ledger import assert_explained, assert_tiled, hand_over
-from tests.conftest import Customer
+from tests.cast import Customer
+from tests.clock import moved_by_hand
 from tests.schema import CheckedClient
 from usage.drain import drain
 
@@ -216,7 +216,7 @@ def autumn(alice: Customer, clock: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_year() -> None:
-    with clock_at("2025-01-31T10:00:00Z") as clock:
+    with moved_by_hand("2025-01-31T10:00:00Z") as clock:
         call_command("seed_catalogue", verbosity=0)
         alice = sign_up()
         winter(alice, clock)

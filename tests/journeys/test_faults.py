@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from tests.journeys.server import CHECKOUT
+from tests.journeys.server import CHECKOUT, NOT_OF_THE_RUN
 
 SHORT = ("sigkill-redis", "sigkill-drain", "sigkill-worker")
 LIMIT_SECONDS = 150
@@ -22,7 +22,7 @@ LIMIT_SECONDS = 150
 def test_the_laws_hold_when_redis_the_drain_and_workers_are_killed(tmp_path: Path) -> None:
     """Its Redis, drain and web server are its own; only the empty database is the test run's."""
     database = urlunsplit(urlsplit(settings.DATABASE_URL)._replace(path=f"/{connection.settings_dict['NAME']}"))
-    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_WORKER"}
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_OF_THE_RUN}
     argv = [sys.executable, "-m", "tests.programs.chaos", *SHORT, "--brief", "--database", database]
     made = subprocess.run(
         argv,

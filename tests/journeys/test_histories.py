@@ -1,15 +1,17 @@
-"""Laws L1 and L2 in a few of the simulator's histories; `python -m tests.programs.simulator` runs thousands."""
+"""Laws L1 and L2 in a few of the simulator's histories; `make test-long` runs thousands."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.effort import effort
 from tests.programs.simulator.history import Failed, History
 from tests.programs.simulator.world import simulated_world
 
-HISTORIES = 150
+HISTORIES = effort(30, 150)
 
 
+@pytest.mark.no_cover  # tracing would cost half as much again, and other tests run all of these lines
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("first", [1, 1 + HISTORIES])  # one for each process of the test run
 def test_no_history_breaks_a_law(catalogue: None, first: int) -> None:

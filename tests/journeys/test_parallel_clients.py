@@ -12,7 +12,7 @@ from django.db import connections
 from django.db.models import Sum
 
 from billing.models import LimitOverride, Plan, TokenTopUp
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.journeys.server import Server
 from usage.drain import drain
 from usage.models import UsageLog, WindowUsage

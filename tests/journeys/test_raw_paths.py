@@ -7,7 +7,7 @@ import json
 import pytest
 
 from billing.models import LimitOverride
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.journeys.server import Server
 from usage.drain import drain
 from usage.models import UsageLog

@@ -10,7 +10,7 @@ from django.utils import timezone
 from billing.entitlements.snapshots import snapshot
 from ratelimit.keys import AccountKeys
 from ratelimit.store import client
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.usage.histories import admit
 from usage.drain import drain
 from usage.reconciliation import reconcile

@@ -9,7 +9,7 @@ from django.db.models import Sum
 from billing.entitlements.snapshots import snapshot
 from ratelimit.keys import stream
 from ratelimit.store import client
-from tests.conftest import Customer
+from tests.cast import Customer
 from usage.log import events
 from usage.log.events import Event
 from usage.metering.admit import Admission

@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.outages import no_redis
 from tests.usage.histories import MARCH, sums
 from tests.usage.histories import charge as in_march

@@ -36,8 +36,10 @@ from usage.sync.outage import OutageOver, breaker
 
 logger = logging.getLogger(__name__)
 TRIES = 5
-"""At first touch facts are loaded, stale facts are reloaded once, a skewed clock is corrected once; the rest is for an
-account whose facts change again and again while they are read. Then 503."""
+"""How often one call is tried before it gets a 503: Redis may fail, change, or call the same facts stale again."""
+PATIENCE_SECONDS = 5.0
+"""How long a call whose facts were edited again while they were read uses up no try. Edits of one account come in
+bursts, and on a busy machine faster than its facts are read."""
 _publishing: tuple[threading.Lock, ...] = process_state.remember(
     __name__, "_publishing", lambda: tuple(threading.Lock() for _ in range(256))
 )
@@ -78,7 +80,9 @@ def _decide(
 ) -> Admission:
     """`asked_in_vain` gets the calls that Redis gave no answer to."""
     event_id = events.mint(now_ms)
-    for _ in range(TRIES):
+    tries, stale, patient_until = TRIES, None, 0.0
+    while tries:
+        tries -= 1
         snapshot = snapshots.snapshot(caller.account, now_ms)
         caller.confirm(snapshot.facts.version, active=snapshot.facts.active)
         call = prepare(event_id, snapshot, caller, request_of(snapshot.catalogue), now_ms)
@@ -99,6 +103,10 @@ def _decide(
             continue
         if isinstance(answer, limiter.StaleFacts):
             _refresh(snapshot, answer, now_ms, published_times)
+            if answer != stale:  # other versions: somebody has edited them again
+                patient_until = patient_until or time.monotonic() + PATIENCE_SECONDS
+                tries += time.monotonic() < patient_until
+                stale = answer
         elif answer.outcome is Outcome.SKEWED:
             logger.warning("this clock differs from Redis' by %d ms", now_ms - answer.now_ms)
             now_ms = answer.now_ms

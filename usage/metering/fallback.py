@@ -28,7 +28,7 @@ from usage.log.events import CHARGE, REFUSED, Event
 from usage.log.idempotency import State
 from usage.log.store import record_without_redis
 from usage.metering.call import Call
-from usage.models import IdempotencyRecord, WindowUsage
+from usage.models import IdempotencyRecord, UsageLog, WindowUsage
 from usage.sync import outage
 
 FALLBACK, REFUSE, ADMIT = "fallback", "refuse", "admit"
@@ -98,11 +98,14 @@ def decide(call: Call) -> Decision | StaleFacts:
 
 
 def record_refusal(event: Event) -> None:
-    """Make sure that a call that was refused stays uncharged, although Redis may have charged it, or still will."""
+    """Make sure that a call that was refused stays uncharged, although Redis may have charged it, or still will.
+
+    Twice is as good as once.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         partitions.ensure([from_ms(event.charged_at_ms)])
         cursor.execute(EVENT, _row(event, REFUSED, 0))
-        if not cursor.rowcount:
+        if not cursor.rowcount and UsageLog.objects.filter(id=event.id, kind=CHARGE).exists():
             record_without_redis([event.voided(event.at_ms)])
 
 

@@ -99,7 +99,7 @@ class Postgres:
             remove_if_empty(self.sockets, self.sockets.parent)
 
     def _data(self, home: Path, binaries: Path, account: Account | None) -> Path:
-        """The data folder; the first start makes it, under another name until it is whole."""
+        """The folder of the data. The first start makes it under another name, so none is used half-made."""
         data = home / "data"
         if data.exists():
             made_by = (data / "PG_VERSION").read_text().strip()
@@ -134,7 +134,7 @@ class Postgres:
 
 
 def _environment() -> dict[str, str]:
-    """Not ours: PGPORT, PGDATA and the like of the caller's shell are meant for another server."""
+    """The server's environment, without the PGPORT, PGDATA and so on of the caller's shell: they mean another."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 

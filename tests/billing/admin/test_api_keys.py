@@ -15,7 +15,7 @@ from billing.entitlements import api_keys
 from billing.entitlements.api_keys import CredentialsGone
 from billing.models import ApiKey
 from tests.billing.conftest import Staff
-from tests.conftest import Customer
+from tests.cast import Customer
 from usage.metering import admit
 from usage.metering.call import ChargeRequest
 

@@ -10,7 +10,7 @@ from billing.catalogue import published
 from billing.models import Capability, Feature, Fence, Plan, Route
 from ratelimit import keys
 from tests.billing.conftest import Staff, call, edit_plan, form_errors, plan_form, version_in_redis
-from tests.conftest import Customer
+from tests.cast import Customer
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from billing.models import LimitOverride, Subscription, TokenTopUp
 from tests.billing.conftest import Staff, call
-from tests.conftest import Customer
+from tests.cast import Customer
 from usage.metering import admit
 
 pytestmark = pytest.mark.django_db

@@ -25,7 +25,7 @@ from billing.subscriptions.quotes import calculate_proration
 from tests.billing.conftest import Staff, call
 from tests.billing.ledger import assert_explained, fresh, invoices, lines, make_plan, make_subscription
 from tests.billing.staff import IN_USE, confirm, confirmation, on_starter_since_october, page, shown, text_of, told
-from tests.conftest import Customer
+from tests.cast import Customer
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)

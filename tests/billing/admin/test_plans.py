@@ -16,7 +16,7 @@ from ratelimit import keys
 from ratelimit.limits import Outcome
 from tests.billing.conftest import Staff, call, edit_plan, form_errors, version_in_redis
 from tests.billing.refuses import refuses
-from tests.conftest import Customer
+from tests.cast import Customer
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 
 from billing.entitlements.api_keys import CredentialsGone
 from tests.billing.conftest import Staff
-from tests.conftest import Customer
+from tests.cast import Customer
 from usage.metering import admit
 from usage.metering.call import ChargeRequest
 

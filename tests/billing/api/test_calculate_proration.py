@@ -15,9 +15,9 @@ from django.test import Client
 from billing.models import BillingPeriod, Fence, Invoice, Plan, Subscription
 from billing.subscriptions import opening
 from billing.subscriptions.quotes import InvalidCycle, calculate_proration
-from tests.billing.clock import clock_at
 from tests.billing.sale import lift_minute, sell
-from tests.conftest import Customer
+from tests.cast import Customer
+from tests.clock import moved_by_hand
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/billing/calculate-proration"
@@ -36,7 +36,7 @@ def errors(response: Any) -> dict[str, list[str]]:
 
 
 def test_the_contracts_example(bob: Customer) -> None:
-    with clock_at("2025-10-16T09:30:00Z"):
+    with moved_by_hand("2025-10-16T09:30:00Z"):
         response = preview(bob, current_plan="starter", target_plan="pro", **OCTOBER)
     assert response.status_code == 200
     assert response.content == (
@@ -78,7 +78,7 @@ def test_the_instant_is_told_in_utc_to_the_microsecond(bob: Customer) -> None:
 
 
 def test_only_the_target_is_required(customer: Callable[..., Customer]) -> None:
-    with clock_at("2025-10-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-10-01T00:00:00Z") as clock:
         bob = customer("bob", "starter")
         clock.move_to("2025-10-17T00:00:00Z")
         shown = preview(bob, target_plan="pro").json()
@@ -130,7 +130,7 @@ def test_amounts_have_the_currencys_decimals(
 ) -> None:
     sell("small", prices[0], currency=currency)
     sell("large", prices[1], currency=currency, rank=501)
-    with clock_at("2025-10-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-10-01T00:00:00Z") as clock:
         erin = customer("erin", "small")
         clock.move_to("2025-10-17T08:00:00Z")
         response = preview(erin, target_plan="large")
@@ -242,7 +242,7 @@ def test_a_trailing_slash_is_accepted(bob: Customer) -> None:
 def test_of_a_late_close_the_period_is_previewed_that_upgrade_would_be_billed_for(
     customer: Callable[..., Customer],
 ) -> None:
-    with clock_at("2025-09-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-09-01T00:00:00Z") as clock:
         bob = customer("bob", "starter")
         clock.move_to("2025-10-17T00:00:00Z")
         shown = preview(bob, target_plan="pro").json()

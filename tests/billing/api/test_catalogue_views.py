@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.models import Feature, Plan, Route
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.contract import problem
 from tests.schema import CheckedClient
 

@@ -14,9 +14,9 @@ from django.test import Client
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.subscriptions import changes
 from ratelimit.keys import shard_of
-from tests.billing.clock import clock_at
 from tests.billing.sale import sell
-from tests.conftest import Customer
+from tests.cast import Customer
+from tests.clock import moved_by_hand
 from usage.drain import drain
 from usage.models import UsageLog
 from usage.reports.activity import check_active_features
@@ -39,7 +39,7 @@ def refused(response: Any, status: int, code: str) -> dict[str, Any]:
 
 
 def test_it_answers_as_the_contract_says(customer: Callable[..., Customer]) -> None:
-    with clock_at("2025-10-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-10-01T00:00:00Z") as clock:
         carol = customer("carol", "pro")
         clock.move_to("2025-10-17T23:59:59Z")
         response = downgrade(carol, "starter")
@@ -60,7 +60,7 @@ def test_it_answers_as_the_contract_says(customer: Callable[..., Customer]) -> N
 
 def test_the_days_are_a_difference_of_utc_dates(customer: Callable[..., Customer]) -> None:
     days = {}
-    with clock_at("2025-10-01T12:00:00Z") as clock:
+    with moved_by_hand("2025-10-01T12:00:00Z") as clock:
         carol = customer("carol", "pro")
         for instant in ("2025-10-01T12:00:00Z", "2025-10-31T23:59:59Z", "2025-11-01T00:00:00Z", "2025-11-01T11:59:59Z"):
             clock.move_to(instant)
@@ -71,7 +71,7 @@ def test_the_days_are_a_difference_of_utc_dates(customer: Callable[..., Customer
 @pytest.mark.django_db(transaction=True)
 def test_it_acts_at_the_periods_end_and_not_before_also_when_beat_is_late(customer: Callable[..., Customer]) -> None:
     seen = {}
-    with clock_at("2025-10-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-10-01T00:00:00Z") as clock:
         carol = customer("carol", "pro")
         downgrade(carol, "starter")
         for instant in ("2025-10-31T23:59:59Z", "2025-11-01T00:00:00Z"):
@@ -144,7 +144,7 @@ class TestActiveFeatures:
 
     def test_thirty_days_later_it_counts_no_more(self, customer: Callable[..., Customer]) -> None:
         outcomes = {}
-        with clock_at("2025-09-01T00:00:00Z") as clock:
+        with moved_by_hand("2025-09-01T00:00:00Z") as clock:
             dave = customer("dave", "business")
             clock.move_to("2025-09-15T12:00:00Z")
             dave.api.get(AI_AGENT)
@@ -158,7 +158,7 @@ class TestActiveFeatures:
         assert downgrade(dave, "pro").status_code == 200
 
     def test_blockers_are_not_asked_again_at_the_periods_end(self, customer: Callable[..., Customer]) -> None:
-        with clock_at("2025-10-01T00:00:00Z") as clock:
+        with moved_by_hand("2025-10-01T00:00:00Z") as clock:
             dave = customer("dave", "business")
             downgrade(dave, "pro")
             dave.api.get(AI_AGENT)
@@ -205,7 +205,7 @@ def drained_by_another(account: int) -> Iterator[None]:
 
 class TestCancel:
     def test_the_plan_stays(self, customer: Callable[..., Customer]) -> None:
-        with clock_at("2025-10-01T00:00:00Z") as clock:
+        with moved_by_hand("2025-10-01T00:00:00Z") as clock:
             carol = customer("carol", "pro")
             downgrade(carol, "starter")
             response = carol.api.delete(PATH)
@@ -221,7 +221,7 @@ class TestCancel:
         refused(carol.api.delete(PATH), 409, "nothing_scheduled")
 
     def test_at_the_periods_end_it_is_too_late(self, customer: Callable[..., Customer]) -> None:
-        with clock_at("2025-10-01T00:00:00Z") as clock:
+        with moved_by_hand("2025-10-01T00:00:00Z") as clock:
             carol = customer("carol", "pro")
             downgrade(carol, "starter")
             clock.move_to("2025-11-01T00:00:00Z")

@@ -14,8 +14,8 @@ from pytest_django import DjangoAssertNumQueries
 from billing.invoicing import credit_notes, payments
 from billing.models import Invoice
 from billing.subscriptions import renewal
-from tests.billing.clock import clock_at
-from tests.conftest import Customer
+from tests.cast import Customer
+from tests.clock import moved_by_hand
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/billing/invoices"
@@ -27,7 +27,7 @@ def numbers(response: Any) -> list[str]:
 
 
 def test_one_invoice_answers_as_the_contract_says(customer: Callable[..., Customer]) -> None:
-    with clock_at("2025-01-31T08:00:00Z"):
+    with moved_by_hand("2025-01-31T08:00:00Z"):
         bob = customer("bob", "starter")
         response = bob.api.get(f"{PATH}/INV-000001")
     assert response.content == (
@@ -38,7 +38,7 @@ def test_one_invoice_answers_as_the_contract_says(customer: Callable[..., Custom
 
 
 def test_they_are_listed_newest_first_and_in_pages(customer: Callable[..., Customer]) -> None:
-    with clock_at("2025-01-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-01-01T00:00:00Z") as clock:
         bob = customer("bob", "starter")
         clock.move_to("2025-07-01T00:00:00Z")
         # Six of one instant: the number decides.
@@ -59,7 +59,7 @@ def test_they_are_listed_newest_first_and_in_pages(customer: Callable[..., Custo
 def test_a_list_is_read_in_as_many_queries_as_one_invoice(
     customer: Callable[..., Customer], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with clock_at("2025-01-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-01-01T00:00:00Z") as clock:
         bob = customer("bob", "starter")
         clock.move_to("2025-07-01T00:00:00Z")
         renewal.renew_due(datetime(2025, 7, 1, tzinfo=UTC))
@@ -69,7 +69,7 @@ def test_a_list_is_read_in_as_many_queries_as_one_invoice(
 
 
 def test_lines_add_up_to_the_total_and_the_balance_is_one_of_them(customer: Callable[..., Customer]) -> None:
-    with clock_at("2025-01-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-01-01T00:00:00Z") as clock:
         bob = customer("bob", "starter")
         (first,) = Invoice.objects.all()
         payments.pay(first, Decimal(29), datetime(2025, 1, 2, tzinfo=UTC), "bank 1")

@@ -13,8 +13,8 @@ from django.utils import timezone
 from billing.invoicing import credit_notes, payments
 from billing.models import ApiKey, BillingPeriod, Invoice, Plan, Subscription
 from billing.subscriptions import renewal
-from tests.billing.clock import clock_at
-from tests.conftest import Customer
+from tests.cast import Customer
+from tests.clock import moved_by_hand
 from tests.schema import CheckedClient
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +28,7 @@ def subscription(customer: Customer) -> Any:
 
 
 def test_it_answers_as_the_contract_says(customer: Callable[..., Customer]) -> None:
-    with clock_at("2025-01-31T08:00:00.750000Z") as clock:
+    with moved_by_hand("2025-01-31T08:00:00.750000Z") as clock:
         bob = customer("bob", "starter")
         clock.move_to("2025-02-01T00:00:00Z")
         response = bob.api.get(PATH)
@@ -70,7 +70,7 @@ class TestWithALateBeat:
     """What is shown is what the close is going to write."""
 
     def test_the_period_and_its_price_are_those_of_the_clock(self, customer: Callable[..., Customer]) -> None:
-        with clock_at("2025-01-31T00:00:00Z") as clock:
+        with moved_by_hand("2025-01-31T00:00:00Z") as clock:
             bob = customer("bob", "starter")
             for instant, start, end in (
                 ("2025-02-27T23:59:59.999999Z", "2025-01-31", "2025-02-28"),
@@ -84,7 +84,7 @@ class TestWithALateBeat:
         assert BillingPeriod.objects.filter(subscription__account=bob.user).count() == 1
 
     def test_it_is_the_same_once_beat_has_come(self, customer: Callable[..., Customer]) -> None:
-        with clock_at("2025-10-01T00:00:00Z") as clock:
+        with moved_by_hand("2025-10-01T00:00:00Z") as clock:
             carol = customer("carol", "pro")
             carol.post("/api/v1/billing/downgrade", {"target_plan": "starter"})
             (invoice,) = Invoice.objects.filter(account=carol.account)
@@ -99,7 +99,7 @@ class TestWithALateBeat:
         assert after == before | {"balance": 11}
 
     def test_a_price_edited_since_is_not_the_periods(self, customer: Callable[..., Customer]) -> None:
-        with clock_at("2025-10-01T00:00:00Z") as clock:
+        with moved_by_hand("2025-10-01T00:00:00Z") as clock:
             bob = customer("bob", "starter")
             clock.move_to("2025-11-02T00:00:00Z")
             starter = Plan.objects.get(code="starter")
@@ -110,7 +110,7 @@ class TestWithALateBeat:
         assert (shown["period_price"], shown["next_invoice_amount"]) == (29, 39)
 
     def test_a_parked_account_is_shown_as_well(self, customer: Callable[..., Customer]) -> None:
-        with clock_at("2025-10-01T00:00:00Z") as clock:
+        with moved_by_hand("2025-10-01T00:00:00Z") as clock:
             carol = customer("carol", "pro")
             carol.post("/api/v1/billing/downgrade", {"target_plan": "starter"})
             Subscription.objects.update(parked_at=timezone.now(), parked_because="a test")

@@ -16,9 +16,9 @@ from django.test import Client
 
 from billing.invoicing import credit_notes
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
-from tests.billing.clock import clock_at
 from tests.billing.sale import lift_minute, priced_long_ago, sell
-from tests.conftest import Customer
+from tests.cast import Customer
+from tests.clock import moved_by_hand
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/billing/upgrade"
@@ -38,7 +38,7 @@ def refused(response: Any, status: int, code: str) -> dict[str, Any]:
 
 
 def test_it_answers_as_the_contract_says_and_the_invoice_shows_every_line(customer: Callable[..., Customer]) -> None:
-    with clock_at("2025-10-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-10-01T00:00:00Z") as clock:
         bob = customer("bob", "starter")
         clock.move_to("2025-10-17T12:00:00Z")
         response = upgrade(bob, "pro")
@@ -70,7 +70,7 @@ def test_a_scheduled_change_is_dropped(carol: Customer) -> None:
 
 
 def test_the_period_keeps_its_anchor_and_takes_the_new_price(customer: Callable[..., Customer]) -> None:
-    with clock_at("2025-01-31T08:00:00Z") as clock:
+    with moved_by_hand("2025-01-31T08:00:00Z") as clock:
         bob = customer("bob", "starter")
         clock.move_to("2025-03-01T08:00:00Z")
         upgrade(bob, "pro")
@@ -130,7 +130,7 @@ def test_in_currencies_of_no_and_of_three_decimals(
 ) -> None:
     sell("small", prices[0], currency=currency)
     sell("large", prices[1], currency=currency, rank=501)
-    with clock_at("2025-10-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-10-01T00:00:00Z") as clock:
         erin = customer("erin", "small")
         clock.move_to("2025-10-17T08:00:00Z")
         response = upgrade(erin, "large")
@@ -151,7 +151,7 @@ class TestPreviewed:
     def test_at_the_same_instant(self, customer: Callable[..., Customer], settings: LazySettings) -> None:
         settings.PRORATION_GRANULARITY = "second"
         seconds = Random(3).sample(range(31 * 86400), 4)
-        with clock_at("2025-10-01T00:00:00Z") as clock:
+        with moved_by_hand("2025-10-01T00:00:00Z") as clock:
             customers = [lift_minute(customer(f"bob{second}", "starter")) for second in seconds]
             for second, bob in sorted(zip(seconds, customers, strict=True), key=lambda pair: pair[0]):
                 clock.move_to(datetime(2025, 10, 1, tzinfo=UTC) + timedelta(seconds=second))
@@ -169,7 +169,7 @@ class TestPreviewed:
         self, customer: Callable[..., Customer], settings: LazySettings
     ) -> None:
         settings.PRORATION_GRANULARITY = "second"
-        with clock_at("2025-10-01T00:00:00Z") as clock:
+        with moved_by_hand("2025-10-01T00:00:00Z") as clock:
             customers = [customer(name, "starter") for name in ("bob", "ben", "bea")]
             priced_long_ago()
             clock.move_to("2025-10-16T12:00:00.123456Z")
@@ -192,7 +192,7 @@ class TestPreviewed:
         assert later["prorated_amount"] != quotes[2]["prorated_amount"]
 
     def test_a_quote_of_yesterday_holds_just_after_midnight(self, customer: Callable[..., Customer]) -> None:
-        with clock_at("2025-10-01T00:00:00Z") as clock:
+        with moved_by_hand("2025-10-01T00:00:00Z") as clock:
             bob = customer("bob", "starter")
             priced_long_ago()
             clock.move_to("2025-10-16T23:59:00Z")
@@ -220,7 +220,7 @@ class TestPreviewed:
         refused(upgrade(bob, "business", quoted_at=quote["at"]), 409, "quote_expired")
 
     def test_a_period_that_ended_since(self, customer: Callable[..., Customer]) -> None:
-        with clock_at("2025-10-01T00:00:00Z") as clock:
+        with moved_by_hand("2025-10-01T00:00:00Z") as clock:
             bob = customer("bob", "starter")
             priced_long_ago()
             clock.move_to("2025-10-31T23:59:59Z")
@@ -229,7 +229,7 @@ class TestPreviewed:
             refused(upgrade(bob, "pro", quoted_at=quote["at"]), 409, "quote_expired")
 
     def test_with_a_late_beat_a_quote_for_the_scheduled_plan_holds(self, customer: Callable[..., Customer]) -> None:
-        with clock_at("2025-10-01T00:00:00Z") as clock:
+        with moved_by_hand("2025-10-01T00:00:00Z") as clock:
             carol = customer("carol", "pro")
             priced_long_ago()
             carol.post("/api/v1/billing/downgrade", {"target_plan": "starter"})
@@ -247,7 +247,7 @@ class TestPreviewed:
 
 
 def test_with_a_late_beat_what_is_due_is_billed_first(customer: Callable[..., Customer]) -> None:
-    with clock_at("2025-08-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-08-01T00:00:00Z") as clock:
         bob = customer("bob", "starter")
         clock.move_to("2025-10-01T00:00:00Z")
         assert upgrade(bob, "pro").json()["prorated_amount"] == 20
@@ -258,7 +258,7 @@ def test_with_a_late_beat_what_is_due_is_billed_first(customer: Callable[..., Cu
 
 
 def test_with_a_late_beat_a_scheduled_plan_is_upgraded_from(customer: Callable[..., Customer]) -> None:
-    with clock_at("2025-10-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-10-01T00:00:00Z") as clock:
         carol = customer("carol", "pro")
         carol.post("/api/v1/billing/downgrade", {"target_plan": "starter"})
         clock.move_to("2025-11-01T00:00:00Z")

@@ -14,8 +14,8 @@ from django.utils import timezone
 from billing.entitlements import api_keys
 from billing.entitlements.api_keys import Caller, CredentialsGone
 from billing.models import ApiKey
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 
 pytestmark = pytest.mark.django_db
 

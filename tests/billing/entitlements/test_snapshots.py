@@ -17,7 +17,7 @@ from billing.entitlements import snapshots
 from billing.fence.push import fence_version
 from billing.models import LimitOverride, Plan, Route
 from billing.rules.entitlement import Metered
-from tests.conftest import Customer
+from tests.cast import Customer
 
 
 def ms(text: str) -> int:

@@ -17,7 +17,7 @@ from billing.models import ApiKey, Feature, Fence, LimitOverride, Plan, Route, S
 from ratelimit import scripts, store
 from ratelimit.server import Command, RedisUnreachable
 from ratelimit.store import client
-from tests.conftest import Customer
+from tests.cast import Customer
 
 STARTER = {"code": "starter"}
 

@@ -14,10 +14,10 @@ from django.test import Client
 
 from billing.models import Invoice, Plan, StoredResponse, Subscription
 from billing.tasks import purge_stored_answers
-from tests.billing.clock import clock_at
 from tests.billing.sale import lift_minute
 from tests.billing.waiting import until
-from tests.conftest import Customer
+from tests.cast import Customer
+from tests.clock import moved_by_hand
 
 pytestmark = pytest.mark.django_db
 UPGRADE, DOWNGRADE = "/api/v1/billing/upgrade", "/api/v1/billing/downgrade"
@@ -140,7 +140,7 @@ def test_a_body_that_is_refused_is_refused_under_a_key_too(bob: Customer) -> Non
 
 @pytest.mark.parametrize(("hours", "replayed"), [(23, True), (24, False), (25, False)])
 def test_after_a_day_the_key_is_free(customer: Callable[..., Customer], hours: int, replayed: bool) -> None:
-    with clock_at("2025-10-16T12:00:00Z") as clock:
+    with moved_by_hand("2025-10-16T12:00:00Z") as clock:
         carol = customer("carol", "pro")
         carol.post(DOWNGRADE, {"target_plan": "starter"}, **{"Idempotency-Key": "k"})
         clock.tick(timedelta(hours=hours))
@@ -152,7 +152,7 @@ def test_after_a_day_the_key_is_free(customer: Callable[..., Customer], hours: i
 
 
 def test_beat_forgets_what_is_a_day_old(customer: Callable[..., Customer]) -> None:
-    with clock_at("2025-10-16T12:00:00Z") as clock:
+    with moved_by_hand("2025-10-16T12:00:00Z") as clock:
         bob = customer("bob", "starter")
         upgrade(bob, "pro", "old")
         clock.tick(timedelta(seconds=1))

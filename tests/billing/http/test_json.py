@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.contract import left, problem
 
 pytestmark = pytest.mark.django_db

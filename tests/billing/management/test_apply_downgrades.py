@@ -24,11 +24,11 @@ from django.utils import timezone
 import billing
 from billing.management.arguments import parsed_time
 from billing.models import BillingPeriod, Invoice, InvoiceLine, Plan, Subscription
-from tests.billing.clock import clock_at
 from tests.billing.closers import asking_to_shut, closing_processes, gates, many_due, waiting_for_numbers
 from tests.billing.sale import sell
 from tests.billing.waiting import until
-from tests.conftest import Customer
+from tests.cast import Customer
+from tests.clock import moved_by_hand
 
 pytestmark = pytest.mark.django_db
 CHECKOUT = Path(billing.__file__).resolve().parent.parent
@@ -53,7 +53,7 @@ def ledger() -> list[Any]:
 @pytest.fixture
 def three(customer: Callable[..., Customer]) -> Iterator[Any]:
     """October's bob, carol with a downgrade to starter scheduled, and alice, who pays nothing; a clock at its end."""
-    with clock_at("2025-10-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-10-01T00:00:00Z") as clock:
         customer("bob", "starter")
         customer("carol", "pro").post("/api/v1/billing/downgrade", {"target_plan": "starter"})
         customer("alice", "community")

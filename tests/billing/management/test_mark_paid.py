@@ -13,9 +13,9 @@ from django.core.management import CommandError, call_command
 
 from billing.invoicing import credit_notes
 from billing.models import Invoice, Payment
-from tests.billing.clock import clock_at
 from tests.billing.sale import sell
-from tests.conftest import Customer
+from tests.cast import Customer
+from tests.clock import moved_by_hand
 
 pytestmark = pytest.mark.django_db
 NUMBER = "INV-000001"
@@ -38,7 +38,7 @@ def refused(*arguments: str) -> str:
 @pytest.fixture
 def clock(customer: Callable[..., Customer]) -> Iterator[Any]:
     """Bob owes 29.00 USD since October 1st."""
-    with clock_at("2025-10-01T00:00:00Z") as clock:
+    with moved_by_hand("2025-10-01T00:00:00Z") as clock:
         customer("bob", "starter")
         clock.move_to("2025-10-16T12:00:00Z")
         yield clock

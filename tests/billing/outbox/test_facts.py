@@ -12,7 +12,7 @@ from django.db import transaction
 from billing.invoicing import credit_notes, payments
 from billing.invoicing.ledger import BillingError
 from billing.models import ApiKey, Invoice, LimitOverride, OutboxMessage, Plan, Subscription, TokenTopUp
-from billing.subscriptions import changes, opening, parking, renewal, staff_changes
+from billing.subscriptions import changes, opening, parking, quotes, renewal, staff_changes
 from billing.subscriptions.refusals import NothingScheduled
 from tests.billing.closers import many_due
 from tests.billing.ledger import at, fresh, invoices, make_plan, make_subscription, money, pay_in_full
@@ -137,7 +137,8 @@ def test_an_invoice_over_nothing_is_issued_as_paid(low: Plan, high: Plan, since:
     pay_in_full(invoices(subscription)[0], START)
     since()
     with transaction.atomic():
-        changes.change_now(changes.locked(subscription.account_id, MIDDLE), low, MIDDLE, MIDDLE)
+        quote = quotes.quote(changes.locked(subscription.account_id, MIDDLE).current_period(), low, MIDDLE)
+        changes.change_now(quote, MIDDLE)
     (kind, payload), _ = since()
     assert (kind, payload["status"]) == ("invoice.issued", "paid")
 

@@ -33,26 +33,6 @@ START, END, MIDDLE = at("2025-10-01"), at("2025-11-01"), at("2025-10-16")
 MICROSECOND = timedelta(microseconds=1)
 
 
-@pytest.fixture
-def free() -> Plan:
-    return make_plan("free", 0, 0, is_default=True)
-
-
-@pytest.fixture
-def low() -> Plan:
-    return make_plan("low", 31, 1)
-
-
-@pytest.fixture
-def middle() -> Plan:
-    return make_plan("middle", 62, 2)
-
-
-@pytest.fixture
-def high() -> Plan:
-    return make_plan("high", 93, 3)
-
-
 class TestSubscribe:
     def test_the_first_period_starts_now_and_is_billed_in_advance(self, low: Plan) -> None:
         subscription = make_subscription(low, at("2025-01-31 12:00:00").replace(microsecond=123456))

@@ -35,21 +35,6 @@ def two_features(account: int, now: datetime) -> set[str]:
     return {"investigator", "ai_agents"}
 
 
-@pytest.fixture
-def low() -> Plan:
-    return make_plan("low", 31, 1)
-
-
-@pytest.fixture
-def middle() -> Plan:
-    return make_plan("middle", 62, 2)
-
-
-@pytest.fixture
-def high() -> Plan:
-    return make_plan("high", 93, 3)
-
-
 class TestQuote:
     def quote(self, subscription: Subscription, target: Plan, quoted_at: datetime, now: datetime) -> Any:
         return changes.upgrade(subscription.account_id, target, now, quoted_at)

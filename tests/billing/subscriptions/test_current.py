@@ -25,21 +25,6 @@ def nothing_in_use(settings: Any) -> None:
     settings.BILLING_ACTIVE_FEATURES = "tests.billing.subscriptions.test_changes_downgrade.no_features"
 
 
-@pytest.fixture
-def low() -> Plan:
-    return make_plan("low", 31, 1)
-
-
-@pytest.fixture
-def middle() -> Plan:
-    return make_plan("middle", 62, 2)
-
-
-@pytest.fixture
-def high() -> Plan:
-    return make_plan("high", 93, 3)
-
-
 class TestTermsOfAPlanInUse:
     @pytest.mark.parametrize("edit", [{"currency": "EUR"}, {"interval": "year"}, {"quota_window": "billing_period"}])
     @pytest.mark.parametrize("who", ["subscribed", "ended", "scheduled", "period"])

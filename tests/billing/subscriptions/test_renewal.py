@@ -24,28 +24,12 @@ from tests.billing.ledger import (
     make_subscription,
     money,
     pay_in_full,
+    schedule,
 )
 
 pytestmark = pytest.mark.django_db
 START, END = at("2025-10-01"), at("2025-11-01")
 MICROSECOND = timedelta(microseconds=1)
-
-
-@pytest.fixture
-def low() -> Plan:
-    return make_plan("low", 31, 1)
-
-
-@pytest.fixture
-def high() -> Plan:
-    return make_plan("high", 93, 3)
-
-
-def schedule(subscription: Subscription, target: Plan) -> None:
-    """As `changes.downgrade_with_effective_date` does, without asking for features in use."""
-    Subscription.objects.filter(pk=subscription.pk).update(
-        scheduled_plan=target, scheduled_at=fresh(subscription).period_ends_at
-    )
 
 
 def test_a_period_is_closed_at_its_end_and_not_before(low: Plan) -> None:

@@ -26,7 +26,6 @@ from tests.billing.ledger import (
     fresh,
     invoices,
     lines,
-    make_plan,
     make_subscription,
     money,
     pay_in_full,
@@ -56,16 +55,6 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 def assert_gapless() -> None:
     issued = sorted(Invoice.objects.values_list("number", flat=True), key=str)
     assert issued == [f"INV-{number:06d}" for number in range(1, len(issued) + 1)]
-
-
-@pytest.fixture
-def low(transactional_db: None) -> Plan:
-    return make_plan("low", 31, 1)
-
-
-@pytest.fixture
-def high(transactional_db: None) -> Plan:
-    return make_plan("high", 93, 3)
 
 
 def test_fifty_upgrades_at_once_are_one(low: Plan, high: Plan) -> None:

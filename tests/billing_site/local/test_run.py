@@ -22,6 +22,8 @@ CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
 UP_SECONDS = 90
 END_SECONDS = 30
 RUN = (sys.executable, "-m", "billing_site.local.run")
+IN_THE_BACKGROUND_OF_A_SCRIPT = ("sh", "-c", 'trap "" INT; exec "$0" "$@"', *RUN)
+"""Such a run inherits SIGINT as ignored, and has to end on it all the same."""
 
 
 class Site:
@@ -96,7 +98,7 @@ def site() -> Iterator[Site]:
 
 
 def test_a_fresh_checkout_runs_serves_and_ends(site: Site) -> None:
-    site.start()
+    site.start(IN_THE_BACKGROUND_OF_A_SCRIPT)
     said = site.output.read_text()
 
     curls = re.findall(r"^  (curl .*)$", said, re.MULTILINE)

@@ -9,8 +9,8 @@ import pytest
 from django.db import connections
 from django.test import Client
 
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.contract import problem
 from tests.outages import lose_postgres, redis_gone
 from usage.drain import batch, drain

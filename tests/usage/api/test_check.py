@@ -9,8 +9,8 @@ import pytest
 
 from billing.fence import push
 from billing.models import Feature, LimitOverride
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.contract import left
 
 pytestmark = pytest.mark.django_db

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from billing.models import LimitOverride, Plan, TokenTopUp
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.contract import problem
 from usage.drain import drain
 

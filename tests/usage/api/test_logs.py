@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.conftest import Customer
+from tests.cast import Customer
 from usage.drain import drain
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from billing.models import LimitOverride
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.contract import PROBLEM, QUOTA_MEMBERS, left, problem
 from usage.drain import drain
 from usage.models import SetAsideEntry, UsageLog

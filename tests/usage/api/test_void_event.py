@@ -11,8 +11,8 @@ import pytest
 from django.db import connections
 from django.test import Client
 
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.contract import left, problem
 from usage.drain import drain
 from usage.models import UsageLog, WindowUsage

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from ratelimit import counters
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.usage.drain.test_drain import now_ms
 from tests.usage.histories import admit, charge, in_redis, in_redis_now, put, sums
 from tests.usage.sync.test_shard_locks import in_thread

@@ -13,7 +13,8 @@ from django.db import OperationalError, connection, connections
 from ratelimit import counters, limiter
 from ratelimit.keys import stream
 from ratelimit.store import client, store
-from tests.conftest import Customer, forget_everything
+from tests.cast import Customer
+from tests.conftest import forget_everything
 from tests.usage.histories import APRIL, MARCH, admit, charge, in_redis_now, put, sums
 from usage.drain import batch, drain
 from usage.log import store as log_store

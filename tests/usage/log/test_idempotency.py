@@ -17,7 +17,7 @@ from ratelimit.keys import AccountKeys, key_digest
 from ratelimit.limits import KeptAnswer, Outcome
 from ratelimit.scripts import MOST_RERUNS
 from ratelimit.store import client, store
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.outages import lost_replies, no_redis
 from tests.usage.histories import MARCH, admit, charge, put, sums
 from usage.drain import drain

@@ -20,7 +20,7 @@ from billing.catalogue import published
 from ratelimit.keys import shard_of, stream
 from ratelimit.store import client
 from tests.billing.waiting import until
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.usage.histories import charge
 from usage.drain import drain
 from usage.metering.admit import admit

@@ -19,7 +19,7 @@ from django.utils import timezone
 from ratelimit.keys import shard_of, stream
 from ratelimit.store import client
 from tests.billing.waiting import until
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.usage.drifting import quota_key, spend, sql
 from tests.usage.histories import admit
 from tests.usage.sync.test_shard_locks import waiting_for_a_shard

@@ -13,7 +13,7 @@ from django.db import connection
 from freezegun import freeze_time
 
 from billing_site.celery import BEAT_SCHEDULE
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.usage.histories import charge
 from tests.usage.log import test_retention
 from tests.usage.log.test_retention import FEBRUARY, JANUARY, NOW, at_ms, tables

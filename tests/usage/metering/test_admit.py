@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from django.contrib.auth import get_user_model
 from django.http import HttpResponse
 from django.utils import timezone
 
+from billing.catalogue.published import Catalogue
 from billing.entitlements import snapshots
 from billing.entitlements.api_keys import Caller, CredentialsGone
 from billing.fence import push
@@ -21,8 +23,9 @@ from billing.models import Feature, Fence, LimitOverride, Plan, TokenTopUp
 from ratelimit import limiter
 from ratelimit.limits import Outcome
 from ratelimit.store import client
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer, forget_everything
+from tests.conftest import forget_everything
 from tests.outages import no_redis
 from tests.usage.histories import admit, sums
 from usage.drain import drain
@@ -33,6 +36,22 @@ from usage.metering.admit import Unavailable
 from usage.metering.call import ChargeRequest
 
 pytestmark = pytest.mark.django_db
+
+
+def edited_while_read(customer: Customer, edits: int) -> Callable[[Catalogue], ChargeRequest]:
+    """A call during whose first `edits` tries somebody edits the catalogue, or overrides the customer's quota."""
+    left = iter(range(edits))
+
+    def charge_of(catalogue: Catalogue) -> ChargeRequest:
+        number = next(left, None)
+        if number is not None and number % 2:
+            LimitOverride.objects.create(account=customer.user, limit="quota", maximum=500 + number)
+        elif number is not None:
+            Plan.objects.get(code="starter").save()
+        push.sweep()
+        return ChargeRequest(catalogue.features["trace_start"])
+
+    return charge_of
 
 
 def test_an_admission_carries_the_event_that_was_written(bob: Customer) -> None:
@@ -134,12 +153,27 @@ class TestFacts:
         assert Fence.objects.get(subject=bob.account).version == 78
         assert Fence.objects.get(subject=CATALOGUE).version == 89
 
-    def test_facts_that_change_faster_than_they_are_read_are_unavailable(
+    def test_facts_that_redis_calls_stale_for_ever_are_unavailable(
         self, bob: Customer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(limiter, "admit", lambda *_, **__: limiter.StaleFacts(0, 0))
         with pytest.raises(Unavailable):
             admit(bob)
+
+    def test_a_burst_of_edits_while_they_are_read_fails_nobody(self, bob: Customer) -> None:
+        """Edits of the account and of the catalogue in turn, each after the call has read what it is decided by."""
+        admission = meter.admit(bob.caller, edited_while_read(bob, 20))
+        assert admission.quota.limit.maximum == 519, "decided by the last edit"
+
+    @pytest.mark.parametrize(("edits", "admitted"), [(4, True), (5, False)])
+    def test_after_some_seconds_each_edit_uses_up_a_try(
+        self, bob: Customer, monkeypatch: pytest.MonkeyPatch, edits: int, admitted: bool
+    ) -> None:
+        admit(bob)
+        monkeypatch.setattr(meter, "PATIENCE_SECONDS", 0.0)
+        outcome = nullcontext() if admitted else pytest.raises(Unavailable)
+        with outcome:
+            meter.admit(bob.caller, edited_while_read(bob, edits))
 
     def test_an_override_that_ends_acts_on_the_instant(self, bob: Customer) -> None:
         with moved_by_hand("2031-03-14T00:00:00Z") as clock:

@@ -19,8 +19,8 @@ from billing.models import ApiKey, LimitOverride, Plan
 from ratelimit import limiter
 from ratelimit.server import RedisUnreachable
 from ratelimit.store import client
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.contract import MINUTE_MEMBERS, QUOTA_MEMBERS, left, policies, problem
 from tests.outages import lose_postgres, lost_replies, no_redis
 from tests.usage.histories import admit, in_redis_now, sums
@@ -250,12 +250,14 @@ class TestLostReply:
         assert len(bob.api.get("/api/v1/usage/logs").json()["results"]) == 1
 
     @pytest.mark.parametrize("drained_before", [False, True])
-    def test_what_is_disowned_counts_for_nothing(self, bob: Customer, drained_before: bool) -> None:
+    @pytest.mark.parametrize("times", [1, 2])
+    def test_what_is_refused_counts_for_nothing(self, bob: Customer, drained_before: bool, times: int) -> None:
         event = admit(bob).event
         assert event is not None
         if drained_before:
             drain.drain()
-        fallback.record_refusal(event)
+        for _ in range(times):  # as when the commit of the first has got no answer
+            fallback.record_refusal(event)
         drain.drain()
         assert sums(bob.account) == {0}
         push.push_all()

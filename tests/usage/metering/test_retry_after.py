@@ -10,8 +10,8 @@ import pytest
 from django.utils import timezone
 
 from billing.models import Feature, LimitOverride, Plan, TokenTopUp
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.contract import PROBLEM, QUOTA_MEMBERS, problem
 
 pytestmark = pytest.mark.django_db

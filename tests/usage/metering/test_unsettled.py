@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.outages import lose_postgres, lost_replies, no_redis
 from tests.usage.histories import admit, in_redis, sums
 from usage.drain import drain

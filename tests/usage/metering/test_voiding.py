@@ -12,8 +12,8 @@ from django.utils import timezone
 from billing.models import Feature
 from ratelimit import limiter
 from ratelimit.server import RedisUnreachable
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.outages import lost_replies, no_redis
 from tests.usage.histories import admit, sums
 from usage.drain import drain

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ratelimit import counters, limiter, process_state
-from tests.conftest import Customer, forget_everything
+from tests.cast import Customer
+from tests.conftest import forget_everything
 from tests.usage.drifting import compared, held, parts, spend, sql
 from tests.usage.histories import APRIL, MARCH, admit, charge
 from usage.drain import drain

@@ -11,7 +11,7 @@ from django.utils import timezone
 from ratelimit import limiter
 from ratelimit.keys import stream
 from ratelimit.store import client
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.outages import redis_gone
 from tests.usage.drifting import compared, held, parts, quota_key, spend, sql
 from tests.usage.histories import APRIL, MARCH, admit, charge, put, sums

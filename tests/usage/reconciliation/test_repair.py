@@ -10,7 +10,7 @@ import pytest
 from django.db import transaction
 
 from tests.billing.waiting import somebody_waits_for_a_row, until
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.usage.drifting import compared, spend, sql
 from tests.usage.histories import admit, sums
 from tests.usage.sync.test_shard_locks import in_thread

@@ -13,7 +13,7 @@ from django.utils import timezone
 from ratelimit.keys import shard_of, stream
 from ratelimit.server import RedisUnreachable, SingleServer
 from ratelimit.store import client
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.outages import no_redis
 from tests.usage.drifting import compared, held, parts
 from tests.usage.histories import MARCH, admit, charge, put, sums

@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 
 from billing.models import Capability, Feature
+from tests.cast import Customer
 from tests.clock import moved_by_hand
-from tests.conftest import Customer
 from tests.usage.histories import admit
 from usage.metering import voiding
 from usage.reports.activity import check_active_features

@@ -12,7 +12,8 @@ import pytest
 from billing.models import LimitOverride
 from ratelimit import store
 from ratelimit.keys import shard_of
-from tests.conftest import Customer, forget_everything
+from tests.cast import Customer
+from tests.conftest import forget_everything
 from tests.ratelimit.cluster import PATIENCE_SECONDS, ThreeNodes, standing_still, the_cluster
 from tests.usage.histories import admit, in_redis_now, sums
 from usage.drain import drain

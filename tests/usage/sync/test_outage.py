@@ -16,7 +16,7 @@ from ratelimit import process_state
 from ratelimit.server import RedisUnreachable
 from ratelimit.store import client
 from tests.billing.waiting import locks, until
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.outages import lose_postgres, no_redis
 from tests.usage.histories import admit, sums
 from usage.models import RedisOutage

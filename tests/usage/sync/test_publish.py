@@ -16,7 +16,7 @@ from ratelimit import counters, scripts
 from ratelimit.keys import AccountKeys
 from ratelimit.server import Command
 from ratelimit.store import client, store
-from tests.conftest import Customer
+from tests.cast import Customer
 from tests.usage.histories import admit
 from usage.drain import drain
 from usage.sync import publish

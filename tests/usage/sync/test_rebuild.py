@@ -15,7 +15,8 @@ from billing.models import Fence
 from ratelimit import counters
 from ratelimit.keys import AccountKeys, catalogue_fence
 from ratelimit.store import client, store
-from tests.conftest import Customer, forget_everything
+from tests.cast import Customer
+from tests.conftest import forget_everything
 from usage.drain import drain
 from usage.metering.admit import admit
 from usage.metering.call import ChargeRequest

@@ -12,7 +12,7 @@ from billing.catalogue import published
 from ratelimit import process_state
 from ratelimit.keys import shard_of
 from tests.billing.waiting import locks, until
-from tests.conftest import Customer
+from tests.cast import Customer
 from usage.drain import drain
 from usage.drain.batch import drain_oldest
 from usage.metering import admit

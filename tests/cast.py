@@ -1,0 +1,82 @@
+"""The cast: the customers that tests are about, each on a plan of the default catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.utils import timezone
+
+from billing.entitlements import api_keys
+from billing.entitlements.api_keys import Caller
+from billing.models import ApiKey, Plan
+from billing.subscriptions import opening
+from tests.schema import CheckedClient
+
+
+@dataclass
+class Customer:
+    """One of the cast: a user on a plan, an API key, and a client that sends it."""
+
+    user: Any
+    key: str
+    api: Client
+
+    @property
+    def account(self) -> int:
+        return int(self.user.pk)
+
+    @property
+    def caller(self) -> Caller:
+        identity = api_keys.look_up(self.key)
+        assert identity is not None
+        return Caller(self.account, self.key, identity)
+
+    def post(self, path: str, body: Any, **headers: str) -> Any:
+        return self.api.post(path, body, content_type="application/json", headers=headers)
+
+
+@pytest.fixture
+def customer(catalogue: None) -> Callable[..., Customer]:
+    def make(name: str, plan: str, scope: str = "") -> Customer:
+        user = get_user_model().objects.create_user(name)
+        opening.subscribe(user.pk, Plan.objects.get(code=plan), timezone.now())
+        _, key = ApiKey.issue(account=user, name=f"{name}'s key", scope=scope)
+        api = CheckedClient(headers={"authorization": f"Bearer {key}"}, raise_request_exception=False)
+        return Customer(user, key, api)
+
+    return make
+
+
+@pytest.fixture
+def alice(customer: Callable[..., Customer]) -> Customer:
+    """On community: 100 tokens a month, 10 requests a minute, no capability."""
+    return customer("alice", "community")
+
+
+@pytest.fixture
+def bob(customer: Callable[..., Customer]) -> Customer:
+    """On starter: 500 tokens, 30 requests a minute, investigator."""
+    return customer("bob", "starter")
+
+
+@pytest.fixture
+def carol(customer: Callable[..., Customer]) -> Customer:
+    """On pro: unlimited tokens, 100 requests a minute, investigator and correlation."""
+    return customer("carol", "pro")
+
+
+@pytest.fixture
+def dave(customer: Callable[..., Customer]) -> Customer:
+    """On business: unlimited tokens, 200 requests a minute, everything; his key may void."""
+    return customer("dave", "business", scope="meter")
+
+
+@pytest.fixture
+def erin(customer: Callable[..., Customer]) -> Customer:
+    """On enterprise: nothing is limited."""
+    return customer("erin", "enterprise")
