@@ -62,7 +62,7 @@ class AdmitCommand:
     A call's own are what it takes and when, and its audit event.
     """
 
-    __slots__ = ("_opening", "ends", "limits", "names", "unpack", "versions", "words")
+    __slots__ = ("_opening", "limits", "names", "quotas", "ring", "script", "unpack", "versions", "words")
 
     def __init__(self, keys: AccountKeys, versions: Versions, limits: Sequence[Limit]) -> None:
         """`limits`: the sliding windows first, then the fixed ones. Raises ValueError for any other order."""
@@ -71,15 +71,20 @@ class AdmitCommand:
         if [*rings, *quotas] != list(limits) or len(rings) > 1 or not quotas:
             raise ValueError("a call is judged by at most one sliding window, and then by quotas")
         self.limits = tuple(limits)
-        self.ends = [(limit, None if limit.starts_at_ms is None else limit.ends_at_ms) for limit in limits]
+        self.ring = rings[0] if rings else None
+        self.quotas = [(quota, quota.ends_at_ms) for quota in quotas]
         self.versions = versions
-        heads, bodies = ([keys.ring], [keys.ring_body]) if rings else ([], [])
+        # Where no window slides, a key that is always there stands in: a cluster that is moving a slot runs no script
+        # on a key that it does not find.
+        ring, body = (keys.ring, keys.ring_body) if rings else (keys.fence, keys.fence)
         counters = [keys.quota(quota.starts_at_ms or 0) for quota in quotas]
-        self.names = (keys.fence, keys.catalogue_fence, *heads, keys.stream, *bodies, *counters)
-        rows = b"".join(map(_packed_row, self.limits))
-        self.words = (*versions, bytes([len(rings)]) + rows)
-        self.unpack = Struct(">BQB" + len(limits) * "qq").unpack
-        whole = pack(b"EVALSHA", scripts.ADMIT.sha, len(self.names), *self.names, *self.words, b"", b"")
+        self.names = (keys.fence, keys.catalogue_fence, ring, body, keys.stream, *counters)
+        rows = [_pack_row(rings[0].maximum, rings[0].window_ms) if rings else _pack_row(UNLIMITED, 0)]
+        rows += [_packed_quota(quota) for quota in quotas]
+        self.words = (*versions, b"".join(rows))
+        self.unpack = Struct(">BQBqq" + len(quotas) * "q").unpack
+        self.script = scripts.ADMIT if len(quotas) == 1 else scripts.ADMIT_ANY
+        whole = pack(b"EVALSHA", self.script.sha, len(self.names), *self.names, *self.words, b"", b"")
         self._opening = whole.removesuffix(b"$0\r\n\r\n" * 2) + b"$32\r\n"
 
     def packed(self, call: bytes, audit: bytes) -> bytes:
@@ -87,12 +92,10 @@ class AdmitCommand:
         return b"%b%b\r\n$%d\r\n%b\r\n" % (self._opening, call, len(audit), audit)
 
 
-def _packed_row(limit: Limit) -> bytes:
-    """As lua/fragments/limits.lua reads a limit."""
-    maximum = UNLIMITED if limit.maximum is None else limit.maximum
-    if limit.starts_at_ms is None:
-        return _pack_row(maximum, limit.window_ms)
-    return _pack_row(maximum, limit.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS)
+def _packed_quota(quota: Limit) -> bytes:
+    """As lua/fragments/limits.lua reads it."""
+    maximum = UNLIMITED if quota.maximum is None else quota.maximum
+    return _pack_row(maximum, quota.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS)
 
 
 def admit(
@@ -114,10 +117,10 @@ def admit(
     """
     call = pack_call(charged_at_ms, now_ms or 0, *take)
     if keyed is None:
-        command = Command(scripts.ADMIT, asked.names, (*asked.words, call, audit), asked.packed(call, audit))
+        command = Command(asked.script, asked.names, (*asked.words, call, audit), asked.packed(call, audit))
     else:
         words = (*asked.words, call, audit, event, keyed.fingerprint, keyed.in_flight_ms)
-        command = Command(scripts.ADMIT_KEYED, (*asked.names, keyed.record), words)
+        command = Command(scripts.ADMIT_ANY, (*asked.names, keyed.record), words)
     return _decision(store.run(command, epoch=epoch), asked, event)
 
 
@@ -137,15 +140,15 @@ def _decision(reply: Any, asked: AdmitCommand, event: str) -> Decision | StaleFa
         reply, first_event, audit, head, body = reply
         event = first_event.decode()
         answer = KeptAnswer(head, body) if head else None
-    states = asked.unpack(reply)
-    number, now_ms, refusing = states[:3]
-    standings, at = [], 3
-    for limit, ends_at_ms in asked.ends:
-        wait_ms = states[at + 1] if ends_at_ms is None else ends_at_ms - now_ms if ends_at_ms > now_ms else 0
-        standings.append(Standing(limit, states[at], wait_ms if wait_ms >= 0 else None))
-        at += 2
+    states, at = asked.unpack(reply), 5
+    number, now_ms, refusing, used, wait_ms = states[:5]
+    standings = [] if asked.ring is None else [Standing(asked.ring, used, wait_ms if wait_ms >= 0 else None)]
+    for quota, ends_at_ms in asked.quotas:
+        standings.append(Standing(quota, states[at], ends_at_ms - now_ms if ends_at_ms > now_ms else 0))
+        at += 1
     if number == _ADMITTED:
         return Decision(_ADMITTED, now_ms, event, tuple(standings))
+    refusing >>= asked.ring is None
     violated = tuple(limit for at, limit in enumerate(asked.limits) if refusing >> at & 1)
     return Decision(Outcome(number), now_ms, event, tuple(standings), violated, audit, answer)
 

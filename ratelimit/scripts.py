@@ -34,11 +34,10 @@ def _build(name: str, *fragments: str, **constants: int) -> Script:
 
 _LIMITS = ("counter", "limits", "ring", "ring_take", "quota")
 _NUMBERS = {"LARGEST_SKEW_MS": LARGEST_SKEW_MS} | {outcome.name: outcome.value for outcome in Outcome}
+_RECORDS = {"RECORD_LIFE_MS": RECORD_LIFE_MS, "MOST_RERUNS": MOST_RERUNS}
 ADMIT = _build("admit", *_LIMITS, **_NUMBERS)
-ADMIT_KEYED = _build(
-    "admit", "number", *_LIMITS, "record", "keyed", RECORD_LIFE_MS=RECORD_LIFE_MS, MOST_RERUNS=MOST_RERUNS, **_NUMBERS
-)
-"""The same for calls under an Idempotency-Key: each fragment costs a call 0.1 µs, so the others go without."""
+"""For most calls: one quota, no Idempotency-Key. Each function that a script defines costs a call 0.15 us."""
+ADMIT_ANY = _build("admit", "number", *_LIMITS, "quotas", "record", "keyed", **_RECORDS, **_NUMBERS)
 VOID = _build("void", "number", "counter", "quota", "record")
 END_RUN = _build("end_run")
 PUBLISH = _build("publish", "number", "counter", "fence", "quota", "committed", "records")

@@ -134,10 +134,10 @@ NUMBERS = ("maximum", "window", "quota", "expiry", "charged_at", "now", "request
 def raw_call(account: Account, limits: bytes | None = None, call: bytes | None = None, **changes: int) -> Any:
     """The script itself, with some of the numbers or a whole word replaced."""
     asked = AdmitCommand(account.keys, account.versions, [minute(5), quota(100)])
-    given = (*struct.unpack(">4Q", bytes(asked.words[2])[1:]), NOW_MS, NOW_MS, 1, 1)
+    given = (*struct.unpack(">4Q", bytes(asked.words[2])), NOW_MS, NOW_MS, 1, 1)
     said = dict(zip(NUMBERS, given, strict=True)) | changes
-    packed = struct.pack(">B8Q", 1, *(said[name] for name in NUMBERS))
-    words = [*account.versions, packed[:33] if limits is None else limits, packed[33:] if call is None else call]
+    packed = struct.pack(">8Q", *(said[name] for name in NUMBERS))
+    words = [*account.versions, packed[:32] if limits is None else limits, packed[32:] if call is None else call]
     return account.store.run(Command(scripts.ADMIT, asked.names, [*words, b"audit"]))
 
 

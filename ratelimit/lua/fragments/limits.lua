@@ -1,19 +1,14 @@
 -- limits: what a call is judged by and what it takes, two words of whole numbers of 8 bytes, so that no text such as 'nan'
--- gets in. LARGEST: fifteen digits, sums of a few stay exact. A maximum of 2^53 - 1 means unlimited.
---   limits  a byte: how many of them are rings; then a row a limit, the rings first: its maximum, and of a ring its window
---           in ms, of a quota the instant in Unix ms when its counter expires
---   call    charged_at ms, now ms (0 = this server's clock), requests to take of each ring (0 or 1), tokens of each quota
+-- gets in. LARGEST: fifteen digits, sums of a few stay exact. A quota's maximum of 2^53 - 1 means unlimited.
+--   limits  a row a limit: first the ring, its maximum and its window in ms (0 = no ring), then the quotas, each its maximum
+--           and the instant in Unix ms when its counter expires
+--   call    charged_at ms, now ms (0 = this server's clock), requests to take of the ring (0 or 1), tokens of each quota
 local LARGEST = 999999999999999
 
-local function limits_count(word, rings)
-  local count = (#word - 1) / 16
-  if count < 1 or count % 1 ~= 0 or rings > count then error('not the limits of a call') end
-  return count
-end
-
-local function limit_read(word, i, rings)
-  local maximum, second = struct.unpack('>I8I8', word, 16 * i - 14)
-  if second > LARGEST or maximum > LARGEST and (i <= rings or maximum ~= EXACT) then
+-- The i-th row, from 0.
+local function limit_read(word, i)
+  local maximum, second = struct.unpack('>I8I8', word, 16 * i + 1)
+  if second > LARGEST or maximum > LARGEST and (maximum ~= EXACT or i == 0 and second > 0) then
     error('a number of a limit is not below 10^15')
   end
   return maximum, second

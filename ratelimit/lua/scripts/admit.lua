@@ -1,57 +1,58 @@
 -- admit: judge every limit, then charge all or none, and write the audit event in the same step.
--- KEYS  1 account fence, 2 catalogue fence, then the rings' heads, the event stream, the rings' bodies, the quotas; under an
---       Idempotency-Key last its record (see keyed)
+-- KEYS  1 account fence, 2 catalogue fence, 3 ring's head, 4 its body, 5 event stream, then quotas; last a key's record (keyed)
 -- ARGV  1 account version, 2 catalogue version, 3 limits, 4 call (see limits), 5 audit event ('' = none); with a record
 --       6 event id, 7 fingerprint, 8 how long a request may be in flight, ms
 -- Result  {STALE, account version, catalogue version} | {SKEWED, now ms}
---       | standings: outcome, now ms, a bit for each limit that refuses, from the first on; then of each limit what is used
---         and, of a ring, the wait in ms (-1 = in vain); packed >I1I8I1, then i8i8 a limit
+--       | standings: outcome, now ms, which limits refuse (1 the ring, 2 the first quota, 4 the next ...), the ring's used
+--         and wait in ms (-1 = in vain), then each quota's used; packed >I1I8I1i8i8, then i8 a quota
 --       | {standings, event id, audit event, answer's head, answer's body} when the key's record decides or runs again
-local KEYS, ARGV, call = KEYS, ARGV, redis.call
-local rings = string.byte(ARGV[3])
-local held = call('MGET', unpack(KEYS, 1, 2 + rings))
+local call = redis.call
+local held = call('MGET', KEYS[1], KEYS[2], KEYS[3])
 if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then return {STALE, held[1] or '0', held[2] or '0'} end
 
 local charged_at, now, requests, cost = call_read(ARGV[4])
-if now == 0 then
-  local clock = call('TIME')
-  now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-end
+local clock = now == 0 and call('TIME')
+if clock then now = clock[1] * 1000 + math.floor(clock[2] / 1000) end
 if math.abs(now - charged_at) > LARGEST_SKEW_MS then return {SKEWED, now} end
 local outcome, record = ADMITTED, nil
 if ARGV[6] then outcome, requests, cost, record = keyed_outcome(now, requests, cost) end
 
-local count, stream, read, violated = limits_count(ARGV[3], rings), 3 + rings, {}, 0
-for i = 1, count do
-  local maximum, second = limit_read(ARGV[3], i, rings)
-  local key, taken, used, fresh = KEYS[stream + i], cost, nil, nil
-  if i <= rings then
-    taken = requests
-    if not held[2 + i] then call('STRLEN', KEYS[2 + i]) end -- MGET says nothing of what is no string
-    local ring = {maximum, second, ring_read(key, held[2 + i], second, now)}
-    read[i], used = ring, ring[5]
-    if used == ring[3] or ring[4] % BLOCK == BLOCK - 1 then call('STRLEN', key) end -- the next stamp goes to the body
-  else
-    used, fresh = quota_held(key)
-    if used + cost > EXACT then error('a counter would leave the exact numbers: ' .. key) end
-    read[i] = {used, fresh, second}
+local violated, maximum, window = 0, limit_read(ARGV[3], 0)
+local head, body = window > 0 and held[3], KEYS[4] -- without a window there is no ring
+if not head and window > 0 then call('STRLEN', KEYS[3]) end -- MGET says nothing of what is no string
+local capacity, place, used, oldest, at, ahead = ring_read(body, head, window, now)
+local takes = requests > 0 and window > 0
+if takes and used >= maximum then violated = 1 end
+if takes and (used == capacity or place % BLOCK == BLOCK - 1) then call('STRLEN', body) end -- before the first write
+local count, most, expiry = #ARGV[3] / 16 - 1, limit_read(ARGV[3], 1)
+if count % 1 ~= 0 then error('not the limits of a call') end
+local tokens, fresh = quota_held(KEYS[6])
+if tokens + cost > EXACT then error('a counter would leave the exact numbers: ' .. KEYS[6]) end
+if cost > 0 and tokens + cost > most then violated = violated + 2 end
+local more = count > 1 and quotas_read(ARGV[3], count, cost)
+if more then violated = violated + more.violated end
+
+if violated > 0 then outcome = REFUSED end
+if outcome == ADMITTED or outcome == RERUN then
+  if not record and ARGV[5] ~= '' then call('XADD', KEYS[5], '*', 'e', ARGV[5]) end -- first, as it may fail
+  if ARGV[6] then keyed_write(now, record) end
+  if takes then
+    if used == 0 then oldest = at % WRAP end
+    if used == capacity then capacity, place, head = ring_grow(body, head, capacity, place, maximum, ahead + window) end
+    used = used + 1
+    head = ring_put(body, head, capacity, place, used, oldest, at, ahead + window)
+    call('SET', KEYS[3], head, 'PX', ahead + window)
   end
-  if taken > 0 and used + taken > maximum then violated = violated + 2 ^ (i - 1) end
+  if cost > 0 then quota_add(KEYS[6], cost, fresh, expiry) end
+  if cost > 0 and more then quotas_take(more, count, cost) end
+  tokens = tokens + cost
 end
 
-local admits = violated == 0 and (outcome == ADMITTED or outcome == RERUN)
-if violated > 0 then outcome = REFUSED end
-if admits and not record and ARGV[5] ~= '' then call('XADD', KEYS[stream], '*', 'e', ARGV[5]) end -- first, as it may fail
-if admits and ARGV[6] then keyed_write(now, record) end
-local states = ''
-for i = 1, count do
-  local used, wait = read[i][1], 0
-  if i <= rings then used, wait = ring_settle(read[i], KEYS[stream + i], 2 + i, held[2 + i], admits and requests > 0)
-  elseif admits and cost > 0 then
-    quota_add(KEYS[stream + i], cost, read[i][2], read[i][3])
-    used = used + cost
-  end
-  states = states .. struct.pack('>i8i8', used, wait)
+local wait = maximum == 0 and -1 or 0
+if wait == 0 and used > 0 then
+  local next = used > maximum and ring_stamp(body, head, capacity, place, used, used - maximum) or oldest
+  wait = ahead + window - (at - next) % WRAP
 end
-states = struct.pack('>I1I8I1', outcome, now, violated) .. states
-return record and {states, record.event, record.audit, record.head, record.body} or states
+local standings = struct.pack('>I1I8I1i8i8i8', outcome, now, violated, used, wait, tokens)
+if more then standings = standings .. quotas_standings(more, count) end
+return record and {standings, record.event, record.audit, record.head, record.body} or standings
