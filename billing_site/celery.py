@@ -32,7 +32,7 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(hours=1),
         "options": {"expires": 3000},
     },
-    "purge-receipts": {
+    "purge-idempotency-records": {
         "task": "usage.tasks.purge_receipts",
         "schedule": timedelta(hours=1),
         "options": {"expires": 3000},

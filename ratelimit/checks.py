@@ -122,8 +122,8 @@ def _eviction(where: str, facts: Mapping[str, Any], server: redis.Redis) -> Iter
 
 def _persistence(where: str, facts: Mapping[str, Any], server: redis.Redis) -> Iterable[CheckMessage]:
     enabled = facts.get("aof_enabled")
-    if enabled is None and (told := _setting(server, "appendonly")) is not None:
-        enabled = told == "yes"
+    if enabled is None and (said := _setting(server, "appendonly")) is not None:
+        enabled = said == "yes"
     if not enabled:
         state = "does not tell whether it keeps" if enabled is None else "keeps no"
         yield Warning(

@@ -32,7 +32,7 @@ TRY_AGAIN_SECONDS = 0.005
 class Cluster(Store):
     """`epoch` grows whenever a slot of ours gets another server, for all accounts at once.
 
-    One number, because a failover is rare and telling an account again is one small query at its next call, while an
+    One number, because a failover is rare and publishing an account again is one small query at its next call, while an
     epoch a shard would have to be looked up for every call.
     """
 

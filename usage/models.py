@@ -47,7 +47,7 @@ class UsageLog(models.Model):
 
 
 class WindowUsage(models.Model):
-    """PostgreSQL's counter of one account and window. `revision` grows with every change; Redis is told by it."""
+    """PostgreSQL's counter of one account and window. `revision` grows with every change; Redis takes no older one."""
 
     pk = models.CompositePrimaryKey("account_id", "starts_at")
     account_id = models.BigIntegerField()

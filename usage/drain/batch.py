@@ -28,7 +28,7 @@ StreamEntry = tuple[bytes, bytes]
 Window = tuple[int, int]
 """Of an account: its number, and when the window starts, in Unix seconds."""
 BATCH = 10_000
-"""Entries a transaction: some 80 ms, for which who tells one of the shards' accounts to Redis may wait."""
+"""Entries a transaction: some 80 ms, for which who publishes one of the shards' accounts may wait."""
 READ_AT_ONCE = 500
 
 
@@ -61,9 +61,9 @@ def drain_oldest(shards: Sequence[int]) -> Drained:
             first = part.unreadable[0].error
             logger.error("%d entries of shard %d were set aside: %s", len(part.unreadable), part.shard, first)
     _release_orphans(stored.known)
-    told = {(counter.account, counter.starts_at): _counter(counter) for counter in stored.counters}
+    counters_of = {(counter.account, counter.starts_at): _counter(counter) for counter in stored.counters}
     for part in parts:
-        _acknowledge(part, told)
+        _acknowledge(part, counters_of)
     return Drained(sum(len(part.entries) for part in parts), sum(len(part.unreadable) for part in parts))
 
 

@@ -20,7 +20,7 @@ from usage.log.copy_format import COLUMNS
 
 CHUNK = 1 << 20
 LARGEST_FIELD = 1 << 30
-"""As long as PostgreSQL's own fields; Python's reader stops at 131,072 characters unless it is told."""
+"""As long as PostgreSQL's own fields; Python's reader stops at 131,072 characters unless it is set."""
 
 
 class ExportError(Exception):
@@ -72,9 +72,9 @@ def read_back(file: Path) -> tuple[str, int]:
     Raises ExportError when the file is not what its manifest says, or the table exists.
     """
     try:
-        told = json.loads(_manifest(file).read_text())
-        table, rows, tokens = f"{told['table']}_restored", int(told["rows"]), int(told["tokens"])
-        if _sha256(file) != told["sha256"]:
+        manifest = json.loads(_manifest(file).read_text())
+        table, rows, tokens = f"{manifest['table']}_restored", int(manifest["rows"]), int(manifest["tokens"])
+        if _sha256(file) != manifest["sha256"]:
             raise ExportError(f"{file} is not the file that {_manifest(file)} describes")
         with transaction.atomic(), connection.cursor() as cursor, gzip.open(file) as text:
             cursor.execute("SELECT to_regclass(%s)", [table])

@@ -207,7 +207,7 @@ def release(event: Event) -> bool:
 
 
 def release_record(record: IdempotencyRecord) -> None:
-    """Free the key, whatever has become of its request; Redis is told with the account's next publication."""
+    """Free the key, whatever has become of its request; Redis learns of it with the account's next publication."""
     if record.others:
         _hand_on(record, record.others)
     else:

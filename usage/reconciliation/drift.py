@@ -1,4 +1,4 @@
-"""Drift: where the four places that hold usage disagree. Which difference is one, and how it is told. Pure rules."""
+"""Drift: where the four places that hold usage disagree. Which difference is one, and how it is said. Pure rules."""
 
 from __future__ import annotations
 

@@ -119,13 +119,13 @@ def reconcile(
 
 def nightly(now: datetime) -> Report:
     """Reconcile, repair nothing, and tell the operator's log what was found."""
-    told = itertools.count()
+    logged = itertools.count()
 
-    def tell(drift: Drift) -> None:
-        if next(told) < MOST_LOGGED:
+    def log(drift: Drift) -> None:
+        if next(logged) < MOST_LOGGED:
             logger.error("drift: %s", drift)
 
-    report = reconcile(now, tell)
+    report = reconcile(now, log)
     logger.log(logging.ERROR if report.drifting else logging.INFO, "reconciled: %s", report)
     return report
 

@@ -59,7 +59,7 @@ def _readable(entry: SetAsideEntry, now: datetime) -> Event:
 
 
 def _count(entry: SetAsideEntry, event: Event, now: datetime) -> bool:
-    """Store the event and tell Redis, which has called its tokens pending ever since; False when somebody else has."""
+    """Store the event and settle it in Redis, where its tokens are still pending; False when somebody else has."""
     shard = shard_of(event.account)
     with holding_off_drains([shard]):
         # Asked first, so that nothing is done when it is out of reach.

@@ -35,7 +35,7 @@ ABANDONED_AFTER = timedelta(seconds=5)
 
 
 class OutageOver(Exception):
-    """Another process has found Redis well and has told it everything: ask it again."""
+    """Another process has found Redis well and has pushed everything to it: ask it again."""
 
 
 _joined: int | None = process_state.remember(__name__, "_joined", lambda: None)
@@ -70,7 +70,7 @@ def within() -> Iterator[None]:
 
 
 def recover() -> None:
-    """Tell Redis what changed without it, and end the outage. Raises RedisUnreachable or django's OperationalError."""
+    """Push to Redis what changed without it, and end the outage. Raises RedisUnreachable, or OperationalError."""
     global _joined  # noqa: PLW0603
     try:
         # Every shard takes a write; a server that is full or read-only answers a PING all the same.
@@ -82,7 +82,7 @@ def recover() -> None:
             RedisOutage.objects.filter(ended_at=None).update(ended_at=timezone.now())
         _joined = None
     except OperationalError:
-        # PostgreSQL is gone as well. What this process has not charged without Redis, Redis need not be told by it.
+        # PostgreSQL is gone as well. What this process has not charged without Redis, it need not push to Redis.
         if _joined is not None:
             raise
     finally:
@@ -102,7 +102,7 @@ def probe() -> None:
 
 
 def end_if_abandoned(now: datetime) -> None:
-    """What a process that reaches Redis does about an outage of others: tell Redis all along what they charge.
+    """What a process that reaches Redis does about an outage of others: push to Redis all along what they charge.
 
     Of one that nobody is in any more, since they died in it, it brings the end. Raises RedisUnreachable.
     """

@@ -1,7 +1,7 @@
-"""Who may touch a shard's stream and ledger: one drain, or any number that tell Redis what the ledger says.
+"""Who may touch a shard's stream and counters: one drain, or any number that publish counters to Redis.
 
 Between a drain's commit and its acknowledgement PostgreSQL's counter already holds what Redis still calls pending. A
-counter that was read then and told to Redis would count those tokens twice until the drain has gone on.
+counter that was read then and published would count those tokens twice until the drain has gone on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def draining(shards: Sequence[int]) -> Iterator[list[int]]:
 
 @contextmanager
 def holding_off_drains(shards: Sequence[int]) -> Iterator[None]:
-    """Hold the drains of these shards off, waiting for their present batch, so that a counter can be read and told."""
+    """Hold the drains of these shards off after their present batch, so that a counter can be read and published."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock_shared(%s, shard) FROM unnest(%s::int[]) AS shard", [SPACE, [*shards]])
         try:

@@ -18,7 +18,7 @@ from billing.rules.money import in_currency
 from billing.subscriptions import renewal
 
 FARTHEST_AHEAD = timedelta(days=366)
-FAILURES_TOLD = 20
+FAILURES_SHOWN = 20
 
 
 class Command(BaseCommand):
@@ -79,6 +79,6 @@ class Command(BaseCommand):
 
 
 def _failures(failed: Mapping[int, str]) -> str:
-    told = [f"subscription {pk}: {' '.join(reason.split())}" for pk, reason in list(failed.items())[:FAILURES_TOLD]]
-    more = len(failed) - len(told)
-    return "\n".join([f"{len(failed):,} subscriptions failed", *told, *([f"and {more:,} more"] if more else [])])
+    lines = [f"subscription {pk}: {' '.join(reason.split())}" for pk, reason in list(failed.items())[:FAILURES_SHOWN]]
+    more = len(failed) - len(lines)
+    return "\n".join([f"{len(failed):,} subscriptions failed", *lines, *([f"and {more:,} more"] if more else [])])

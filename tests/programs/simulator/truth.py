@@ -288,7 +288,7 @@ def _judged(reply: Any) -> tuple[int, int] | None:
     """The outcome, and the quota's use as Redis judged by it; None where facts, clock or an Idempotency-Key decided."""
     if not isinstance(reply, bytes):
         return None
-    return reply[0], int.from_bytes(reply[-16:-8], "big", signed=True)
+    return reply[0], int.from_bytes(reply[-8:], "big", signed=True)
 
 
 def _bytes(text: Any) -> bytes:
