@@ -123,7 +123,7 @@ class OperationSchema(AutoSchema):
         if "requestBody" in operation:
             answers |= {"413": "TooLarge", "415": "UnsupportedMediaType"}
         if self._takes_key():
-            answers["409"] = "IdempotencyConflict"
+            answers["409"] = "KeyRefused" if self._is_metered() else "IdempotencyConflict"
         return answers
 
 
