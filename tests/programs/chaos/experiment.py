@@ -219,11 +219,13 @@ def _settle(lab: Lab) -> None:
 
 def _void_second_charges(lab: Lab) -> None:
     """As beat does each minute: once no request is in flight any more."""
+    from django.db import connections
     from django.utils import timezone
 
     from usage.log.second_charges import void_second_charges
 
     lab.tend(LONGEST_REQUEST_SECONDS)
+    connections.close_all()  # the fault may have been PostgreSQL's
     void_second_charges(timezone.now())
 
 
