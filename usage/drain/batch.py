@@ -15,7 +15,7 @@ from ratelimit import counters
 from ratelimit.counters import Counter, Entry
 from ratelimit.keys import AccountKeys, shard_of, stream
 from ratelimit.store import store
-from usage.log import idempotency, partitions
+from usage.log import keyed_charges, partitions
 from usage.log import store as log_store
 from usage.log.batch import EventBatch, decode, decode_all
 from usage.log.events import Event, MalformedEvent
@@ -162,7 +162,7 @@ def _commit(entries: Mapping[int, Sequence[StreamEntry]]) -> tuple[list[_Part], 
 
 def _release_orphans(known: Iterable[Event]) -> None:
     shards: dict[int, list[tuple[bytes, str]]] = {}
-    for event in idempotency.orphans(known):
+    for event in keyed_charges.orphans(known):
         record = AccountKeys(event.account).record(event.key)
         shards.setdefault(shard_of(event.account), []).append((record, event.charge))
     for orphans in shards.values():

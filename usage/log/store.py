@@ -15,7 +15,7 @@ from psycopg.errors import CheckViolation, UniqueViolation
 
 from billing.fence import push
 from billing.rules.instants import from_ms
-from usage.log import idempotency, partitions, sums
+from usage.log import keyed_charges, partitions, sums
 from usage.log.batch import DAY_MS, EventBatch, Move
 from usage.log.copy_format import COLUMNS, END, HEADER, encoded
 from usage.log.events import CHARGE, Event
@@ -54,7 +54,7 @@ def store_parts(parts: Iterable[EventBatch]) -> Stored:
     adjustments = [event for part in arrived.parts for event in part.adjustments()]
     known = _known(arrived.parts, new)
     # Records of keys before sums: a call decided without Redis takes the rows it needs in the same order.
-    idempotency.note([event for part in new for event in part.keyed()], adjustments)
+    keyed_charges.note([event for part in new for event in part.keyed()], adjustments)
     if adjustments or sum(map(len, new)) < sum(map(len, arrived.parts)):
         new += _insert_adjustments(adjustments, arrived.parts)
         sums.move(Counter(chain.from_iterable(part.moves() for part in new)))

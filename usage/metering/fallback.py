@@ -22,7 +22,7 @@ from billing.rules.instants import from_ms, from_seconds
 from ratelimit.in_process import InProcessWindows, share_of
 from ratelimit.limiter import StaleFacts
 from ratelimit.limits import Decision, KeptAnswer, Limit, Outcome, Standing
-from usage.log import idempotency, partitions, sums
+from usage.log import idempotency, keyed_charges, partitions, sums
 from usage.log.batch import EventBatch
 from usage.log.events import CHARGE, REFUSED, Event
 from usage.log.idempotency import State
@@ -165,7 +165,7 @@ def _store(call: Call, event: Event) -> int | None:
             if event.key and idempotency.find(event.account, event.key, from_ms(call.now_ms)):
                 raise _KeyTaken
             return None
-        if event.key and not idempotency.open_one(event, from_ms(call.now_ms)):
+        if event.key and not keyed_charges.open_one(event, from_ms(call.now_ms)):
             raise _KeyTaken
         cursor.execute(COUNTER, values)
         counter = cursor.fetchone()

@@ -21,7 +21,7 @@ from tests.cast import Customer
 from tests.outages import lost_replies, no_redis
 from tests.usage.histories import MARCH, admit, charge, put, sums
 from usage.drain import drain
-from usage.log import events, idempotency
+from usage.log import events, idempotency, keyed_charges
 from usage.log.events import Event
 from usage.log.idempotency import State, state_of
 from usage.log.second_charges import void_second_charges
@@ -95,7 +95,7 @@ class TestDrained:
     def test_the_later_charge_keeps_the_key(self) -> None:
         """The earlier one arrives late: it was made before Redis was lost, and the key was charged again without it."""
         earlier, later = keyed(), keyed(MARCH * 1000 + 9)
-        assert idempotency.open_one(later, AT)
+        assert keyed_charges.open_one(later, AT)
         drained(earlier)
         assert held() == {later.charge}
 
@@ -124,10 +124,10 @@ def test_what_a_call_under_a_known_key_has_to_do(fields: dict[str, Any], state: 
 @pytest.mark.parametrize(("seconds", "free"), [(-1, False), (0, True), (1, True)])
 def test_a_key_is_free_again_after_a_day(seconds: int, free: bool) -> None:
     event = keyed()
-    assert idempotency.open_one(event, AT)
+    assert keyed_charges.open_one(event, AT)
     later = AT + timedelta(days=1, milliseconds=5, seconds=seconds)
     assert (idempotency.find(ACCOUNT, KEY, later) is None) is free
-    assert idempotency.open_one(keyed(MARCH * 1000 + 9), later) is free
+    assert keyed_charges.open_one(keyed(MARCH * 1000 + 9), later) is free
 
 
 @pytest.mark.parametrize("batch", [1, 2, 100])
@@ -135,7 +135,7 @@ def test_purging_leaves_the_live_ones(batch: int, monkeypatch: Any) -> None:
     monkeypatch.setattr(idempotency, "PURGE_BATCH", batch)
     events = [keyed(MARCH * 1000 + offset, key=f"{offset:032}") for offset in range(4)]
     for event in events:
-        idempotency.open_one(event, AT)
+        keyed_charges.open_one(event, AT)
     assert idempotency.purge(AT + timedelta(days=1, milliseconds=2)) == 3
     assert held() == {events[3].charge}
 
@@ -145,7 +145,7 @@ class TestRestored:
         monkeypatch.setattr(idempotency, "MOST_RESTORED", 2)
         events = [keyed(MARCH * 1000 + offset, key=f"{offset:032}") for offset in range(4)]
         for event in events:
-            idempotency.open_one(event, AT)
+            keyed_charges.open_one(event, AT)
         restore(ACCOUNT)
         restore(ACCOUNT + 64)
         keys = AccountKeys(ACCOUNT)
