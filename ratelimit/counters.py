@@ -27,6 +27,16 @@ class Counter(NamedTuple):
         return self.committed, self.revision, self.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS
 
 
+class Pending(NamedTuple):
+    """What entries of a stream have moved of one quota; of it, what was taken back: zero or below."""
+
+    tokens: int = 0
+    taken_back: int = 0
+
+    def plus(self, tokens: int, times: int = 1) -> Pending:
+        return Pending(self.tokens + tokens * times, self.taken_back + min(tokens, 0) * times)
+
+
 class Entry(NamedTuple):
     """A drained stream entry: `counter` is the position of the counter it moved, None for an entry set aside."""
 
@@ -105,15 +115,15 @@ def acknowledge(store: Store, stream: bytes, counters: Sequence[Counter], entrie
 
 
 def acknowledge_head(
-    store: Store, stream: bytes, first: bytes, last: bytes, counters: Sequence[tuple[Counter, int]]
+    store: Store, stream: bytes, first: bytes, last: bytes, counters: Sequence[tuple[Counter, Pending]]
 ) -> bool:
     """Acknowledge every entry from `first`, the head of a shard's stream, to `last`; each counter with their tokens.
 
     False, and nothing has changed, when any of them may have left: then `acknowledge` them one by one.
     """
     arguments: list[Argument] = [first, last]
-    for counter, tokens in counters:
-        arguments += (*counter.words(), tokens)
+    for counter, pending in counters:
+        arguments += (*counter.words(), *pending)
     names = [stream, *(counter.key for counter, _ in counters)]
     return bool(store.run(Command(scripts.ACKNOWLEDGE_HEAD, names, arguments)))
 
@@ -125,11 +135,13 @@ def read_quotas(store: Store, stream: bytes, quotas: Sequence[bytes]) -> tuple[b
     return last, [RedisQuota(*numbers[at : at + 3]) for at in range(0, len(numbers), 3)]
 
 
-def correct_pending(store: Store, stream: bytes, counter: Counter, last: bytes, read: RedisQuota, pending: int) -> bool:
+def correct_pending(
+    store: Store, stream: bytes, counter: Counter, last: bytes, read: RedisQuota, pending: Pending
+) -> bool:
     """Make `pending` what Redis calls pending, and publish the counter, in one step.
 
     False when nothing was done, since the quota is no longer as `read_quotas` has shown it: read it again.
     """
     seen = b"" if read.pending is None else read.pending
-    arguments: list[Argument] = [last, seen, pending, *counter.words()]
+    arguments: list[Argument] = [last, seen, pending.tokens, *counter.words(), pending.taken_back]
     return bool(store.run(Command(scripts.CORRECT_PENDING, [stream, counter.key], arguments)))

@@ -8,6 +8,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from ratelimit import counters, scripts
+from ratelimit.counters import Pending
 from ratelimit.server import Command
 from ratelimit.store import client
 from tests.ratelimit.account import WINDOW_STARTS_AT_MS, Account, Wants, quota
@@ -17,8 +18,8 @@ TOKENS = quota(None)
 
 
 def acknowledge_head(account: Account, ids: list[bytes], tokens: int, committed: int, revision: int = 1) -> bool:
-    told = [(account.counter(committed, revision), tokens)]
-    return counters.acknowledge_head(account.store, account.keys.stream, ids[0], ids[-1], told)
+    settled = [(account.counter(committed, revision), Pending().plus(tokens))]
+    return counters.acknowledge_head(account.store, account.keys.stream, ids[0], ids[-1], settled)
 
 
 def test_the_sum_stands_still_while_a_run_moves_to_the_counter(account: Account) -> None:

@@ -8,6 +8,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from ratelimit import counters, scripts
+from ratelimit.counters import Pending
 from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
 from ratelimit.limits import RedisQuota
 from ratelimit.server import Command
@@ -28,7 +29,7 @@ def read(account: Account) -> tuple[bytes, RedisQuota]:
 
 def correct(account: Account, seen: tuple[bytes, RedisQuota], pending: int, revision: int = 3) -> bool:
     counter = account.counter(7, revision)
-    return counters.correct_pending(account.store, account.keys.stream, counter, *seen, pending)
+    return counters.correct_pending(account.store, account.keys.stream, counter, *seen, Pending(pending))
 
 
 def test_pending_and_a_newer_counter_in_one_step(account: Account) -> None:
@@ -86,7 +87,8 @@ def test_a_quota_that_was_lost_is_made_again_with_its_expiry(account: Account) -
 def test_a_quota_whose_time_is_over_is_not_left_behind(account: Account) -> None:
     past = quota(None, WINDOW_STARTS_AT_MS - 3 * MONTH_MS)
     counter = account.counter(5, 1, past)
-    assert counters.correct_pending(account.store, account.keys.stream, counter, b"", RedisQuota(None, None, None), 5)
+    nothing = RedisQuota(None, None, None)
+    assert counters.correct_pending(account.store, account.keys.stream, counter, b"", nothing, Pending(5))
     assert not client().exists(counter.key)
 
 

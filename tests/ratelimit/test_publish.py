@@ -86,6 +86,22 @@ def test_a_pending_void_that_the_counter_may_hold_makes_no_room(
     assert account.used(quota(None)) == drained.committed
 
 
+@pytest.mark.parametrize("pending", [9, 10, 11])
+def test_nor_does_it_beside_pending_charges(account: Account, server: Any, pending: int) -> None:
+    """The drain has committed the void alone and died: 10 charged, voided, and `pending` charged since."""
+    account.published(account.counter(10, 1))
+    account.void(Wants(quota(None), 10), "e")
+    account.admit(Wants(quota(None), pending))
+    account.published(account.counter(0, 2))
+    assert account.used(quota(None)) == pending
+    (void, _), (charge, _) = server.xrange(account.keys.stream)
+    entries = [counters.Entry(void, 0, -10), counters.Entry(charge, 0, pending)]
+    counters.acknowledge(account.store, account.keys.stream, [account.counter(pending, 3)], entries)
+    assert account.used(quota(None)) == pending
+    account.published(account.counter(0, 4))
+    assert account.used(quota(None)) == 0, "nothing is pending any more"
+
+
 def test_a_pending_void_is_judged_as_it_is_while_the_counter_is_known(account: Account) -> None:
     account.published(account.counter(10, 1))
     account.void(Wants(quota(None), 10), "e")

@@ -12,7 +12,7 @@ from itertools import chain
 from django.db import transaction
 
 from ratelimit import counters
-from ratelimit.counters import Counter, Entry
+from ratelimit.counters import Counter, Entry, Pending
 from ratelimit.keys import AccountKeys, shard_of, stream
 from ratelimit.store import store
 from usage.log import keyed_charges, partitions
@@ -97,14 +97,15 @@ class _Part:
                 name, why = stream_id.decode(), str(error)[:500]
                 self.unreadable.append(SetAsideEntry(shard=self.shard, stream_id=name, payload=payload, error=why))
 
-    def moved(self) -> dict[Window, int]:
-        """The tokens that are pending until the entries are acknowledged."""
+    def moved(self) -> dict[Window, Pending]:
+        """What is pending until the entries are acknowledged."""
         alike = collections.Counter(chain.from_iterable(events.tokens_moved() for events in self.events))
-        moved: collections.Counter[Window] = collections.Counter()
+        moved: dict[Window, Pending] = {}
         for (account, window_start, tokens), times in alike.items():
-            moved[account, window_start] += tokens * times
+            window = account, window_start
+            moved[window] = moved.get(window, Pending()).plus(tokens, times)
         # What was charged in another shard, before their number was changed, is pending there if anywhere.
-        return {window: tokens for window, tokens in moved.items() if shard_of(window[0]) == self.shard}
+        return {window: pending for window, pending in moved.items() if shard_of(window[0]) == self.shard}
 
     def single(self, position: Mapping[Window, int]) -> Iterator[Entry]:
         """Each entry, with its counter's position."""
@@ -172,11 +173,11 @@ def _release_orphans(known: Iterable[Event]) -> None:
 def _acknowledge(part: _Part, kept: Mapping[Window, Counter]) -> None:
     """Remove what was read from the head of the stream, and store its counters in Redis."""
     name, moved = stream(part.shard).encode(), part.moved()
-    with_tokens = [(kept[window], tokens) for window, tokens in moved.items()]
-    if counters.acknowledge_head(store(), name, part.entries[0][0], part.entries[-1][0], with_tokens):
+    settled = [(kept[window], pending) for window, pending in moved.items()]
+    if counters.acknowledge_head(store(), name, part.entries[0][0], part.entries[-1][0], settled):
         return
     position = {window: at for at, window in enumerate(moved)}
-    counters.acknowledge(store(), name, [counter for counter, _ in with_tokens], [*part.single(position)])
+    counters.acknowledge(store(), name, [counter for counter, _ in settled], [*part.single(position)])
 
 
 def _counter(counter: WindowCounter) -> Counter:

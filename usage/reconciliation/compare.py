@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
@@ -13,6 +13,7 @@ from django.db import connection
 
 from billing.rules.instants import from_seconds, to_seconds
 from ratelimit import counters
+from ratelimit.counters import Pending
 from ratelimit.keys import AccountKeys, shard_of, shard_tag, stream
 from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
 from ratelimit.limits import RedisQuota
@@ -95,10 +96,10 @@ class LogShortened(Exception):
 
 
 class StreamBacklog:
-    """Tokens that wait in a shard's stream, by account and window. Only while the shard's drain is held off."""
+    """What waits in a shard's stream, by account and window. Only while the shard's drain is held off."""
 
     def __init__(self, shard: int) -> None:
-        self.tokens: Counter[tuple[int, int]] = Counter()
+        self.pending: defaultdict[tuple[int, int], Pending] = defaultdict(Pending)
         self._stream = stream(shard)
         self._after = b""
 
@@ -116,7 +117,8 @@ class StreamBacklog:
                     event = decode(fields.get(b"e", b""))
                 except MalformedEvent:
                     continue
-                self.tokens[event.account, event.window_start] += event.tokens
+                window = event.account, event.window_start
+                self.pending[window] = self.pending[window].plus(event.tokens)
 
 
 def collect(since: datetime, account: int | None = None) -> int:
@@ -148,7 +150,7 @@ def _known_to_redis(account: int | None) -> Iterator[tuple[int, int]]:
         last, _ = counters.read_quotas(store(), stream(shard).encode(), [])
         backlog = StreamBacklog(shard)
         backlog.read_to(last)
-        yield from (each for each in backlog.tokens if account in (None, each[0]))
+        yield from (each for each in backlog.pending if account in (None, each[0]))
 
 
 def forget_collected() -> None:
@@ -222,6 +224,6 @@ def _read_redis(
     backlog = StreamBacklog(shard)
     backlog.read_to(last)
     return {
-        (account, starts_at): (quota, backlog.tokens[account, to_seconds(starts_at)])
+        (account, starts_at): (quota, backlog.pending[account, to_seconds(starts_at)].tokens)
         for (account, starts_at), quota in zip(windows, quotas, strict=True)
     }

@@ -142,7 +142,7 @@ def _correct(shard: int, account: int, starts_at: datetime, backlog: StreamBackl
         backlog.read_to(last)
         if (held.revision or 0) < row.revision:
             counters.restore(store(), keys, idempotency.to_restore(account, now))
-        waiting = backlog.tokens[account, to_seconds(starts_at)]
+        waiting = backlog.pending[account, to_seconds(starts_at)]
         if counters.correct_pending(store(), name, counter, last, held, waiting):
             return True
     return False

@@ -6,12 +6,12 @@
 -- Result  entries that really left
 local count = natural(ARGV[1])
 local entries = 2 + 3 * count
-local quotas, left, done = {}, {}, 0
+local quotas, left, back, done = {}, {}, {}, 0
 redis.call('XLEN', KEYS[1])
 for i = 1, count do
   local at = 3 * i - 1
   quota_check(ARGV[at], ARGV[at + 1], ARGV[at + 2])
-  quotas[i], left[i] = quota_read(KEYS[i + 1]), 0
+  quotas[i], left[i], back[i] = quota_read(KEYS[i + 1]), 0, 0
 end
 for at = entries, #ARGV, 3 do
   if not string.find(ARGV[at], '^%d+%-%d+$') then error('not an id of a stream entry: ' .. ARGV[at]) end
@@ -21,14 +21,14 @@ end
 
 for at = entries, #ARGV, 3 do
   if redis.call('XDEL', KEYS[1], ARGV[at]) == 1 then
-    local i = tonumber(ARGV[at + 1])
+    local i, tokens = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
     done = done + 1
-    if i > 0 then left[i] = left[i] + tonumber(ARGV[at + 2]) end
+    if i > 0 then left[i], back[i] = left[i] + tokens, back[i] + math.min(tokens, 0) end
   end
 end
 for i, quota in ipairs(quotas) do
   local at = 3 * i - 1
-  if left[i] ~= 0 then redis.call('HINCRBY', quota.key, 'p', string.format('%.0f', -left[i])) end
+  quota_settle(quota, left[i], back[i])
   quota_commit(quota, ARGV[at], ARGV[at + 1], ARGV[at + 2])
 end
 return done

@@ -1,7 +1,8 @@
 -- acknowledge_head: acknowledge a whole run of entries from the head of the stream in one step, however many. Only while
 -- none of them can have left: the first is still the head, the last is still there, and nothing was deleted since.
 -- KEYS  1 event stream, 2.. quotas
--- ARGV  1 first stream id, 2 last stream id, then four a quota: committed, revision, expiry ms, tokens of its entries (signed)
+-- ARGV  1 first stream id, 2 last stream id, then five a quota: committed, revision, expiry ms, tokens of its entries
+--       (signed), and of those that took tokens back
 -- Result  1, or 0 with nothing changed: entries may have left, so each has to be acknowledged by itself
 local function id_read(id)
   local ms, sequence = string.match(id, '^(%d+)-(%d+)$')
@@ -13,9 +14,10 @@ local first_ms, first_sequence = id_read(ARGV[1])
 local last_ms, last_sequence = id_read(ARGV[2])
 local quotas = {}
 for i = 2, #KEYS do
-  local at = 4 * i - 5
+  local at = 5 * i - 7
   quota_check(ARGV[at], ARGV[at + 1], ARGV[at + 2])
   stored(ARGV[at + 3])
+  stored(ARGV[at + 4])
   quotas[i] = quota_read(KEYS[i])
 end
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
@@ -30,10 +32,8 @@ if #redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2]) == 0 then return 0 end
 
 redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-%.0f', last_ms, last_sequence + 1))
 for i = 2, #KEYS do
-  local at = 4 * i - 5
-  if tonumber(ARGV[at + 3]) ~= 0 then
-    redis.call('HINCRBY', KEYS[i], 'p', string.format('%.0f', -tonumber(ARGV[at + 3])))
-  end
+  local at = 5 * i - 7
+  quota_settle(quotas[i], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]))
   quota_commit(quotas[i], ARGV[at], ARGV[at + 1], ARGV[at + 2])
 end
 return 1

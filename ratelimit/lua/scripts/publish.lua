@@ -19,10 +19,10 @@ end
 for i = 3, 2 + count do
   local quota, at = quotas[i], 3 * i - 5
   local committed, revision = ARGV[at], tonumber(ARGV[at + 1])
-  if quota.pending < 0 and (quota.revision or 0) < revision then
-    -- The counter may hold these voids already: a drain died before it acknowledged them, or this is old data. So the sum
-    -- that is judged becomes the counter, until the drain publishes it at its own revision.
-    committed, revision, quota.revision = string.format('%.0f', committed - quota.pending), revision - 1, nil
+  if quota.taken_back < 0 and (quota.revision or 0) < revision then
+    -- The counter may hold these voids already: a drain died before it acknowledged them, or this is old data. So they
+    -- make no room, until the drain publishes the counter at its own revision.
+    committed, revision, quota.revision = string.format('%.0f', committed - quota.taken_back), revision - 1, nil
   end
   quota_commit(quota, committed, string.format('%.0f', revision), ARGV[at + 2])
 end

@@ -13,5 +13,6 @@ if KEYS[4] and record_fail(KEYS[4], ARGV[3], ARGV[6] == '1') then return {KEPT, 
 
 redis.call('XADD', KEYS[2], '*', 'e', ARGV[2])
 redis.call('SET', KEYS[3], '1', 'PX', life)
-quota_add(KEYS[1], 0 - tokens, fresh, expiry) -- not -tokens: minus zero is written '-0', which HINCRBY refuses
+redis.call('HINCRBY', KEYS[1], 'v', 0 - tokens) -- not -tokens: minus zero is written '-0', which HINCRBY refuses
+quota_add(KEYS[1], 0 - tokens, fresh, expiry)
 return {VOIDED, used - tokens}
