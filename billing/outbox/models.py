@@ -124,7 +124,9 @@ class OutboxCursor(models.Model):
 
     def fail(self, error: str, now: datetime) -> bool:
         """Note a failed try; the message is tried again after the backoff. False as in `advance`."""
-        return self._under_lease(due_at=now + self.backoff, error=error[:LONGEST_ERROR])
+        # PostgreSQL's text holds neither NUL nor half a surrogate pair, and whatever a consumer says has to be noted.
+        said = error[:LONGEST_ERROR].encode(errors="replace").decode().replace("\0", "?")
+        return self._under_lease(due_at=now + self.backoff, error=said)
 
     def retry(self, now: datetime) -> bool:
         """Let the message that failed be tried now. False where it was delivered since this row was read."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import transaction
 
@@ -114,6 +116,18 @@ class TestFailure:
         happened(ALICE, 1)
         deliver(clock, log=Taker(broken))
         assert "kept as it was written" in cursor_of(ALICE).error
+
+    @pytest.mark.parametrize("said", ["no \0 x", "half \ud800", "long " * 1_000, ""])
+    def test_whatever_a_consumer_says_is_noted(self, clock: Clock, said: str) -> None:
+        def broken(_: OutboxMessage) -> None:
+            raise RuntimeError(said)
+
+        happened(ALICE, 1)
+        deliver(clock, log=Taker(broken))
+        cursor = cursor_of(ALICE)
+        assert cursor.is_failing
+        assert cursor.error.startswith(f"RuntimeError: {said[:3]}")
+        assert cursor.backoff == timedelta(seconds=2)
 
 
 class TestStaff:
