@@ -3,55 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
-from django.utils import timezone
 
-from billing.rules.instants import from_ms, to_ms
-from ratelimit import counters, process_state
-from ratelimit.keys import AccountKeys, key_digest
-from ratelimit.limits import KeptAnswer, Outcome
+from ratelimit import counters
+from ratelimit.keys import AccountKeys
+from ratelimit.limits import Outcome
 from ratelimit.scripts import MOST_RERUNS
 from ratelimit.store import client, store
 from tests.cast import Customer
-from tests.outages import lost_replies, no_redis
-from tests.usage.histories import MARCH, admit, charge, put, sums
+from tests.outages import no_redis
+from tests.usage.histories import MARCH, admit, charge, sums
+from tests.usage.log.keys import ACCOUNT, ANSWER, KEY, buy, drained, fail, held, keyed, serve
 from usage.drain import drain
-from usage.log import events, idempotency, keyed_charges
-from usage.log.events import Event
+from usage.log import idempotency, keyed_charges
 from usage.log.idempotency import State, state_of
-from usage.log.second_charges import void_second_charges
 from usage.log.store import record_without_redis
-from usage.log.store import store as store_log
-from usage.metering import fallback, kept_answers, voiding
-from usage.metering.admission import Admission
-from usage.models import IdempotencyRecord, UsageLog
+from usage.metering import kept_answers, voiding
+from usage.models import IdempotencyRecord
 from usage.sync import outage
 
 pytestmark = pytest.mark.django_db
-ACCOUNT = 7
-KEY = key_digest("k")
 AT = datetime.fromtimestamp(MARCH, UTC)
 LIFE = timedelta(seconds=60)
 """LONGEST_REQUEST_SECONDS."""
-ANSWER = KeptAnswer(b"200 text/plain", b"served")
-
-
-def keyed(at_ms: int = MARCH * 1000 + 5, key: str = KEY) -> Event:
-    return charge(ACCOUNT, at_ms=at_ms)._replace(key=key, fingerprint="f" * 32)
-
-
-def drained(*events: Event) -> None:
-    put(*events, shard=ACCOUNT)
-    drain.drain()
-
-
-def held() -> set[str]:
-    return {str(record.event_id) for record in IdempotencyRecord.objects.filter(released=False)}
 
 
 def restore(account: int, now: datetime = AT) -> None:
@@ -160,20 +137,6 @@ class TestRestored:
         assert (again.charged, again.replayed) == (True, False)
 
 
-def buy(customer: Customer) -> Admission:
-    return admit(customer, idempotency_key="k", fingerprint=b"f" * 32)  # type: ignore[arg-type]
-
-
-def serve(*calls: Admission) -> None:
-    for call in calls:
-        kept_answers.keep(call, HttpResponse(ANSWER.body, content_type="text/plain"))
-
-
-def fail(*calls: Admission) -> None:
-    for call in calls:
-        voiding.void_failed_call(call)
-
-
 class TestWithoutRedis:
     """The same rule while PostgreSQL decides."""
 
@@ -235,101 +198,3 @@ class TestRedisLacksTheAnswer:
         assert buy(bob).charged
         drain.drain()
         assert sums(bob.account) == {10}
-
-
-class TestOneKeyOnBothSides:
-    """Some processes reach Redis and others do not: in the end a request is charged once, and a failed one never."""
-
-    @pytest.fixture(autouse=True)
-    def without(self, settings: Any) -> None:
-        self.settings = settings
-
-    @contextmanager
-    def another_process(self) -> Iterator[None]:
-        """That has lost Redis; the one around it has not."""
-        with no_redis(self.settings):
-            yield
-        process_state.start_anew()
-
-    def settle_second_charges(self, call: Admission) -> None:
-        assert void_second_charges(call.decided_at + LIFE - timedelta(seconds=1)) == 0
-        void_second_charges(call.decided_at + LIFE + timedelta(seconds=1))
-
-    @pytest.mark.parametrize("redis_is_back", [False, True])
-    @pytest.mark.parametrize(("failing", "charged"), [("", 10), ("1", 10), ("2", 10), ("12", 0), ("21", 0)])
-    def test_a_charge_by_either_side(self, bob: Customer, failing: str, charged: int, redis_is_back: bool) -> None:
-        by_redis = buy(bob)
-        with self.another_process():
-            without = buy(bob)
-        assert not without.replayed, "nobody there knew of the first"
-        drain.drain()
-        assert sums(bob.account) == {20}
-        for run in failing:
-            if run == "1" or redis_is_back:
-                fail(by_redis if run == "1" else without)
-            else:
-                with self.another_process():
-                    fail(without)
-            drain.drain()
-        self.settle_second_charges(without)
-        assert sums(bob.account) == {charged}
-        assert void_second_charges(without.decided_at + 2 * LIFE) == 0
-
-    def test_a_call_that_began_before_the_one_that_set_the_key_free(self, bob: Customer) -> None:
-        earlier = events.mint(to_ms(timezone.now()))
-        with self.another_process():
-            fail(buy(bob))
-        late = buy(bob)
-        assert late.event is not None and late.charged
-        store_log([late.event._replace(charge=earlier)])
-        record = IdempotencyRecord.objects.get()
-        assert (str(record.event_id), record.others, record.released) == (earlier, [], False)
-
-    def test_a_rerun_elsewhere_that_fails_takes_nothing_from_the_first(self, bob: Customer) -> None:
-        first = buy(bob)
-        drain.drain()
-        later = IdempotencyRecord.objects.get()
-        later.in_flight_until = first.decided_at
-        later.save()
-        with self.another_process():
-            rerun = buy(bob)
-            assert rerun.decision.outcome is Outcome.RERUN
-            fail(rerun)
-        drain.drain()
-        assert sums(bob.account) == {10}
-
-    @pytest.mark.parametrize("executed", [True, False])
-    def test_redis_was_asked_in_vain_and_the_run_fails(self, bob: Customer, executed: bool, monkeypatch: Any) -> None:
-        admit(bob)  # Redis knows the account
-        with lost_replies(monkeypatch) if executed else no_redis(self.settings):
-            call = buy(bob)
-            assert not call.by_redis
-            fail(call)
-        assert outage.breaker.attempt()
-        drain.drain()
-        assert sums(bob.account) == {10}
-        assert buy(bob).charged
-        drain.drain()
-        assert sums(bob.account) == {20}
-
-    def test_what_was_refused_elsewhere_is_served_to_nobody(self, bob: Customer, carol: Customer) -> None:
-        """Redis had charged it when its answer was lost. One drain brings charges of several shards."""
-        for customer in (bob, carol):
-            refused = buy(customer)
-            assert refused.event is not None
-            fallback.record_refusal(refused.event)
-        drain.drain()
-        for customer in (bob, carol):
-            assert buy(customer).charged
-        drain.drain()
-        assert (sums(bob.account), sums(carol.account)) == ({10}, {10})
-
-
-def test_a_second_charge_is_voided_once_and_the_earlier_one_stays() -> None:
-    first, second, third = (keyed(MARCH * 1000 + at_ms) for at_ms in (5, 6, 7))
-    drained(first)
-    drained(second, third)
-    now = from_ms(third.charged_at_ms) + LIFE
-    assert [void_second_charges(now) for _ in range(2)] == [2, 0]
-    assert UsageLog.objects.filter(kind="void").count() == 2
-    assert (held(), sums(ACCOUNT)) == ({first.charge}, {10})
