@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from billing.rules.instants import to_ms
+from billing.rules.instants import EPOCH, to_ms
 from billing.rules.periods import Period
 from billing.rules.plan_change import PlanTerms
 from billing.rules.usage_window import CALENDAR_MONTH, kind_in_force, quota_window
@@ -15,6 +16,8 @@ from ratelimit.limits import LARGEST_NUMBER, Limit
 MINUTE_MS = 60_000
 MINUTE, QUOTA = "minute", "quota"
 """Names of the two limits, as headers and refusals have them."""
+FORESEEN = timedelta(days=36_525)
+"""Nobody waits for what ends later than this from now, and its window may lie beyond the calendar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,31 @@ class Entitlement:
         return not feature.capability or feature.capability in self.capabilities
 
 
+class Stretch(NamedTuple):
+    """What an account may do in `[begins_ms, ends_ms)`, in Unix milliseconds; `ends_ms` None: from then on."""
+
+    begins_ms: int
+    ends_ms: int | None
+    entitlement: Entitlement
+
+
+def changes_ahead(facts: Facts, now: datetime) -> bool:
+    """Whether more than the usage window ends by time alone: an exception, or the plan."""
+    return any(now < edge <= now + FORESEEN for edge in _edges(facts))
+
+
+def stretches(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> tuple[Stretch, ...]:
+    """What the account may do from `now` on, as far as facts and time say; never empty, and without a gap.
+
+    The last one goes on for ever: later windows begin unused and have the same limits.
+    """
+    first = entitle(facts, plans, now)
+    edges = sorted({first.window.end, *(edge for edge in _edges(facts) if now < edge <= now + FORESEEN)})
+    begins = [to_ms(now), *(-((EPOCH - edge) // timedelta(milliseconds=1)) for edge in edges)]  # rounded up
+    known = [first, *(entitle(facts, plans, edge) for edge in edges)]
+    return tuple(Stretch(*stretch) for stretch in zip(begins, [*begins[1:], None], known, strict=True))
+
+
 def effective_plan(facts: Facts, now: datetime) -> str:
     """The scheduled plan from its instant on, whether or not the renewal has applied it yet."""
     if facts.scheduled_at is not None and now >= facts.scheduled_at:
@@ -172,10 +200,15 @@ def _counts(top_up: TopUp, window: Period, now: datetime) -> bool:
 def _turning_points(facts: Facts, window: Period, now: datetime) -> Iterable[datetime]:
     """Instants after `now` at which time alone changes the answer; the window's end is always one of them."""
     yield window.end
+    yield from (edge for edge in _edges(facts) if edge > now)
+
+
+def _edges(facts: Facts) -> Iterable[datetime]:
+    """Instants at which the facts themselves say that something begins or ends."""
     edges = [
         facts.scheduled_at,
         facts.former_quota_window_until,
         *(override.expires_at for override in facts.overrides),
     ]
     edges += [edge for top_up in facts.top_ups for edge in (top_up.starts_at, top_up.expires_at)]
-    yield from (edge for edge in edges if edge is not None and edge > now)
+    return (edge for edge in edges if edge is not None)
