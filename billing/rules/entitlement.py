@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from billing.rules.instants import EPOCH, to_ms
 from billing.rules.periods import Period
 from billing.rules.plan_change import PlanTerms
-from billing.rules.usage_window import CALENDAR_MONTH, kind_in_force, quota_window
+from billing.rules.usage_window import CALENDAR_MONTH, kept_window, window_on
 from ratelimit.limits import LARGEST_NUMBER, Limit
 
 MINUTE_MS = 60_000
@@ -73,7 +73,7 @@ class Facts:
     anchor: datetime
     scheduled_plan: str = ""
     scheduled_at: datetime | None = None
-    former_quota_window: str = ""
+    former_quota_window_from: datetime | None = None
     former_quota_window_until: datetime | None = None
     overrides: tuple[Override, ...] = ()
     top_ups: tuple[TopUp, ...] = ()
@@ -143,16 +143,14 @@ def effective_plan(facts: Facts, now: datetime) -> str:
 
 
 def window_in_force(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Period:
-    """A change to a plan of another kind of window acts when the window that it fell into has ended."""
+    """The usage window at `now`, whether or not the renewal has applied a scheduled change yet."""
+    plan = plans[facts.plan]
     if facts.scheduled_at is None or now < facts.scheduled_at:
-        return _window_on(facts, plans[facts.plan], now)
-    # Until the renewal has applied the change, `former_quota_window` does not say so.
-    before = _window_on(facts, plans[facts.plan], facts.scheduled_at - timedelta.resolution)
-    return before if now < before.end else _window_on(facts, plans[facts.scheduled_plan], now)
-
-
-def _window_on(facts: Facts, plan: PlanOffer, now: datetime) -> Period:
-    return quota_window(kind_in_force(facts, plan.quota_window, now), facts.anchor, now)
+        return window_on(facts, plan, now)
+    target = plans[facts.scheduled_plan]
+    since, until = kept_window(facts, plan, target, facts.scheduled_at)
+    changed = replace(facts, former_quota_window_from=since, former_quota_window_until=until)
+    return window_on(changed, target, now)
 
 
 def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan: str | None = None) -> Entitlement:
