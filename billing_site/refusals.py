@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from billing.http import problems
@@ -38,11 +39,18 @@ def refuse(request: HttpRequest, admission: Admission) -> HttpResponse:
     """The response to a call that was not admitted."""
     refusal = refusal_of(admission)
     status, sentence = SENTENCES[refusal.code]
-    headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
+    headers = _wait_headers(status, refusal.retry_after)
     members = _members(refusal.parameters)
     if status == 429:
         members["retry_after"] = refusal.retry_after
     return problems.respond(request, status, refusal.code, sentence.format(**refusal.parameters), headers, **members)
+
+
+def _wait_headers(status: int, retry_after: int | None) -> dict[str, str]:
+    """Common clients sleep as long as Retry-After says, inside a call: a long wait is in the body alone."""
+    if retry_after is not None and retry_after <= settings.RETRY_AFTER_MOST:
+        return {"Retry-After": str(retry_after)}
+    return {"X-Should-Retry": "false"} if status == 429 else {}
 
 
 def _members(parameters: dict[str, Any]) -> dict[str, Any]:

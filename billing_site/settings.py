@@ -253,6 +253,7 @@ RATELIMIT_CLOCK = (
 WHEN_REDIS_IS_DOWN = env.str("WHEN_REDIS_IS_DOWN", default="fallback")  # to PostgreSQL; or "refuse", or "admit" all
 WEB_PROCESSES = env.int("WEB_PROCESSES", default=env.int("WEB_CONCURRENCY", default=2))  # share a minute while it is
 LONGEST_REQUEST_SECONDS = env.int("LONGEST_REQUEST_SECONDS", default=60)  # then an Idempotency-Key is in flight no more
+RETRY_AFTER_MOST = env.int("RETRY_AFTER_MOST", default=3600)  # seconds; a longer wait is told in a 429's body alone
 REDIS_PROBE_MS = env.int("REDIS_PROBE_MS", default=250)  # between two looks whether it is back
 RATELIMIT_SHARDS = 64  # changing it means `manage.py init_redis_keys`
 SNAPSHOT_CACHE_SIZE = 100_000  # accounts a process remembers

@@ -31,14 +31,21 @@ class RateLimitHeaders:
             self._unchanging["x-ratelimit-limit"] = "X-RateLimit-Limit", str(limited[0][1].maximum)
             self._unchanging["ratelimit-policy"] = "RateLimit-Policy", ", ".join(policies)
 
-    def write(self, headers: Headers, standings: Sequence[Standing], now_ms: int) -> None:
-        """`t`: seconds until more is available; 0 when a sliding window is unused, absent when waiting is in vain."""
+    def write(
+        self, headers: Headers, standings: Sequence[Standing], now_ms: int, waits_ms: Sequence[int | None] | None = None
+    ) -> None:
+        """`t`: seconds until more is available; 0 when a sliding window is unused, absent when waiting is in vain.
+
+        `waits_ms` says it of each standing where the limits themselves change at an instant.
+        """
         headers.update(self._unchanging)
         states = ""
         for position, text, maximum, ends_at_ms in self._limited:
             _, used, wait_ms = standings[position]
             remaining = maximum - used if used < maximum else 0
-            if not maximum:
+            if waits_ms is not None:
+                wait_ms = waits_ms[position]
+            elif not maximum:
                 wait_ms = None
             elif ends_at_ms is not None:
                 wait_ms = ends_at_ms - now_ms if ends_at_ms > now_ms else 0

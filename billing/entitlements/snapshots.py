@@ -129,7 +129,7 @@ def _read_facts(account: int, now: datetime) -> Facts:
         anchor=subscription.anchor,
         scheduled_plan=subscription.scheduled_plan.code if subscription.scheduled_plan else "",
         scheduled_at=subscription.scheduled_at,
-        former_quota_window=subscription.former_quota_window,
+        former_quota_window_from=subscription.former_quota_window_from,
         former_quota_window_until=subscription.former_quota_window_until,
         overrides=tuple(Override(o.limit, o.maximum, o.expires_at) for o in overrides),
         top_ups=tuple(TopUp(t.tokens, t.starts_at, t.expires_at) for t in TokenTopUp.objects.filter(account=account)),

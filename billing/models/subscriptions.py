@@ -12,7 +12,7 @@ from django.db import models, transaction
 from django.db.models import F, Func, Q, Value
 
 from billing.fence.fenced import FencedModel
-from billing.models.catalogue import Plan, QuotaWindow
+from billing.models.catalogue import Plan
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.periods import Period
@@ -55,7 +55,7 @@ class Subscription(FencedModel):
         Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="scheduled_subscriptions"
     )
     scheduled_at = models.DateTimeField(null=True, blank=True, help_text="The scheduled plan is in force from here.")
-    former_quota_window = models.CharField(max_length=20, choices=QuotaWindow, blank=True, editable=False)
+    former_quota_window_from = models.DateTimeField(null=True, editable=False)
     former_quota_window_until = models.DateTimeField(null=True, editable=False)
     period_ends_at = models.DateTimeField(help_text="End of the period opened last: the renewal is due then.")
     created_at = models.DateTimeField()
@@ -102,9 +102,9 @@ class Subscription(FencedModel):
         return self.periods.select_related("plan").latest("number")
 
     def put_on(self, plan: Plan, now: datetime) -> None:
-        """Another plan from `now` on; a scheduled change is dropped, the present usage window stays to its end."""
-        kept = kept_window(self, self.plan.quota_window, now)
-        self.former_quota_window, self.former_quota_window_until = kept
+        """Another plan from `now` on; a scheduled change is dropped, and the usage window follows its rule."""
+        kept = kept_window(self, self.plan, plan, now)
+        self.former_quota_window_from, self.former_quota_window_until = kept
         self.plan = plan
         self.drop_schedule(now)
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from billing.rules.instants import to_ms
+from billing.rules.instants import EPOCH, to_ms
 from billing.rules.periods import Period
 from billing.rules.plan_change import PlanTerms
-from billing.rules.usage_window import CALENDAR_MONTH, kind_in_force, quota_window
+from billing.rules.usage_window import CALENDAR_MONTH, kept_window, window_on
 from ratelimit.limits import LARGEST_NUMBER, Limit
 
 MINUTE_MS = 60_000
 MINUTE, QUOTA = "minute", "quota"
 """Names of the two limits, as headers and refusals have them."""
+FORESEEN = timedelta(days=36_525)
+"""Nobody waits for what ends later than this from now, and its window may lie beyond the calendar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Facts:
     anchor: datetime
     scheduled_plan: str = ""
     scheduled_at: datetime | None = None
-    former_quota_window: str = ""
+    former_quota_window_from: datetime | None = None
     former_quota_window_until: datetime | None = None
     overrides: tuple[Override, ...] = ()
     top_ups: tuple[TopUp, ...] = ()
@@ -107,6 +110,31 @@ class Entitlement:
         return not feature.capability or feature.capability in self.capabilities
 
 
+class Stretch(NamedTuple):
+    """What an account may do in `[begins_ms, ends_ms)`, in Unix milliseconds; `ends_ms` None: from then on."""
+
+    begins_ms: int
+    ends_ms: int | None
+    entitlement: Entitlement
+
+
+def changes_ahead(facts: Facts, now: datetime) -> bool:
+    """Whether more than the usage window ends by time alone: an exception, or the plan."""
+    return any(now < edge <= now + FORESEEN for edge in _edges(facts))
+
+
+def stretches(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> tuple[Stretch, ...]:
+    """What the account may do from `now` on, as far as facts and time say; never empty, and without a gap.
+
+    The last one goes on for ever: later windows begin unused and have the same limits.
+    """
+    first = entitle(facts, plans, now)
+    edges = sorted({first.window.end, *(edge for edge in _edges(facts) if now < edge <= now + FORESEEN)})
+    begins = [to_ms(now), *(-((EPOCH - edge) // timedelta(milliseconds=1)) for edge in edges)]  # rounded up
+    known = [first, *(entitle(facts, plans, edge) for edge in edges)]
+    return tuple(Stretch(*stretch) for stretch in zip(begins, [*begins[1:], None], known, strict=True))
+
+
 def effective_plan(facts: Facts, now: datetime) -> str:
     """The scheduled plan from its instant on, whether or not the renewal has applied it yet."""
     if facts.scheduled_at is not None and now >= facts.scheduled_at:
@@ -115,16 +143,14 @@ def effective_plan(facts: Facts, now: datetime) -> str:
 
 
 def window_in_force(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Period:
-    """A change to a plan of another kind of window acts when the window that it fell into has ended."""
+    """The usage window at `now`, whether or not the renewal has applied a scheduled change yet."""
+    plan = plans[facts.plan]
     if facts.scheduled_at is None or now < facts.scheduled_at:
-        return _window_on(facts, plans[facts.plan], now)
-    # Until the renewal has applied the change, `former_quota_window` does not say so.
-    before = _window_on(facts, plans[facts.plan], facts.scheduled_at - timedelta.resolution)
-    return before if now < before.end else _window_on(facts, plans[facts.scheduled_plan], now)
-
-
-def _window_on(facts: Facts, plan: PlanOffer, now: datetime) -> Period:
-    return quota_window(kind_in_force(facts, plan.quota_window, now), facts.anchor, now)
+        return window_on(facts, plan, now)
+    target = plans[facts.scheduled_plan]
+    since, until = kept_window(facts, plan, target, facts.scheduled_at)
+    changed = replace(facts, former_quota_window_from=since, former_quota_window_until=until)
+    return window_on(changed, target, now)
 
 
 def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan: str | None = None) -> Entitlement:
@@ -172,10 +198,15 @@ def _counts(top_up: TopUp, window: Period, now: datetime) -> bool:
 def _turning_points(facts: Facts, window: Period, now: datetime) -> Iterable[datetime]:
     """Instants after `now` at which time alone changes the answer; the window's end is always one of them."""
     yield window.end
+    yield from (edge for edge in _edges(facts) if edge > now)
+
+
+def _edges(facts: Facts) -> Iterable[datetime]:
+    """Instants at which the facts themselves say that something begins or ends."""
     edges = [
         facts.scheduled_at,
         facts.former_quota_window_until,
         *(override.expires_at for override in facts.overrides),
     ]
     edges += [edge for top_up in facts.top_ups for edge in (top_up.starts_at, top_up.expires_at)]
-    yield from (edge for edge in edges if edge is not None and edge > now)
+    return (edge for edge in edges if edge is not None)

@@ -75,9 +75,14 @@ class Period:
         return (self.end.date() - self.start.date()).days
 
     def days_remaining(self, at: datetime) -> int:
-        """UTC dates from that of ``at``, which still counts, to the period's end; within ``[0, days_total]``."""
+        """UTC dates from that of ``at``, which still counts, to the period's end; within ``[0, days_total]``.
+
+        Today counts until the period has ended: on a last date that it ends in the middle of, one day remains.
+        """
+        if as_utc(at) >= self.end:
+            return 0
         days = (self.end.date() - as_utc(at).date()).days
-        return min(max(days, 0), self.days_total)
+        return min(max(days, 1), self.days_total)
 
     @property
     def seconds_total(self) -> Fraction:

@@ -1,12 +1,14 @@
 """The window that a quota counts in: the calendar month, or the month counted from the subscription's anchor.
 
-A plan's kind of window is fixed once it was sold. A change between plans of two kinds acts at the next window, so that
-no window is left before its end (law L9).
+Windows of one account follow each other and never overlap, whatever plans it had (law L9), so that nothing counts in
+two of them. A plan's kind of window is fixed once it was sold. A change of plan leaves the present window to its end,
+and the first window of another kind begins only there. One change alone ends it early: from an unlimited plan, whose
+tokens nobody counted against a quota, to a limited one, whose quota counts from then on.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from billing.rules.periods import MONTH, Period, month_window, period_at
@@ -15,14 +17,23 @@ CALENDAR_MONTH, BILLING_PERIOD = "calendar_month", "billing_period"
 
 
 class WindowHolder(Protocol):
-    """A subscription, as a row or as facts: the kind of its former plan holds until an instant, whatever its plan's."""
+    """A subscription, as a row or as facts, with the window in which its plan was last changed: `[from, until)`."""
 
     @property
     def anchor(self) -> datetime: ...
     @property
-    def former_quota_window(self) -> str: ...
+    def former_quota_window_from(self) -> datetime | None: ...
     @property
     def former_quota_window_until(self) -> datetime | None: ...
+
+
+class WindowedPlan(Protocol):
+    """A plan, as a row or as an offer."""
+
+    @property
+    def quota_window(self) -> str: ...
+    @property
+    def monthly_token_quota(self) -> int | None: ...
 
 
 def quota_window(kind: str, anchor: datetime, now: datetime) -> Period:
@@ -30,17 +41,28 @@ def quota_window(kind: str, anchor: datetime, now: datetime) -> Period:
     return period_at(anchor, MONTH, now)[1] if kind == BILLING_PERIOD else month_window(now)
 
 
-def kind_in_force(holder: WindowHolder, kind: str, now: datetime) -> str:
-    """The kind of window at `now` for the holder of a plan of `kind`."""
-    if holder.former_quota_window_until is not None and now < holder.former_quota_window_until:
-        return holder.former_quota_window
-    return kind
+def window_on(holder: WindowHolder, plan: WindowedPlan, now: datetime) -> Period:
+    """The window in force at `now` for the holder of a plan."""
+    since, until = holder.former_quota_window_from, holder.former_quota_window_until
+    if since is not None and until is not None and since <= now < until:
+        return Period(since, until)
+    window = quota_window(plan.quota_window, holder.anchor, now)
+    return Period(until, window.end) if until is not None and window.contains(until) and until <= now else window
 
 
-def kept_window(holder: WindowHolder, kind: str, last: datetime) -> tuple[str, datetime]:
-    """The kind of window that a change of plan leaves in force, and the end of that window, until which it holds.
+def kept_window(
+    holder: WindowHolder, plan: WindowedPlan, target: WindowedPlan, at: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """The window in which a change from `plan` to `target` at an instant falls: from, and until when it holds.
 
-    `kind` is that of the plan before the change, and `last` an instant at which the holder was still on it.
+    A change from unlimited to limited ends it, unless the plan was changed in this window before: what was used of a
+    quota then must not be given again.
     """
-    kept = kind_in_force(holder, kind, last)
-    return kept, quota_window(kept, holder.anchor, last).end
+    since, until = holder.former_quota_window_from, holder.former_quota_window_until
+    if plan.quota_window == target.quota_window and plan.monthly_token_quota is target.monthly_token_quota is None:
+        return since, until
+    window = window_on(holder, plan, at - timedelta.resolution)
+    ends = at.replace(microsecond=0)  # windows begin at whole seconds
+    was_changed = until is not None and at < until
+    counts_anew = plan.monthly_token_quota is None and target.monthly_token_quota is not None and not was_changed
+    return window.start, ends if counts_anew and ends > window.start else window.end

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
@@ -219,12 +219,13 @@ def _advance(renewals: Sequence[Renewal]) -> None:
 
 def _apply_schedules(changed: Sequence[Renewal]) -> None:
     """A change counts from its own instant, however late the renewal: a quote made since then holds."""
-    rows = [(r.subscription.pk, r.plan.pk, *_window_kept(r.subscription)) for r in changed]
+    rows = [(r.subscription.pk, r.plan.pk, *_window_kept(r)) for r in changed]
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE billing_subscription AS s SET plan_id = n.plan_id, scheduled_plan_id = NULL, scheduled_at = NULL,"
-            " changed_at = s.scheduled_at, former_quota_window = n.kind, former_quota_window_until = n.until"
-            " FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[]) AS n (id, plan_id, kind, until)"
+            " changed_at = s.scheduled_at, former_quota_window_from = n.since, former_quota_window_until = n.until"
+            " FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])"
+            " AS n (id, plan_id, since, until)"
             " WHERE s.id = n.id",
             [list(column) for column in zip(*rows, strict=True)],
         )
@@ -244,6 +245,7 @@ def _record(renewals: Sequence[Renewal]) -> None:
     record_all(Happened.PERIOD_RENEWED, renewed)
 
 
-def _window_kept(subscription: Subscription) -> tuple[str, datetime]:
-    assert subscription.scheduled_at is not None
-    return kept_window(subscription, subscription.plan.quota_window, subscription.scheduled_at - timedelta.resolution)
+def _window_kept(renewed: Renewal) -> tuple[datetime | None, datetime | None]:
+    subscription = renewed.subscription
+    assert subscription.scheduled_plan is not None and subscription.scheduled_at is not None
+    return kept_window(subscription, subscription.plan, subscription.scheduled_plan, subscription.scheduled_at)

@@ -67,7 +67,7 @@ class TestQuota:
             "suggested_plan": "starter",
             "upgrade_url": "/dashboard/",
         }
-        assert response["Retry-After"] == str(TO_APRIL)
+        assert ("Retry-After" in response, response["X-Should-Retry"]) == (False, "false")
         assert response["RateLimit"] == f'"quota";r=4;t={TO_APRIL}'
 
     def test_the_last_tokens_can_be_spent_to_the_last_one(self, spent: Customer) -> None:
@@ -167,7 +167,7 @@ class TestBoth:
         body = problem(response, 429, "quota_exceeded", QUOTA_MEMBERS - PROBLEM)
         assert body["violated-policies"] == ["minute", "quota"]
         assert (body["detail"], body["retry_after"]) == (QUOTA_SENTENCE, TO_APRIL)
-        assert response["Retry-After"] == str(TO_APRIL)
+        assert "Retry-After" not in response
         assert body["suggested_plan"] == "starter"
 
     def test_before_the_months_end_the_minute_may_be_the_longer_one(self, alice: Customer, clock: Any) -> None:
@@ -254,3 +254,29 @@ class TestPages:
     def page(self, response: Any, status: int) -> bytes:
         assert (response.status_code, response["Content-Type"]) == (status, "text/html; charset=utf-8")
         return bytes(response.content)
+
+
+class TestLongWaits:
+    """Common clients sleep as long as Retry-After says: a wait above RETRY_AFTER_MOST is in the body alone."""
+
+    @pytest.mark.parametrize(("most", "sent"), [(TO_APRIL - 1, False), (TO_APRIL, True), (TO_APRIL + 1, True)])
+    def test_the_header_is_sent_up_to_the_bound(self, alice: Customer, settings: Any, most: int, sent: bool) -> None:
+        settings.RETRY_AFTER_MOST = most
+        LimitOverride.objects.create(account=alice.user, limit="quota", maximum=10)
+        alice.api.get("/api/v1/trace/start")
+        response = alice.api.get("/api/v1/trace/start")
+        assert response.json()["retry_after"] == TO_APRIL
+        assert response.get("Retry-After") == (str(TO_APRIL) if sent else None)
+        assert response.get("X-Should-Retry") == (None if sent else "false")
+
+    def test_an_hour_by_default(self, settings: Any) -> None:
+        assert settings.RETRY_AFTER_MOST == 3600
+
+    def test_a_wait_in_vain_is_not_to_be_tried_again_either(self, alice: Customer) -> None:
+        LimitOverride.objects.create(account=alice.user, limit="minute", maximum=0)
+        response = alice.api.get("/api/v1/usage/current")
+        assert (response.status_code, response["X-Should-Retry"]) == (429, "false")
+
+    def test_other_refusals_say_nothing_of_it(self, alice: Customer) -> None:
+        response = alice.api.get("/api/v1/agent/query")
+        assert (response.status_code, "X-Should-Retry" in response) == (403, False)

@@ -18,6 +18,7 @@ from billing.entitlements.api_keys import Caller
 from billing.http.access import UNDECLARED, Access
 from usage.metering.admission import Admission
 from usage.metering.call import ChargeRequest
+from usage.metering.retry_after import waits_for_more
 
 ChargeOf: TypeAlias = Callable[[Catalogue], ChargeRequest]
 
@@ -80,7 +81,9 @@ def add_headers(response: HttpResponseBase, admission: Admission) -> HttpRespons
     """The headers of an identified caller's response: where each limit stands, and what the call cost."""
     # Beside `response[name] = value`, which looks at each character's encoding: these are ASCII as they are made here.
     headers = response.headers._store
-    admission.call.template.headers.write(headers, admission.standings, admission.decision.now_ms)
+    template = admission.call.template
+    waits_ms = None if template.ahead is None else waits_for_more(admission)
+    template.headers.write(headers, admission.standings, admission.decision.now_ms, waits_ms)
     headers["cache-control"] = "Cache-Control", "no-store"
     if admission.request.feature is not None:
         headers["x-usage-cost"] = "X-Usage-Cost", str(admission.cost)

@@ -10,7 +10,8 @@ from django.conf import settings
 from billing.bounded_cache import BoundedCache
 from billing.entitlements.api_keys import Caller
 from billing.entitlements.snapshots import Snapshot
-from billing.rules.entitlement import QUOTA, Metered
+from billing.rules.entitlement import QUOTA, Metered, Stretch, changes_ahead, stretches
+from billing.rules.instants import from_ms
 from ratelimit import process_state
 from ratelimit.headers import RateLimitHeaders
 from ratelimit.keys import key_digest
@@ -46,10 +47,11 @@ class CallTemplate:
     """What all calls for one feature by one key have in common while a snapshot holds, made once for all of them.
 
     A feature that the plan lacks takes nothing of any limit. Only a call that is `charged` has an event; those of a
-    template differ in id and instant.
+    template differ in id and instant. `ahead` is what the account may do from now on, where more than its usage window
+    ends by time alone; else None.
     """
 
-    __slots__ = ("charged", "command", "cost", "entitled", "frame", "headers", "sample", "snapshot", "take")
+    __slots__ = ("ahead", "charged", "command", "cost", "entitled", "frame", "headers", "sample", "snapshot", "take")
 
     def __init__(self, snapshot: Snapshot, feature: Metered | None, source: str, key_prefix: str, counts: bool) -> None:
         limits, quota = snapshot.entitlement.limits, snapshot.entitlement.limit(QUOTA)
@@ -61,6 +63,7 @@ class CallTemplate:
         self.take = Take(int(self.entitled and counts), self.cost)
         self.command = AdmitCommand(snapshot.keys, snapshot.versions, limits)
         self.headers = _headers_of(limits)
+        self.ahead = _stretches_ahead(snapshot)
         self.sample = Event(
             charge="",
             kind=events.CHARGE,
@@ -74,6 +77,13 @@ class CallTemplate:
             key_prefix=key_prefix,
         )
         self.frame = self.sample.frame()
+
+
+def _stretches_ahead(snapshot: Snapshot) -> tuple[Stretch, ...] | None:
+    now = from_ms(snapshot.from_ms)
+    if not changes_ahead(snapshot.facts, now):
+        return None
+    return stretches(snapshot.facts, snapshot.catalogue.plans, now)
 
 
 _templates: BoundedCache[tuple[int, str, str, str, bool], CallTemplate] = process_state.remember(

@@ -97,6 +97,11 @@ def decide(call: Call) -> Decision | StaleFacts:
     return _decision(call, charged)
 
 
+def minute_standing(account: int, minute: Limit, now_ms: int) -> Standing:
+    """How the account stands against a minute of that maximum, by what this process has let pass."""
+    return minutes.standing(account, minute, _share(minute), now_ms)
+
+
 def record_refusal(event: Event) -> None:
     """Make sure that a call that was refused stays uncharged, although Redis may have charged it, or still will.
 
@@ -182,7 +187,7 @@ def _decision(call: Call, charged: _Charged, *, by_minute: bool = False) -> Deci
     violated: list[Limit] = []
     for limit in call.limits:
         if limit.name == MINUTE:
-            standings.append(minutes.standing(account, limit, _share(limit), call.now_ms))
+            standings.append(minute_standing(account, limit, call.now_ms))
             violated += [limit] * by_minute
             continue
         used = _used(account, limit) if charged.used is None else charged.used

@@ -8,7 +8,7 @@ from billing.rules.entitlement import MINUTE, Entitlement, Metered, entitle
 from ratelimit.limits import Outcome, whole_seconds
 from usage.metering.admission import Admission
 from usage.metering.quota import passes
-from usage.metering.retry_after import longest_wait
+from usage.metering.retry_after import longest_wait, wait_to_pass
 
 IN_PROGRESS_RETRY_SECONDS = 1
 KEY_CODES = {
@@ -39,13 +39,13 @@ def refusal_of(admission: Admission) -> Refusal:
     if feature is not None and not admission.entitled:
         about = {"feature": feature.code, "capability": feature.capability, "plan": entitlement.plan.name}
         return Refusal("feature_not_in_plan", about | _plans(admission))
-    return _exceeded(admission, feature.tokens if feature is not None else 0)
+    return _exceeded(admission, feature)
 
 
-def _exceeded(admission: Admission, cost: int) -> Refusal:
+def _exceeded(admission: Admission, feature: Metered | None) -> Refusal:
     names = [limit.name for limit in admission.decision.violated]
     violated = [standing for standing in admission.standings if standing.limit.name in names]
-    worst, wait_ms = longest_wait(admission, violated, cost)
+    worst, wait_ms = longest_wait(admission, violated, feature), wait_to_pass(admission, feature)
     retry_after = None if wait_ms is None else max(whole_seconds(wait_ms), 1)
     common = {"violated_policies": names} | _plans(admission)
     if worst.limit.name == MINUTE:
@@ -54,7 +54,7 @@ def _exceeded(admission: Admission, cost: int) -> Refusal:
         "quota": worst.limit.maximum,
         "tokens_used": worst.used,
         "tokens_remaining": worst.remaining,
-        "cost": cost,
+        "cost": feature.tokens if feature is not None else 0,
         "resets_at": admission.snapshot.entitlement.window.end,
     }
     return Refusal("quota_exceeded", about | common, retry_after)
@@ -64,10 +64,11 @@ def foresee_refusal(admission: Admission, feature: Metered) -> tuple[str | None,
     """Why a call of the feature would be refused now (None: it would not), and whole seconds until it would pass."""
     if not admission.snapshot.entitlement.includes(feature):
         return "feature_not_in_plan", None
-    standing, wait_ms = longest_wait(admission, admission.standings, feature.tokens)
+    wait_ms = wait_to_pass(admission, feature)
     if wait_ms == 0:
         return None, None
-    code = "rate_limited" if standing.limit.name == MINUTE else "quota_exceeded"
+    worst = longest_wait(admission, admission.standings, feature)
+    code = "rate_limited" if worst.limit.name == MINUTE else "quota_exceeded"
     return code, None if wait_ms is None else whole_seconds(wait_ms)
 
 

@@ -55,6 +55,25 @@ def test_it_answers_as_the_contract_says_and_the_invoice_shows_every_line(custom
     assert (invoice["total"], invoice["status"]) == (9.68, "open")
 
 
+@pytest.mark.parametrize(
+    ("now", "amount"),
+    [
+        ("2025-12-31T23:59:59.999Z", "16.10"),
+        ("2026-01-01T00:00:00Z", "16.10"),
+        ("2026-01-01T09:59:59.999Z", "16.10"),
+        ("2026-01-01T10:00:00Z", "499.00"),
+    ],
+)
+def test_a_period_that_has_not_ended_has_a_day_left(customer: Callable[..., Customer], now: str, amount: str) -> None:
+    """Also on the date on which it ends; from its end on the next period has begun, and costs its whole price."""
+    with moved_by_hand("2025-12-01T10:00:00Z") as clock:
+        alice = customer("alice", "community")
+        clock.move_to(now)
+        shown = alice.post(PREVIEW, {"target_plan": "enterprise"})
+        assert f'"prorated_amount":{amount}'.encode() in shown.content
+        assert f'"prorated_amount":{amount}'.encode() in upgrade(alice, "enterprise").content
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_new_limits_hold_on_the_next_request(bob: Customer) -> None:
     assert 'q=30;w=60, "quota";q=500' in upgrade(bob, "business").headers["RateLimit-Policy"]

@@ -33,6 +33,8 @@ ANCHOR = datetime(2026, 1, 10, 12, tzinfo=UTC)
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 PERIOD = Period(datetime(2026, 11, 10, 12, tzinfo=UTC), datetime(2026, 12, 10, 12, tzinfo=UTC))
+REST = Period(NOVEMBER.end, PERIOD.end)
+"""What is left of the billing period when November ends: no window overlaps another."""
 
 
 def offer(code: str, quota: int | None = 500, rate: int | None = 30, price: int = 29, **more: Any) -> PlanOffer:
@@ -44,6 +46,11 @@ STARTER = offer("starter", capabilities=["investigator"])
 PRO = offer("pro", quota=None, rate=100, price=49)
 PLANS = {"starter": STARTER, "pro": PRO}
 FACTS = Facts(account=7, version=1, active=True, plan="starter", anchor=ANCHOR)
+
+
+def change(facts: Facts, plan: PlanOffer, target: PlanOffer, at: datetime) -> Facts:
+    since, until = kept_window(facts, plan, target, at)
+    return replace(facts, former_quota_window_from=since, former_quota_window_until=until)
 
 
 def test_a_plan_gives_its_limits_and_capabilities() -> None:
@@ -123,29 +130,76 @@ class TestWindows:
 
     def test_a_change_of_plan_leaves_the_window_until_it_ends(self) -> None:
         plans = PLANS | {"pro": replace(PRO, quota_window=BILLING_PERIOD)}
-        kind, until = kept_window(FACTS, STARTER.quota_window, NOW)
-        changed = replace(FACTS, plan="pro", former_quota_window=kind, former_quota_window_until=until)
-        assert (kind, until) == (CALENDAR_MONTH, NOVEMBER.end)
+        changed = replace(change(FACTS, STARTER, plans["pro"], NOW), plan="pro")
         assert entitle(changed, plans, NOW).window == NOVEMBER
-        assert entitle(changed, plans, NOVEMBER.end).window == PERIOD
+        assert entitle(changed, plans, NOVEMBER.end).window == REST
 
     def test_a_scheduled_change_leaves_it_also_while_nobody_has_applied_it(self) -> None:
         plans = PLANS | {"pro": replace(PRO, quota_window=BILLING_PERIOD)}
         facts = replace(FACTS, scheduled_plan="pro", scheduled_at=PERIOD.start)
         entitlement = entitle(facts, plans, NOW)
         assert (entitlement.plan.code, entitlement.window) == ("pro", NOVEMBER)
-        assert entitle(facts, plans, NOVEMBER.end).window == PERIOD
+        assert entitle(facts, plans, NOVEMBER.end).window == REST
 
     def test_a_change_at_the_windows_own_end_acts_at_once(self) -> None:
         plans = {"starter": replace(STARTER, quota_window=BILLING_PERIOD), "pro": PRO}
         facts = replace(FACTS, scheduled_plan="pro", scheduled_at=PERIOD.end)
         assert entitle(facts, plans, PERIOD.end - MICROSECOND).window == PERIOD
-        assert entitle(facts, plans, PERIOD.end).window == quota_window(CALENDAR_MONTH, ANCHOR, PERIOD.end)
+        assert entitle(facts, plans, PERIOD.end).window == Period(PERIOD.end, datetime(2027, 1, 1, tzinfo=UTC))
 
     def test_a_plan_that_is_only_asked_about_leaves_the_window_alone(self) -> None:
         plans = PLANS | {"pro": replace(PRO, quota_window=BILLING_PERIOD)}
         asked = entitle(FACTS, plans, NOW, plan="pro")
         assert (asked.plan.code, asked.requests_per_minute, asked.window) == ("pro", 100, NOVEMBER)
+
+
+class TestFromUnlimitedToLimited:
+    """The limited plan's quota counts from the change, for tokens that nobody limited used none of it."""
+
+    def test_a_window_begins_at_the_change(self) -> None:
+        facts = replace(FACTS, plan="pro", scheduled_plan="starter", scheduled_at=PERIOD.start)
+        rest = Period(PERIOD.start, NOVEMBER.end)
+        assert entitle(facts, PLANS, PERIOD.start - MICROSECOND).window == NOVEMBER
+        assert [entitle(facts, PLANS, at).window for at in (PERIOD.start, NOW)] == [rest, rest]
+        assert entitle(facts, PLANS, NOVEMBER.end).window.start == NOVEMBER.end
+
+    def test_at_a_whole_second(self) -> None:
+        changed = replace(change(replace(FACTS, plan="pro"), PRO, STARTER, NOW + MICROSECOND), plan="starter")
+        assert entitle(changed, PLANS, NOW + DAY).window == Period(NOW, NOVEMBER.end)
+
+    @pytest.mark.parametrize("after", [timedelta(0), MICROSECOND])
+    def test_a_change_as_the_window_begins_ends_nothing(self, after: timedelta) -> None:
+        changed = replace(change(replace(FACTS, plan="pro"), PRO, STARTER, NOVEMBER.start + after), plan="starter")
+        assert entitle(changed, PLANS, NOW).window == NOVEMBER
+
+    def test_not_where_the_window_had_a_quota_before(self) -> None:
+        """Up and down again within a window gives its quota once."""
+        up = replace(change(FACTS, STARTER, PRO, NOW - DAY), plan="pro")
+        down = replace(change(up, PRO, STARTER, NOW), plan="starter")
+        assert entitle(down, PLANS, NOW).window == NOVEMBER
+        at_once = replace(change(up, PRO, STARTER, NOW - DAY), plan="starter")
+        assert entitle(at_once, PLANS, NOW).window == NOVEMBER
+
+    def test_in_the_window_after_that_it_does(self) -> None:
+        up = replace(change(FACTS, STARTER, PRO, NOW - 30 * DAY), plan="pro")
+        down = replace(change(up, PRO, STARTER, NOW), plan="starter")
+        assert entitle(down, PLANS, NOW).window == Period(NOW, NOVEMBER.end)
+
+    def test_limited_to_limited_and_unlimited_to_unlimited_leave_the_window(self) -> None:
+        plus = replace(PRO, terms=replace(PRO.terms, code="plus"))
+        for old, new in ((STARTER, STARTER), (STARTER, PRO), (PRO, plus)):
+            changed = change(replace(FACTS, plan=old.code), old, new, NOW)
+            assert entitle(replace(changed, plan=new.code), PLANS | {"plus": plus}, NOW).window == NOVEMBER
+
+
+def test_a_top_up_counts_in_one_window_whatever_its_kind() -> None:
+    """Granted on the 25th in the calendar month; the billing period from the 20th on holds that day as well."""
+    anchor, day = datetime(2026, 1, 20, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)
+    plans = {"starter": offer("starter", quota=20), "pro": offer("pro", quota=20, quota_window=BILLING_PERIOD)}
+    facts = replace(FACTS, anchor=anchor, top_ups=(TopUp(40, day + 24 * DAY),))
+    changed = replace(change(facts, plans["starter"], plans["pro"], day + 25 * DAY), plan="pro")
+    quotas = [entitle(changed, plans, day + days * DAY).quota for days in (25, 30, 31, 49, 50)]
+    assert quotas == [60, 60, 20, 20, 20]
 
 
 KINDS = st.sampled_from([CALENDAR_MONTH, BILLING_PERIOD])
@@ -172,8 +226,8 @@ def situations(draw: st.DrawFn, scheduled: st.SearchStrategy[datetime | None] = 
     facts = replace(FACTS, anchor=anchor)
     former = draw(st.none() | KINDS)
     if former:
-        until = quota_window(former, anchor, BASE).end
-        facts = replace(facts, former_quota_window=former, former_quota_window_until=until)
+        window = quota_window(former, anchor, BASE - MICROSECOND)
+        facts = replace(facts, former_quota_window_from=window.start, former_quota_window_until=window.end)
     if scheduled_at := draw(scheduled):
         facts = replace(facts, scheduled_plan="pro", scheduled_at=max(scheduled_at, BASE + MICROSECOND))
     overrides = st.builds(Override, st.sampled_from(["quota", "minute"]), st.none() | st.integers(0, 9), MAYBE)
@@ -201,11 +255,19 @@ def test_time_alone_changes_nothing_before_valid_until(situation: Situation, now
         assert apart_from_validity(entitle(*situation, later)) == apart_from_validity(entitlement)
 
 
+def counts_anew(facts: Facts, plans: dict[str, PlanOffer]) -> bool:
+    """The scheduled change may end the window before its end: it goes from an unlimited plan to a limited one."""
+    quotas = plans["starter"].monthly_token_quota, plans["pro"].monthly_token_quota
+    return bool(facts.scheduled_plan) and quotas[0] is None and quotas[1] is not None
+
+
 @settings(deadline=None)
 @given(situations(), INSTANTS, st.floats(0, 1, exclude_max=True))
 def test_no_window_is_left_before_its_end(situation: Situation, now: datetime, part: float) -> None:
     window = entitle(*situation, now).window
     last = window.end - MICROSECOND
+    if counts_anew(*situation) and situation[0].scheduled_at is not None:
+        last = min(last, max(now, situation[0].scheduled_at - timedelta(seconds=1)))
     for later in (now + part * (last - now), last):
         assert entitle(*situation, later).window == window
 
@@ -216,16 +278,42 @@ def test_a_late_beat_makes_no_difference(situation: Situation, half_days: int, b
     facts, plans = situation
     assert facts.scheduled_at is not None
     now = facts.scheduled_at + half_days * DAY / 2 + beside * MICROSECOND
-    kind, until = kept_window(facts, plans["starter"].quota_window, facts.scheduled_at - MICROSECOND)
-    applied = replace(
-        facts,
-        plan="pro",
-        scheduled_plan="",
-        scheduled_at=None,
-        former_quota_window=kind,
-        former_quota_window_until=until,
-    )
+    changed = change(facts, plans["starter"], plans["pro"], facts.scheduled_at)
+    applied = replace(changed, plan="pro", scheduled_plan="", scheduled_at=None)
     assert entitle(applied, plans, now) == entitle(facts, plans, now)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(INSTANTS, st.sampled_from(["a", "b", "c", "d"])), min_size=1, max_size=6),
+    st.lists(st.builds(TopUp, st.just(1_000), INSTANTS, MAYBE), max_size=3),
+)
+def test_windows_of_any_changes_follow_each_other(steps: list[tuple[datetime, str]], top_ups: list[TopUp]) -> None:
+    """None comes back, none overlaps another, and each top-up counts in one of them at most."""
+    quotas = {"a": 9, "b": 9, "c": None, "d": None}
+    plans = {
+        code: offer(code, quota=quotas[code], quota_window=CALENDAR_MONTH if code in "ac" else BILLING_PERIOD)
+        for code in quotas
+    }
+    facts = replace(FACTS, plan="a", anchor=ANCHOR)
+    steps = sorted(steps)
+    windows: list[Period] = []
+    counted: dict[TopUp, set[datetime]] = {top_up: set() for top_up in top_ups}
+    for half_days in range(240):
+        now = BASE + half_days * DAY / 2
+        while steps and steps[0][0] <= now:
+            at, code = steps.pop(0)
+            facts = replace(change(facts, plans[facts.plan], plans[code], at), plan=code)
+        window = entitle(facts, plans, now).window
+        if not windows or windows[-1] != window:
+            windows.append(window)
+        for top_up in top_ups:
+            entitlement = entitle(replace(facts, top_ups=(top_up,)), plans, now)
+            if (entitlement.quota or 0) > 1_000:
+                counted[top_up].add(window.start)
+    starts = [window.start for window in windows]
+    assert starts == sorted(set(starts))
+    assert all(len(of_one) <= 1 for of_one in counted.values())
 
 
 class TestCheapest:

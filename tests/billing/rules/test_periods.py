@@ -138,7 +138,24 @@ def test_days_of_a_period_that_starts_within_a_day() -> None:
     period = Period(utc("2026-01-31T10:00:00"), utc("2026-02-28T10:00:00"))
     assert period.days_total == 28
     assert period.days_remaining(period.start) == 28
-    assert period.days_remaining(utc("2026-02-28T00:00:00")) == 0
+
+
+@pytest.mark.parametrize(
+    ("at", "remaining"),
+    [
+        ("2025-12-01T10:00:00", 31),
+        ("2025-12-01T23:59:59.999999", 31),
+        ("2025-12-31T23:59:59.999999", 1),
+        ("2026-01-01T00:00:00", 1),
+        ("2026-01-01T09:59:59.999999", 1),
+        ("2026-01-01T10:00:00", 0),
+        ("2026-01-01T10:00:00.000001", 0),
+        ("2026-01-02T00:00:00", 0),
+    ],
+)
+def test_today_remains_until_the_period_has_ended(at: str, remaining: int) -> None:
+    period = Period(utc("2025-12-01T10:00:00"), utc("2026-01-01T10:00:00"))
+    assert (period.days_remaining(utc(at)), period.days_total) == (remaining, 31)
 
 
 def test_seconds_are_exact_and_clamped() -> None:

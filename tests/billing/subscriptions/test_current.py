@@ -108,10 +108,10 @@ class TestWindow:
         renewal.renew_due(end)
         assert [self.window(subscription, now) for now in instants[1:]] == late[1:]
         if before == "billing_period":
-            assert late[1] == (at("2025-11-01"), at("2025-12-01")), "its window ended with the period"
+            assert late[1] == (end, at("2025-12-01")), "its window ended with the period"
         else:
             assert late[3] == (at("2025-11-01"), at("2025-12-01")), "its window goes on until the month is over"
-            assert late[4] == (at("2025-11-10"), at("2025-12-10"))
+            assert late[4] == (at("2025-12-01"), at("2025-12-10"))
 
     def test_the_kind_in_force_outlives_several_changes(self) -> None:
         start, now = at("2025-10-10"), at("2025-10-20")

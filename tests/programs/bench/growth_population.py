@@ -20,9 +20,9 @@ INSERT INTO auth_user (id, password, is_superuser, username, first_name, last_na
         date_joined)
     SELECT n, '!', false, 'customer' || n, '', '', '', false, true, %(anchor)s
     FROM generate_series(%(first)s, %(last)s) AS n;
-INSERT INTO billing_subscription (id, account_id, plan_id, status, anchor, former_quota_window, period_ends_at,
+INSERT INTO billing_subscription (id, account_id, plan_id, status, anchor, period_ends_at,
         created_at, changed_at, parked_because)
-    SELECT n, n, (%(plans)s::bigint[])[1 + n %% %(kinds)s], 'active', %(anchor)s, '', %(ends)s,
+    SELECT n, n, (%(plans)s::bigint[])[1 + n %% %(kinds)s], 'active', %(anchor)s, %(ends)s,
         %(anchor)s, %(anchor)s, ''
     FROM generate_series(%(first)s, %(last)s) AS n;
 INSERT INTO billing_billingperiod (subscription_id, number, starts_at, ends_at, plan_id, price, currency)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import pytest
+from django.utils import timezone
 
-from billing.models import LimitOverride, Plan, TokenTopUp
+from billing.models import Feature, LimitOverride, Plan, Subscription, TokenTopUp
+from billing.subscriptions import renewal
+from ratelimit import process_state
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.contract import problem
@@ -14,6 +18,7 @@ from usage.drain import drain
 
 pytestmark = pytest.mark.django_db
 CURRENT = "/api/v1/usage/current"
+CustomerOn: TypeAlias = Callable[..., Customer]
 
 
 def test_the_example_of_the_contract(alice: Customer) -> None:
@@ -85,6 +90,79 @@ def test_the_window_may_be_the_billing_period(customer: Callable[..., Customer])
             assert one.api.get(CURRENT).json()["resets_at"] == end
             one.api.get("/api/v1/risk/score")
         assert one.api.get(CURRENT).json()["tokens_used"] == 2
+
+
+class TestChangesOfPlan:
+    """Whatever plans follow each other, no allowance is granted twice and none that was paid is taken away (L9)."""
+
+    def change(self, one: Customer, plan: str) -> None:
+        Subscription.objects.get(account=one.user).put_on(Plan.objects.get(code=plan), timezone.now())
+        process_state.start_anew()
+
+    def stands(self, one: Customer) -> tuple[Any, ...]:
+        body = one.api.get(CURRENT).json()
+        return body["tokens_used"], body["quota"], body["resets_at"]
+
+    @pytest.fixture
+    def by_period(self, catalogue: None) -> None:
+        """Another plan like community, whose window is the billing period."""
+        limits = {"monthly_token_quota": 100, "requests_per_minute": 10}
+        Plan.objects.create(code="other", name="Other", price=0, quota_window="billing_period", **limits)
+
+    def test_there_and_back_between_the_kinds_is_one_quota(self, by_period: None, customer: CustomerOn) -> None:
+        with moved_by_hand("2031-02-20T00:00:00Z") as clock:
+            one = customer("one", "community")
+            clock.move_to("2031-03-28T00:00:00Z")
+            for _ in range(9):
+                one.api.get("/api/v1/trace/start")
+            clock.tick(60)
+            for plan in ("other", "community", "other"):
+                self.change(one, plan)
+                assert self.stands(one) == (90, 100, "2031-04-01T00:00:00Z")
+            clock.move_to("2031-04-01T00:00:00Z")
+            assert self.stands(one) == (0, 100, "2031-04-20T00:00:00Z")
+
+    def test_a_top_up_counts_in_one_window(self, by_period: None, customer: CustomerOn) -> None:
+        with moved_by_hand("2031-02-20T00:00:00Z") as clock:
+            one = customer("one", "community")
+            clock.move_to("2031-03-25T00:00:00Z")
+            TokenTopUp.objects.create(account=one.user, tokens=40)
+            clock.move_to("2031-03-26T00:00:00Z")
+            self.change(one, "other")
+            assert self.stands(one) == (0, 140, "2031-04-01T00:00:00Z")
+            clock.move_to("2031-04-01T00:00:00Z")
+            assert self.stands(one) == (0, 100, "2031-04-20T00:00:00Z")
+
+    def test_the_quota_after_an_unlimited_plan_counts_from_the_change(self, customer: CustomerOn) -> None:
+        Feature.objects.filter(code="trace_start").update(tokens=300)
+        with moved_by_hand("2031-02-10T00:00:00Z") as clock:
+            one = customer("one", "pro")
+            clock.move_to("2031-03-05T00:00:00Z")
+            assert one.post("/api/v1/billing/downgrade", {"target_plan": "starter"}).status_code == 200
+            process_state.start_anew()
+            for _ in range(2):
+                assert one.api.get("/api/v1/trace/start").status_code == 200
+            clock.move_to("2031-03-09T23:59:59.999Z")
+            assert self.stands(one) == (600, "unlimited", "2031-04-01T00:00:00Z")
+            clock.move_to("2031-03-10T00:00:00Z")
+            assert one.api.get("/api/v1/trace/start").status_code == 200
+            assert self.stands(one) == (300, 500, "2031-04-01T00:00:00Z")
+            assert renewal.renew_due(timezone.now()).changed == 1
+            process_state.start_anew()
+            assert self.stands(one) == (300, 500, "2031-04-01T00:00:00Z")
+            assert one.api.get("/api/v1/trace/start").status_code == 429
+            drain.drain()
+            assert one.api.get("/api/v1/usage/breakdown").json() == {"trace_start": 300, "total": 300}
+            clock.move_to("2031-04-01T00:00:00Z")
+            assert self.stands(one) == (0, 500, "2031-05-01T00:00:00Z")
+
+    def test_up_to_unlimited_and_down_again_is_one_quota(self, alice: Customer) -> None:
+        with moved_by_hand("2031-03-05T00:00:00Z"):
+            alice.api.get("/api/v1/trace/start")
+            self.change(alice, "pro")
+            assert self.stands(alice) == (10, "unlimited", "2031-04-01T00:00:00Z")
+            self.change(alice, "community")
+            assert self.stands(alice) == (10, 100, "2031-04-01T00:00:00Z")
 
 
 def test_it_takes_no_parameters(alice: Customer) -> None:
