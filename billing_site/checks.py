@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import redis
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register, run_checks
+from django.core.checks import CheckMessage, Error, Tags, Warning, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connection
@@ -146,6 +146,29 @@ def check_outbox_consumers(**_: Any) -> Iterable[CheckMessage]:
         except ImportError as error:
             hint = "Let OUTBOX_CONSUMERS map names to paths of callables that take a message."
             yield Error(f"The outbox's consumer {name!r} is not there: {error}.", hint=hint, id="billing_site.E014")
+
+
+@register(Tags.security, deploy=True)
+def check_what_is_open(**_: Any) -> Iterable[CheckMessage]:
+    """What is meant for trying things out, and who stands between the site and its clients."""
+    if not settings.METRICS_TOKEN:
+        hint = "Set METRICS_TOKEN, and have Prometheus send it as a bearer token."
+        yield Warning("Whoever reaches the site can read /metrics.", hint=hint, id="billing_site.W003")
+    if settings.SANDBOX:
+        hint = "Unset SANDBOX: its endpoints fail and wait as their callers say."
+        yield Warning("The sandbox's endpoints are mounted.", hint=hint, id="billing_site.W004")
+    if not settings.BEHIND_PROXY:
+        yield Warning(
+            "No proxy is said to stand before the site: slow clients are the web server's own business.",
+            hint="Put a proxy that buffers requests before it and set BEHIND_PROXY=1.",
+            id="billing_site.W005",
+        )
+    elif not settings.CLIENT_ADDRESS_HEADER:
+        yield Warning(
+            "Behind the proxy all clients have one address: what one of them does wrong is held against all.",
+            hint="Set CLIENT_ADDRESS_HEADER to the header in which the proxy always writes the client's address.",
+            id="billing_site.W006",
+        )
 
 
 def _place(url: str) -> tuple[str, int, int] | None:

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from billing_site.environment import number
+
 wsgi_app = "billing_site.wsgi:application"
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = number("WEB_CONCURRENCY", 2, most=10_000)
 worker_class = "gthread"
 threads = 8
 timeout = 60
