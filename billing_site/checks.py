@@ -14,6 +14,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.utils.module_loading import import_string
 
+from billing_site.schema import missing_migrations
 from ratelimit.checks import ENGINES, report_engines
 from usage.metering import fallback
 
@@ -192,11 +193,21 @@ def check_postgres(**_: Any) -> Iterable[CheckMessage]:
             cursor.execute(POSTGRES)
             row = cursor.fetchone()
             assert row is not None
+        missing = missing_migrations()
     except DatabaseError as error:
         reason = " ".join(str(error).split())
         hint = "Start it or check DATABASE_URL, then run `manage.py check --deploy`: nothing could be verified."
         return [Warning(f"PostgreSQL does not answer: {reason}", hint=hint, id="billing_site.W010")]
-    return list(_faults_of_postgres(*row))
+    return [*_faults_of_postgres(*row), *_faults_of_tables(missing)]
+
+
+def _faults_of_tables(missing: list[str]) -> Iterable[CheckMessage]:
+    if missing:
+        yield Error(
+            f"The database lacks {len(missing)} of this code's migrations, the first is {missing[0]}.",
+            hint="Run `manage.py migrate`, and `manage.py seed_catalogue` after the first time.",
+            id="billing_site.E015",
+        )
 
 
 def _faults_of_postgres(

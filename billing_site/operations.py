@@ -7,19 +7,20 @@ from typing import Final
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from billing.http.access import Access, declares
 from billing_site import metrics
+from billing_site.schema import missing_migrations
 from ratelimit.server import RedisUnreachable
 from ratelimit.store import store
 from usage.metering import fallback
 from usage.sync.outage import breaker
 
 ASKED_WITHOUT_ENGINES: Final = Access(ungated=True)
+NOT_MIGRATED: Final = "not migrated"
 
 
 @declares(ASKED_WITHOUT_ENGINES)
@@ -27,13 +28,15 @@ ASKED_WITHOUT_ENGINES: Final = Access(ungated=True)
 def health(request: HttpRequest) -> JsonResponse:
     """200 while calls can be decided on: without PostgreSQL those of warm accounts, without Redis by PostgreSQL.
 
+    A database that lacks migrations of this code answers, and every call of it fails: it is down.
+
     Redis is "recovering" when it answers, but this process still decides by PostgreSQL: Redis has to know first what
     was charged without it.
     """
     parts = {"postgres": _postgres(), "redis": _redis()}
     degraded = sorted(name for name, state in parts.items() if state != "ok")
     without_redis = settings.WHEN_REDIS_IS_DOWN != fallback.REFUSE and parts["postgres"] == "ok"
-    serving = parts["redis"] == "ok" or without_redis
+    serving = parts["postgres"] != NOT_MIGRATED and (parts["redis"] == "ok" or without_redis)
     status = "ok" if not degraded else "degraded" if serving else "down"
     return JsonResponse({"status": status, "parts": parts, "degraded": degraded}, status=200 if serving else 503)
 
@@ -50,11 +53,9 @@ def prometheus(request: HttpRequest) -> HttpResponse:
 
 def _postgres() -> str:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        return NOT_MIGRATED if missing_migrations() else "ok"
     except DatabaseError:
         return "unreachable"
-    return "ok"
 
 
 def _redis() -> str:
