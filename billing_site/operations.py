@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from billing.entitlements import snapshots
 from billing.http.access import Access, declares
 from billing_site import metrics
 from billing_site.schema import missing_migrations
@@ -28,7 +29,8 @@ NOT_MIGRATED: Final = "not migrated"
 def health(request: HttpRequest) -> JsonResponse:
     """200 while calls can be decided on: without PostgreSQL those of warm accounts, without Redis by PostgreSQL.
 
-    A database that lacks migrations of this code answers, and every call of it fails: it is down.
+    It is 503 where this process can serve nobody: PostgreSQL is gone before any account was warm, or it lacks
+    migrations of this code, so that every call fails.
 
     Redis is "recovering" when it answers, but this process still decides by PostgreSQL: Redis has to know first what
     was charged without it.
@@ -36,7 +38,8 @@ def health(request: HttpRequest) -> JsonResponse:
     parts = {"postgres": _postgres(), "redis": _redis()}
     degraded = sorted(name for name, state in parts.items() if state != "ok")
     without_redis = settings.WHEN_REDIS_IS_DOWN != fallback.REFUSE and parts["postgres"] == "ok"
-    serving = parts["postgres"] != NOT_MIGRATED and (parts["redis"] == "ok" or without_redis)
+    by_redis = parts["redis"] == "ok" and (parts["postgres"] == "ok" or snapshots.knows_somebody())
+    serving = parts["postgres"] != NOT_MIGRATED and (by_redis or without_redis)
     status = "ok" if not degraded else "degraded" if serving else "down"
     return JsonResponse({"status": status, "parts": parts, "degraded": degraded}, status=200 if serving else 503)
 

@@ -263,6 +263,8 @@ RATELIMIT_SHARDS = 64  # changing it means `manage.py init_redis_keys`
 SNAPSHOT_CACHE_SIZE = 100_000  # accounts a process remembers
 PRORATION_GRANULARITY: Any = env.word("PRORATION_GRANULARITY", "day", ("day", "second"))
 LARGEST_INVOICE = env.number("LARGEST_INVOICE", 10_000)  # in major units; a larger one parks the account for staff
+# Between this machine and PostgreSQL; beyond it nothing is billed.
+LARGEST_CLOCK_SKEW_SECONDS = env.number("LARGEST_CLOCK_SKEW_SECONDS", 5, most=3600)
 MOST_INVOICES_A_DAY = env.number("MOST_INVOICES_A_DAY", 50)  # of one account; more of them park it
 USAGE_LOG_MONTHS = env.number("USAGE_LOG_MONTHS", 13, most=1200)  # whole months kept before the present one
 USAGE_LOG_MONTHS_AHEAD = env.number("USAGE_LOG_MONTHS_AHEAD", 3, most=240)  # an event beyond them is set aside

@@ -66,6 +66,7 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     "LONGEST_REQUEST_SECONDS": ([*NUMBER, "86401"], [("1", "LONGEST_REQUEST_SECONDS", 1)]),
     "PRORATION_GRANULARITY": (["week", "DAY", "0"], [("second", "PRORATION_GRANULARITY", "second")]),
     "LARGEST_INVOICE": (NUMBER, [("1", "LARGEST_INVOICE", 1)]),
+    "LARGEST_CLOCK_SKEW_SECONDS": ([*NUMBER, "3601"], [("1", "LARGEST_CLOCK_SKEW_SECONDS", 1)]),
     "MOST_INVOICES_A_DAY": (NUMBER, [("1", "MOST_INVOICES_A_DAY", 1)]),
     "USAGE_LOG_MONTHS": (NUMBER, [("1", "USAGE_LOG_MONTHS", 1)]),
     "USAGE_LOG_MONTHS_AHEAD": ([*NUMBER, "241"], [("240", "USAGE_LOG_MONTHS_AHEAD", 240)]),

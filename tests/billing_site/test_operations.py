@@ -68,8 +68,17 @@ class TestHealth:
         assert bob.api.get("/api/v1/usage/current")["X-RateLimit-Remaining"] == "29"
 
 
-def test_without_postgres_warm_accounts_are_served(lose_postgres: Any) -> None:
+def test_without_postgres_a_process_that_knows_nobody_is_down(lose_postgres: Any) -> None:
     lose_postgres()
+    response = Client().get("/health")
+    assert (response.status_code, response.json()["status"]) == (503, "down")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_postgres_warm_accounts_are_served(bob: Customer, lose_postgres: Any) -> None:
+    assert bob.api.get("/api/v1/usage/current").status_code == 200
+    lose_postgres()
+    assert bob.api.get("/api/v1/risk/score").status_code == 200
     response = Client().get("/health")
     assert (response.status_code, response.json()) == (
         200,
