@@ -72,8 +72,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 FORMAT_MODULE_PATH = ["billing_site.formats"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-# With and without a trailing slash the URLs name the same view; a redirect would lose a POST's body.
-APPEND_SLASH = False
+APPEND_SLASH = False  # either way the URLs name the same view; a redirect would lose a POST's body
 
 INSTALLED_APPS = [
     "unfold",  # before django.contrib.admin, whose templates it replaces
@@ -126,6 +125,7 @@ TEMPLATES = [
     },
 ]
 
+AUTHENTICATION_BACKENDS = ["billing_site.log_in.ThrottledBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
