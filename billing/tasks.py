@@ -11,6 +11,7 @@ from django.utils import timezone
 from billing.fence import push
 from billing.models import StoredResponse
 from billing.outbox import consumers, retention
+from billing.outbox.clock import ClockSkewed
 from billing.outbox.dispatcher import Dispatcher
 from billing.subscriptions import renewal
 
@@ -20,7 +21,11 @@ logger = logging.getLogger(__name__)
 @shared_task
 def apply_due_changes() -> None:
     """Renew the subscriptions that are due, with what is scheduled for them. Several at once do no harm."""
-    done = renewal.renew_due(timezone.now())
+    try:
+        done = renewal.renew_due(timezone.now())
+    except ClockSkewed as error:
+        logger.error("no subscription is renewed: %s", error)
+        return
     if done.periods or done.parked or done.failed:
         logger.info("%s", done)
     if done.failed:

@@ -8,12 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import redis
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register, run_checks
+from django.core.checks import CheckMessage, Error, Tags, Warning, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.utils.module_loading import import_string
 
+from billing_site.schema import missing_migrations
 from ratelimit.checks import ENGINES, report_engines
 from usage.metering import fallback
 
@@ -148,6 +149,29 @@ def check_outbox_consumers(**_: Any) -> Iterable[CheckMessage]:
             yield Error(f"The outbox's consumer {name!r} is not there: {error}.", hint=hint, id="billing_site.E014")
 
 
+@register(Tags.security, deploy=True)
+def check_what_is_open(**_: Any) -> Iterable[CheckMessage]:
+    """What is meant for trying things out, and who stands between the site and its clients."""
+    if not settings.METRICS_TOKEN:
+        hint = "Set METRICS_TOKEN, and have Prometheus send it as a bearer token."
+        yield Warning("Whoever reaches the site can read /metrics.", hint=hint, id="billing_site.W003")
+    if settings.SANDBOX:
+        hint = "Unset SANDBOX: its endpoints fail and wait as their callers say."
+        yield Warning("The sandbox's endpoints are mounted.", hint=hint, id="billing_site.W004")
+    if not settings.BEHIND_PROXY:
+        yield Warning(
+            "No proxy is said to stand before the site: slow clients are the web server's own business.",
+            hint="Put a proxy that buffers requests before it and set BEHIND_PROXY=1.",
+            id="billing_site.W005",
+        )
+    elif not settings.CLIENT_ADDRESS_HEADER:
+        yield Warning(
+            "Behind the proxy all clients have one address: what one of them does wrong is held against all.",
+            hint="Set CLIENT_ADDRESS_HEADER to the header in which the proxy always writes the client's address.",
+            id="billing_site.W006",
+        )
+
+
 def _place(url: str) -> tuple[str, int, int] | None:
     """Which server and database a Redis URL names, in redis-py's or Celery's spelling; None for another broker."""
     parts = urlsplit(url)
@@ -169,11 +193,21 @@ def check_postgres(**_: Any) -> Iterable[CheckMessage]:
             cursor.execute(POSTGRES)
             row = cursor.fetchone()
             assert row is not None
+        missing = missing_migrations()
     except DatabaseError as error:
         reason = " ".join(str(error).split())
         hint = "Start it or check DATABASE_URL, then run `manage.py check --deploy`: nothing could be verified."
         return [Warning(f"PostgreSQL does not answer: {reason}", hint=hint, id="billing_site.W010")]
-    return list(_faults_of_postgres(*row))
+    return [*_faults_of_postgres(*row), *_faults_of_tables(missing)]
+
+
+def _faults_of_tables(missing: list[str]) -> Iterable[CheckMessage]:
+    if missing:
+        yield Error(
+            f"The database lacks {len(missing)} of this code's migrations, the first is {missing[0]}.",
+            hint="Run `manage.py migrate`, and `manage.py seed_catalogue` after the first time.",
+            id="billing_site.E015",
+        )
 
 
 def _faults_of_postgres(

@@ -1,11 +1,15 @@
 """How gunicorn serves the site; GUNICORN_CMD_ARGS and its command line override this."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
+from billing_site.environment import folder, number
+
 wsgi_app = "billing_site.wsgi:application"
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = number("WEB_CONCURRENCY", 2, most=10_000)
 worker_class = "gthread"
 threads = 8
 timeout = 60
@@ -25,9 +29,23 @@ capture_output = False
 os.environ.setdefault("DATABASE_STATEMENT_TIMEOUT_MS", "15000")
 
 
+# The processes add up their metrics in a folder: one that is given, or our own, which ends with us.
+METRICS = "PROMETHEUS_MULTIPROC_DIR"
+own_metrics = None
+if given := folder(METRICS):
+    given.mkdir(parents=True, exist_ok=True)
+else:
+    own_metrics = os.environ[METRICS] = tempfile.mkdtemp(prefix="metrics-", dir=worker_tmp_dir)
+
+
 def child_exit(server: Any, worker: Any) -> None:
     """Take a dead worker's gauges out of /metrics."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        from prometheus_client import multiprocess
+    from prometheus_client import multiprocess
 
-        multiprocess.mark_process_dead(worker.pid)
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    """Remove our folder of metrics, unless a new gunicorn (SIGUSR2) has taken it over."""
+    if own_metrics and not server.reexec_pid:
+        shutil.rmtree(own_metrics, ignore_errors=True)

@@ -7,19 +7,21 @@ from typing import Final
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from billing.entitlements import snapshots
 from billing.http.access import Access, declares
 from billing_site import metrics
+from billing_site.schema import missing_migrations
 from ratelimit.server import RedisUnreachable
 from ratelimit.store import store
 from usage.metering import fallback
 from usage.sync.outage import breaker
 
 ASKED_WITHOUT_ENGINES: Final = Access(ungated=True)
+NOT_MIGRATED: Final = "not migrated"
 
 
 @declares(ASKED_WITHOUT_ENGINES)
@@ -27,13 +29,17 @@ ASKED_WITHOUT_ENGINES: Final = Access(ungated=True)
 def health(request: HttpRequest) -> JsonResponse:
     """200 while calls can be decided on: without PostgreSQL those of warm accounts, without Redis by PostgreSQL.
 
+    It is 503 where this process can serve nobody: PostgreSQL is gone before any account was warm, or it lacks
+    migrations of this code, so that every call fails.
+
     Redis is "recovering" when it answers, but this process still decides by PostgreSQL: Redis has to know first what
     was charged without it.
     """
     parts = {"postgres": _postgres(), "redis": _redis()}
     degraded = sorted(name for name, state in parts.items() if state != "ok")
     without_redis = settings.WHEN_REDIS_IS_DOWN != fallback.REFUSE and parts["postgres"] == "ok"
-    serving = parts["redis"] == "ok" or without_redis
+    by_redis = parts["redis"] == "ok" and (parts["postgres"] == "ok" or snapshots.knows_somebody())
+    serving = parts["postgres"] != NOT_MIGRATED and (by_redis or without_redis)
     status = "ok" if not degraded else "degraded" if serving else "down"
     return JsonResponse({"status": status, "parts": parts, "degraded": degraded}, status=200 if serving else 503)
 
@@ -50,11 +56,9 @@ def prometheus(request: HttpRequest) -> HttpResponse:
 
 def _postgres() -> str:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        return NOT_MIGRATED if missing_migrations() else "ok"
     except DatabaseError:
         return "unreachable"
-    return "ok"
 
 
 def _redis() -> str:

@@ -9,27 +9,29 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from billing_site import environment as env
 from billing_site.local.engines.places import BROKER_DATABASE, CACHE_DATABASE, Places, as_broker, with_database
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PLACES = Places(BASE_DIR)
-env = environ.Env()
 
 # --- Engines: an unset URL means the private engine that `make run` starts.
-EMBEDDED_POSTGRES = not env.str("DATABASE_URL", default="")
-EMBEDDED_REDIS = not env.str("REDIS_URL", default="")
-DATABASE_URL = env.str("DATABASE_URL", default="") or PLACES.database_url
+DATABASE_URL = env.postgres_url("DATABASE_URL")
+EMBEDDED_POSTGRES = not DATABASE_URL
+DATABASE_URL = DATABASE_URL or PLACES.database_url
 # What enforces quotas and rates; CACHE_URL (Django's cache) and BROKER_URL (Celery) default to other databases of the
 # same server. A cluster has one database only and Celery knows no cluster, so there both have to be given.
-REDIS_URL = env.str("REDIS_URL", default="") or PLACES.redis_url
-REDIS_CLUSTER = env.bool("REDIS_CLUSTER", default=False)
-REDIS_TIMEOUT_MS = env.int("REDIS_TIMEOUT_MS", default=100)  # a decision waits no longer for Redis
+REDIS_URL = env.redis_url("REDIS_URL")
+EMBEDDED_REDIS = not REDIS_URL
+REDIS_URL = REDIS_URL or PLACES.redis_url
+REDIS_CLUSTER = env.flag("REDIS_CLUSTER", False)
+REDIS_TIMEOUT_MS = env.number("REDIS_TIMEOUT_MS", 100, most=60_000)  # a decision waits no longer for Redis
 # Replicas that confirm a charge before it is answered (WAIT), so that a failover loses none; 0 = the primary alone.
 # When they take longer than REDIS_WAIT_MS, which is below REDIS_TIMEOUT_MS, the charge stands all the same.
-REDIS_WAIT_REPLICAS = env.int("REDIS_WAIT_REPLICAS", default=0)
-REDIS_WAIT_MS = env.int("REDIS_WAIT_MS", default=50)
-CACHE_URL = env.str("CACHE_URL", default="")
-BROKER_URL = env.str("BROKER_URL", default="")
+REDIS_WAIT_REPLICAS = env.number("REDIS_WAIT_REPLICAS", 0, least=0)
+REDIS_WAIT_MS = env.number("REDIS_WAIT_MS", 50)
+CACHE_URL = env.redis_url("CACHE_URL")
+BROKER_URL = env.broker_url("BROKER_URL")
 if REDIS_CLUSTER and not (CACHE_URL and BROKER_URL):
     raise ImproperlyConfigured("REDIS_CLUSTER=1 needs CACHE_URL and BROKER_URL: Redis servers that are no cluster")
 CACHE_URL = CACHE_URL or with_database(REDIS_URL, CACHE_DATABASE)
@@ -38,8 +40,8 @@ BROKER_URL = BROKER_URL or as_broker(REDIS_URL, BROKER_DATABASE)
 
 def _secret_key() -> str:
     """SECRET_KEY, or beside embedded engines one made once for this checkout."""
-    if given := env.str("SECRET_KEY", default=""):
-        return str(given)
+    if given := env.text("SECRET_KEY", env.SECRET):
+        return given
     if not EMBEDDED_POSTGRES:
         raise ImproperlyConfigured(
             "set SECRET_KEY to a long random string, the same for every process (DATABASE_URL is set)"
@@ -59,9 +61,9 @@ def _secret_key() -> str:
 
 # --- Django
 SECRET_KEY = _secret_key()
-DEBUG = env.bool("DEBUG", default=False)
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+DEBUG = env.flag("DEBUG", False)
+ALLOWED_HOSTS: list[str] = env.words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"], env.HOST)
+CSRF_TRUSTED_ORIGINS: list[str] = env.words("CSRF_TRUSTED_ORIGINS", [], env.ORIGIN)
 ROOT_URLCONF = "billing_site.urls"
 WSGI_APPLICATION = "billing_site.wsgi.application"
 LANGUAGE_CODE = "en-us"
@@ -70,8 +72,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 FORMAT_MODULE_PATH = ["billing_site.formats"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-# With and without a trailing slash the URLs name the same view; a redirect would lose a POST's body.
-APPEND_SLASH = False
+APPEND_SLASH = False  # either way the URLs name the same view; a redirect would lose a POST's body
 
 INSTALLED_APPS = [
     "unfold",  # before django.contrib.admin, whose templates it replaces
@@ -124,6 +125,7 @@ TEMPLATES = [
     },
 ]
 
+AUTHENTICATION_BACKENDS = ["billing_site.log_in.ThrottledBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -131,9 +133,10 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # --- Database. A connection for each thread of the web server, checked once a request that needs it: the number of
 # threads is fixed, so a pool would only add a second place to wait in. Nothing may hang on a lost server.
+DATABASE_STATEMENT_TIMEOUT_MS = env.number("DATABASE_STATEMENT_TIMEOUT_MS", 0, least=0, most=2**31 - 1)
 DATABASES: dict[str, dict[str, Any]] = {"default": environ.Env.db_url_config(DATABASE_URL)}
 DATABASES["default"] |= {
-    "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60),
+    "CONN_MAX_AGE": env.number("CONN_MAX_AGE", 60, least=0),
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": {
         "connect_timeout": 3,
@@ -141,7 +144,7 @@ DATABASES["default"] |= {
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 2,
-        "options": f"-c statement_timeout={env.int('DATABASE_STATEMENT_TIMEOUT_MS', default=0)}",
+        "options": f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT_MS}",
     }
     | DATABASES["default"].get("OPTIONS", {}),
 }
@@ -159,7 +162,7 @@ SESSION_ENGINE = "django.contrib.sessions.backends.db"
 LOGIN_REDIRECT_URL = "admin:index"  # after a login that no page asked for
 
 # --- Security
-HTTPS = env.bool("HTTPS", default=False)  # the site is served over HTTPS only
+HTTPS = env.flag("HTTPS", False)  # the site is served over HTTPS only
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
@@ -169,14 +172,15 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-if env.bool("BEHIND_PROXY", default=False):  # a proxy sets X-Forwarded-Proto, overwriting what clients send
+BEHIND_PROXY = env.flag("BEHIND_PROXY", False)
+if BEHIND_PROXY:  # the proxy sets X-Forwarded-Proto, overwriting what clients send
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # bytes of one request's body
 
 # --- Static files
 STATIC_URL = "/static/"
 # Unset: served from where they lie, nothing has to be collected. Set: from there, compressed, after `collectstatic`.
-STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
+STATIC_ROOT = env.folder("STATIC_ROOT")
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -246,39 +250,38 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(PLACES.local / "beat-schedule")
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 # --- Ours
-SANDBOX = env.bool("SANDBOX", default=False)  # mounts small metered endpoints to try things with
-RATELIMIT_CLOCK = (
-    "server"  # whose clock judges the minute: the Redis server's, or ("process") this process' in frozen tests
-)
-WHEN_REDIS_IS_DOWN = env.str("WHEN_REDIS_IS_DOWN", default="fallback")  # to PostgreSQL; or "refuse", or "admit" all
-WEB_PROCESSES = env.int("WEB_PROCESSES", default=env.int("WEB_CONCURRENCY", default=2))  # share a minute while it is
-LONGEST_REQUEST_SECONDS = env.int("LONGEST_REQUEST_SECONDS", default=60)  # then an Idempotency-Key is in flight no more
-RETRY_AFTER_MOST = env.int("RETRY_AFTER_MOST", default=3600)  # seconds; a longer wait is told in a 429's body alone
-REDIS_PROBE_MS = env.int("REDIS_PROBE_MS", default=250)  # between two looks whether it is back
+SANDBOX = env.flag("SANDBOX", False)  # mounts small metered endpoints to try things with
+RATELIMIT_CLOCK = "server"  # the Redis server's clock judges the minute; "process": this process', in frozen tests
+# Who decides without Redis: PostgreSQL; or all calls are refused; or all entitled ones are admitted.
+WHEN_REDIS_IS_DOWN = env.word("WHEN_REDIS_IS_DOWN", "fallback", ("fallback", "refuse", "admit"))
+# They share a minute while it is down.
+WEB_PROCESSES = env.number("WEB_PROCESSES", env.number("WEB_CONCURRENCY", 2, most=10_000), most=10_000)
+# After it an Idempotency-Key is in flight no more, and the key itself is kept for a day.
+LONGEST_REQUEST_SECONDS = env.number("LONGEST_REQUEST_SECONDS", 60, most=86_400)
+RETRY_AFTER_MOST = env.number("RETRY_AFTER_MOST", 3600)  # seconds; a longer wait is told in a 429's body alone
+REDIS_PROBE_MS = env.number("REDIS_PROBE_MS", 250)  # between two looks whether it is back
 RATELIMIT_SHARDS = 64  # changing it means `manage.py init_redis_keys`
 SNAPSHOT_CACHE_SIZE = 100_000  # accounts a process remembers
-PRORATION_GRANULARITY = env.str("PRORATION_GRANULARITY", default="day")  # or "second"
-LARGEST_INVOICE = env.int("LARGEST_INVOICE", default=10_000)  # in major units; a larger one parks the account for staff
-MOST_INVOICES_A_DAY = env.int("MOST_INVOICES_A_DAY", default=50)  # of one account; more of them park it
-USAGE_LOG_MONTHS = env.int("USAGE_LOG_MONTHS", default=13)  # whole months kept in the usage log before the present one
-USAGE_LOG_MONTHS_AHEAD = env.int("USAGE_LOG_MONTHS_AHEAD", default=3)  # made ahead; an event beyond them is set aside
-USAGE_LOG_EXPORTS = Path(env.str("USAGE_LOG_EXPORTS", default="") or PLACES.local / "usage-log")  # of months that left
-USAGE_LOG_DROP = env.bool("USAGE_LOG_DROP", default=False)  # nightly, tables of months that left, once exported
-if min(USAGE_LOG_MONTHS, USAGE_LOG_MONTHS_AHEAD) < 1:
-    raise ImproperlyConfigured("USAGE_LOG_MONTHS and USAGE_LOG_MONTHS_AHEAD are whole numbers of months, 1 or more")
+PRORATION_GRANULARITY: Any = env.word("PRORATION_GRANULARITY", "day", ("day", "second"))
+LARGEST_INVOICE = env.number("LARGEST_INVOICE", 10_000)  # in major units; a larger one parks the account for staff
+# Between this machine and PostgreSQL; beyond it nothing is billed.
+LARGEST_CLOCK_SKEW_SECONDS = env.number("LARGEST_CLOCK_SKEW_SECONDS", 5, most=3600)
+MOST_INVOICES_A_DAY = env.number("MOST_INVOICES_A_DAY", 50)  # of one account; more of them park it
+USAGE_LOG_MONTHS = env.number("USAGE_LOG_MONTHS", 13, most=1200)  # whole months kept before the present one
+USAGE_LOG_MONTHS_AHEAD = env.number("USAGE_LOG_MONTHS_AHEAD", 3, most=240)  # an event beyond them is set aside
+USAGE_LOG_EXPORTS = env.folder("USAGE_LOG_EXPORTS") or PLACES.local / "usage-log"  # of months that left
+USAGE_LOG_DROP = env.flag("USAGE_LOG_DROP", False)  # nightly, tables of months that left, once exported
 # Who gets the outbox's messages: the name under which progress is kept -> the path of a callable, see billing.outbox.
 OUTBOX_CONSUMERS = {"log": "billing.outbox.consumers.write_to_log"}
-OUTBOX_LEASE_SECONDS = env.int("OUTBOX_LEASE_SECONDS", default=60)  # one call of a consumer takes at most so long
-OUTBOX_KEPT_DAYS = env.int("OUTBOX_KEPT_DAYS", default=30)  # messages that every consumer has got
-if min(OUTBOX_LEASE_SECONDS, OUTBOX_KEPT_DAYS) < 1:
-    raise ImproperlyConfigured("OUTBOX_LEASE_SECONDS and OUTBOX_KEPT_DAYS are whole numbers, 1 or more")
+OUTBOX_LEASE_SECONDS = env.number("OUTBOX_LEASE_SECONDS", 60, most=86_400)  # for one call of a consumer
+OUTBOX_KEPT_DAYS = env.number("OUTBOX_KEPT_DAYS", 30, most=36_500)  # messages that every consumer has got
 BILLING_ACTIVE_FEATURES = "usage.reports.activity.check_active_features"
 UNKNOWN_KEYS_PER_MINUTE = 600  # look-ups of unknown keys an address may cause
-CLIENT_ADDRESS_HEADER = env.str("CLIENT_ADDRESS_HEADER", default="")  # such as X-Real-IP, where a proxy always sets it
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # when set, /metrics wants it as a bearer token
+CLIENT_ADDRESS_HEADER = env.text("CLIENT_ADDRESS_HEADER", env.HEADER)  # such as X-Real-IP, where a proxy always sets it
+METRICS_TOKEN = env.text("METRICS_TOKEN", env.TOKEN)  # when set, /metrics wants it as a bearer token
 
 # --- Logging: one line an event, to stderr
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOG_LEVEL = env.word("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -17,6 +17,7 @@ from billing.http import problems
 from billing.http.access import PUBLIC
 from billing.http.views import ApiView
 from billing_site import operations, sandbox
+from billing_site.log_in import says_when_to_come_again
 from billing_site.openapi import schema_view
 
 
@@ -56,13 +57,15 @@ if settings.SANDBOX:
     api.append(re_path(rf"^(?:{'|'.join(sandbox.PATHS)})(?:/.*)?$", sandbox.SandboxView.as_view(), name="sandbox"))
 api.append(re_path(r"", NoSuchPath.as_view()))
 
+log_in_to_api = LoginView.as_view(template_name="rest_framework/login.html", next_page="usage-current")
 urlpatterns = [
     path("api/v1/", include(api)),
     path("api/schema", schema_view, name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
-    path("api/auth/login/", LoginView.as_view(template_name="rest_framework/login.html", next_page="usage-current")),
+    path("api/auth/login/", says_when_to_come_again(log_in_to_api)),
     path("api/auth/", include("rest_framework.urls")),
     path("health", operations.health),
     path("metrics", operations.prometheus),
+    path("admin/login/", says_when_to_come_again(admin.site.login)),  # before the admin's own
     path("admin/", admin.site.urls),
 ]

@@ -81,6 +81,11 @@ _locks: tuple[threading.Lock, ...] = process_state.remember(
 )
 
 
+def knows_somebody() -> bool:
+    """Whether this process can decide on any account's call without PostgreSQL."""
+    return bool(_accounts)
+
+
 def snapshot(account: int, now_ms: int) -> Snapshot:
     """The account's snapshot, from memory where it is warm. Raises NoDefaultPlan, or django's OperationalError."""
     known = _accounts.get(account)

@@ -9,13 +9,17 @@ from django.db import connection
 from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 
+from billing.outbox.clock import check_clock
 from billing.outbox.kinds import Happened
 
 COPY = "COPY billing_outboxmessage (account_id, kind, payload, recorded_at) FROM STDIN"
 
 
 def record(kind: Happened, account: int, **ids: int | str) -> None:
-    """Write one message in the caller's transaction. Raises TransactionManagementError outside of one."""
+    """Write one message in the caller's transaction.
+
+    Raises TransactionManagementError outside of one, and ClockSkewed where this process' clock dates no fact.
+    """
     record_all(kind, [(account, ids)])
 
 
@@ -27,6 +31,7 @@ def record_all(kind: Happened, happened: Iterable[tuple[int, Mapping[str, object
     # Rows as text: the renewal writes thousands a second, and a model instance costs more than its row.
     rows = "".join(f"{account}\t{kind}\t{_escaped(ids)}\t{now}\n" for account, ids in happened)
     if rows:
+        check_clock()
         with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(COPY) as copy:
             copy.write(rows)
 

@@ -25,6 +25,7 @@ from billing.invoicing.issuing import Bill
 from billing.invoicing.review import base_price, issued_today, review_reason
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.models.invoices import NOTHING
+from billing.outbox.clock import check_clock
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
 from billing.rules.periods import nth_period
@@ -133,6 +134,7 @@ def renewal(
 
 
 def _renew_in_batches(now: datetime, progress: Callable[[int], None], keep: bool) -> RenewalReport:
+    check_clock()  # once, or each subscription of a batch would fail by itself
     total = RenewalReport()
     last: Subscription | None = None
     while True:

@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import InterfaceError, OperationalError
 
+from billing.outbox.clock import ClockSkewed
 from ratelimit.server import RedisUnreachable
 
 
@@ -17,6 +18,10 @@ def execute(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except ImproperlyConfigured as error:
+        if "--traceback" in argv:
+            raise
+        return _fail(str(error))
+    except ClockSkewed as error:
         if "--traceback" in argv:
             raise
         return _fail(str(error))

@@ -106,7 +106,7 @@ class Run:
         os.environ["PYTHONUNBUFFERED"] = "1"
         os.environ["DJANGO_SETTINGS_MODULE"] = "billing_site.settings"
         os.environ.setdefault("SANDBOX", "1")
-        os.environ.setdefault("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{self.host}")
+        os.environ.setdefault("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{self._host}")
 
     def _start_engines(self) -> None:
         if not os.environ.get("DATABASE_URL"):
@@ -159,8 +159,12 @@ class Run:
 
     @property
     def _address(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return f"{self._host}:{self.port}"
+
+    @property
+    def _host(self) -> str:
+        """HOST as a URL and a Host header have it."""
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     def _is_healthy(self) -> bool:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)

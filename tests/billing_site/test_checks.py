@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as site_settings
-from django.core.checks import CheckMessage, run_checks
+from django.core.checks import CheckMessage, Tags, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from redis import Redis
@@ -101,6 +101,25 @@ class TestSettings:
         settings.REDIS_URL, settings.CELERY_BROKER_URL = redis_url, broker_url
         settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": cache_url}}
         assert self.found() == expected
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, []),
+        ({"METRICS_TOKEN": ""}, ["billing_site.W003"]),
+        ({"SANDBOX": True}, ["billing_site.W004"]),
+        ({"BEHIND_PROXY": False}, ["billing_site.W005"]),
+        ({"BEHIND_PROXY": False, "CLIENT_ADDRESS_HEADER": ""}, ["billing_site.W005"]),
+        ({"CLIENT_ADDRESS_HEADER": ""}, ["billing_site.W006"]),
+    ],
+)
+def test_a_deployment_is_warned_of_what_is_open(settings: Any, changed: dict[str, Any], expected: list[str]) -> None:
+    closed = {"METRICS_TOKEN": "t", "SANDBOX": False, "BEHIND_PROXY": True, "CLIENT_ADDRESS_HEADER": "X-Real-IP"}
+    for name, value in (closed | changed).items():
+        setattr(settings, name, value)
+    found = run_checks(tags=[Tags.security], include_deployment_checks=True)
+    assert ids([message for message in found if str(message.id).startswith("billing_site")]) == expected
 
 
 @pytest.fixture

@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from billing_site import checks
 from ratelimit import server, store
 from ratelimit.keys import stream
 from tests.cast import Customer
@@ -65,14 +68,56 @@ class TestHealth:
         assert bob.api.get("/api/v1/usage/current")["X-RateLimit-Remaining"] == "29"
 
 
-def test_without_postgres_warm_accounts_are_served(lose_postgres: Any) -> None:
+def test_without_postgres_a_process_that_knows_nobody_is_down(lose_postgres: Any) -> None:
     lose_postgres()
+    response = Client().get("/health")
+    assert (response.status_code, response.json()["status"]) == (503, "down")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_postgres_warm_accounts_are_served(bob: Customer, lose_postgres: Any) -> None:
+    assert bob.api.get("/api/v1/usage/current").status_code == 200
+    lose_postgres()
+    assert bob.api.get("/api/v1/risk/score").status_code == 200
     response = Client().get("/health")
     assert (response.status_code, response.json()) == (
         200,
         {"status": "degraded", "parts": {"postgres": "unreachable", "redis": "ok"}, "degraded": ["postgres"]},
     )
     assert samples()["postgres_up"] == 0
+
+
+@pytest.mark.django_db
+class TestMigrations:
+    def health(self) -> tuple[int, dict[str, Any]]:
+        response = Client().get("/health")
+        return response.status_code, response.json()
+
+    def test_one_that_is_missing(self) -> None:
+        MigrationRecorder(connection).record_unapplied("usage", "0001_initial")
+        assert self.health() == (
+            503,
+            {"status": "down", "parts": {"postgres": "not migrated", "redis": "ok"}, "degraded": ["postgres"]},
+        )
+        (message,) = [found for found in checks.check_postgres() if found.id == "billing_site.E015"]
+        assert "lacks 1 of" in message.msg and "usage.0001_initial" in message.msg
+
+    def test_one_that_only_newer_code_has(self) -> None:
+        MigrationRecorder(connection).record_applied("usage", "9999_later")
+        assert self.health()[0] == 200
+
+
+def test_a_database_that_was_never_migrated_is_down(
+    monkeypatch: pytest.MonkeyPatch, django_db_blocker: Any, django_db_setup: None
+) -> None:
+    with django_db_blocker.unblock():
+        connection.close()
+        monkeypatch.setitem(connection.settings_dict, "NAME", "postgres")  # there on every server, without tables
+        response = Client().get("/health")
+        found = [message.id for message in checks.check_postgres()]
+        connection.close()
+    assert (response.status_code, response.json()["parts"]["postgres"]) == (503, "not migrated")
+    assert "billing_site.E015" in found
 
 
 @pytest.mark.django_db

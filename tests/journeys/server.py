@@ -27,7 +27,7 @@ from billing_site.local.supervisor import Command
 
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
 UP_SECONDS = 90.0
-NOT_OF_THE_RUN = ("PYTEST_XDIST_WORKER", "COVERAGE_PROCESS_CONFIG")
+NOT_OF_THE_RUN = ("PYTEST_XDIST_WORKER", "COVERAGE_PROCESS_CONFIG", "PROMETHEUS_MULTIPROC_DIR")
 """Variables that a process beside the run does not inherit: it is no worker of it, and tracing would cost a third."""
 
 
@@ -65,7 +65,7 @@ def gunicorn(django_db_setup: None, django_db_blocker: Any) -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "gunicorn.log"
         server = Server(_free_port())
-        command = Command("web", _argv(server.port), log=log, env=_environment(database, folder), cwd=CHECKOUT)
+        command = Command("web", _argv(server.port), log=log, env=_environment(database), cwd=CHECKOUT)
         command.start()
 
         def is_healthy() -> bool:
@@ -102,7 +102,7 @@ def _argv(port: int) -> list[str]:
     return [sys.executable, "-m", "gunicorn", *config, "--workers", "2", "--graceful-timeout", "1"]
 
 
-def _environment(database: str, folder: str) -> dict[str, str]:
+def _environment(database: str) -> dict[str, str]:
     ours = {
         "DJANGO_SETTINGS_MODULE": "billing_site.settings",
         "DATABASE_URL": urlunsplit(urlsplit(settings.DATABASE_URL)._replace(path=f"/{database}")),
@@ -111,7 +111,6 @@ def _environment(database: str, folder: str) -> dict[str, str]:
         "SANDBOX": "1",
         # These tests are about what is decided, not how fast on a machine that does other things.
         "REDIS_TIMEOUT_MS": "10000",
-        "PROMETHEUS_MULTIPROC_DIR": folder,
     }
     return {name: value for name, value in os.environ.items() if name not in NOT_OF_THE_RUN} | ours
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
 
 from billing.entitlements.api_keys import CredentialsGone
 from tests.billing.conftest import Staff
@@ -73,3 +73,34 @@ def test_staff_who_may_change_users_give_nobody_rights(clerk: Staff, superuser: 
     deletion = {"action": "delete_selected", "_selected_action": sue, "post": "yes"}
     clerk.client.post("/admin/auth/user/", deletion)
     assert User.objects.filter(pk=sue).exists()
+
+
+def test_staff_give_themselves_no_rights_by_way_of_their_group(clerk: Staff) -> None:
+    clerk.may("auth.view_group", "auth.add_group", "auth.change_group", "auth.delete_group")
+    group = Group.objects.create(name="support")
+    clerk.user.groups.add(group)
+    right = Permission.objects.get(codename="change_plan")
+    assert clerk.open("auth/group/").status_code == 200, "they may look"
+    assert clerk.open(f"auth/group/{group.pk}/change/").status_code == 200
+    for page in ("add/", f"{group.pk}/change/", f"{group.pk}/delete/"):
+        answer = clerk.send(f"auth/group/{page}", name="another", permissions=right.pk, post="yes")
+        assert answer.status_code == 403, page
+    clerk.client.post("/admin/auth/group/", {"action": "delete_selected", "_selected_action": group.pk, "post": "yes"})
+    assert [(row.name, row.permissions.count()) for row in Group.objects.all()] == [("support", 0)]
+
+
+def test_staff_who_add_users_add_them_without_rights(clerk: Staff) -> None:
+    clerk.may("auth.view_user", "auth.add_user", "auth.change_user")
+    group = Group.objects.create(name="support")
+    password = "kQ7#long-enough"
+    rights = {"is_staff": "on", "is_superuser": "on", "groups": group.pk}
+    fields = {"username": "new", "password1": password, "password2": password, "usable_password": "true"}
+    assert clerk.send("auth/user/add/", **fields, **rights).status_code == 302
+    new = User.objects.get(username="new")
+    assert (new.is_staff, new.is_superuser, new.groups.count()) == (False, False, 0)
+
+
+def test_superusers_give_groups_their_rights(superuser: Staff) -> None:
+    right = Permission.objects.get(codename="change_plan")
+    assert superuser.send("auth/group/add/", name="support", permissions=right.pk).status_code == 302
+    assert list(Group.objects.get().permissions.all()) == [right]

@@ -1,0 +1,139 @@
+"""Reads environment variables: a value that makes no sense is refused at the start, with the variable's name.
+
+A variable that is set to nothing is unset. Everything here raises ImproperlyConfigured.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+import redis
+from django.core.exceptions import ImproperlyConfigured
+from kombu.transport import TRANSPORT_ALIASES
+
+YES = ("1", "true", "yes", "y", "on")
+NO = ("0", "false", "no", "n", "off")
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What a text has to look like, and the words for it."""
+
+    pattern: re.Pattern[str]
+    meaning: str
+
+
+HOST = Pattern(
+    re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", re.ASCII),
+    "names or addresses of hosts without scheme and port, separated by commas",
+)
+ORIGIN = Pattern(
+    re.compile(r"https?://(\*\.)?([\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", re.ASCII),
+    "origins such as https://example.com, separated by commas",
+)
+HEADER = Pattern(re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*"), "the name of a header, such as X-Real-IP")
+TOKEN = Pattern(re.compile(r"[!-~]+"), "printable ASCII without spaces")
+SECRET = Pattern(re.compile(r".*\S.*", re.DOTALL), "a long random string")
+
+
+def _given(name: str) -> str:
+    return os.environ.get(name, "")
+
+
+def _refused(name: str, expected: str) -> ImproperlyConfigured:
+    """The value is not repeated: it may be a secret, and whoever set it finds it by the name."""
+    return ImproperlyConfigured(f"{name} must be {expected}.")
+
+
+def text(name: str, like: Pattern) -> str:
+    value = _given(name)
+    if value and not like.pattern.fullmatch(value):
+        raise _refused(name, like.meaning)
+    return value
+
+
+def flag(name: str, default: bool) -> bool:
+    value = _given(name).lower()
+    if value and value not in YES + NO:
+        raise _refused(name, f"one of {', '.join(YES + NO)}")
+    return value in YES if value else default
+
+
+def number(name: str, default: int, *, least: int = 1, most: int = 10**12) -> int:
+    value = _given(name)
+    if not value:
+        return default
+    if not re.fullmatch(r"[0-9]{1,15}", value) or not least <= int(value) <= most:
+        raise _refused(name, f"a whole number from {least} to {most}")
+    return int(value)
+
+
+def word(name: str, default: str, among: Collection[str]) -> str:
+    value = _given(name) or default
+    if value not in among:
+        raise _refused(name, f"one of {', '.join(among)}")
+    return value
+
+
+def words(name: str, default: list[str], like: Pattern) -> list[str]:
+    """Several values, separated by commas."""
+    values = [part.strip() for part in _given(name).split(",")] if _given(name) else default
+    if not all(like.pattern.fullmatch(value) for value in values):
+        raise _refused(name, like.meaning)
+    return values
+
+
+def folder(name: str) -> Path | None:
+    """A folder, which may still have to be made; None when unset."""
+    value = _given(name)
+    if value and Path(value).exists() and not Path(value).is_dir():
+        raise _refused(name, "the path of a folder")
+    return Path(value).absolute() if value else None
+
+
+def _parts(name: str, expected: str) -> SplitResult:
+    try:
+        parts = urlsplit(_given(name))
+        _ = parts.port  # reading it is what checks it
+    except ValueError:
+        raise _refused(name, expected) from None
+    return parts
+
+
+def postgres_url(name: str) -> str:
+    expected = "a URL such as postgresql://user:password@host:5432/database"
+    parts = _parts(name, expected)
+    if _given(name) and (parts.scheme not in ("postgres", "postgresql", "psql", "pgsql") or len(parts.path) < 2):
+        raise _refused(name, expected)
+    return _given(name)
+
+
+def redis_url(name: str) -> str:
+    expected = "a URL such as redis://host:6379/0, rediss://… or unix:///path/of.sock?db=0"
+    value, parts = _given(name), _parts(name, expected)
+    if not value:
+        return ""
+    if parts.scheme == "unix":
+        fits = len(parts.path) > 1
+    else:
+        fits = parts.scheme in ("redis", "rediss") and re.fullmatch(r"(/\d*)?", parts.path) is not None
+    try:
+        redis.ConnectionPool.from_url(value)  # reads the query's options; connects to nothing
+    except ValueError:
+        fits = False
+    if not fits:
+        raise _refused(name, expected)
+    return value
+
+
+def broker_url(name: str) -> str:
+    expected = "a URL of a broker that Celery knows, such as redis://host:6379/2 or amqp://host"
+    scheme = _parts(name, expected).scheme.partition("+")[0]
+    if _given(name) and scheme not in TRANSPORT_ALIASES:
+        raise _refused(name, expected)
+    return _given(name)

@@ -1,0 +1,145 @@
+"""Every environment variable: what makes no sense is refused at the start, with the variable's name."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+NUMBER = ["0", "-1", "abc", "1.5", "1e3", "0x10", "nan", "9" * 20]
+NUMBER_OR_NONE = [value for value in NUMBER if value != "0"]
+FLAG = ["yess", "2", "-1", "true;"]
+REDIS = [
+    "nonsense",
+    "http://host/0",
+    "redis://host:port/0",
+    "redis://host/x",
+    "redis://host/0?socket_timeout=x",
+    "unix://",
+]
+FOLDER = [__file__]
+
+# Of each variable: what is refused; what is taken, and the setting's value then.
+TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
+    "DATABASE_URL": (
+        ["nonsense", "mysql://host/db", "postgresql://host", "postgresql://host:port/db", "postgresql://host:70000/db"],
+        [("postgres://u:p@host:5433/db", "DATABASE_URL", "postgres://u:p@host:5433/db")],
+    ),
+    "REDIS_URL": (REDIS, [("rediss://:pw@host:6380/3", "REDIS_URL", "rediss://:pw@host:6380/3")]),
+    "CACHE_URL": (REDIS, [("unix:///run/r.sock?db=4", "CACHE_URL", "unix:///run/r.sock?db=4")]),
+    "BROKER_URL": (
+        ["nonsense", "http://host", "redis://host:port/0"],
+        [(url, "BROKER_URL", url) for url in ("amqps://host//", "redis+socket:///run/r.sock?virtual_host=2")],
+    ),
+    "REDIS_CLUSTER": (FLAG, [("no", "REDIS_CLUSTER", False)]),
+    "REDIS_TIMEOUT_MS": ([*NUMBER, "60001"], [("1", "REDIS_TIMEOUT_MS", 1)]),
+    "REDIS_WAIT_REPLICAS": (NUMBER_OR_NONE, [("0", "REDIS_WAIT_REPLICAS", 0)]),
+    "REDIS_WAIT_MS": (NUMBER, [("7", "REDIS_WAIT_MS", 7)]),
+    "REDIS_PROBE_MS": (NUMBER, [("1", "REDIS_PROBE_MS", 1)]),
+    "SECRET_KEY": ([" "], [("$ecret", "SECRET_KEY", "$ecret")]),
+    "DEBUG": (FLAG, [("on", "DEBUG", True)]),
+    "ALLOWED_HOSTS": (
+        ["https://host", "host:8000", "ho st", "a,,b", "host/path"],
+        [("a.example, .b.example,[::1],*", "ALLOWED_HOSTS", ["a.example", ".b.example", "[::1]", "*"])],
+    ),
+    "CSRF_TRUSTED_ORIGINS": (
+        ["host", "https://host/path", "ftp://host", "https://"],
+        [("https://*.a.example,http://b:81", "CSRF_TRUSTED_ORIGINS", ["https://*.a.example", "http://b:81"])],
+    ),
+    "CONN_MAX_AGE": (NUMBER_OR_NONE, []),
+    "DATABASE_STATEMENT_TIMEOUT_MS": ([*NUMBER_OR_NONE, "2147483648"], [("0", "DATABASE_STATEMENT_TIMEOUT_MS", 0)]),
+    "HTTPS": (FLAG, [("yes", "HTTPS", True), ("YES", "HTTPS", True), ("0", "HTTPS", False)]),
+    "BEHIND_PROXY": (FLAG, [("1", "BEHIND_PROXY", True)]),
+    "STATIC_ROOT": (FOLDER, [("/srv/static", "STATIC_ROOT", Path("/srv/static"))]),
+    "SANDBOX": (FLAG, [("true", "SANDBOX", True)]),
+    "WHEN_REDIS_IS_DOWN": (["fall back", "Fallback"], [("refuse", "WHEN_REDIS_IS_DOWN", "refuse")]),
+    "WEB_PROCESSES": (NUMBER, [("1", "WEB_PROCESSES", 1)]),
+    "WEB_CONCURRENCY": (NUMBER, [("3", "WEB_PROCESSES", 3)]),
+    "LONGEST_REQUEST_SECONDS": ([*NUMBER, "86401"], [("1", "LONGEST_REQUEST_SECONDS", 1)]),
+    "PRORATION_GRANULARITY": (["week", "DAY", "0"], [("second", "PRORATION_GRANULARITY", "second")]),
+    "LARGEST_INVOICE": (NUMBER, [("1", "LARGEST_INVOICE", 1)]),
+    "LARGEST_CLOCK_SKEW_SECONDS": ([*NUMBER, "3601"], [("1", "LARGEST_CLOCK_SKEW_SECONDS", 1)]),
+    "MOST_INVOICES_A_DAY": (NUMBER, [("1", "MOST_INVOICES_A_DAY", 1)]),
+    "USAGE_LOG_MONTHS": (NUMBER, [("1", "USAGE_LOG_MONTHS", 1)]),
+    "USAGE_LOG_MONTHS_AHEAD": ([*NUMBER, "241"], [("240", "USAGE_LOG_MONTHS_AHEAD", 240)]),
+    "USAGE_LOG_EXPORTS": (FOLDER, [("/srv/log", "USAGE_LOG_EXPORTS", Path("/srv/log"))]),
+    "USAGE_LOG_DROP": (FLAG, [("y", "USAGE_LOG_DROP", True)]),
+    "OUTBOX_LEASE_SECONDS": (NUMBER, [("1", "OUTBOX_LEASE_SECONDS", 1)]),
+    "OUTBOX_KEPT_DAYS": (NUMBER, [("1", "OUTBOX_KEPT_DAYS", 1)]),
+    "CLIENT_ADDRESS_HEADER": (
+        ["X Real IP", "X-Real-IP:", "X_Real_IP"],
+        [("X-Real-IP", "CLIENT_ADDRESS_HEADER", "X-Real-IP")],
+    ),
+    "METRICS_TOKEN": (["two words", "é"], [("s3cret=", "METRICS_TOKEN", "s3cret=")]),
+    "LOG_LEVEL": (["LOUD", "0", "INF"], [("DEBUG", "LOG_LEVEL", "DEBUG")]),
+}
+REFUSED = [(name, value) for name, (values, _) in TABLE.items() for value in values]
+TAKEN = [(name, *taken) for name, (_, values) in TABLE.items() for taken in values]
+
+
+def read(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
+    """The settings that this environment makes."""
+    for name in TABLE.keys() - {"DATABASE_URL", "REDIS_URL", "SECRET_KEY"}:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return runpy.run_path(str(CHECKOUT / "billing_site" / "settings.py"))
+
+
+def test_the_table_knows_every_variable() -> None:
+    source = (CHECKOUT / "billing_site" / "settings.py").read_text()
+    assert set(re.findall(r'env\.\w+\(\s*"(\w+)"', source)) == set(TABLE)
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED)
+def test_nonsense_is_refused_with_the_variables_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as refused:
+        read(monkeypatch, **{name: value})
+    assert str(refused.value).startswith(f"{name} must ") and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("name", "value", "setting", "expected"), TAKEN)
+def test_sense_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str, setting: str, expected: Any) -> None:
+    assert read(monkeypatch, **{name: value})[setting] == expected
+
+
+@pytest.mark.parametrize("name", sorted(TABLE.keys() - {"DATABASE_URL", "REDIS_URL", "SECRET_KEY"}))
+def test_set_to_nothing_is_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    unset, empty = read(monkeypatch), read(monkeypatch, **{name: ""})
+    for values in (unset, empty):
+        values.pop("__builtins__")
+    assert {key: value for key, value in empty.items() if key.isupper()} == {
+        key: value for key, value in unset.items() if key.isupper()
+    }
+
+
+def test_no_secret_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("REDIS_URL", "redis://:hush@host:port"), ("METRICS_TOKEN", "hush hush")):
+        with pytest.raises(ImproperlyConfigured) as refused:
+            read(monkeypatch, **{name: value})
+        assert "hush" not in str(refused.value)
+
+
+def test_a_replica_is_waited_for_within_a_calls_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two variables that make sense each, and none together, are refused by the start-up checks (E008)."""
+    settings = read(monkeypatch, REDIS_WAIT_REPLICAS="1", REDIS_WAIT_MS="100")
+    assert settings["REDIS_WAIT_MS"] == settings["REDIS_TIMEOUT_MS"]
+
+
+@pytest.mark.parametrize(
+    "argv", [["manage.py", "check"], ["-m", "gunicorn", "-c", "python:billing_site.gunicorn_config"]]
+)
+@pytest.mark.parametrize(("name", "value"), [("WEB_CONCURRENCY", "0"), ("HTTPS", "yess")])
+def test_every_door_refuses(argv: list[str], name: str, value: str) -> None:
+    env = os.environ | {"DJANGO_SETTINGS_MODULE": "billing_site.settings", "SECRET_KEY": "x", name: value}
+    argv = [sys.executable, *argv, *(["--check-config"] if "gunicorn" in argv else [])]
+    done = subprocess.run(argv, cwd=CHECKOUT, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0 and f"{name} must " in done.stderr
