@@ -271,6 +271,12 @@ OUTBOX_LEASE_SECONDS = env.int("OUTBOX_LEASE_SECONDS", default=60)  # one call o
 OUTBOX_KEPT_DAYS = env.int("OUTBOX_KEPT_DAYS", default=30)  # messages that every consumer has got
 if min(OUTBOX_LEASE_SECONDS, OUTBOX_KEPT_DAYS) < 1:
     raise ImproperlyConfigured("OUTBOX_LEASE_SECONDS and OUTBOX_KEPT_DAYS are whole numbers, 1 or more")
+# Who may come in is these paths' own business: no route covers one. A host product adds what must stay open of its own.
+OWN_PATHS = (
+    *("/admin", "/accounts", "/dashboard", "/health", "/metrics", "/payments", STATIC_URL.rstrip("/")),
+    *("/api/auth", "/api/docs", "/api/schema"),
+    *(f"/api/v1/{name}" for name in ("plans", "features", "billing", "usage", "keys", "webhooks", "mcp")),
+)
 BILLING_ACTIVE_FEATURES = "usage.reports.activity.check_active_features"
 UNKNOWN_KEYS_PER_MINUTE = 600  # look-ups of unknown keys an address may cause
 CLIENT_ADDRESS_HEADER = env.str("CLIENT_ADDRESS_HEADER", default="")  # such as X-Real-IP, where a proxy always sets it

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.urls import include, path, re_path
 from django.views import View
 
-from billing.http.access import Access, declares
+from billing.http.access import PUBLIC, Access, declares
 from billing_site import urls as site
 from billing_site.gateway import admit_for
 
@@ -22,7 +22,7 @@ body: bytes | None = None
 handler400, handler403, handler404, handler500 = site.handler400, site.handler403, site.handler404, site.handler500
 
 
-def plain(request: HttpRequest, rest: str = "") -> HttpResponse:
+def plain(request: HttpRequest, rest: str | int = "") -> HttpResponse:
     runs.append(request.method or "")
     status = int(request.GET.get("status", answer))
     if meanwhile is not None:
@@ -62,6 +62,11 @@ def door(request: HttpRequest) -> HttpResponse:
     return refusal or HttpResponse(status=int(request.GET.get("status", "204")))
 
 
+@declares(PUBLIC)
+def open_to_all(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(status=204)
+
+
 class NamesakeView(View):
     """A class with an attribute of the host's own that is called as ours."""
 
@@ -76,7 +81,9 @@ urlpatterns = [
     path("host/door", door),
     path("host/namesake", NamesakeView.as_view()),
     path("api/v1/host/namesake", NamesakeView.as_view()),
+    path("api/v1/host/open", open_to_all),
     path("host/plain", plain),
+    path("host/Items/<int:rest>/parts", plain),
     re_path(r"^host/(?P<rest>[lL][oO][oO][sS][eE].*)$", plain),
     path("host/form", form),
     path("host/stream", stream),
