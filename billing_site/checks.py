@@ -20,6 +20,7 @@ from usage.metering import fallback
 ENFORCEMENT = "enforcement"
 """Tag of the checks of settings. They ask no engine and run before every command."""
 GATEWAY = "billing_site.gateway.Gateway"
+CALLERS_USER = "billing_site.log_in.CallersUser"
 WITHIN_THE_GATEWAY = frozenset(
     {
         "django.middleware.security.SecurityMiddleware",
@@ -27,7 +28,7 @@ WITHIN_THE_GATEWAY = frozenset(
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.common.CommonMiddleware",
         "django.middleware.csrf.CsrfViewMiddleware",
-        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        CALLERS_USER,
         "django.contrib.messages.middleware.MessageMiddleware",
         "django.middleware.clickjacking.XFrameOptionsMiddleware",
         "simple_history.middleware.HistoryRequestMiddleware",
@@ -69,6 +70,12 @@ def check_gateway(**_: Any) -> Iterable[CheckMessage]:
             " a call, or CSRF would be asked of API keys.",
             hint="Move the gateway before them, directly after billing_site.request_id.RequestId.",
             id="billing_site.E002",
+        )
+    if CALLERS_USER not in middleware:
+        yield Error(
+            f"{CALLERS_USER} is missing in MIDDLEWARE: `request.user` would be nobody for callers with an API key.",
+            hint="Name it in the place of django.contrib.auth.middleware.AuthenticationMiddleware.",
+            id="billing_site.E015",
         )
 
 
