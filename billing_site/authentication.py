@@ -12,14 +12,10 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from billing.entitlements import api_keys
-from billing.entitlements.api_keys import Caller
+from billing.entitlements.api_keys import BadCredentials, Caller
 from usage.api.contract import find_caller
 
 FLOOD_SECONDS = 60
-
-
-class BadCredentials(Exception):
-    """The Authorization header holds no API key that is good."""
 
 
 class CsrfFailed(Exception):
@@ -45,8 +41,10 @@ def identify(request: HttpRequest) -> Caller | None:
     request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
     scheme, _, key = header.partition(" ")
     key = key.strip()
-    if scheme.lower() != "bearer" or not key:
-        raise BadCredentials
+    if not key and scheme.lower() in ("bearer", ""):
+        raise BadCredentials("missing")
+    if scheme.lower() != "bearer":
+        raise BadCredentials("scheme")
     identity = api_keys.known(key)
     if identity is None:
         identity = _look_up(request, key)
@@ -55,16 +53,16 @@ def identify(request: HttpRequest) -> Caller | None:
 
 def _look_up(request: HttpRequest, key: str) -> api_keys.Identity:
     if api_keys.known_to_be_unknown(key):
-        raise BadCredentials
+        raise BadCredentials("unknown")
     failures = f"unknown-keys:{_address(request)}"
     if (cache.get(failures) or 0) >= settings.UNKNOWN_KEYS_PER_MINUTE:
         raise Flooded
-    identity = api_keys.look_up(key)
-    if identity is None:
-        if not cache.add(failures, 1, FLOOD_SECONDS):
+    try:
+        return api_keys.look_up(key)
+    except BadCredentials as error:
+        if error.reason == "unknown" and not cache.add(failures, 1, FLOOD_SECONDS):
             _count_failure(failures)
-        raise BadCredentials
-    return identity
+        raise
 
 
 def _count_failure(failures: str) -> None:

@@ -22,13 +22,13 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from billing.catalogue import published
-from billing.entitlements.api_keys import CredentialsGone
+from billing.entitlements.api_keys import BadCredentials
 from billing.http.access import access_of
 from billing.http.idempotency import IDEMPOTENCY_KEY
 from billing.models.catalogue import normalised_path
 from billing.subscriptions.refusals import NoDefaultPlan
 from billing_site import metrics, refusals
-from billing_site.authentication import BadCredentials, CsrfFailed, Flooded, identify
+from billing_site.authentication import CsrfFailed, Flooded, identify
 from billing_site.idempotency import under_key
 from billing_site.log_in import has_failed
 from usage.api.contract import ChargeOf, add_headers, attach, charge_at, find_admission
@@ -90,12 +90,12 @@ def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -
     try:
         caller = identify(request)
         if caller is None:
-            return None if public else refusals.unauthenticated(request)
+            return None if public else refusals.unauthenticated(request, "missing")
         began = perf_counter()
         admission = admit(caller, charge_of)
         metrics.count(admission, perf_counter() - began)
-    except (BadCredentials, CredentialsGone):
-        return refusals.unauthenticated(request)
+    except BadCredentials as error:
+        return refusals.unauthenticated(request, error.reason)
     except CsrfFailed as error:
         return refusals.csrf_failed(request, str(error))
     except Flooded as error:

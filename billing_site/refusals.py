@@ -33,6 +33,14 @@ SENTENCES = {
 }
 """Of each code of a refusal, its status and what is said, with the refusal's parameters."""
 
+NOT_AUTHENTICATED = {
+    "missing": "There is no API key and no session.",
+    "scheme": "The Authorization header is not of the scheme Bearer.",
+    "unknown": "There is no such API key.",
+    "revoked": "This API key was revoked, or its user deactivated.",
+    "expired": "This API key has expired.",
+}
+
 
 def refuse(request: HttpRequest, admission: Admission) -> HttpResponse:
     """The response to a call that was not admitted."""
@@ -55,9 +63,11 @@ def _members(parameters: dict[str, Any]) -> dict[str, Any]:
     return members | ({"upgrade_url": UPGRADE_URL} if "current_plan" in members else {})
 
 
-def unauthenticated(request: HttpRequest) -> HttpResponse:
-    detail = "Send a valid API key as `Authorization: Bearer <key>`, or log in."
-    return problems.respond(request, 401, "not_authenticated", detail, {"WWW-Authenticate": "Bearer"})
+def unauthenticated(request: HttpRequest, reason: str) -> HttpResponse:
+    """The reason is that of BadCredentials."""
+    detail = f"{NOT_AUTHENTICATED[reason]} Send a valid API key as `Authorization: Bearer <key>`, or log in."
+    headers = {"WWW-Authenticate": "Bearer"}
+    return problems.respond(request, 401, "not_authenticated", detail, headers, reason=reason)
 
 
 def csrf_failed(request: HttpRequest, reason: str) -> HttpResponse:

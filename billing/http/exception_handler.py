@@ -33,6 +33,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         code, members = error.code, error.members
     elif isinstance(error, exceptions.ValidationError):
         detail, members = "The request is not valid; see errors.", {"errors": _field_errors(error.detail)}
+    elif isinstance(error, exceptions.NotAuthenticated):
+        members = {"reason": "missing"}
     elif isinstance(error, exceptions.ParseError):
         members = {"errors": {"non_field_errors": [detail]}}
     response.data = document(response.status_code, code, detail, **members)

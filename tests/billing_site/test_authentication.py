@@ -107,6 +107,61 @@ class TestKeys:
             push.sweep()
             assert [alice.api.get(CURRENT).status_code, browser.get(CURRENT).status_code] == statuses
 
+    def reason(self, authorization: str | None) -> str:
+        response = Client().get(CURRENT, headers={} if authorization is None else {"authorization": authorization})
+        body = problem(response, 401, "not_authenticated")
+        assert body["detail"].endswith("Send a valid API key as `Authorization: Bearer <key>`, or log in.")
+        return str(body["reason"])
+
+    @pytest.mark.parametrize(
+        ("header", "reason"),
+        [
+            (None, "missing"),
+            ("", "missing"),
+            ("Bearer", "missing"),
+            ("Bearer  ", "missing"),
+            ("{key}", "scheme"),
+            ("Basic YTpi", "scheme"),
+            ("Token {key}", "scheme"),
+            ("Bearer {key}", "right"),
+            ("Bearer {key}x", "unknown"),
+            ("Bearer x{key}", "unknown"),
+            ("Bearer {prefix}.guessed", "unknown"),
+            ("Bearer {prefix}", "unknown"),
+            ("Bearer \x00", "unknown"),
+        ],
+    )
+    def test_the_reason_says_what_is_wrong_and_of_a_bad_key_no_more_to_who_guesses(
+        self, alice: Customer, header: str | None, reason: str
+    ) -> None:
+        text = header and header.format(key=alice.key, prefix=alice.key[:8])
+        if reason != "right":
+            assert self.reason(text) == reason
+        ApiKey.objects.update(revoked=True)
+        assert self.reason(text) == ("revoked" if reason == "right" else reason)
+        ApiKey.objects.update(revoked=False, expiry_date=timezone.now())
+        assert self.reason(text) == ("expired" if reason == "right" else reason)
+
+    def test_a_key_that_is_known_says_it_too(self, alice: Customer, django_capture_on_commit_callbacks: Any) -> None:
+        alice.api.get(CURRENT)
+        with django_capture_on_commit_callbacks(execute=True):
+            ApiKey.objects.get().revoke()
+        assert self.reason(f"Bearer {alice.key}") == "revoked"
+        with moved_by_hand("2031-03-14T10:20:30Z") as clock:
+            _, key = ApiKey.issue(account=alice.user, name="x", expiry_date=timezone.now() + timedelta(seconds=10))
+            call(f"Bearer {key}")
+            clock.tick(10)
+            assert self.reason(f"Bearer {key}") == "expired"
+
+    def test_of_a_deactivated_user_it_is_revoked_and_of_a_deleted_key_unknown(self, alice: Customer) -> None:
+        alice.user.is_active = False
+        alice.user.save()
+        push.sweep()
+        assert self.reason(f"Bearer {alice.key}") == "revoked"
+        ApiKey.objects.all().delete()
+        process_state.start_anew()
+        assert self.reason(f"Bearer {alice.key}") == "unknown"
+
     def test_keys_are_stored_hashed(self, alice: Customer) -> None:
         key = ApiKey.objects.get(name="alice's key")
         stored = " ".join(str(getattr(key, field.attname)) for field in ApiKey._meta.fields)
