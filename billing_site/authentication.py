@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from rest_framework.request import Request
 
 from billing.entitlements import api_keys
 from billing.entitlements.api_keys import BadCredentials, Caller
+from billing.models.api_keys import bears_checksum
 from usage.api.contract import find_caller
 
 FLOOD_SECONDS = 60
@@ -25,7 +27,9 @@ class CsrfFailed(Exception):
 class Flooded(Exception):
     """The address sent UNKNOWN_KEYS_PER_MINUTE unknown keys; PostgreSQL is not asked for more from it for a while."""
 
-    retry_after_seconds = FLOOD_SECONDS
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(retry_after_seconds)
+        self.retry_after_seconds = retry_after_seconds
 
 
 def identify(request: HttpRequest) -> Caller | None:
@@ -54,9 +58,11 @@ def identify(request: HttpRequest) -> Caller | None:
 def _look_up(request: HttpRequest, key: str) -> api_keys.Identity:
     if api_keys.known_to_be_unknown(key):
         raise BadCredentials("unknown")
+    if bears_checksum(key):  # what somebody made up does not, and costs those who come from its address nothing
+        return api_keys.look_up(key)
     failures = f"unknown-keys:{_address(request)}"
     if (cache.get(failures) or 0) >= settings.UNKNOWN_KEYS_PER_MINUTE:
-        raise Flooded
+        raise Flooded(_seconds_left(failures))
     try:
         return api_keys.look_up(key)
     except BadCredentials as error:
@@ -70,6 +76,12 @@ def _count_failure(failures: str) -> None:
         cache.incr(failures)
     except ValueError:
         cache.add(failures, 1, FLOOD_SECONDS)
+
+
+def _seconds_left(failures: str) -> int:
+    """Until the address' failures are forgotten: whole seconds, at least one."""
+    milliseconds = cache.pttl(failures)  # type: ignore[attr-defined]  # django-redis has it beyond Django's methods
+    return max(1, math.ceil((milliseconds or 0) / 1000))
 
 
 def _address(request: HttpRequest) -> str:

@@ -145,6 +145,17 @@ def check_redis_settings(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
+@register(ENFORCEMENT, deploy=True)
+def check_proxy(**_: Any) -> Iterable[CheckMessage]:
+    if settings.BEHIND_PROXY and not settings.CLIENT_ADDRESS_HEADER:
+        yield Warning(
+            "BEHIND_PROXY is on without CLIENT_ADDRESS_HEADER: all clients have the proxy's address, so one who sends"
+            " unknown keys uses up what others may.",
+            hint="Set CLIENT_ADDRESS_HEADER to the header that the proxy always sets to the client's address.",
+            id="billing_site.W003",
+        )
+
+
 @register(ENFORCEMENT)
 def check_outbox_consumers(**_: Any) -> Iterable[CheckMessage]:
     for name, path in settings.OUTBOX_CONSUMERS.items():

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection, connections
+from django.db import connections
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing.entitlements import api_keys, snapshots
+from billing.entitlements import snapshots
 from billing.fence import push
 from billing.models import ApiKey, BillingPeriod, Plan, Subscription
 from ratelimit import process_state
@@ -166,63 +164,6 @@ class TestKeys:
         key = ApiKey.objects.get(name="alice's key")
         stored = " ".join(str(getattr(key, field.attname)) for field in ApiKey._meta.fields)
         assert alice.key.partition(".")[2] not in stored
-
-
-@pytest.mark.django_db
-class TestUnknownKeys:
-    def queries(self, authorization: str, address: str = "10.0.0.1") -> int:
-        with CaptureQueriesContext(connection) as queries:
-            Client(REMOTE_ADDR=address).get(CURRENT, headers={"authorization": authorization})
-        return len([query for query in queries if "billing_apikey" in query["sql"]])
-
-    def test_an_unknown_key_is_looked_up_once(self, catalogue: None) -> None:
-        assert [self.queries("Bearer aaaaaaaa.b") for _ in range(3)] == [1, 0, 0]
-        assert self.queries("Bearer aaaaaaaa.c") == 1
-
-    def test_and_again_after_a_while(self, catalogue: None) -> None:
-        with moved_by_hand() as clock:
-            counts = []
-            for seconds in (0, 29.9, 0.2):
-                clock.tick(seconds)
-                counts.append(self.queries("Bearer aaaaaaaa.b"))
-        assert counts == [1, 0, 1]
-
-    def test_a_key_too_long_to_be_one_is_not_looked_up(self, catalogue: None) -> None:
-        assert [self.queries(f"Bearer {'x' * length}") for length in (199, 200, 201)] == [1, 1, 0]
-
-    def test_the_memory_of_unknown_keys_is_bounded(self, catalogue: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(api_keys._unknown, "size", 3)
-        for number in range(5):
-            self.queries(f"Bearer aaaaaaaa.{number}")
-        assert len(api_keys._unknown) == 3
-        assert [self.queries(f"Bearer aaaaaaaa.{number}") for number in (4, 3, 0)] == [0, 0, 1]
-
-    def test_a_flood_is_stopped_by_address_before_any_look_up(
-        self, alice: Customer, bob: Customer, settings: Any
-    ) -> None:
-        settings.UNKNOWN_KEYS_PER_MINUTE = 3
-        alice.api.get(CURRENT)
-        assert [self.queries(f"Bearer aaaaaaaa.{number}", "127.0.0.1") for number in range(5)] == [1, 1, 1, 0, 0]
-        response = call("Bearer aaaaaaaa.9")
-        problem(response, 429, "rate_limited", {"retry_after"})
-        assert int(response["Retry-After"]) == response.json()["retry_after"] > 0
-        assert call(f"Bearer {alice.key}").status_code == 200, "a key this process knows is not looked up"
-        assert self.queries("Bearer aaaaaaaa.10", "10.0.0.2") == 1, "another address"
-        assert (
-            Client(REMOTE_ADDR="10.0.0.2", headers={"authorization": f"Bearer {bob.key}"}).get(CURRENT).status_code
-            == 200
-        )
-
-    def test_good_keys_count_for_no_flood(self, customer: Callable[..., Customer], settings: Any) -> None:
-        settings.UNKNOWN_KEYS_PER_MINUTE = 1
-        for name in ("u", "v", "w"):
-            assert customer(name, "community").api.get(CURRENT).status_code == 200
-
-    def test_behind_a_proxy_the_address_is_the_header_s(self, catalogue: None, settings: Any) -> None:
-        settings.UNKNOWN_KEYS_PER_MINUTE = 1
-        settings.CLIENT_ADDRESS_HEADER = "X-Real-IP"
-        statuses = [call(f"Bearer aaaaaaaa.{n}", **{"X-Real-IP": ip}).status_code for n, ip in enumerate("1122")]
-        assert statuses == [401, 429, 401, 429]
 
 
 @pytest.mark.django_db
