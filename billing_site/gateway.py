@@ -27,7 +27,7 @@ from billing.http.access import access_of
 from billing.http.idempotency import IDEMPOTENCY_KEY
 from billing.models.catalogue import normalised_path
 from billing.subscriptions.refusals import NoDefaultPlan
-from billing_site import metrics, refusals
+from billing_site import chunked, metrics, refusals
 from billing_site.authentication import CsrfFailed, Flooded, identify
 from billing_site.idempotency import under_key
 from billing_site.log_in import has_failed
@@ -57,6 +57,8 @@ class Gateway:
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         if (access := access_of(view)).ungated:
             return None
+        if chunked.HEADER in request.META and (refusal := chunked.give_a_length(request)):
+            return refusal
         method, path = request.method or "", _normalised(request.path_info)
         ours, public = f"{path}/".startswith(PREFIX), False
         if access.public or not ours:  # of all others the admission finds out what they are metered as
@@ -94,12 +96,8 @@ def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -
         began = perf_counter()
         admission = admit(caller, charge_of)
         metrics.count(admission, perf_counter() - began)
-    except BadCredentials as error:
-        return refusals.unauthenticated(request, error.reason)
-    except CsrfFailed as error:
-        return refusals.csrf_failed(request, str(error))
-    except Flooded as error:
-        return refusals.flooded(request, error.retry_after_seconds)
+    except (BadCredentials, CsrfFailed, Flooded) as error:
+        return refusals.turned_away(request, error)
     except (Unavailable, OperationalError, InterfaceError, NoDefaultPlan) as error:
         return refusals.unavailable(request, error)
     attach(request, caller, admission)

@@ -7,7 +7,9 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
+from billing.entitlements.api_keys import BadCredentials
 from billing.http import problems
+from billing_site.authentication import CsrfFailed, Flooded
 from usage.metering.admission import Admission
 from usage.metering.refusal import refusal_of
 
@@ -61,6 +63,15 @@ def _members(parameters: dict[str, Any]) -> dict[str, Any]:
     if "resets_at" in members:
         members["resets_at"] = f"{members['resets_at']:%Y-%m-%dT%H:%M:%SZ}"
     return members | ({"upgrade_url": UPGRADE_URL} if "current_plan" in members else {})
+
+
+def turned_away(request: HttpRequest, error: BadCredentials | CsrfFailed | Flooded) -> HttpResponse:
+    """The response to a caller whom the gateway does not identify."""
+    if isinstance(error, CsrfFailed):
+        return csrf_failed(request, str(error))
+    if isinstance(error, Flooded):
+        return flooded(request, error.retry_after_seconds)
+    return unauthenticated(request, error.reason)
 
 
 def unauthenticated(request: HttpRequest, reason: str) -> HttpResponse:

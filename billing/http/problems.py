@@ -17,6 +17,7 @@ QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exc
 RETRY_AFTER_SECONDS = 1
 """Of a 503: Retry-After."""
 
+TOO_LARGE = "The body is larger than {largest} bytes; send less."
 CODE_OF_STATUS = {
     400: "invalid",
     401: "not_authenticated",
