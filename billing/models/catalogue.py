@@ -180,6 +180,9 @@ class Plan(FencedModel):
 class Feature(FencedModel):
     """What is metered: every successful call costs `tokens`."""
 
+    MEMBERS_BESIDE_CODES = frozenset({"total"})
+    """Of answers that have features' codes as members: a feature of that name would not be seen there."""
+
     code = models.CharField(max_length=50, unique=True, validators=[code_validator])
     name = models.CharField(max_length=100, blank=True)
     tokens = models.PositiveIntegerField(
@@ -202,6 +205,10 @@ class Feature(FencedModel):
 
     def __str__(self) -> str:
         return self.code
+
+    def clean(self) -> None:
+        if self._state.adding and self.code in self.MEMBERS_BESIDE_CODES:
+            raise ValidationError({"code": f"“{self.code}” has a meaning in answers of the API. Take another code."})
 
 
 def normalised_path(path: str) -> str:

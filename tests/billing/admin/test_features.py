@@ -14,6 +14,7 @@ from billing.models import Feature, Route
 from billing.rules.routes import why_no_route
 from billing_site.openapi import document
 from tests.billing.conftest import Staff, form_errors
+from usage.api.serializers import BREAKDOWN_SCHEMA
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("catalogue")]
 
@@ -50,6 +51,24 @@ def test_a_segment_may_be_a_parameter_and_two_of_one_shape_are_one_too_many(supe
     assert Route.objects.filter(path="/a/{id}/b").exists()
     assert "covers the same paths" in str(form_errors(add(superuser, "/a/{other}/b")))
     assert add(superuser, "/a/{other}/b", "POST").redirect_chain, "of another method"
+
+
+@pytest.mark.parametrize(("code", "refused"), [("total", True), ("totals", False), ("sub_total", False)])
+def test_a_feature_is_not_named_like_a_member_of_an_answer(superuser: Staff, code: str, refused: bool) -> None:
+    inline = {"routes-TOTAL_FORMS": 0, "routes-INITIAL_FORMS": 0}
+    response = superuser.send("billing/feature/add/", code=code, tokens=1, **inline)
+    assert ("has a meaning in answers" in response.content.decode()) == refused
+    assert Feature.objects.filter(code=code).exists() != refused
+
+
+def test_a_feature_that_has_such_a_name_can_still_be_edited(superuser: Staff) -> None:
+    feature = Feature.objects.create(code="total", tokens=1)
+    inline = {"routes-TOTAL_FORMS": 0, "routes-INITIAL_FORMS": 0}
+    assert superuser.send(f"billing/feature/{feature.pk}/change/", tokens=2, **inline).status_code == 302
+
+
+def test_the_names_are_those_of_the_schema() -> None:
+    assert set(BREAKDOWN_SCHEMA["properties"]) == Feature.MEMBERS_BESIDE_CODES
 
 
 def test_the_row_itself_refuses_what_the_form_does() -> None:
