@@ -21,6 +21,7 @@ from usage.metering import fallback
 ENFORCEMENT = "enforcement"
 """Tag of the checks of settings. They ask no engine and run before every command."""
 GATEWAY = "billing_site.gateway.Gateway"
+CALLERS_USER = "billing_site.request_user.CallersUser"
 WITHIN_THE_GATEWAY = frozenset(
     {
         "django.middleware.security.SecurityMiddleware",
@@ -28,7 +29,7 @@ WITHIN_THE_GATEWAY = frozenset(
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.common.CommonMiddleware",
         "django.middleware.csrf.CsrfViewMiddleware",
-        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        CALLERS_USER,
         "django.contrib.messages.middleware.MessageMiddleware",
         "django.middleware.clickjacking.XFrameOptionsMiddleware",
         "simple_history.middleware.HistoryRequestMiddleware",
@@ -70,6 +71,12 @@ def check_gateway(**_: Any) -> Iterable[CheckMessage]:
             " a call, or CSRF would be asked of API keys.",
             hint="Move the gateway before them, directly after billing_site.request_id.RequestId.",
             id="billing_site.E002",
+        )
+    if CALLERS_USER not in middleware:
+        yield Error(
+            f"{CALLERS_USER} is missing in MIDDLEWARE: `request.user` would be nobody for callers with an API key.",
+            hint="Name it in the place of django.contrib.auth.middleware.AuthenticationMiddleware.",
+            id="billing_site.E015",
         )
 
 
@@ -136,6 +143,17 @@ def check_redis_settings(**_: Any) -> Iterable[CheckMessage]:
             " quotas' counters.",
             hint="Give the broker another database (redis://host/2), better another server.",
             id="billing_site.W002",
+        )
+
+
+@register(ENFORCEMENT, deploy=True)
+def check_proxy(**_: Any) -> Iterable[CheckMessage]:
+    if settings.BEHIND_PROXY and not settings.CLIENT_ADDRESS_HEADER:
+        yield Warning(
+            "BEHIND_PROXY is on without CLIENT_ADDRESS_HEADER: all clients have the proxy's address, so one who sends"
+            " unknown keys uses up what others may.",
+            hint="Set CLIENT_ADDRESS_HEADER to the header that the proxy always sets to the client's address.",
+            id="billing_site.W003",
         )
 
 

@@ -22,14 +22,15 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from billing.catalogue import published
-from billing.entitlements.api_keys import CredentialsGone
+from billing.entitlements.api_keys import BadCredentials
 from billing.http.access import access_of
 from billing.http.idempotency import IDEMPOTENCY_KEY
 from billing.models.catalogue import normalised_path
 from billing.subscriptions.refusals import NoDefaultPlan
-from billing_site import metrics, refusals
-from billing_site.authentication import BadCredentials, CsrfFailed, Flooded, identify
+from billing_site import chunked, metrics, refusals
+from billing_site.authentication import CsrfFailed, Flooded, identify
 from billing_site.idempotency import under_key
+from billing_site.request_user import has_failed
 from usage.api.contract import ChargeOf, add_headers, attach, charge_at, find_admission
 from usage.metering import kept_answers
 from usage.metering.admission import Admission
@@ -49,15 +50,15 @@ class Gateway:
         try:
             response = self.get_response(request)
         except BaseException:  # no error of the view, which is a response by now: the worker itself is being stopped
-            _settle(find_admission(request), None)
+            _settle(request, None)
             raise
-        admission = _settle(find_admission(request), response)
-        return response if admission is None else add_headers(response, admission)
+        return response if (admission := _settle(request, response)) is None else add_headers(response, admission)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        access = access_of(view)
-        if access.ungated:
+        if (access := access_of(view)).ungated:
             return None
+        if chunked.HEADER in request.META and (refusal := chunked.give_a_length(request)):
+            return refusal
         method, path = request.method or "", _normalised(request.path_info)
         ours, public = f"{path}/".startswith(PREFIX), False
         if access.public or not ours:  # of all others the admission finds out what they are metered as
@@ -65,15 +66,12 @@ class Gateway:
                 catalogue = published.catalogue() if ours else published.recent_catalogue()
             except (OperationalError, InterfaceError) as error:
                 return refusals.unavailable(request, error)
-            public = catalogue.feature_at(method, path) is None
-            if public and not ours:
+            if (public := catalogue.feature_at(method, path) is None) and not ours:
                 return None
 
         def charge_of(catalogue: published.Catalogue) -> ChargeRequest:
             charge = charge_at(method, path, catalogue, access, request)
-            return (
-                charge if charge.feature is None or IDEMPOTENCY_KEY not in request.META else under_key(request, charge)
-            )
+            return under_key(request, charge) if charge.feature and IDEMPOTENCY_KEY in request.META else charge
 
         return _admit(request, charge_of, public=public)
 
@@ -94,16 +92,12 @@ def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -
     try:
         caller = identify(request)
         if caller is None:
-            return None if public else refusals.unauthenticated(request)
+            return None if public else refusals.unauthenticated(request, "missing")
         began = perf_counter()
         admission = admit(caller, charge_of)
         metrics.count(admission, perf_counter() - began)
-    except (BadCredentials, CredentialsGone):
-        return refusals.unauthenticated(request)
-    except CsrfFailed as error:
-        return refusals.csrf_failed(request, str(error))
-    except Flooded as error:
-        return refusals.flooded(request, error.retry_after_seconds)
+    except (BadCredentials, CsrfFailed, Flooded) as error:
+        return refusals.turned_away(request, error)
     except (Unavailable, OperationalError, InterfaceError, NoDefaultPlan) as error:
         return refusals.unavailable(request, error)
     attach(request, caller, admission)
@@ -111,12 +105,13 @@ def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -
         return kept_answers.given_again(admission.answer)
     if not admission.admitted:
         return refusals.refuse(request, admission)
-    bad_key = admission.request.invalid_key
-    return refusals.invalid_header(request, "Idempotency-Key", bad_key) if bad_key else None
+    bad = admission.request.invalid_key
+    return refusals.invalid_header(request, "Idempotency-Key", bad) if bad else None
 
 
-def _settle(admission: Admission | None, response: HttpResponseBase | None) -> Admission | None:
-    if admission is not None and (response is None or response.status_code >= 400):
+def _settle(request: HttpRequest, response: HttpResponseBase | None) -> Admission | None:
+    admission = find_admission(request)
+    if admission is not None and (response is None or response.status_code >= 300) and has_failed(request, response):
         void_failed_call(admission)
     elif admission is not None and admission.call.keyed is not None:
         kept_answers.keep(admission, response)

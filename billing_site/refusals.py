@@ -8,7 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from billing.entitlements.api_keys import BadCredentials
 from billing.http import problems
+from billing_site.authentication import CsrfFailed, Flooded
 from usage.metering.admission import Admission
 from usage.metering.refusal import refusal_of
 
@@ -33,6 +35,14 @@ SENTENCES = {
     ),
 }
 """Of each code of a refusal, its status and what is said, with the refusal's parameters."""
+
+NOT_AUTHENTICATED = {
+    "missing": "There is no API key and no session.",
+    "scheme": "The Authorization header is not of the scheme Bearer.",
+    "unknown": "There is no such API key.",
+    "revoked": "This API key was revoked, or its user deactivated.",
+    "expired": "This API key has expired.",
+}
 
 
 def refuse(request: HttpRequest, admission: Admission) -> HttpResponse:
@@ -63,9 +73,20 @@ def _members(parameters: dict[str, Any]) -> dict[str, Any]:
     return members | ({"upgrade_url": UPGRADE_URL} if "current_plan" in members else {})
 
 
-def unauthenticated(request: HttpRequest) -> HttpResponse:
-    detail = "Send a valid API key as `Authorization: Bearer <key>`, or log in."
-    return problems.respond(request, 401, "not_authenticated", detail, {"WWW-Authenticate": "Bearer"})
+def turned_away(request: HttpRequest, error: BadCredentials | CsrfFailed | Flooded) -> HttpResponse:
+    """The response to a caller whom the gateway does not identify."""
+    if isinstance(error, CsrfFailed):
+        return csrf_failed(request, str(error))
+    if isinstance(error, Flooded):
+        return flooded(request, error.retry_after_seconds)
+    return unauthenticated(request, error.reason)
+
+
+def unauthenticated(request: HttpRequest, reason: str) -> HttpResponse:
+    """The reason is that of BadCredentials."""
+    detail = f"{NOT_AUTHENTICATED[reason]} Send a valid API key as `Authorization: Bearer <key>`, or log in."
+    headers = {"WWW-Authenticate": "Bearer"}
+    return problems.respond(request, 401, "not_authenticated", detail, headers, reason=reason)
 
 
 def csrf_failed(request: HttpRequest, reason: str) -> HttpResponse:

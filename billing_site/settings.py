@@ -61,6 +61,7 @@ def _secret_key() -> str:
 
 # --- Django
 SECRET_KEY = _secret_key()
+SECRET_KEY_FALLBACKS: list[str] = env.words("SECRET_KEY_FALLBACKS", [], env.TOKEN)  # former ones, which keys outlive
 DEBUG = env.flag("DEBUG", False)
 ALLOWED_HOSTS: list[str] = env.words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"], env.HOST)
 CSRF_TRUSTED_ORIGINS: list[str] = env.words("CSRF_TRUSTED_ORIGINS", [], env.ORIGIN)
@@ -104,7 +105,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "billing_site.request_user.CallersUser",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
@@ -173,7 +174,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 BEHIND_PROXY = env.flag("BEHIND_PROXY", False)
-if BEHIND_PROXY:  # the proxy sets X-Forwarded-Proto, overwriting what clients send
+if BEHIND_PROXY:  # it sets X-Forwarded-Proto, whatever clients send
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # bytes of one request's body
 
@@ -275,6 +276,12 @@ USAGE_LOG_DROP = env.flag("USAGE_LOG_DROP", False)  # nightly, tables of months 
 OUTBOX_CONSUMERS = {"log": "billing.outbox.consumers.write_to_log"}
 OUTBOX_LEASE_SECONDS = env.number("OUTBOX_LEASE_SECONDS", 60, most=86_400)  # for one call of a consumer
 OUTBOX_KEPT_DAYS = env.number("OUTBOX_KEPT_DAYS", 30, most=36_500)  # messages that every consumer has got
+# Who may come in is these paths' own business: no route covers one. A host product adds what must stay open of its own.
+OWN_PATHS = (
+    *("/admin", "/accounts", "/dashboard", "/health", "/metrics", "/payments", STATIC_URL.rstrip("/")),
+    *("/api/auth", "/api/docs", "/api/schema"),
+    *(f"/api/v1/{name}" for name in ("plans", "features", "billing", "usage", "keys", "webhooks", "mcp")),
+)
 BILLING_ACTIVE_FEATURES = "usage.reports.activity.check_active_features"
 UNKNOWN_KEYS_PER_MINUTE = 600  # look-ups of unknown keys an address may cause
 CLIENT_ADDRESS_HEADER = env.text("CLIENT_ADDRESS_HEADER", env.HEADER)  # such as X-Real-IP, where a proxy always sets it

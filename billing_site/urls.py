@@ -14,7 +14,7 @@ from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.exceptions import NotFound
 
 from billing.http import problems
-from billing.http.access import PUBLIC
+from billing.http.access import NOTHING_HERE
 from billing.http.views import ApiView
 from billing_site import operations, sandbox
 from billing_site.log_in import says_when_to_come_again
@@ -24,7 +24,7 @@ from billing_site.openapi import schema_view
 class NoSuchPath(ApiView):
     """Any other path of the API."""
 
-    access = PUBLIC
+    access = NOTHING_HERE
     schema = None
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:

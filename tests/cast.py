@@ -32,9 +32,7 @@ class Customer:
 
     @property
     def caller(self) -> Caller:
-        identity = api_keys.look_up(self.key)
-        assert identity is not None
-        return Caller(self.account, self.key, identity)
+        return Caller(self.account, self.key, api_keys.look_up(self.key))
 
     def post(self, path: str, body: Any, **headers: str) -> Any:
         return self.api.post(path, body, content_type="application/json", headers=headers)

@@ -32,7 +32,8 @@ def problem(response: Any, status: int, code: str, members: set[str] | None = No
     assert response["Content-Type"] == "application/problem+json"
     body: dict[str, Any] = response.json()
     assert (body["status"], body["code"]) == (status, code), body
-    assert set(body) == PROBLEM | (members or set())
+    always = {"reason"} if code == "not_authenticated" else set()
+    assert set(body) == PROBLEM | always | (members or set())
     assert body["type"] == (QUOTA_TYPE if status == 429 else "about:blank")
     assert body["title"] and body["detail"]
     return body

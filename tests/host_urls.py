@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.contrib.auth.decorators import login_required
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    JsonResponse,
+    StreamingHttpResponse,
+)
 from django.urls import include, path, re_path
 from django.views import View
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
-from billing.http.access import Access, declares
+from billing.http.access import PUBLIC, Access, declares
 from billing_site import urls as site
 from billing_site.gateway import admit_for
 
@@ -22,7 +35,7 @@ body: bytes | None = None
 handler400, handler403, handler404, handler500 = site.handler400, site.handler403, site.handler404, site.handler500
 
 
-def plain(request: HttpRequest, rest: str = "") -> HttpResponse:
+def plain(request: HttpRequest, rest: str | int = "") -> HttpResponse:
     runs.append(request.method or "")
     status = int(request.GET.get("status", answer))
     if meanwhile is not None:
@@ -62,6 +75,36 @@ def door(request: HttpRequest) -> HttpResponse:
     return refusal or HttpResponse(status=int(request.GET.get("status", "204")))
 
 
+@declares(PUBLIC)
+def open_to_all(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(status=204)
+
+
+@login_required
+def members(request: HttpRequest) -> HttpResponse:
+    """As a host product writes a view for its users."""
+    return JsonResponse({"user": request.user.get_username()})
+
+
+class MembersView(APIView):
+    """As REST framework's own classes let a user in."""
+
+    authentication_classes = (SessionAuthentication,)
+    permission_classes = (IsAuthenticated,)
+
+    def post(self, request: Request) -> Response:
+        return Response({"user": request.user.get_username()})
+
+
+async def later(request: HttpRequest) -> HttpResponse:
+    user = await request.auser()
+    return JsonResponse({"user": user.get_username()})
+
+
+def leads(request: HttpRequest) -> HttpResponse:
+    return HttpResponseRedirect(request.GET["to"])
+
+
 class NamesakeView(View):
     """A class with an attribute of the host's own that is called as ours."""
 
@@ -76,7 +119,13 @@ urlpatterns = [
     path("host/door", door),
     path("host/namesake", NamesakeView.as_view()),
     path("api/v1/host/namesake", NamesakeView.as_view()),
+    path("api/v1/host/open", open_to_all),
+    path("host/members", members),
+    path("host/members-api", MembersView.as_view()),
+    path("host/later", later),
+    path("host/leads", leads),
     path("host/plain", plain),
+    path("host/Items/<int:rest>/parts", plain),
     re_path(r"^host/(?P<rest>[lL][oO][oO][sS][eE].*)$", plain),
     path("host/form", form),
     path("host/stream", stream),

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, Field, ManyToManyField, Model, QuerySet
+from django.db.models import Field, ManyToManyField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from billing.admin.base import FencedAdmin, ModelForm, TabularInline, confirmed_action, leave_dialog, unlimited
+from billing.admin.base import FencedAdmin, ModelForm, confirmed_action, leave_dialog, unlimited
 from billing.admin.history import HistoryAdmin
 from billing.api.sentences import to_staff
 from billing.catalogue import plans
-from billing.models import Capability, Feature, Plan, Route, Subscription
-from billing.models.catalogue import PlanQuerySet, normalised_path
+from billing.models import Capability, Plan, Subscription
+from billing.models.catalogue import PlanQuerySet
 from billing.rules import money
 
 BLANK_IS_UNLIMITED = ("monthly_token_quota", "requests_per_minute")
@@ -198,54 +198,3 @@ class PlanAdmin(HistoryAdmin[Plan]):
             self.log_change(request, plan, done)
             self.message_user(request, f"{plan}: {done}", messages.SUCCESS)
         return leave_dialog(request, reverse("admin:billing_plan_change", args=[object_id]))
-
-
-class RouteForm(ModelForm[Route]):
-    def clean_path(self) -> str:
-        """In the one spelling already here, so that the form sees two rows that are the same."""
-        path = str(self.cleaned_data["path"])
-        return normalised_path(path) if path.startswith("/") else path
-
-
-class RouteInline(TabularInline[Route, Feature]):
-    model = Route
-    form = RouteForm
-    extra = 0
-    fields = ["path", "method"]
-    verbose_name_plural = "paths metered as this feature"
-    hide_title = True
-
-
-@admin.register(Feature)
-class FeatureAdmin(HistoryAdmin[Feature]):
-    list_display = ["code", "name", "tokens", "capability", "paths"]
-    list_filter = ["capability"]
-    list_select_related = ["capability"]
-    search_fields = ["code", "name", "routes__path"]
-    fieldsets = [(None, {"fields": [("name", "code"), ("tokens", "capability")]})]
-    inlines = [RouteInline]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Feature]:
-        return super().get_queryset(request).prefetch_related("routes").annotate(path_count=Count("routes"))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Feature | None = None) -> list[str]:
-        return ["code"] if obj else []
-
-    @admin.display(description="metered at", empty_value="nowhere", ordering="path_count")
-    def paths(self, row: Feature) -> str | None:
-        return ", ".join(f"{route.method} {route.path}".strip() for route in row.routes.all()) or None
-
-
-@admin.register(Route)
-class RouteAdmin(HistoryAdmin[Route]):
-    form = RouteForm
-    list_display = ["path", "method_shown", "feature"]
-    list_filter = ["feature", "method"]
-    list_select_related = ["feature"]
-    search_fields = ["path", "feature__code"]
-    autocomplete_fields = ["feature"]
-    fieldsets = [(None, {"fields": [("path", "method"), "feature"]})]
-
-    @admin.display(description="method", ordering="method")
-    def method_shown(self, row: Route) -> str:
-        return str(row.get_method_display())

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from functools import cached_property
+
+from django.conf import settings
 
 from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
 from billing.models import Feature, Plan, Route
 from billing.models.catalogue import normalised_path
 from billing.rules.entitlement import Metered, PlanOffer
+from billing.rules.routes import ParameterRoutes, has_parameters, why_no_route
 from ratelimit import process_state
+
+logger = logging.getLogger(__name__)
 
 
 class Catalogue:
@@ -27,18 +33,26 @@ class Catalogue:
         self.version = version
         self.plans = plans
         self.features = features
-        self._routes = routes
+        self._routes = {route: code for route, code in routes.items() if not has_parameters(route[0])}
+        self._parameter_routes = ParameterRoutes(
+            {route: code for route, code in routes.items() if has_parameters(route[0])}
+        )
 
     @cached_property
     def version_text(self) -> bytes:
         return str(self.version).encode()
 
     def feature_at(self, method: str, path: str) -> Metered | None:
-        """What a request is metered as: the longest routed prefix of the normalised path; HEAD counts as GET."""
+        """What a request is metered as: the longest routed prefix of the normalised path; HEAD counts as GET.
+
+        Of two routes as long, the one without parameters; of one path, the one with the method.
+        """
         method = "GET" if method == "HEAD" else method
         prefix = path
         while prefix:
             code = self._routes.get((prefix, method)) or self._routes.get((prefix, ""))
+            if code is None and self._parameter_routes:
+                code = self._parameter_routes.feature_at(method, prefix)
             if code is not None:
                 return self.features[code]
             prefix = prefix.rpartition("/")[0]
@@ -87,12 +101,19 @@ def _read_catalogue() -> Catalogue:
         feature.code: Metered(feature.code, feature.tokens, feature.capability.code if feature.capability else "")
         for feature in Feature.objects.select_related("capability")
     }
-    routes = {
-        (normalised_path(route.path), route.method): route.feature.code
-        for route in Route.objects.select_related("feature")
-        if route.feature.code in features
-    }
-    return Catalogue(version, plans, features, routes)
+    return Catalogue(version, plans, features, _read_routes(features))
+
+
+def _read_routes(features: dict[str, Metered]) -> dict[tuple[str, str], str]:
+    """Features' codes by path and method. A row that the form would refuse is left out: it may lock everybody out."""
+    routes = {}
+    for route in Route.objects.select_related("feature"):
+        path = normalised_path(route.path)
+        if reason := why_no_route(path, settings.OWN_PATHS):
+            logger.warning("the route %s is left out. %s", route, reason)
+        elif route.feature.code in features:
+            routes[path, route.method] = route.feature.code
+    return routes
 
 
 def offer(plan: Plan) -> PlanOffer:

@@ -21,6 +21,17 @@ LONGEST_KEY = 200
 NEVER = float("inf")
 
 
+class BadCredentials(Exception):
+    """Nobody is let in. `reason` is what the caller is told: missing, scheme, unknown, revoked or expired.
+
+    The last two are told to the holder of the whole key only; for who guesses, a key is unknown.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Identity(NamedTuple):
     """Whose key it is. It holds while the account's version is `version` and the key has not expired."""
 
@@ -50,17 +61,19 @@ def known_to_be_unknown(key: str) -> bool:
     return len(key) > LONGEST_KEY or not key.isprintable() or _unknown.get(_digest(key), 0.0) > time.monotonic()
 
 
-def look_up(key: str) -> Identity | None:
-    """Ask PostgreSQL; None for a key that is unknown, revoked or expired."""
+def look_up(key: str) -> Identity:
+    """Ask PostgreSQL. Raises BadCredentials: the key is unknown, revoked or expired."""
     digest = _digest(key)
     _known.pop(digest, None)
     version = Fence.objects.filter(subject=OuterRef("account_id")).values("version")
     row: Any = ApiKey.objects.filter(prefix=key.partition(".")[0]).annotate(account_version=Subquery(version)).first()
     if row is None or not row.is_valid(key):
         _unknown.remember(digest, time.monotonic() + UNKNOWN_KEY_SECONDS)
-        return None
-    if row.revoked or (row.expiry_date is not None and row.expiry_date <= timezone.now()):
-        return None
+        raise BadCredentials("unknown")
+    if row.revoked:
+        raise BadCredentials("revoked")
+    if row.expiry_date is not None and row.expiry_date <= timezone.now():
+        raise BadCredentials("expired")
     identity = Identity(
         account=row.account_id,
         prefix=row.prefix,
@@ -74,10 +87,6 @@ def look_up(key: str) -> Identity | None:
 def _digest(key: str) -> bytes:
     # Not by way of OpenSSL, which takes four times as long where its code is cold.
     return hashlib.blake2s(key.encode(), digest_size=16).digest()
-
-
-class CredentialsGone(Exception):
-    """The key was revoked, or the user deactivated, since the caller was identified."""
 
 
 class Caller:
@@ -99,11 +108,11 @@ class Caller:
         return self.identity is not None and self.identity.scope == scope
 
     def confirm(self, version: int, *, active: bool) -> None:
-        """Check the credentials against the account's facts at `version`. Raises CredentialsGone."""
+        """Check the credentials against the account's facts at `version`. Raises BadCredentials."""
         # Facts that say no may be stale, and a caller turned away here never meets the fence.
         if not active and not get_user_model().objects.filter(pk=self.account, is_active=True).exists():
-            raise CredentialsGone
+            raise BadCredentials("revoked")
         if self.identity is not None and self.identity.version < version:
             self.identity = look_up(self.key)
-            if self.identity is None or self.identity.account != self.account:
-                raise CredentialsGone
+            if self.identity.account != self.account:
+                raise BadCredentials("revoked")

@@ -24,6 +24,8 @@ class Access:
 
 UNDECLARED: Final = Access()
 PUBLIC: Final = Access(public=True)
+NOTHING_HERE: Final = Access(public=True)
+"""Of the view that answers 404 where no other does; known by its identity."""
 
 
 def declares(access: Access) -> Callable[[View], View]:

@@ -14,7 +14,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
-from billing.http.problems import CODE_OF_STATUS, MEDIA_TYPE, Problem, document, title_of
+from billing.http.problems import CODE_OF_STATUS, MEDIA_TYPE, TOO_LARGE, Problem, document, title_of
 from ratelimit.server import RedisUnreachable
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         code, members = error.code, error.members
     elif isinstance(error, exceptions.ValidationError):
         detail, members = "The request is not valid; see errors.", {"errors": _field_errors(error.detail)}
+    elif isinstance(error, exceptions.NotAuthenticated):
+        members = {"reason": "missing"}
     elif isinstance(error, exceptions.ParseError):
         members = {"errors": {"non_field_errors": [detail]}}
     response.data = document(response.status_code, code, detail, **members)
@@ -45,8 +47,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 def _as_problem(error: Exception) -> Exception:
     """A body that is too large, or an engine that does not answer, as a problem; any other error as it is."""
     if isinstance(error, RequestDataTooBig):
-        largest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        return Problem(413, "too_large", f"The body is larger than {largest} bytes; send less.")
+        return Problem(413, "too_large", TOO_LARGE.format(largest=settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
     if isinstance(error, ENGINE_GONE):
         logger.warning("a view is answered with 503: %s", error)
         return Problem(503, "unavailable", "A part of this service does not answer at the moment. Try again.")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, ClassVar
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from billing.http.problems import MOST_NAMED
 from billing.rules.periods import as_utc
 
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -56,15 +59,20 @@ class DateOrTimeField(TimeField):
 UNLIMITED = "unlimited"
 
 
+def refuse_unknown(what: str, unknown: Iterator[str], known: Iterable[str]) -> None:
+    """Raise ValidationError that names the first of the unknown; nothing, where there are none."""
+    if named := list(islice(unknown, MOST_NAMED + 1)):  # one more than is told, so that the problem says that it is
+        message = f"Unknown {what}. Known are: {', '.join(sorted(known)) or 'none'}."
+        raise serializers.ValidationError({name: [message] for name in named})
+
+
 class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields it does not know, by name."""
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict) and (unknown := set(data) - set(self.fields)):
-            known = ", ".join(sorted(self.fields)) or "none"
-            raise serializers.ValidationError(
-                {name: [f"Unknown field. Known are: {known}."] for name in sorted(map(str, unknown))}
-            )
+        if isinstance(data, dict):
+            fields = self.fields
+            refuse_unknown("field", (str(name) for name in data if name not in fields), fields)
         return super().to_internal_value(data)
 
 

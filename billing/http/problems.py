@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -17,6 +18,7 @@ QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exc
 RETRY_AFTER_SECONDS = 1
 """Of a 503: Retry-After."""
 
+TOO_LARGE = "The body is larger than {largest} bytes; send less."
 CODE_OF_STATUS = {
     400: "invalid",
     401: "not_authenticated",
@@ -54,8 +56,22 @@ def title_of(status_code: int) -> str:
         return HTTPStatus(status_code // 100 * 100).phrase
 
 
+MOST_NAMED: Final = 10
+"""Fields that a problem names, and messages of each: a request may be wrong in as many places as its body has room."""
+LONGEST_NAME: Final = 100
+LONGEST_TEXT: Final = 2000
+
+
 def document(status_code: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
-    """The body of a problem response."""
+    """The body of a problem response. What it repeats of the request is bounded: fields, messages, and their length."""
+    if "errors" in members:
+        if len(members["errors"]) > MOST_NAMED:
+            detail = f"{detail} Only the first {MOST_NAMED} are named."
+        members["errors"] = {
+            _cut(str(name), LONGEST_NAME): [_cut(message, LONGEST_TEXT) for message in islice(messages, MOST_NAMED)]
+            for name, messages in islice(members["errors"].items(), MOST_NAMED)
+        }
+    detail = _cut(detail, LONGEST_TEXT)
     kind = QUOTA_EXCEEDED_TYPE if status_code == status.HTTP_429_TOO_MANY_REQUESTS else "about:blank"
     return {
         "type": kind,
@@ -65,6 +81,10 @@ def document(status_code: int, code: str, detail: str, **members: Any) -> dict[s
         "code": code,
         **members,
     }
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def respond(

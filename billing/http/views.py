@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from rest_framework import serializers
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request, is_form_media_type
 from rest_framework.views import APIView
 
 from billing.http.access import UNDECLARED, Access
+from billing.http.fields import refuse_unknown
 
 NO_BODY = (None, "", "0")
 
@@ -31,12 +31,8 @@ class ApiView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        unknown = set(request.query_params) - self.query_fields - {"format"}
-        if unknown:
-            known = ", ".join(sorted(self.query_fields)) or "none"
-            raise serializers.ValidationError(
-                {name: [f"Unknown query parameter. Known are: {known}."] for name in sorted(unknown)}
-            )
+        known = self.query_fields
+        refuse_unknown("query parameter", (n for n in request.query_params if n not in known and n != "format"), known)
 
 
 def account_of(request: Request) -> int:

@@ -1,4 +1,4 @@
-"""The keys customers call with: stored hashed, shown once, named, scoped, revocable."""
+"""The keys customers call with: stored hashed, shown once, named, scoped, revocable, known by a checksum."""
 
 from __future__ import annotations
 
@@ -6,14 +6,44 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.db import models, transaction
+from django.utils.crypto import constant_time_compare, salted_hmac
+from rest_framework_api_key.crypto import KeyGenerator, concatenate
 from rest_framework_api_key.models import AbstractAPIKey, APIKeyManager
 
 from billing.fence.fenced import FencedModel
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 
+CHECKSUM_DIGITS = 12
+
+
+class _KeyGenerator(KeyGenerator):
+    def generate(self) -> tuple[str, str, str]:
+        """The text, the prefix and the hash of a key that `bears_checksum`."""
+        prefix = self.get_prefix()
+        body = concatenate(prefix, self.get_secret_key())
+        key = body + _checksum(body, settings.SECRET_KEY)
+        return key, prefix, self.hash(key)
+
+
+def bears_checksum(key: str) -> bool:
+    """Whether this site has made the key, at some time: nobody else can make such a text.
+
+    Keys that were made before keys bore one, or under a SECRET_KEY that is not in SECRET_KEY_FALLBACKS, may be good
+    as well.
+    """
+    body, given = key[:-CHECKSUM_DIGITS], key[-CHECKSUM_DIGITS:]
+    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return any(constant_time_compare(_checksum(body, secret), given) for secret in secrets)
+
+
+def _checksum(body: str, secret: str | bytes) -> str:
+    return salted_hmac("billing.api-key", body, secret, algorithm="sha256").hexdigest()[:CHECKSUM_DIGITS]
+
 
 class _KeyManager(APIKeyManager):
+    key_generator = _KeyGenerator()
+
     def assign_key(self, obj: AbstractAPIKey) -> str:
         """Name the row by its prefix: the library's own primary key holds the hash, which would stand in every URL."""
         text = super().assign_key(obj)

@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -17,6 +18,7 @@ from billing.fence.fenced import FencedModel
 from billing.rules.money import UnknownCurrency, is_exact, minor_units
 from billing.rules.periods import INTERVALS, Interval
 from billing.rules.plan_change import PlanTerms
+from billing.rules.routes import has_parameters, shape, why_no_route
 from ratelimit.limits import LARGEST_NUMBER
 
 LARGEST_COST = 10**9
@@ -178,6 +180,9 @@ class Plan(FencedModel):
 class Feature(FencedModel):
     """What is metered: every successful call costs `tokens`."""
 
+    MEMBERS_BESIDE_CODES = frozenset({"total"})
+    """Of answers that have features' codes as members: a feature of that name would not be seen there."""
+
     code = models.CharField(max_length=50, unique=True, validators=[code_validator])
     name = models.CharField(max_length=100, blank=True)
     tokens = models.PositiveIntegerField(
@@ -200,6 +205,10 @@ class Feature(FencedModel):
 
     def __str__(self) -> str:
         return self.code
+
+    def clean(self) -> None:
+        if self._state.adding and self.code in self.MEMBERS_BESIDE_CODES:
+            raise ValidationError({"code": f"“{self.code}” has a meaning in answers of the API. Take another code."})
 
 
 def normalised_path(path: str) -> str:
@@ -239,6 +248,13 @@ class Route(FencedModel):
         if not re.fullmatch(r"/[^\s?#%]+", self.path):
             raise ValidationError({"path": "Give a path such as /api/v1/trace/start: no query, no % escapes, no host."})
         self.path = normalised_path(self.path)
+        if reason := why_no_route(self.path, settings.OWN_PATHS):
+            raise ValidationError({"path": reason})
+        if has_parameters(self.path):
+            others = Route.objects.filter(path__contains="{", method=self.method).exclude(pk=self.pk)
+            same = next((other for other in others if shape(other.path) == shape(self.path)), None)
+            if same is not None and same.path != self.path:
+                raise ValidationError({"path": f"{same} covers the same paths."})
 
 
 __all__ = ["Capability", "Feature", "Plan", "QuotaWindow", "Route", "normalised_path"]

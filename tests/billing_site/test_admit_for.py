@@ -108,7 +108,7 @@ class TestWhatViewsDeclare:
         problem(Client().get("/host/namesake"), 401, "not_authenticated")
 
     def test_what_is_public_is_not_on_a_metered_path(self, bob: Customer) -> None:
-        assert Client().get("/api/v1/plans").status_code == 200
-        Route.objects.create(path="/api/v1/plans", feature=Feature.objects.get(code="trace_start"))
+        assert Client().get("/api/v1/host/open").status_code == 204
+        Route.objects.create(path="/api/v1/host/open", feature=Feature.objects.get(code="trace_start"))
         bob.api.get("/api/v1/usage/current")
-        problem(Client().get("/api/v1/plans"), 401, "not_authenticated")
+        problem(Client().get("/api/v1/host/open"), 401, "not_authenticated")

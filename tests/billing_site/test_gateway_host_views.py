@@ -95,6 +95,14 @@ class TestHostViews:
         process_state.start_anew()
         assert Client().get("/host/plain").status_code == 200
 
+    def test_a_segment_of_a_route_may_be_a_parameter(self, host: Customer) -> None:
+        Route.objects.create(path="/host/items/{id}/parts", feature=Feature.objects.get(code="host"))
+        Route.objects.create(path="/host/items/8/parts", feature=Feature.objects.get(code="risk_score"))
+        host.api.get("/api/v1/usage/current")
+        costs = [host.api.get(f"/host/Items/{path}").get("X-Usage-Cost") for path in ("7/parts", "8/parts")]
+        assert costs == ["3", "2"]
+        problem(Client().get("/host/Items/9/parts"), 401, "not_authenticated")
+
     def test_elsewhere_the_catalogue_is_compared_once_a_second(
         self, host: Customer, monkeypatch: pytest.MonkeyPatch
     ) -> None:

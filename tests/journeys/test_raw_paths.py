@@ -104,6 +104,14 @@ def test_no_spelling_reaches_a_feature_uncharged(server: Server, bob: Customer) 
     assert charges - UsageLog.objects.filter(account=bob.user, kind="void").count() == served
 
 
+def test_a_body_in_chunks_reaches_the_view(server: Server, bob: Customer) -> None:
+    sent = request(bob.key, "POST", "/api/v1/trace/start").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    response = server.raw(sent + b'8\r\n{"depth"\r\n3\r\n:2}\r\n0\r\n\r\n')
+    assert b'"input":{"depth":2}' in response, response
+    response = server.raw(sent + b"8\r\n{}\r\n")
+    assert b"x-usage-cost: 10" not in response.lower(), response
+
+
 def test_two_requests_in_one_are_two(server: Server, bob: Customer) -> None:
     """No smuggling: a pipelined request is metered like the first, and lengths that contradict are refused."""
     one = request(bob.key, "GET", "/api/v1/trace/start").replace(b"Connection: close\r\n", b"")

@@ -52,7 +52,7 @@ class Unavailable(Exception):
 def admit(caller: Caller, request_of: Callable[[Catalogue], ChargeRequest]) -> Admission:
     """Decide on one call and charge it in the same step; `request_of` is asked again when the catalogue was stale.
 
-    A feature the plan lacks consumes nothing. Raises CredentialsGone, Unavailable, or django's OperationalError; a
+    A feature the plan lacks consumes nothing. Raises BadCredentials, Unavailable, or django's OperationalError; a
     refusal is an Admission that is not `admitted`. The facts a refusal rests on are never stale: their versions were
     compared where the call was decided.
     """

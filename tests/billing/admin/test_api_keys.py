@@ -12,7 +12,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from billing.entitlements import api_keys
-from billing.entitlements.api_keys import CredentialsGone
+from billing.entitlements.api_keys import BadCredentials
 from billing.models import ApiKey
 from tests.billing.conftest import Staff
 from tests.cast import Customer
@@ -39,7 +39,7 @@ def test_the_plain_key_is_on_the_answer_and_nowhere_else(superuser: Staff, alice
     assert found is not None
     plain = found[1]
     identity = api_keys.look_up(plain)
-    assert identity is not None and identity.account == alice.account
+    assert identity.account == alice.account
     assert "no-store" in answer["Cache-Control"]
 
     key = ApiKey.objects.get(name="production")
@@ -83,9 +83,10 @@ def test_a_revoked_key_fails_on_the_next_call(superuser: Staff, alice: Customer)
     assert "cannot be undone" in superuser.open(page_of(key, "revoke")).content.decode()
     assert admit.admit(caller, lambda _: ChargeRequest()).admitted
     assert superuser.send(page_of(key, "revoke"), _form_submitted="True").status_code == 302
-    with pytest.raises(CredentialsGone):
+    with pytest.raises(BadCredentials, match="revoked"):
         admit.admit(caller, lambda _: ChargeRequest())
-    assert api_keys.look_up(alice.key) is None
+    with pytest.raises(BadCredentials, match="revoked"):
+        api_keys.look_up(alice.key)
 
 
 def test_revoking_is_for_good(superuser: Staff, alice: Customer) -> None:

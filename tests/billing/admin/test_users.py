@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 
-from billing.entitlements.api_keys import CredentialsGone
+from billing.entitlements.api_keys import BadCredentials
 from tests.billing.conftest import Staff
 from tests.cast import Customer
 from usage.metering import admit
@@ -30,7 +30,7 @@ def test_a_deactivated_customer_fails_on_the_next_call(superuser: Staff, alice: 
     fields = form_of(alice.user)
     del fields["is_active"]
     assert superuser.send(f"auth/user/{alice.account}/change/", **fields).status_code == 302
-    with pytest.raises(CredentialsGone):
+    with pytest.raises(BadCredentials):
         admit.admit(caller, lambda _: ChargeRequest())
     assert superuser.send(f"auth/user/{alice.account}/change/", **fields, is_active="on").status_code == 302
     alice.user.refresh_from_db()

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing.entitlements import api_keys
-from billing.entitlements.api_keys import Caller, CredentialsGone
+from billing.entitlements.api_keys import BadCredentials, Caller
 from billing.models import ApiKey
 from tests.cast import Customer
 from tests.clock import moved_by_hand
@@ -23,29 +23,42 @@ pytestmark = pytest.mark.django_db
 def test_a_key_is_looked_up_once_and_known_from_then_on(bob: Customer) -> None:
     assert api_keys.known(bob.key) is None
     identity = api_keys.look_up(bob.key)
-    assert identity is not None
     assert (identity.account, identity.prefix, identity.scope) == (bob.account, bob.key[:8], "")
     with CaptureQueriesContext(connection) as queries:
         assert api_keys.known(bob.key) is identity
     assert len(queries) == 0
 
 
-@pytest.mark.parametrize("spoil", [lambda key: key[:-1], lambda key: key + "x", str.swapcase, lambda key: key[:8], str])
-def test_only_the_whole_key_will_do(bob: Customer, spoil: Any) -> None:
-    assert (api_keys.look_up(spoil(bob.key)) is not None) == (spoil is str)
+def why_not(key: str) -> str:
+    with pytest.raises(BadCredentials) as refused:
+        api_keys.look_up(key)
+    return refused.value.reason
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+@pytest.mark.parametrize("spoil", [lambda key: key[:-1], lambda key: key + "x", str.swapcase, lambda key: key[:8]])
+def test_only_the_whole_key_will_do_and_who_guesses_is_told_no_more(bob: Customer, spoil: Any, revoked: bool) -> None:
+    ApiKey.objects.update(revoked=revoked)
+    assert why_not(spoil(bob.key)) == "unknown"
 
 
 def test_revoked_expired_and_deleted_keys_are_nobody(bob: Customer) -> None:
     key = ApiKey.objects.get(account=bob.user)
     now = timezone.now()
-    for change in ({"expiry_date": now}, {"expiry_date": now - timedelta(days=1)}, {"revoked": True}):
+    yesterday = now - timedelta(days=1)
+    for reason, change in (
+        ("expired", {"expiry_date": now}),
+        ("expired", {"expiry_date": yesterday}),
+        ("revoked", {"revoked": True}),
+        ("revoked", {"revoked": True, "expiry_date": yesterday}),
+    ):
         ApiKey.objects.filter(pk=key.pk).update(**change)
-        assert api_keys.look_up(bob.key) is None
+        assert why_not(bob.key) == reason
         assert not api_keys.known_to_be_unknown(bob.key), "it may be good again"
         ApiKey.objects.filter(pk=key.pk).update(expiry_date=None, revoked=False)
-        assert api_keys.look_up(bob.key) is not None
+        assert api_keys.look_up(bob.key).account == bob.account
     ApiKey.objects.all().delete()
-    assert api_keys.look_up(bob.key) is None
+    assert why_not(bob.key) == "unknown"
     assert api_keys.known_to_be_unknown(bob.key)
 
 
@@ -82,21 +95,21 @@ class TestConfirm:
         caller.confirm(caller.identity.version + 1, active=True)
         assert caller.may("meter")
         ApiKey.objects.update(revoked=True)
-        with pytest.raises(CredentialsGone):
+        with pytest.raises(BadCredentials):
             caller.confirm(caller.identity.version + 1, active=True)
 
     def test_a_key_that_went_to_another_account_is_gone(self, bob: Customer, carol: Customer) -> None:
         caller = bob.caller
         assert caller.identity is not None
         ApiKey.objects.filter(account=bob.user).update(account=carol.user)
-        with pytest.raises(CredentialsGone):
+        with pytest.raises(BadCredentials):
             caller.confirm(caller.identity.version + 1, active=True)
 
     def test_an_inactive_user_is_gone_unless_the_facts_are_old(self, bob: Customer) -> None:
         bob.caller.confirm(0, active=False)
         get_user_model().objects.update(is_active=False)
         for caller in (bob.caller, Caller(bob.account)):
-            with pytest.raises(CredentialsGone):
+            with pytest.raises(BadCredentials):
                 caller.confirm(0, active=False)
 
 

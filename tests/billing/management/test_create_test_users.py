@@ -40,16 +40,14 @@ def test_each_is_subscribed_to_its_plan_and_its_key_is_its_own(catalogue: None) 
     for user in created():
         subscription = Subscription.objects.live().get(account__username=user["username"])
         assert subscription.plan.code == user["plan"]
-        identity = api_keys.look_up(user["api_key"])
-        assert identity is not None
-        assert identity.account == subscription.account_id
+        assert api_keys.look_up(user["api_key"]).account == subscription.account_id
 
 
 def test_every_run_makes_a_new_key_and_the_older_stays_valid(catalogue: None) -> None:
     first, second = created(), created()
     assert [user["username"] for user in first] == [user["username"] for user in second]
     for user in (*first, *second):
-        assert api_keys.look_up(user["api_key"]) is not None
+        assert api_keys.look_up(user["api_key"])
     assert ApiKey.objects.count() == 2 * len(PLANS)
     assert (User.objects.count(), Subscription.objects.count()) == (len(PLANS), len(PLANS))
 

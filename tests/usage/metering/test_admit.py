@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from billing.catalogue.published import Catalogue
 from billing.entitlements import snapshots
-from billing.entitlements.api_keys import Caller, CredentialsGone
+from billing.entitlements.api_keys import BadCredentials, Caller
 from billing.fence import push
 from billing.fence.models import CATALOGUE
 from billing.models import Feature, Fence, LimitOverride, Plan, TokenTopUp
@@ -122,7 +122,7 @@ class TestFacts:
         meter.admit(caller, lambda _: ChargeRequest())
         get_user_model().objects.filter(pk=bob.account).update(is_active=False)
         push.sweep()
-        with pytest.raises(CredentialsGone):
+        with pytest.raises(BadCredentials):
             meter.admit(caller, lambda _: ChargeRequest())
 
     def test_redis_that_knows_nothing_is_told_again(self, bob: Customer) -> None:
@@ -214,7 +214,7 @@ def test_without_credentials_that_hold_nothing_is_counted(bob: Customer) -> None
     assert meter.admit(stale, lambda _: ChargeRequest()).admitted, "an old identity is looked up again"
     forget_everything()
     gone = Caller(bob.account, "made.up", bob.caller.identity._replace(version=0))  # type: ignore[union-attr]
-    with pytest.raises(CredentialsGone):
+    with pytest.raises(BadCredentials):
         meter.admit(gone, lambda _: ChargeRequest())
 
 

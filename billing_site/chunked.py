@@ -1,0 +1,42 @@
+"""Bodies sent in chunks: Django reads as many bytes as Content-Length says, and such a request has none."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.handlers.wsgi import LimitedStream
+from django.http import HttpRequest, HttpResponse
+
+from billing.http import problems
+
+HEADER: Final = "HTTP_TRANSFER_ENCODING"
+"""As WSGI names it, where the server leaves it to the application."""
+
+
+def give_a_length(request: HttpRequest) -> HttpResponse | None:
+    """Read a body sent in chunks and put it where everybody looks for it; or 413, or 400 where its chunks are none."""
+    if request.META.get("CONTENT_LENGTH"):
+        return None
+    largest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    try:
+        body = _read(request.META["wsgi.input"], largest + 1)
+    except OSError:
+        return problems.respond(request, 400, "invalid", "The chunks of the body could not be read.")
+    if len(body) > largest:
+        return problems.respond(request, 413, "too_large", problems.TOO_LARGE.format(largest=largest))
+    del request.META[HEADER]
+    request.META["CONTENT_LENGTH"] = str(len(body))
+    request.META["wsgi.input"] = BytesIO(body)
+    request._stream = LimitedStream(BytesIO(body), len(body))  # type: ignore[assignment]
+    return None
+
+
+def _read(stream: Any, most: int) -> bytes:
+    """Until its end or `most` bytes: a server may give fewer at once than it was asked for."""
+    parts, left = [], most
+    while left and (part := stream.read(left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
