@@ -132,6 +132,12 @@ AUTH_PASSWORD_VALIDATORS = [
 # --- Database. A connection for each thread of the web server, checked once a request that needs it: the number of
 # threads is fixed, so a pool would only add a second place to wait in. Nothing may hang on a lost server.
 DATABASES: dict[str, dict[str, Any]] = {"default": environ.Env.db_url_config(DATABASE_URL)}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":  # anything else is refused by a check
+    DATABASES["default"]["ENGINE"] = "billing.postgres"
+# After about so long without any answer PostgreSQL hangs, and who waits for it is told (billing.postgres.guard); 0 is
+# never, for commands. At most so many threads of a process wait for it at once; 0 is any number.
+DATABASE_HANGS_AFTER_MS = env.int("DATABASE_HANGS_AFTER_MS", default=0)
+DATABASE_PLACES = env.int("DATABASE_PLACES", default=0)
 DATABASES["default"] |= {
     "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=60),
     "CONN_HEALTH_CHECKS": True,

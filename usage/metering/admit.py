@@ -22,6 +22,7 @@ from billing.entitlements.api_keys import Caller
 from billing.entitlements.snapshots import Snapshot
 from billing.fence import push
 from billing.fence.models import CATALOGUE
+from billing.postgres.guard import waiting_for_postgres
 from billing.rules.instants import to_ms
 from ratelimit import limiter, process_state
 from ratelimit.limits import Decision, Outcome
@@ -182,7 +183,7 @@ def _publish(snapshot: Snapshot) -> None:
     """Make the server know the versions of this snapshot and PostgreSQL's counter of its window."""
     account, epoch = snapshot.facts.account, store().epoch
     # One thread publishes for all that came upon the same snapshot.
-    with _publishing[account % len(_publishing)]:
+    with waiting_for_postgres(), _publishing[account % len(_publishing)]:
         if snapshot.published.epoch != epoch:
             publish.publish_account(snapshot.keys, snapshot.versions, snapshot.entitlement.window)
             snapshot.published.epoch = epoch
