@@ -19,5 +19,6 @@ WHITENOISE_AUTOREFRESH = True  # or every client of a test looks through all sta
 DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405  # a test's threads give their connections back
 CELERY_TASK_ALWAYS_EAGER = False
 REDIS_TIMEOUT_MS = 10_000  # patient, so that a busy machine fails no test of a rule
+CACHES["default"]["OPTIONS"] |= {"SOCKET_CONNECT_TIMEOUT": 10, "SOCKET_TIMEOUT": 10}  # noqa: F405
 USAGE_LOG_MONTHS_AHEAD = 240  # the cast calls in years to come, too
 REDIS_PROBE_MS = 0  # a test that opens the circuit closes it
