@@ -42,9 +42,12 @@ class Breaker:
         if self._every_seconds:
             threading.Thread(target=self._watch, name="redis-probe", daemon=True).start()
 
-    def attempt(self) -> bool:
-        """Probe, recover and close; whether it is closed now. One thread at a time; others get the present state."""
-        if not self._attempting.acquire(blocking=False):
+    def attempt(self, wait_seconds: float = 0) -> bool:
+        """Probe, recover and close; whether it is closed now.
+
+        One thread at a time: others wait so long for it, and then get the state that there is.
+        """
+        if not self._attempting.acquire(timeout=wait_seconds):
             return not self.is_open
         try:
             if not self.is_open:
