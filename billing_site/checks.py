@@ -105,7 +105,7 @@ def check_database_settings(**_: Any) -> Iterable[CheckMessage]:
             hint="Turn it off; what belongs together is in a transaction where it is written.",
             id="billing_site.E004",
         )
-    if database["ENGINE"] != "django.db.backends.postgresql":
+    if database["ENGINE"] not in ("billing.postgres", "django.db.backends.postgresql"):
         hint = "Let DATABASE_URL begin with postgresql://."
         yield Error(f"The database is no PostgreSQL but {database['ENGINE']}.", hint=hint, id="billing_site.E005")
 

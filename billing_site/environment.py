@@ -5,8 +5,10 @@ A variable that is set to nothing is unset. Everything here raises ImproperlyCon
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,3 +139,24 @@ def broker_url(name: str) -> str:
     if _given(name) and scheme not in TRANSPORT_ALIASES:
         raise _refused(name, expected)
     return _given(name)
+
+
+def secret_key(made_in: Path | None) -> str:
+    """SECRET_KEY, or one that is made once in this folder, as beside embedded engines. Raises ImproperlyConfigured."""
+    if given := text("SECRET_KEY", SECRET):
+        return given
+    if made_in is None:
+        raise ImproperlyConfigured(
+            "set SECRET_KEY to a long random string, the same for every process (DATABASE_URL is set)"
+        )
+    path = made_in / "secret-key"
+    path.parent.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        draft = path.with_name(f"secret-key.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(50))
+        try:
+            os.link(draft, path)  # all or nothing, and the first of two processes wins
+        finally:
+            draft.unlink()
+    return path.read_text()

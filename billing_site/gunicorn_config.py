@@ -27,6 +27,9 @@ capture_output = False
 
 # A request that waits longer for one statement is of no use to anybody; commands have no such limit.
 os.environ.setdefault("DATABASE_STATEMENT_TIMEOUT_MS", "15000")
+# While PostgreSQL hangs two threads of each worker are left to those calls that do not need it.
+os.environ.setdefault("DATABASE_HANGS_AFTER_MS", "1000")
+os.environ.setdefault("DATABASE_PLACES", str(threads - 2))
 
 
 # The processes add up their metrics in a folder: one that is given, or our own, which ends with us.

@@ -1,13 +1,12 @@
 """Every setting, and every environment variable that sets one (those of the web server: run, gunicorn_config)."""
 
-import contextlib
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from billing_site import environment as env
 from billing_site.local.engines.places import BROKER_DATABASE, CACHE_DATABASE, Places, as_broker, with_database
@@ -37,30 +36,8 @@ if REDIS_CLUSTER and not (CACHE_URL and BROKER_URL):
 CACHE_URL = CACHE_URL or with_database(REDIS_URL, CACHE_DATABASE)
 BROKER_URL = BROKER_URL or as_broker(REDIS_URL, BROKER_DATABASE)
 
-
-def _secret_key() -> str:
-    """SECRET_KEY, or beside embedded engines one made once for this checkout."""
-    if given := env.text("SECRET_KEY", env.SECRET):
-        return given
-    if not EMBEDDED_POSTGRES:
-        raise ImproperlyConfigured(
-            "set SECRET_KEY to a long random string, the same for every process (DATABASE_URL is set)"
-        )
-    path = PLACES.local / "secret-key"
-    path.parent.mkdir(exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        draft = path.with_name(f"secret-key.{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(50))
-        try:
-            os.link(draft, path)  # all or nothing, and the first of two processes wins
-        finally:
-            draft.unlink()
-    return path.read_text()
-
-
 # --- Django
-SECRET_KEY = _secret_key()
+SECRET_KEY = env.secret_key(PLACES.local if EMBEDDED_POSTGRES else None)
 SECRET_KEY_FALLBACKS: list[str] = env.words("SECRET_KEY_FALLBACKS", [], env.TOKEN)  # former ones, which keys outlive
 DEBUG = env.flag("DEBUG", False)
 ALLOWED_HOSTS: list[str] = env.words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"], env.HOST)
@@ -136,6 +113,12 @@ AUTH_PASSWORD_VALIDATORS = [
 # threads is fixed, so a pool would only add a second place to wait in. Nothing may hang on a lost server.
 DATABASE_STATEMENT_TIMEOUT_MS = env.number("DATABASE_STATEMENT_TIMEOUT_MS", 0, least=0, most=2**31 - 1)
 DATABASES: dict[str, dict[str, Any]] = {"default": environ.Env.db_url_config(DATABASE_URL)}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":  # anything else is refused by a check
+    DATABASES["default"]["ENGINE"] = "billing.postgres"
+# After about so long without any answer PostgreSQL hangs, and who waits for it is told (billing.postgres.guard); 0 is
+# never, for commands. At most so many threads of a process wait for it at once; 0 is any number.
+DATABASE_HANGS_AFTER_MS = env.number("DATABASE_HANGS_AFTER_MS", 0, least=0)
+DATABASE_PLACES = env.number("DATABASE_PLACES", 0, least=0)
 DATABASES["default"] |= {
     "CONN_MAX_AGE": env.number("CONN_MAX_AGE", 60, least=0),
     "CONN_HEALTH_CHECKS": True,
@@ -156,7 +139,13 @@ CACHES = {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": CACHE_URL,
         "KEY_PREFIX": "cache",
-        "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 0.5, "SOCKET_TIMEOUT": 0.5, "IGNORE_EXCEPTIONS": True},
+        "OPTIONS": {
+            "REDIS_CLIENT_CLASS": "billing_site.cache.CacheRedis",
+            "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT_MS / 1000,
+            "SOCKET_TIMEOUT": REDIS_TIMEOUT_MS / 1000,
+            "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
+            "IGNORE_EXCEPTIONS": True,
+        },
     },
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.db"

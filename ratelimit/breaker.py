@@ -1,4 +1,4 @@
-"""A circuit breaker around Redis: once it has failed nobody waits for it again until a probe has found it well."""
+"""A circuit breaker around a Redis: once it has failed nobody waits for it again until a probe has found it well."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ class Breaker:
 
     `recover` runs before it closes, so that nothing is judged by a Redis that does not know what happened meanwhile,
     and once more after it, for calls that had found it open a moment before. Both callables raise when Redis is not
-    well yet. With `every_seconds` 0 nobody probes; whoever opened it has to.
+    well yet. With `every_seconds` 0 nobody probes; whoever opened it has to. `name` is for the log.
     """
 
-    def __init__(self, probe: Callable[[], None], recover: Callable[[], None], every_seconds: float) -> None:
+    def __init__(
+        self, probe: Callable[[], None], recover: Callable[[], None], every_seconds: float, name: str = "Redis"
+    ) -> None:
+        self._name = name
         # The thread that would close it is not copied when the process forks.
         self.is_open = process_state.remember(self, "is_open", lambda: False)
         self._probe = probe
@@ -35,13 +38,16 @@ class Breaker:
             if self.is_open:
                 return
             self.is_open = True
-        logger.error("Redis is out of reach, calls are decided without it: %s", reason)
+        logger.error("%s is out of reach, calls are decided without it: %s", self._name, reason)
         if self._every_seconds:
             threading.Thread(target=self._watch, name="redis-probe", daemon=True).start()
 
-    def attempt(self) -> bool:
-        """Probe, recover and close; whether it is closed now. One thread at a time; others get the present state."""
-        if not self._attempting.acquire(blocking=False):
+    def attempt(self, wait_seconds: float = 0) -> bool:
+        """Probe, recover and close; whether it is closed now.
+
+        One thread at a time: others wait so long for it, and then get the state that there is.
+        """
+        if not self._attempting.acquire(timeout=wait_seconds):
             return not self.is_open
         try:
             if not self.is_open:
@@ -51,11 +57,11 @@ class Breaker:
             self.is_open = False
             self._recover()
         except Exception as reason:
-            logger.debug("Redis is not well yet: %s", reason)
+            logger.debug("%s is not well yet: %s", self._name, reason)
             self.is_open = True
             return False
         else:
-            logger.warning("Redis is back, calls are decided by it again")
+            logger.warning("%s is back, calls are decided by it again", self._name)
             return True
         finally:
             self._attempting.release()

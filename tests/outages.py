@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connections
 
 from ratelimit import server, store
+
+SOCKET_NAME = ".s.PGSQL.5432"
 
 
 @contextmanager
@@ -59,3 +65,65 @@ def lose_postgres(monkeypatch: pytest.MonkeyPatch, django_db_blocker: Any) -> It
         yield lose
         monkeypatch.undo()
         connections["default"].close()
+
+
+class SilentPostgres:
+    """PostgreSQL behind a socket of its own, which `hang()` makes swallow everything; `resume()` lets it through."""
+
+    def __init__(self, folder: Path, behind: str) -> None:
+        self.folder = folder
+        self._behind = behind
+        self._flows = threading.Event()
+        self._flows.set()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(folder / SOCKET_NAME))
+        self._listener.listen(200)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def hang(self) -> None:
+        self._flows.clear()
+
+    def resume(self) -> None:
+        self._flows.set()
+
+    def close(self) -> None:
+        self.resume()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(str(Path(self._behind) / SOCKET_NAME))
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=self._carry, args=pair, daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._flows.wait()
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def silent_postgres(monkeypatch: pytest.MonkeyPatch, settings: Any, transactional_db: None) -> Iterator[SilentPostgres]:
+    """The run's PostgreSQL, which can be made to hang for this test alone; web workers' deadline holds."""
+    way = connections["default"].settings_dict
+    with tempfile.TemporaryDirectory(prefix="pbh-") as folder:
+        postgres = SilentPostgres(Path(folder), way["HOST"] or way["OPTIONS"]["host"])
+        connections["default"].close()
+        with monkeypatch.context() as through:
+            through.setitem(way, "HOST", folder)
+            through.setitem(way["OPTIONS"], "host", folder)
+            settings.DATABASE_HANGS_AFTER_MS = 1000
+            settings.DATABASE_PLACES = 2
+            try:
+                yield postgres
+            finally:
+                postgres.close()
+                connections["default"].close()
+                settings.DATABASE_HANGS_AFTER_MS = 0

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from functools import cached_property
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
 from billing.models import Feature, Plan, Route
 from billing.models.catalogue import normalised_path
+from billing.postgres.guard import waiting_for_postgres
 from billing.rules.entitlement import Metered, PlanOffer
 from billing.rules.routes import ParameterRoutes, has_parameters, why_no_route
 from ratelimit import process_state
@@ -76,19 +79,23 @@ def catalogue() -> Catalogue:
 
 
 def recent_catalogue() -> Catalogue:
-    """The catalogue, compared with PostgreSQL's once a second: for requests that do not ask the fence."""
+    """The catalogue, compared with PostgreSQL's once a second: for requests that do not ask the fence.
+
+    While PostgreSQL is out of reach it is the one that is known.
+    """
     global _catalogue_checked  # noqa: PLW0603
     present = catalogue()
     if time.monotonic() - _catalogue_checked > RECENT_SECONDS:
         _catalogue_checked = time.monotonic()
-        return reload_catalogue(fence_version(CATALOGUE))
+        with suppress(OperationalError, InterfaceError):
+            return reload_catalogue(fence_version(CATALOGUE))
     return present
 
 
 def reload_catalogue(at_least: int) -> Catalogue:
     """The catalogue, read anew unless this process knows that version or a later one."""
     global _catalogue  # noqa: PLW0603 - one catalogue a process is the point
-    with _catalogue_lock:
+    with waiting_for_postgres(), _catalogue_lock:
         if _catalogue is None or _catalogue.version < at_least:
             _catalogue = _read_catalogue()
         return _catalogue

@@ -14,6 +14,7 @@ from billing.bounded_cache import BoundedCache
 from billing.catalogue.published import Catalogue, catalogue, reload_catalogue
 from billing.fence.push import fence_version
 from billing.models import LimitOverride, TokenTopUp
+from billing.postgres.guard import waiting_for_postgres
 from billing.rules.entitlement import Entitlement, Facts, Override, PlanOffer, TopUp, cheapest, entitle
 from billing.rules.instants import from_ms
 from billing.subscriptions import opening
@@ -96,7 +97,7 @@ def snapshot(account: int, now_ms: int) -> Snapshot:
 
 def reload(account: int, at_least: int, now_ms: int) -> Snapshot:
     """The account's snapshot, read anew unless this process knows that version of it or a later one."""
-    with _locks[account % len(_locks)]:
+    with waiting_for_postgres(), _locks[account % len(_locks)]:
         known = _accounts.get(account)
         if known is not None and known.facts.version >= at_least:
             return known.at(now_ms)

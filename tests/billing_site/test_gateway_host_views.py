@@ -17,6 +17,9 @@ from tests import host_urls
 from tests.billing_site.test_gateway import used
 from tests.cast import Customer
 from tests.contract import left, problem
+from tests.outages import lose_postgres
+
+__all__ = ["lose_postgres"]
 
 pytestmark = pytest.mark.django_db
 
@@ -115,3 +118,14 @@ class TestHostViews:
                 Client().get("/api/docs")
                 counts.append(len([query for query in queries if "billing_fence" in query["sql"]]))
         assert counts == [1, 1, 2, 2, 3]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_a_warm_account_it_is_served_while_postgresql_is_gone(host: Customer, lose_postgres: Any) -> None:
+    """Also by a process whose look at the catalogue is more than a second old."""
+    assert host.api.get("/host/plain").status_code == 200
+    lose_postgres()
+    for seconds_later in (0, 2, 0):
+        with freeze_time(tick=True) as clock:
+            clock.tick(seconds_later)
+            assert host.api.get("/host/plain").status_code == 200

@@ -111,6 +111,7 @@ def _environment(database: str) -> dict[str, str]:
         "SANDBOX": "1",
         # These tests are about what is decided, not how fast on a machine that does other things.
         "REDIS_TIMEOUT_MS": "10000",
+        "DATABASE_HANGS_AFTER_MS": "10000",
     }
     return {name: value for name, value in os.environ.items() if name not in NOT_OF_THE_RUN} | ours
 

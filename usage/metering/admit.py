@@ -22,6 +22,7 @@ from billing.entitlements.api_keys import Caller
 from billing.entitlements.snapshots import Snapshot
 from billing.fence import push
 from billing.fence.models import CATALOGUE
+from billing.postgres.guard import waiting_for_postgres
 from billing.rules.instants import to_ms
 from ratelimit import limiter, process_state
 from ratelimit.limits import Decision, Outcome
@@ -38,8 +39,8 @@ logger = logging.getLogger(__name__)
 TRIES = 5
 """How often one call is tried before it gets a 503: Redis may fail, change, or call the same facts stale again."""
 PATIENCE_SECONDS = 5.0
-"""How long a call whose facts were edited again while they were read uses up no try. Edits of one account come in
-bursts, and on a busy machine faster than its facts are read."""
+"""How long what others do meanwhile uses up no try: edits of the account, which come in bursts and on a busy machine
+faster than its facts are read, and the end of an outage, which each process finds for itself."""
 _publishing: tuple[threading.Lock, ...] = process_state.remember(
     __name__, "_publishing", lambda: tuple(threading.Lock() for _ in range(256))
 )
@@ -80,7 +81,7 @@ def _decide(
 ) -> Admission:
     """`asked_in_vain` gets the calls that Redis gave no answer to."""
     event_id = events.mint(now_ms)
-    tries, stale, patient_until = TRIES, None, 0.0
+    tries, seen, patient_until = TRIES, None, 0.0
     while tries:
         tries -= 1
         snapshot = snapshots.snapshot(caller.account, now_ms)
@@ -97,16 +98,18 @@ def _decide(
                 asked_in_vain.append(call)
             continue
         except OutageOver:
-            breaker.attempt()
+            breaker.attempt(PATIENCE_SECONDS)  # by this thread, or by another one that is at it
+            patient_until = patient_until or time.monotonic() + PATIENCE_SECONDS
+            tries += time.monotonic() < patient_until
             continue
         if answer is None:
             continue
         if isinstance(answer, limiter.StaleFacts):
             _refresh(snapshot, answer, now_ms, published_times)
-            if answer != stale:  # other versions: somebody has edited them again
+            if seen != (answer, snapshot.versions):  # other versions, Redis' or ours: somebody has edited them again
                 patient_until = patient_until or time.monotonic() + PATIENCE_SECONDS
                 tries += time.monotonic() < patient_until
-                stale = answer
+                seen = answer, snapshot.versions
         elif answer.outcome is Outcome.SKEWED:
             logger.warning("this clock differs from Redis' by %d ms", now_ms - answer.now_ms)
             now_ms = answer.now_ms
@@ -182,7 +185,7 @@ def _publish(snapshot: Snapshot) -> None:
     """Make the server know the versions of this snapshot and PostgreSQL's counter of its window."""
     account, epoch = snapshot.facts.account, store().epoch
     # One thread publishes for all that came upon the same snapshot.
-    with _publishing[account % len(_publishing)]:
+    with waiting_for_postgres(), _publishing[account % len(_publishing)]:
         if snapshot.published.epoch != epoch:
             publish.publish_account(snapshot.keys, snapshot.versions, snapshot.entitlement.window)
             snapshot.published.epoch = epoch

@@ -19,14 +19,20 @@ from billing_site.local.engines.places import Places
 from billing_site.local.make import Make
 from billing_site.local.run_alone import Refused, only_run_here
 from billing_site.local.supervisor import GaveUp
-from tests.programs.chaos import outage_faults, process_faults, redis_faults, site_changes
+from tests.programs.chaos import outage_faults, postgres_faults, process_faults, redis_faults, site_changes
 from tests.programs.chaos.evidence import Verdict
 from tests.programs.chaos.experiment import EXPERIMENTS, Experiment, Impossible, run
 from tests.programs.chaos.proxy import ProxyError
 from tests.programs.chaos.site import CHECKOUT, Site
 from tests.programs.chaos.table import Result, document, heading, line
 
-MODULES = (redis_faults, outage_faults, process_faults, site_changes)  # importing them registers their experiments
+MODULES = (
+    redis_faults,
+    outage_faults,
+    process_faults,
+    postgres_faults,
+    site_changes,
+)  # importing them registers their experiments
 SIMULATOR_ENDS_SECONDS = 20.0
 
 

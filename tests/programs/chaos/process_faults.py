@@ -1,4 +1,4 @@
-"""Processes killed at chosen points, PostgreSQL stopped, and several faults at once."""
+"""Processes killed at chosen points, and several faults at once."""
 
 from __future__ import annotations
 
@@ -123,41 +123,6 @@ def sigkill_beat(lab: Lab) -> None:
 
 def waits_for_the_sweep(lab: Lab, account: Account) -> bool:
     return bool(lab.site.one("SELECT version > pushed FROM billing_fence WHERE subject = %s", account.pk))
-
-
-@experiment(
-    "postgres-stopped",
-    "PostgreSQL stopped for 10 s and started again",
-    accounts=lambda prefix: crowd_and("cold", prefix),
-    stops_postgres=True,
-)
-def postgres_stopped(lab: Lab) -> None:
-    """Warm accounts are served all the time; one that nobody knows is told at once to come back later."""
-    postgres = lab.site.shut_down("postgres")
-    lab.tend(1)
-    cold = lab.client(lab.account("cold"), "cold")
-    calls = [cold.call("risk/score") for _ in range(4)]
-    lab.tend(9)
-    lab.site.put_back(postgres)
-    wrong = [call for call in calls if call.status != 503 or not call.retry_after or call.ended - call.began > 5]
-    lab.expect(not wrong, "L5: a cold account was not told at once to come back later", list(wrong))
-    lab.site.until(lambda: cold.call("risk/score").served, WAIT_SECONDS, "the cold account is not served again")
-
-
-@experiment(
-    "both-engines",
-    "Redis killed and PostgreSQL stopped together, for 4 s",
-    Allowance(unavailable=True),
-    stops_postgres=True,
-)
-def both_engines(lab: Lab) -> None:
-    with lab.losing_redis():
-        valkey = lab.site.take_out("valkey")
-    postgres = lab.site.shut_down("postgres")
-    lab.tend(4)
-    lab.site.put_back(valkey)
-    lab.tend(1)
-    lab.site.put_back(postgres)
 
 
 @experiment(

@@ -1,0 +1,60 @@
+"""The database backend: Django's own, on connections that are watched. Settings name it as `billing.postgres`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from types import ModuleType, SimpleNamespace
+from typing import Any, TypeVar, cast
+
+import psycopg
+from django.db.backends.postgresql import base
+from psycopg.pq import TransactionStatus
+
+from billing.postgres.guard import Hangs, guard
+
+T = TypeVar("T")
+
+
+class Connection(psycopg.Connection[Any]):
+    """Waits for PostgreSQL as long as the guard allows, and holds one of its places while it is in a transaction."""
+
+    _holds_place = False
+
+    @classmethod
+    def connect(cls, *args: Any, **params: Any) -> Any:
+        guard.reach_by(lambda: psycopg.Connection.connect(*args, **params))
+        entered = guard.enter()
+        try:
+            return super().connect(*args, **params)
+        finally:
+            if entered:
+                guard.leave()
+
+    @classmethod
+    def _connect_gen(cls, *args: Any, **params: Any) -> Any:
+        # The timeout of psycopg's connect() is two seconds at least.
+        return guard.watched(super()._connect_gen(*args, **params))
+
+    def wait(self, gen: Generator[Any, Any, T], interval: float = 0.1, timeout: float | None = None) -> T:
+        self._holds_place = guard.enter() or self._holds_place
+        try:
+            return super().wait(guard.watched(gen), interval, timeout)
+        except Hangs:
+            self.pgconn.finish()  # its late answer would be taken for that of the next statement
+            raise
+        finally:
+            if self.pgconn.transaction_status in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN):
+                self._leave()
+
+    def close(self) -> None:
+        super().close()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._holds_place:
+            self._holds_place = False
+            guard.leave()
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    Database = cast(ModuleType, SimpleNamespace(**vars(psycopg) | {"connect": Connection.connect}))
