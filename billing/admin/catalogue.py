@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from billing.admin.base import FencedAdmin, ModelForm, TabularInline, confirmed_action, leave_dialog, unlimited
-from billing.admin.history import HistoryAdmin
+from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.api.sentences import to_staff
 from billing.catalogue import plans
 from billing.models import Capability, Feature, Plan, Route, Subscription
@@ -57,7 +57,7 @@ class SaleFilter(admin.SimpleListFilter):
         return plans.archived() if self.value() == "yes" else plans
 
 
-class PlanForm(ModelForm[Plan]):
+class PlanForm(HistoryForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
@@ -216,8 +216,13 @@ class RouteInline(TabularInline[Route, Feature]):
     hide_title = True
 
 
+class FeatureForm(HistoryForm):
+    SHOWN_ALONG = ("routes",)
+
+
 @admin.register(Feature)
 class FeatureAdmin(HistoryAdmin[Feature]):
+    form = FeatureForm
     list_display = ["code", "name", "tokens", "capability", "paths"]
     list_filter = ["capability"]
     list_select_related = ["capability"]
@@ -236,9 +241,13 @@ class FeatureAdmin(HistoryAdmin[Feature]):
         return ", ".join(f"{route.method} {route.path}".strip() for route in row.routes.all()) or None
 
 
+class RoutePageForm(RouteForm, HistoryForm):
+    """A route by itself; on its feature's page it is of the page's version."""
+
+
 @admin.register(Route)
 class RouteAdmin(HistoryAdmin[Route]):
-    form = RouteForm
+    form = RoutePageForm
     list_display = ["path", "method_shown", "feature"]
     list_filter = ["feature", "method"]
     list_select_related = ["feature"]
