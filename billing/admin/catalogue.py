@@ -12,8 +12,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from billing.admin.base import FencedAdmin, ModelForm, confirmed_action, leave_dialog, unlimited
-from billing.admin.history import HistoryAdmin
+from billing.admin.base import FencedAdmin, confirmed_action, leave_dialog, unlimited
+from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.api.sentences import to_staff
 from billing.catalogue import plans
 from billing.models import Capability, Plan, Subscription
@@ -57,7 +57,7 @@ class SaleFilter(admin.SimpleListFilter):
         return plans.archived() if self.value() == "yes" else plans
 
 
-class PlanForm(ModelForm[Plan]):
+class PlanForm(HistoryForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:

@@ -10,9 +10,9 @@ from django.db.models import Field, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from billing.admin.base import ModelForm, ReadOnly, TabularInline, unlimited
+from billing.admin.base import ReadOnly, TabularInline, unlimited
 from billing.admin.documents import amount_of, invoice_link
-from billing.admin.history import HistoryAdmin
+from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.admin.plan_changes import PlanChangeAdmin
 from billing.models import BillingPeriod, Invoice, LimitOverride, Subscription, TokenTopUp
 from billing.models.subscriptions import SubscriptionQuerySet
@@ -131,7 +131,7 @@ def _current(row: Subscription) -> CurrentSubscription | None:
     return current_subscription(row.account_id, timezone.now()) if row.is_live else None
 
 
-class ExceptionForm(ModelForm[Any]):
+class ExceptionForm(HistoryForm):
     def clean_expires_at(self) -> Any:
         expires_at = self.cleaned_data["expires_at"]
         if expires_at and "expires_at" in self.changed_data and expires_at <= timezone.now():

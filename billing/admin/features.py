@@ -9,7 +9,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
 from billing.admin.base import ModelForm, TabularInline
-from billing.admin.history import HistoryAdmin
+from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.admin.route_views import MOST_SHOWN, tell_what_answers, views_answering
 from billing.models import Feature, Route
 from billing.models.catalogue import normalised_path
@@ -46,8 +46,13 @@ class RouteInline(AnsweredBy, TabularInline[Route, Feature]):
     hide_title = True
 
 
+class FeatureForm(HistoryForm):
+    SHOWN_ALONG = ("routes",)
+
+
 @admin.register(Feature)
 class FeatureAdmin(HistoryAdmin[Feature]):
+    form = FeatureForm
     list_display = ["code", "name", "tokens", "capability", "paths"]
     list_filter = ["capability"]
     list_select_related = ["capability"]
@@ -71,9 +76,13 @@ class FeatureAdmin(HistoryAdmin[Feature]):
         return ", ".join(f"{route.method} {route.path}".strip() for route in row.routes.all()) or None
 
 
+class RoutePageForm(RouteForm, HistoryForm):
+    """A route by itself; on its feature's page it is of the page's version."""
+
+
 @admin.register(Route)
 class RouteAdmin(AnsweredBy, HistoryAdmin[Route]):
-    form = RouteForm
+    form = RoutePageForm
     list_display = ["path", "method_shown", "feature"]
     list_filter = ["feature", "method"]
     list_select_related = ["feature"]
