@@ -68,13 +68,14 @@ def lose_postgres(monkeypatch: pytest.MonkeyPatch, django_db_blocker: Any) -> It
 
 
 class SilentPostgres:
-    """PostgreSQL behind a socket of its own, which `hang()` makes swallow everything; `resume()` lets it through."""
+    """PostgreSQL behind a socket of its own, which `hang()` makes hold back everything; `resume()` lets it through."""
 
     def __init__(self, folder: Path, behind: str) -> None:
         self.folder = folder
         self._behind = behind
         self._flows = threading.Event()
         self._flows.set()
+        self._hangs_at: tuple[bytes, bool] | None = None
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / SOCKET_NAME))
         self._listener.listen(200)
@@ -83,7 +84,12 @@ class SilentPostgres:
     def hang(self) -> None:
         self._flows.clear()
 
+    def hang_at(self, word: bytes, *, executed: bool) -> None:
+        """Hang when a client says this; `executed`: PostgreSQL still hears it, and only its answer is held back."""
+        self._hangs_at = word, executed
+
     def resume(self) -> None:
+        self._hangs_at = None
         self._flows.set()
 
     def close(self) -> None:
@@ -96,12 +102,18 @@ class SilentPostgres:
                 client, _ = self._listener.accept()
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(str(Path(self._behind) / SOCKET_NAME))
-                for pair in ((client, server), (server, client)):
+                for pair in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self._carry, args=pair, daemon=True).start()
 
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+    def _carry(self, source: socket.socket, target: socket.socket, from_client: bool) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
+                word, executed = self._hangs_at or (b"", False)
+                if from_client and word and word in data:
+                    self._flows.clear()
+                    if executed:
+                        target.sendall(data)
+                        continue
                 self._flows.wait()
                 target.sendall(data)
         for end in (source, target):

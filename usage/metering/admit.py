@@ -79,7 +79,7 @@ def standing(account: int, now: datetime) -> Admission:
 def _decide(
     caller: Caller, request_of: Callable[[Catalogue], ChargeRequest], now_ms: int, asked_in_vain: list[Call]
 ) -> Admission:
-    """`asked_in_vain` gets the calls that Redis gave no answer to."""
+    """`asked_in_vain` gets the calls that may be charged although nobody answered."""
     event_id = events.mint(now_ms)
     tries, seen, patient_until = TRIES, None, 0.0
     while tries:
@@ -97,6 +97,9 @@ def _decide(
             if not isinstance(error, NotExecuted):
                 asked_in_vain.append(call)
             continue
+        except fallback.CommitUnknown:
+            asked_in_vain.append(call)
+            raise
         except OutageOver:
             breaker.attempt(PATIENCE_SECONDS)  # by this thread, or by another one that is at it
             patient_until = patient_until or time.monotonic() + PATIENCE_SECONDS
@@ -149,7 +152,7 @@ def _decide_without(call: Call) -> Decision | limiter.StaleFacts:
 
 
 def _settle_unknown(asked: list[Call], admission: Admission | None) -> None:
-    """Redis may have charged earlier tries, or still will: one stands only if the call was admitted under it."""
+    """An engine may have charged earlier tries, or still will: one stands only if the call was admitted under it."""
     stands = admission.decision.event if admission is not None and admission.admitted else ""
     for event in {call.id: call.event for call in asked}.values():
         if event is None or event.charge == stands:

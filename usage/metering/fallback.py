@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg.types.json import Jsonb
 
 from billing.fence import push
@@ -59,6 +59,10 @@ OUTCOME_OF = {
 minutes = InProcessWindows(settings.SNAPSHOT_CACHE_SIZE)
 
 
+class CommitUnknown(OperationalError):
+    """PostgreSQL was asked to commit the charge of a call, and nobody knows whether it did."""
+
+
 class _Refused(Exception):
     """The quota has no room: nothing of the transaction stays."""
 
@@ -80,7 +84,8 @@ class _Charged(NamedTuple):
 def decide(call: Call) -> Decision | StaleFacts:
     """The decision on a call; StaleFacts when PostgreSQL knows later facts than the call was made with.
 
-    Raises outage.OutageOver, or django's OperationalError: without PostgreSQL too there is no decision.
+    Raises outage.OutageOver, or django's OperationalError: without PostgreSQL too there is no decision; CommitUnknown
+    when the call may be charged all the same.
     """
     outage.enter(from_ms(call.now_ms))
     if (stale := _stale(call)) is not None:
@@ -128,17 +133,22 @@ def _charge(call: Call) -> _Charged:
     event = call.event
     if event is None:
         return _Charged(Outcome.ADMITTED, call.id)
-    now = from_ms(call.now_ms)
+    now, charged = from_ms(call.now_ms), None
     while True:
         try:
             with outage.within():
                 if event.key and (known := idempotency.find(event.account, event.key, now)):
                     return _by_record(call, known, now)
-                return _Charged(Outcome.ADMITTED, call.id, _store(call, event))
+                charged = _Charged(Outcome.ADMITTED, call.id, _store(call, event))
+            return charged
         except _Refused:
             return _Charged(Outcome.REFUSED, call.id)
         except _KeyTaken:
             continue
+        except (OperationalError, InterfaceError) as error:
+            if charged is None:
+                raise  # PostgreSQL forgets a transaction that was not to be committed
+            raise CommitUnknown(str(error)) from error
 
 
 def _by_record(call: Call, record: IdempotencyRecord, now: datetime) -> _Charged:

@@ -52,13 +52,13 @@ def settle() -> bool:
 
 
 def _settle_all() -> None:
-    if not _settling.acquire(blocking=False):
-        return  # another thread does
-    try:
-        pause = threading.Event()
-        while not settle():
+    # Looked at once more after it is let go: what came in meanwhile has found it taken.
+    while _waiting and _settling.acquire(blocking=False):
+        try:
+            pause = threading.Event()
+            while not settle():
+                connection.close()
+                pause.wait(settings.REDIS_PROBE_MS / 1000)
+        finally:
+            _settling.release()
             connection.close()
-            pause.wait(settings.REDIS_PROBE_MS / 1000)
-    finally:
-        _settling.release()
-        connection.close()

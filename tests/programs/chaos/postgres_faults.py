@@ -106,3 +106,76 @@ def both_engines(lab: Lab) -> None:
     lab.site.put_back(valkey)
     lab.tend(1)
     lab.site.put_back(postgres)
+
+
+TOGETHER_SECONDS, APART_SECONDS = 3.0, 1.5
+
+
+@experiment(
+    "both-hang",
+    "Redis and PostgreSQL hang together for 3 s, twice; Redis is back first, then PostgreSQL first",
+    Allowance(unavailable=True),
+    stops_postgres=True,
+)
+def both_hang(lab: Lab) -> None:
+    for redis_first in (True, False):
+        with contextlib.ExitStack() as redis, contextlib.ExitStack() as postgres:
+            with lab.losing_redis():
+                redis.enter_context(hanging_redis(lab))
+                postgres.enter_context(hanging_postgres(lab))
+            back_one_by_one(lab, redis, postgres, redis_first=redis_first)
+        lab.recover()
+        lab.tend(1)
+
+
+@experiment(
+    "hang-and-kill",
+    "Redis hangs as PostgreSQL is killed, for 3 s, twice; Redis is back first, then PostgreSQL first",
+    Allowance(unavailable=True),
+    stops_postgres=True,
+)
+def hang_and_kill(lab: Lab) -> None:
+    for redis_first in (True, False):
+        with contextlib.ExitStack() as redis, contextlib.ExitStack() as postgres:
+            with lab.losing_redis():
+                redis.enter_context(hanging_redis(lab))
+                postgres.callback(lab.site.put_back, lab.site.take_out("postgres"))
+            back_one_by_one(lab, redis, postgres, redis_first=redis_first)
+        lab.recover()
+        lab.tend(1)
+
+
+@experiment(
+    "kill-and-hang",
+    "Redis is killed as PostgreSQL hangs, for 3 s, twice; Redis is back first, then PostgreSQL first",
+    Allowance(unavailable=True),
+    stops_postgres=True,
+)
+def kill_and_hang(lab: Lab) -> None:
+    for redis_first in (True, False):
+        with contextlib.ExitStack() as redis, contextlib.ExitStack() as postgres:
+            with lab.losing_redis():
+                postgres.enter_context(hanging_postgres(lab))
+                redis.callback(lab.site.put_back, lab.site.take_out("valkey"))
+            back_one_by_one(lab, redis, postgres, redis_first=redis_first)
+        lab.recover()
+        lab.tend(1)
+
+
+def back_one_by_one(
+    lab: Lab, redis: contextlib.ExitStack, postgres: contextlib.ExitStack, *, redis_first: bool
+) -> None:
+    lab.tend(TOGETHER_SECONDS)
+    for back in (redis, postgres) if redis_first else (postgres, redis):
+        back.close()
+        lab.tend(APART_SECONDS)
+
+
+@contextlib.contextmanager
+def hanging_redis(lab: Lab) -> Iterator[None]:
+    server = lab.site.pid("valkey")
+    signal_all([server], signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        signal_all([server], signal.SIGCONT)

@@ -164,9 +164,9 @@ class Judge:
             self.verdict.find("L2: rows that are twice in the log", repeated)
 
     def _without_an_unknown_call(self, strays: list[Row]) -> list[Row]:
-        """Each stray is what became of one call without an outcome; a key that was served later has its outcome."""
+        """Each stray comes of a call without an answer (503 says not served) whose key was not served later either."""
         settled = {call.key for call in self.calls if call.key and call.served}
-        waiting = [call for call in self.calls if call.unknown and call.feature and call.key not in settled]
+        waiting = [call for call in self.calls if call.status == 0 and call.feature and call.key not in settled]
         unexplained = []
         for row in sorted(strays, key=lambda row: minted(row.event)):
             at = minted(row.event)

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
+from tests.billing.waiting import until
 from tests.cast import Customer
-from tests.outages import lose_postgres, lost_replies, no_redis
+from tests.outages import SilentPostgres, lose_postgres, lost_replies, no_redis, silent_postgres
 from tests.usage.histories import admit, in_redis, sums
 from usage.drain import drain
 from usage.metering import unsettled, voiding
 from usage.metering.admit import Unavailable
 from usage.sync import outage
 
-__all__ = ["lose_postgres"]
+__all__ = ["lose_postgres", "silent_postgres"]
 pytestmark = pytest.mark.django_db
 
 
@@ -56,6 +57,59 @@ def test_a_call_that_redis_charged_without_an_answer_while_postgresql_was_gone(
     assert outage.breaker.attempt()
     drain.drain()
     assert sums(bob.account) == {10}, "the first alone: nobody was served the second"
+
+
+@pytest.mark.parametrize("executed", [True, False])
+@pytest.mark.parametrize("key", ["", "k"])
+def test_a_call_whose_charge_postgresql_hangs_in_committing(
+    bob: Customer, key: str, executed: bool, settings: Any, silent_postgres: SilentPostgres
+) -> None:
+    """Nobody knows whether it is committed, now or when PostgreSQL goes on: the call is 503, and is not charged."""
+    admit(bob)
+    drain.drain()
+    with no_redis(settings):
+        admit(bob)
+        silent_postgres.hang_at(b"COMMIT", executed=executed)
+        with pytest.raises(OperationalError):
+            admit(bob, idempotency_key=key, fingerprint=b"f")  # type: ignore[arg-type]
+        assert not unsettled.settle()
+        silent_postgres.resume()
+        until(unsettled.settle)
+        assert sums(bob.account) == {20}
+    assert outage.breaker.attempt()
+    drain.drain()
+    assert admit(bob, idempotency_key=key, fingerprint=b"f").charged  # type: ignore[arg-type]
+    drain.drain()
+    assert sums(bob.account) == {30}
+
+
+def test_what_was_not_to_be_committed_yet_leaves_nothing_to_settle(
+    bob: Customer, settings: Any, lose_postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or an outage of both would leave a row for every call that it refuses."""
+    admit(bob)
+    with no_redis(settings):
+        lose_postgres()
+        with pytest.raises(OperationalError):
+            admit(bob)
+    assert not unsettled._waiting
+
+
+def test_what_comes_in_as_the_last_is_settled_is_settled_too(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.REDIS_PROBE_MS = 1
+    settled, real = threading.Event(), unsettled.settle
+
+    def settle() -> bool:
+        done = real()
+        if not settled.is_set() and not late:
+            late.append(1)
+            unsettled.settle_later("late", settled.set)  # its thread finds this one at work
+        return done
+
+    late: list[int] = []
+    monkeypatch.setattr(unsettled, "settle", settle)
+    unsettled.settle_later("first", lambda: None)
+    assert settled.wait(30)
 
 
 def test_what_fails_otherwise_keeps_nobody_waiting_and_is_named(caplog: pytest.LogCaptureFixture) -> None:
