@@ -85,6 +85,7 @@ MIDDLEWARE = [
     "billing_site.request_user.CallersUser",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "billing_site.content_security.content_security_policy",
     "simple_history.middleware.HistoryRequestMiddleware",
 ]
 
@@ -169,8 +170,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # bytes of one request's body
 
 # --- Static files
 STATIC_URL = "/static/"
-# Unset: served from where they lie, nothing has to be collected. Set: from there, compressed, after `collectstatic`.
-STATIC_ROOT = env.folder("STATIC_ROOT")
+STATIC_ROOT = env.folder("STATIC_ROOT")  # after `collectstatic`, compressed; unset: served from where they lie
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

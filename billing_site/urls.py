@@ -10,7 +10,7 @@ from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views import defaults
-from drf_spectacular.views import SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.exceptions import NotFound
 
 from billing.http import problems
@@ -61,7 +61,7 @@ log_in_to_api = LoginView.as_view(template_name="rest_framework/login.html", nex
 urlpatterns = [
     path("api/v1/", include(api)),
     path("api/schema", schema_view, name="schema"),
-    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/auth/login/", says_when_to_come_again(log_in_to_api)),
     path("api/auth/", include("rest_framework.urls")),
     path("health", operations.health),

@@ -92,6 +92,7 @@ class Run:
             raise GaveUp(f"the site is not healthy after {HEALTH_SECONDS} s; see {self.logs}/web.log")
         from billing_site.local.welcome import welcome
 
+        self.supervisor.patient = True
         say(welcome(f"http://{self._address}", password, users, self.places.local))
 
     def _lay_out(self) -> None:
@@ -119,6 +120,7 @@ class Run:
             self.supervisor.start(Valkey(home, socket, log=self.logs / "valkey.log"))
 
     def _prepare(self) -> "tuple[str, list[TestUser]]":
+        """The password of the logins, and the test users: neither in a database that was given."""
         import django
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import CommandError
@@ -132,6 +134,8 @@ class Run:
             if problem := unreachable():
                 raise Refused(problem)
             preparation.prepare_database()
+            if os.environ.get("DATABASE_URL"):
+                return "", []  # somebody's own: it gets tables, and nobody who may log in
             password = preparation.local_password(self.places.local / "password")
             preparation.ensure_staff(password)
             return password, preparation.make_test_users(password)

@@ -11,7 +11,7 @@ from billing_site.local.engines.process import EngineError, end, last_line, spaw
 
 POLL_SECONDS = 0.1
 QUICK_DEATH_SECONDS = 20  # a process that lived longer than this had started well
-DELAYS_SECONDS = (0.5, 1, 2, 4, 8)  # before each restart after deaths in a row; then we give up
+DELAYS_SECONDS = (0.5, 1, 2, 4, 8)  # before each restart after deaths in a row
 
 
 class Service(Protocol):
@@ -70,11 +70,16 @@ class GaveUp(Exception):
 
 
 class Supervisor:
-    """The running services, in the order they were started in."""
+    """The running services, in the order they were started in.
+
+    While it starts, a service that dies after each delay is given up. Once `patient`, it is tried for ever instead:
+    what one service lacks is no reason to end the others.
+    """
 
     def __init__(self, say: Callable[[str], None], delays_seconds: Sequence[float] = DELAYS_SECONDS) -> None:
         self.say = say
         self.delays_seconds = delays_seconds
+        self.patient = False
         self.services: list[Service] = []
         self._deaths: dict[str, int] = {}
         self._started: dict[str, float] = {}
@@ -124,11 +129,15 @@ class Supervisor:
         deaths = 0 if lived > QUICK_DEATH_SECONDS else self._deaths.get(service.name, 0)
         what = f"{service.name} ended with {how}: {last_line(service.log)} (log: {service.log})"
         service.stop()  # what it left running in its session
-        if deaths >= len(self.delays_seconds):
+        delay, last = self.delays_seconds[min(deaths, len(self.delays_seconds) - 1)], len(self.delays_seconds)
+        if deaths >= last and not self.patient:
             raise GaveUp(f"{what}; it keeps doing so, giving up")
-        self.say(f"{what}; starting it again")
+        if deaths < last:
+            self.say(f"{what}; starting it again")
+        elif deaths == last:
+            self.say(f"{what}; it keeps doing so; tried every {delay} s from now on")
         self._deaths[service.name] = deaths + 1
-        self._due[service.name] = now + self.delays_seconds[deaths]
+        self._due[service.name] = now + delay
 
     def _restart(self, service: Service, now: float) -> None:
         del self._due[service.name]

