@@ -18,11 +18,13 @@ else:
     from django import forms
     from unfold import admin as unfold
 
+    from billing.admin.look_ups import LookUps
+
     class _Subscriptable:
         def __class_getitem__(cls, _model: object) -> type:
             return cls
 
-    class ModelAdmin(_Subscriptable, unfold.ModelAdmin):
+    class ModelAdmin(_Subscriptable, LookUps, unfold.ModelAdmin):
         """Unfold's, which can be written with its model as django-stubs has it."""
 
     class TabularInline(_Subscriptable, unfold.TabularInline):
