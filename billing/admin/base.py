@@ -28,7 +28,10 @@ else:
         """Unfold's, which can be written with its model as django-stubs has it."""
 
     class TabularInline(_Subscriptable, unfold.TabularInline):
-        """The same."""
+        """The same. It is part of its parent's page: who may look at the one, looks at the other."""
+
+        def has_view_permission(self, request, obj=None):
+            return self.admin_site.get_model_admin(self.parent_model).has_view_permission(request)
 
     class ModelForm(_Subscriptable, forms.ModelForm):
         """Django's, likewise."""
