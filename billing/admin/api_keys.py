@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import ValidationError
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -17,6 +18,9 @@ from django.utils.cache import add_never_cache_headers
 
 from billing.admin.base import FencedAdmin, ModelForm, confirmed_action, leave_dialog
 from billing.models import ApiKey
+
+WHOLE_KEY: Final = re.compile(r"(?:bearer\s+)?(?P<prefix>[a-z0-9]{8})\.[\w.-]{20,}", re.IGNORECASE)
+"""As a customer sends it, with its scheme or without."""
 
 
 class ApiKeyForm(ModelForm[ApiKey]):
@@ -36,7 +40,7 @@ class ApiKeyAdmin(FencedAdmin[ApiKey]):
     list_filter = ["revoked", "scope"]
     list_select_related = ["account"]
     search_fields = ["name", "prefix", "account__username", "account__email"]
-    search_help_text = "Name, prefix, username or e-mail"
+    search_help_text = "Name, prefix, whole key, username or e-mail"
     autocomplete_fields = ["account"]
     actions_detail = ["revoke"]
     add_fieldsets = [
@@ -49,6 +53,14 @@ class ApiKeyAdmin(FencedAdmin[ApiKey]):
         )
     ]
     fieldsets = [(None, {"fields": [("account", "prefix", "state"), ("name", "scope"), ("expiry_date", "created")]})]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
+    ) -> tuple[QuerySet[ApiKey], bool]:
+        """A key that was pasted whole is found by its prefix, the only part of it that is kept."""
+        if pasted := WHOLE_KEY.fullmatch(search_term.strip()):
+            return queryset.filter(prefix=pasted["prefix"]), False
+        return super().get_search_results(request, queryset, search_term)
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
         if obj is None:

@@ -18,15 +18,20 @@ else:
     from django import forms
     from unfold import admin as unfold
 
+    from billing.admin.look_ups import LookUps
+
     class _Subscriptable:
         def __class_getitem__(cls, _model: object) -> type:
             return cls
 
-    class ModelAdmin(_Subscriptable, unfold.ModelAdmin):
+    class ModelAdmin(_Subscriptable, LookUps, unfold.ModelAdmin):
         """Unfold's, which can be written with its model as django-stubs has it."""
 
     class TabularInline(_Subscriptable, unfold.TabularInline):
-        """The same."""
+        """The same. It is part of its parent's page: who may look at the one, looks at the other."""
+
+        def has_view_permission(self, request, obj=None):
+            return self.admin_site.get_model_admin(self.parent_model).has_view_permission(request)
 
     class ModelForm(_Subscriptable, forms.ModelForm):
         """Django's, likewise."""

@@ -14,6 +14,7 @@ from simple_history.admin import SimpleHistoryAdmin
 from simple_history.template_utils import HistoricalRecordContextHelper
 
 from billing.admin.base import FencedAdmin, M, ModelForm
+from billing.admin.look_ups import existing_key
 
 MEANS_UNLIMITED = {"monthly_token_quota", "requests_per_minute", "maximum"}
 
@@ -104,6 +105,12 @@ class HistoryAdmin(SimpleHistoryAdmin, FencedAdmin[M]):  # type: ignore[misc]
 
     def revert_disabled(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return True
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        # The library's view stands before ours and looks up the history first.
+        existing_key(self.model, object_id)
+        response: HttpResponse = super().history_view(request, object_id, extra_context)
+        return response
 
     def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         # The library's view writes the old values back on POST, whoever may only view, and past the fence.

@@ -17,6 +17,7 @@ from unfold.forms import BaseDialogForm
 from unfold.paginator import InfinitePaginator
 
 from billing.admin.base import ModelAdmin, ReadOnly, confirmed_action, leave_dialog
+from billing.admin.look_ups import existing_key
 from billing.models import OutboxCursor, OutboxMessage
 
 MOVED = "The message was delivered since you looked; nothing was changed."
@@ -86,7 +87,10 @@ class OutboxCursorAdmin(ReadOnly, ModelAdmin[OutboxCursor]):
     def has_deciding_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         if not request.user.has_perm("billing.change_outboxcursor"):
             return False
-        return object_id is None or OutboxCursor.objects.failing().filter(pk=unquote(str(object_id))).exists()
+        if object_id is None:
+            return True
+        existing_key(OutboxCursor, str(object_id))
+        return OutboxCursor.objects.failing().filter(pk=unquote(str(object_id))).exists()
 
     def state(self, row: OutboxCursor) -> str:
         if row.delivered >= row.latest:

@@ -14,7 +14,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from billing.admin.base import ModelAdmin
 from billing.fence.fenced import push_on_commit
-from billing.models import Subscription
+from billing.models import ApiKey, Subscription
 
 if TYPE_CHECKING:
     # One base is enough for the type checker: Unfold changes nothing that it sees.
@@ -64,6 +64,11 @@ class UserAdmin(_UserAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Keys end with their user: nobody may delete one by itself, since the log of calls names it."""
+        deleted, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        return deleted, counts, lacking - {ApiKey._meta.verbose_name}, protected
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

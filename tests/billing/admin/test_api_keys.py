@@ -130,3 +130,18 @@ def test_only_staff_who_may_change_keys_revoke_them(clerk: Staff, alice: Custome
 def test_the_librarys_own_keys_have_no_page(superuser: Staff) -> None:
     assert superuser.open("rest_framework_api_key/apikey/").status_code == 404
     assert superuser.open("billing/fence/").status_code == 404
+
+
+@pytest.mark.parametrize("pasted", ["{}", "  {}\n", "Bearer {}", "bearer {}"])
+def test_a_key_pasted_whole_is_found(superuser: Staff, alice: Customer, bob: Customer, pasted: str) -> None:
+    found = superuser.client.get("/admin/billing/apikey/", {"q": pasted.format(alice.key)})
+    assert [key.account_id for key in found.context["cl"].result_list] == [alice.account]
+
+
+def test_what_is_no_key_is_searched_as_before(superuser: Staff, alice: Customer) -> None:
+    alice.user.email = f"{alice.key.partition('.')[0]}.a-name-that-is-quite-long@example.com"
+    alice.user.save()
+    prefix = alice.key.partition(".")[0]
+    for text, number in ((alice.user.email, 1), (prefix, 1), (f"x{alice.key}", 0), ("alice", 1)):
+        found = superuser.client.get("/admin/billing/apikey/", {"q": text})
+        assert len(found.context["cl"].result_list) == number, text

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 
+from billing.entitlements import api_keys
 from billing.entitlements.api_keys import BadCredentials
+from billing.models import ApiKey, LimitOverride
 from tests.billing.conftest import Staff
 from tests.cast import Customer
 from usage.metering import admit
@@ -104,3 +106,41 @@ def test_superusers_give_groups_their_rights(superuser: Staff) -> None:
     right = Permission.objects.get(codename="change_plan")
     assert superuser.send("auth/group/add/", name="support", permissions=right.pk).status_code == 302
     assert list(Group.objects.get().permissions.all()) == [right]
+
+
+@pytest.mark.parametrize("door", ["page", "list"])
+def test_somebody_with_a_key_who_never_called_can_be_deleted(clerk: Staff, superuser: Staff, door: str) -> None:
+    for name, staff in (("one", superuser), ("two", clerk.may("auth.view_user", "auth.delete_user"))):
+        user = User.objects.create_user(name)
+        key, _ = ApiKey.issue(account=user, name="unused")
+        page = f"auth/user/{user.pk}/delete/"
+        assert "permission" not in staff.open(page).content.decode()
+        if door == "page":
+            staff.send(page, post="yes")
+        else:
+            staff.send("auth/user/", action="delete_selected", _selected_action=user.pk, post="yes")
+        assert not User.objects.filter(pk=user.pk).exists()
+        assert not ApiKey.objects.filter(pk=key.pk).exists()
+
+
+def test_a_key_that_goes_with_its_user_is_refused_at_once(superuser: Staff, catalogue: None) -> None:
+    user = User.objects.create_user("one")
+    _, plain = ApiKey.issue(account=user, name="unused")
+    superuser.send(f"auth/user/{user.pk}/delete/", post="yes")
+    with pytest.raises(BadCredentials):
+        api_keys.look_up(plain)
+
+
+def test_exceptions_of_a_user_still_need_their_own_permission(clerk: Staff, superuser: Staff) -> None:
+    user = User.objects.create_user("one")
+    ApiKey.issue(account=user, name="unused")
+    LimitOverride.objects.create(account=user, limit="quota", maximum=1)
+    clerk.may("auth.view_user", "auth.delete_user")
+    assert clerk.send(f"auth/user/{user.pk}/delete/", post="yes").status_code == 403
+    assert superuser.send(f"auth/user/{user.pk}/delete/", post="yes").status_code == 302
+    assert not User.objects.filter(pk=user.pk).exists()
+
+
+def test_a_customer_with_a_key_who_was_sold_something_is_kept(superuser: Staff, bob: Customer) -> None:
+    superuser.send(f"auth/user/{bob.account}/delete/", post="yes")
+    assert ApiKey.objects.filter(account=bob.account).exists()

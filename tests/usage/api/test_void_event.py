@@ -150,3 +150,27 @@ def test_ten_at_once_are_one(dave: Customer) -> None:
     drain.drain()
     assert [row.tokens for row in UsageLog.objects.filter(event_id=event).order_by("tokens")] == [-10, 10]
     assert used(dave) == 0
+
+
+def tracked_under(customer: Customer, key: str, **body: Any) -> Any:
+    return customer.post("/api/v1/usage/track", {"feature": "risk_score"} | body, idempotency_key=key).json()
+
+
+@pytest.mark.parametrize("drained", [False, True])
+def test_a_voided_track_is_charged_anew_under_its_key(meter: Customer, drained: bool) -> None:
+    first = tracked_under(meter, "k")
+    assert tracked_under(meter, "k")["event"] == first["event"], "a repetition costs nothing"
+    if drained:
+        drain.drain()
+    assert void(meter, first["event"]).status_code == 204
+    if drained:
+        drain.drain()
+    second = tracked_under(meter, "k")
+    assert second["event"] != first["event"]
+    assert (second["tokens_used"], second["tokens_total"], used(meter)) == (2, 2, 2)
+    assert tracked_under(meter, "k") == second, "the new charge is what its key stands for"
+    drain.drain()
+    assert WindowUsage.objects.get(account_id=meter.account).tokens == used(meter) == 2
+    assert void(meter, second["event"]).status_code == 204
+    third = tracked_under(meter, "k")
+    assert third["event"] not in (first["event"], second["event"]) and used(meter) == 2
