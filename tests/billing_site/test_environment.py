@@ -65,6 +65,10 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     "WEB_CONCURRENCY": (NUMBER, [("3", "WEB_PROCESSES", 3)]),
     "LONGEST_REQUEST_SECONDS": ([*NUMBER, "86401"], [("1", "LONGEST_REQUEST_SECONDS", 1)]),
     "PRORATION_GRANULARITY": (["week", "DAY", "0"], [("second", "PRORATION_GRANULARITY", "second")]),
+    "LARGEST_INVOICES": (
+        ["HUF", "HUF=", "HUF=x", "HUF=0", "huf=1", "=1", "HUF=1;EUR=2", "HUF=-1", "HUF=1,,EUR=2"],
+        [("HUF=5000000, EUR=9", "LARGEST_INVOICES", {"HUF": 5_000_000, "EUR": 9})],
+    ),
     "LARGEST_INVOICE": (NUMBER, [("1", "LARGEST_INVOICE", 1)]),
     "LARGEST_CLOCK_SKEW_SECONDS": ([*NUMBER, "3601"], [("1", "LARGEST_CLOCK_SKEW_SECONDS", 1)]),
     "MOST_INVOICES_A_DAY": (NUMBER, [("1", "MOST_INVOICES_A_DAY", 1)]),
