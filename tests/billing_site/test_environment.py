@@ -43,6 +43,7 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     "REDIS_TIMEOUT_MS": ([*NUMBER, "60001"], [("1", "REDIS_TIMEOUT_MS", 1)]),
     "REDIS_WAIT_REPLICAS": (NUMBER_OR_NONE, [("0", "REDIS_WAIT_REPLICAS", 0)]),
     "REDIS_WAIT_MS": (NUMBER, [("7", "REDIS_WAIT_MS", 7)]),
+    "RETRY_AFTER_MOST": (NUMBER, [("1", "RETRY_AFTER_MOST", 1)]),
     "REDIS_PROBE_MS": (NUMBER, [("1", "REDIS_PROBE_MS", 1)]),
     "SECRET_KEY": ([" "], [("$ecret", "SECRET_KEY", "$ecret")]),
     "DEBUG": (FLAG, [("on", "DEBUG", True)]),
