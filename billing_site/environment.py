@@ -40,6 +40,7 @@ ORIGIN = Pattern(
 )
 HEADER = Pattern(re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*"), "the name of a header, such as X-Real-IP")
 TOKEN = Pattern(re.compile(r"[!-~]+"), "printable ASCII without spaces")
+CURRENCY = Pattern(re.compile(r"[A-Z]{3}"), "currencies and whole numbers such as HUF=5000000, separated by commas")
 SECRET = Pattern(re.compile(r".*\S.*", re.DOTALL), "a long random string")
 
 
@@ -73,6 +74,15 @@ def number(name: str, default: int, *, least: int = 1, most: int = 10**12) -> in
     if not re.fullmatch(r"[0-9]{1,15}", value) or not least <= int(value) <= most:
         raise _refused(name, f"a whole number from {least} to {most}")
     return int(value)
+
+
+def numbers(name: str, like: Pattern, *, most: int = 10**12) -> dict[str, int]:
+    """Names with a whole number from 1 each, separated by commas."""
+    pairs = [part.strip().partition("=") for part in _given(name).split(",")] if _given(name) else []
+    for key, _, value in pairs:
+        if not like.pattern.fullmatch(key) or not re.fullmatch(r"[0-9]{1,15}", value) or not 1 <= int(value) <= most:
+            raise _refused(name, like.meaning)
+    return {key: int(value) for key, _, value in pairs}
 
 
 def word(name: str, default: str, among: Collection[str]) -> str:

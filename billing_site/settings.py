@@ -253,7 +253,10 @@ REDIS_PROBE_MS = env.number("REDIS_PROBE_MS", 250)  # between two looks whether 
 RATELIMIT_SHARDS = 64  # changing it means `manage.py init_redis_keys`
 SNAPSHOT_CACHE_SIZE = 100_000  # accounts a process remembers
 PRORATION_GRANULARITY: Any = env.word("PRORATION_GRANULARITY", "day", ("day", "second"))
-LARGEST_INVOICE = env.number("LARGEST_INVOICE", 10_000)  # in major units; a larger one parks the account for staff
+# A larger invoice parks the account for staff. In US dollars, and about as much in other currencies; LARGEST_INVOICES
+# has those of currencies by their own, in major units, such as "HUF=5000000,IDR=200000000".
+LARGEST_INVOICE = env.number("LARGEST_INVOICE", 10_000)
+LARGEST_INVOICES = env.numbers("LARGEST_INVOICES", env.CURRENCY)
 # Between this machine and PostgreSQL; beyond it nothing is billed.
 LARGEST_CLOCK_SKEW_SECONDS = env.number("LARGEST_CLOCK_SKEW_SECONDS", 5, most=3600)
 MOST_INVOICES_A_DAY = env.number("MOST_INVOICES_A_DAY", 50)  # of one account; more of them park it

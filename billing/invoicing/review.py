@@ -11,7 +11,8 @@ from django.db.models import Count
 from billing.invoicing.issuing import Bill, Line
 from billing.invoicing.ledger import Kind
 from billing.models import BillingPeriod, Invoice
-from billing.rules.money import in_currency, minor_units
+from billing.rules.currency_worth import per_dollar
+from billing.rules.money import in_currency
 
 
 def base_price(period: BillingPeriod) -> Bill:
@@ -23,12 +24,11 @@ def base_price(period: BillingPeriod) -> Bill:
 def review_reason(bills: Sequence[Bill], issued_today: Mapping[int, int]) -> str:
     """Why one account's bills look wrong; "" when they do not.
 
-    `issued_today` has the invoices of the last 24 hours by account. The bounds are the settings LARGEST_INVOICE, in
-    major units, and MOST_INVOICES_A_DAY.
+    `issued_today` has the invoices of the last 24 hours by account. The bounds are `largest_invoice` and the setting
+    MOST_INVOICES_A_DAY.
     """
     for bill in bills:
-        # Where a currency has no cents, its major unit is worth about as much as a cent.
-        bound = settings.LARGEST_INVOICE * (1 if minor_units(bill.currency) else 100)
+        bound = largest_invoice(bill.currency)
         if abs(bill.total) > bound:
             return f"an invoice of {bill.total} {bill.currency} is larger than {bound}"
         if any(line.kind == Kind.BASE and line.amount < 0 for line in bill.lines):
@@ -37,6 +37,12 @@ def review_reason(bills: Sequence[Bill], issued_today: Mapping[int, int]) -> str
     if bills and issued_today.get(account, 0) + len(bills) > settings.MOST_INVOICES_A_DAY:
         return f"more than {settings.MOST_INVOICES_A_DAY} invoices in a day"
     return ""
+
+
+def largest_invoice(currency: str) -> int:
+    """The bound in major units: the currency's own in LARGEST_INVOICES, or about what LARGEST_INVOICE is in dollars."""
+    own: int | None = settings.LARGEST_INVOICES.get(currency)
+    return settings.LARGEST_INVOICE * per_dollar(currency) if own is None else own
 
 
 def issued_today(accounts: Iterable[int], now: datetime) -> dict[int, int]:

@@ -20,6 +20,8 @@ class Happened(StrEnum):
     """subscription, from_plan, to_plan"""
     PERIOD_RENEWED = "subscription.renewed"
     """One message a period that was opened: subscription, plan, period (its number)"""
+    SUBSCRIPTION_ENDED = "subscription.ended"
+    """With its period, as its user is deactivated: subscription, plan"""
     SUBSCRIPTION_PARKED = "subscription.parked"
     """subscription"""
     SUBSCRIPTION_RELEASED = "subscription.released"

@@ -1,6 +1,6 @@
 """Changes of plan: upgrade now, downgrade at the period's end, cancel that. Each locks the subscription first.
 
-Subscriptions are written by this module, `opening`, `renewal` and `parking` alone.
+Subscriptions are written by this module, `opening`, `renewal`, `ending` and `parking` alone.
 """
 
 from __future__ import annotations

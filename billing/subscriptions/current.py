@@ -12,6 +12,7 @@ from decimal import Decimal
 from billing.catalogue import prices
 from billing.invoicing import ledger
 from billing.models import BillingPeriod, Plan, Subscription
+from billing.rules import periods
 from billing.rules.money import in_currency
 from billing.subscriptions import opening, renewal
 
@@ -65,3 +66,31 @@ def current_subscription(account: int, now: datetime) -> CurrentSubscription:
         scheduled_at=subscription.scheduled_at if is_ahead else None,
         unbilled=unbilled,
     )
+
+
+def period_at(account: int, at: datetime, now: datetime) -> BillingPeriod:
+    """The period in which a change at an instant would fall, with the plan and the price that it would have by then.
+
+    Without a primary key it is still to be opened, also in the future: on the scheduled plan, at present prices. Before
+    the first period it is the first. A subscription is opened on first use. Raises NoDefaultPlan.
+    """
+    subscription = opening.get_or_open_subscription(account, now)
+    related = ("plan", "subscription__plan", "subscription__scheduled_plan")
+    opened = BillingPeriod.objects.select_related(*related).filter(subscription=subscription).order_by("-number")
+    last = opened[0]
+    if at < last.ends_at:
+        return opened.filter(starts_at__lte=at).first() or opened.reverse()[0]
+    return _to_be_opened(last, at)
+
+
+def _to_be_opened(last: BillingPeriod, at: datetime) -> BillingPeriod:
+    """The period of an instant by the renewal's rule, however far ahead; the last one where the calendar ends."""
+    subscription = last.subscription
+    try:
+        number, period = periods.period_at(subscription.anchor, subscription.plan.billed_every, at)
+    except ValueError:
+        return last
+    scheduled_at, plan = subscription.scheduled_at, subscription.plan
+    if subscription.scheduled_plan is not None and scheduled_at is not None and scheduled_at <= period.start:
+        plan = subscription.scheduled_plan
+    return BillingPeriod.of(subscription, number, period, plan, prices.Prices()(plan, period.start))

@@ -16,7 +16,7 @@ from billing.rules.periods import Period, as_utc
 from billing.rules.plan_change import Direction, decide
 from billing.rules.proration import Proration, prorate
 from billing.rules.refused import Refused
-from billing.subscriptions.current import current_subscription
+from billing.subscriptions.current import period_at
 from billing.subscriptions.refusals import QuoteExpired
 
 HOLDS_FOR = timedelta(minutes=15)
@@ -123,13 +123,13 @@ def calculate_proration(
     cycle_end: datetime | None = None,
     at: datetime | None = None,
 ) -> Quote:
-    """A quote as of `at` (now unless given) for the account's own period, or for a plan and a cycle that are given.
+    """A quote as of `at` (now unless given) for the account's period of then, or for a plan and a cycle that are given.
 
     A `current` that is given counts at its list price; the account's own plan at the price its period was sold for.
-    Of the own period and plan the amounts are those that an upgrade at the instant charges. Writes nothing but the
-    subscription of an account that has none yet. Raises InvalidCycle, IncomparablePlans.
+    Of the own period and plan the amounts are those that a change at the instant bills, as far as is known now. Writes
+    nothing but the subscription of an account that has none yet. Raises InvalidCycle, IncomparablePlans.
     """
-    period = current_subscription(account, now).period
+    period = period_at(account, as_utc(at or now), now)
     cycle = _cycle(cycle_start or period.starts_at, cycle_end or period.ends_at)
     if current is not None or cycle != period.period:
         plan, price = (period.plan, period.price) if current is None else (current, current.price)

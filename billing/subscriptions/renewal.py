@@ -30,6 +30,7 @@ from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
 from billing.rules.periods import nth_period
 from billing.rules.usage_window import kept_window
+from billing.subscriptions.ending import end
 
 logger = logging.getLogger(__name__)
 BATCH = 500
@@ -50,6 +51,8 @@ class RenewalReport:
     """What the invoices come to by currency, before any balance is used."""
     parked: list[int] = field(default_factory=list)
     """Primary keys of subscriptions that now wait for staff."""
+    ended: int = 0
+    """Subscriptions of deactivated users."""
     failed: dict[int, str] = field(default_factory=dict)
     """The error by the primary key of the subscription, which stays due."""
 
@@ -66,6 +69,7 @@ class RenewalReport:
         for currency, amount in other.amounts.items():
             self._count_amount(currency, amount)
         self.parked += other.parked
+        self.ended += other.ended
         self.failed |= other.failed
 
     def _count_amount(self, currency: str, amount: Decimal) -> None:
@@ -87,7 +91,8 @@ class Renewal:
 def renew_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -> RenewalReport:
     """Renew every subscription that is due at `now`, in batches that are committed one by one.
 
-    `progress` is called with the size of each. A subscription that fails is reported and does not stop the others.
+    `progress` is called with the size of each. A subscription that fails is reported and does not stop the others. That
+    of a deactivated user ends with its period instead, and nothing more is billed to it, also when he is back.
     """
     return _renew_in_batches(now, progress, keep=True)
 
@@ -144,7 +149,8 @@ def _renew_in_batches(now: datetime, progress: Callable[[int], None], keep: bool
                 return total
             # Read before the renewal moves it on.
             last = Subscription(pk=batch[-1].pk, period_ends_at=batch[-1].period_ends_at)
-            done = _renew_bisecting(batch, now)
+            done = _renew_bisecting([row for row in batch if row.account.is_active], now)
+            done.ended = end([row for row in batch if not row.account.is_active])
             if not keep:
                 transaction.set_rollback(True)
         total.add(done)
@@ -159,11 +165,13 @@ def _take(now: datetime, last: Subscription | None) -> list[Subscription]:
         beyond = "(billing_subscription.period_ends_at, billing_subscription.id) > (%s, %s)"
         rows = rows.filter(RawSQL(beyond, [last.period_ends_at, last.pk], output_field=BooleanField()))
     # A plan is one object for all of its subscribers.
-    return list(rows.select_for_update(skip_locked=True).prefetch_related("plan", "scheduled_plan")[:BATCH])
+    return list(rows.select_for_update(skip_locked=True).prefetch_related("plan", "scheduled_plan", "account")[:BATCH])
 
 
 def _renew_bisecting(batch: Sequence[Subscription], now: datetime) -> RenewalReport:
     """Renew a batch; where it fails, its halves, so that only what is faulty is left behind."""
+    if not batch:
+        return RenewalReport()
     try:
         with transaction.atomic():
             return renew(batch, now)

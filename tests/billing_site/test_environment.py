@@ -43,6 +43,7 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     "REDIS_TIMEOUT_MS": ([*NUMBER, "60001"], [("1", "REDIS_TIMEOUT_MS", 1)]),
     "REDIS_WAIT_REPLICAS": (NUMBER_OR_NONE, [("0", "REDIS_WAIT_REPLICAS", 0)]),
     "REDIS_WAIT_MS": (NUMBER, [("7", "REDIS_WAIT_MS", 7)]),
+    "RETRY_AFTER_MOST": (NUMBER, [("1", "RETRY_AFTER_MOST", 1)]),
     "REDIS_PROBE_MS": (NUMBER, [("1", "REDIS_PROBE_MS", 1)]),
     "SECRET_KEY": ([" "], [("$ecret", "SECRET_KEY", "$ecret")]),
     "SECRET_KEY_FALLBACKS": (["a,,b", "two words"], [("a, b", "SECRET_KEY_FALLBACKS", ["a", "b"])]),
@@ -69,6 +70,10 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     "WEB_CONCURRENCY": (NUMBER, [("3", "WEB_PROCESSES", 3)]),
     "LONGEST_REQUEST_SECONDS": ([*NUMBER, "86401"], [("1", "LONGEST_REQUEST_SECONDS", 1)]),
     "PRORATION_GRANULARITY": (["week", "DAY", "0"], [("second", "PRORATION_GRANULARITY", "second")]),
+    "LARGEST_INVOICES": (
+        ["HUF", "HUF=", "HUF=x", "HUF=0", "huf=1", "=1", "HUF=1;EUR=2", "HUF=-1", "HUF=1,,EUR=2"],
+        [("HUF=5000000, EUR=9", "LARGEST_INVOICES", {"HUF": 5_000_000, "EUR": 9})],
+    ),
     "LARGEST_INVOICE": (NUMBER, [("1", "LARGEST_INVOICE", 1)]),
     "LARGEST_CLOCK_SKEW_SECONDS": ([*NUMBER, "3601"], [("1", "LARGEST_CLOCK_SKEW_SECONDS", 1)]),
     "MOST_INVOICES_A_DAY": (NUMBER, [("1", "MOST_INVOICES_A_DAY", 1)]),

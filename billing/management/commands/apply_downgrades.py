@@ -55,7 +55,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{done.renewed:,} subscriptions renewed ({done.changed:,} with a change of plan), "
             f"{done.periods:,} periods opened, {done.invoices:,} invoices issued, "
-            f"{len(done.parked):,} parked for staff, {len(done.failed):,} failed"
+            f"{len(done.parked):,} parked for staff, {len(done.failed):,} failed{_ended(done, 'ended')}"
         )
         seconds = time.perf_counter() - began
         if done.renewed and seconds:
@@ -74,8 +74,13 @@ class Command(BaseCommand):
             f"({foreseen.changed:,} with a change of plan), {foreseen.periods:,} periods open, "
             f"{foreseen.invoices:,} invoices{billed}, "
             f"{len(foreseen.parked):,} would be parked for staff, {len(foreseen.failed):,} would fail"
+            f"{_ended(foreseen, 'would end')}"
         )
         return foreseen.failed
+
+
+def _ended(report: renewal.RenewalReport, verb: str) -> str:
+    return f", {report.ended:,} of deactivated users {verb}" if report.ended else ""
 
 
 def _failures(failed: Mapping[int, str]) -> str:

@@ -13,7 +13,7 @@ from django.conf import LazySettings
 from django.test import Client
 
 from billing.models import BillingPeriod, Fence, Invoice, Plan, Subscription
-from billing.subscriptions import opening
+from billing.subscriptions import opening, renewal
 from billing.subscriptions.quotes import InvalidCycle, calculate_proration
 from tests.billing.sale import lift_minute, sell
 from tests.cast import Customer
@@ -65,6 +65,40 @@ def test_what_if_then(bob: Customer) -> None:
         shown = json.loads(response.content, parse_float=Decimal)
         assert (at, shown["days_remaining"], str(shown["prorated_amount"])) == (at, days, amount)
         assert shown["prorated_amount"] == shown["charge_for_target"] - shown["credit_from_current"]
+
+
+class TestWhatIfInAnotherPeriod:
+    """`at` names the period as well: the change would fall into the one of that instant, on the plan of then."""
+
+    def amounts(self, customer: Customer, target: str, at: str) -> tuple[Any, ...]:
+        shown = preview(customer, target_plan=target, at=at).json()
+        return shown["days_remaining"], shown["days_total"], shown["prorated_amount"], shown["direction"]
+
+    def test_in_the_next_period(self, customer: Callable[..., Customer]) -> None:
+        with moved_by_hand("2025-10-01T00:00:00Z"):
+            bob = customer("bob", "starter")
+            assert self.amounts(bob, "pro", "2025-10-31T23:59:59.999999Z") == (1, 31, 0.64, "upgrade")
+            assert self.amounts(bob, "pro", "2025-11-01") == (30, 30, 20, "upgrade")
+            assert self.amounts(bob, "pro", "2025-11-16") == (15, 30, 10, "upgrade")
+            assert self.amounts(bob, "pro", "2028-02-29") == (1, 29, 0.69, "upgrade")
+
+    def test_on_the_scheduled_plan(self, customer: Callable[..., Customer]) -> None:
+        with moved_by_hand("2025-10-01T00:00:00Z"):
+            carol = customer("carol", "pro")
+            carol.post("/api/v1/billing/downgrade", {"target_plan": "starter"})
+            assert self.amounts(carol, "pro", "2025-10-31") == (1, 31, 0, "same")
+            assert self.amounts(carol, "pro", "2025-11-16") == (15, 30, 10, "upgrade")
+
+    def test_in_a_period_that_is_over(self, customer: Callable[..., Customer]) -> None:
+        with moved_by_hand("2025-10-01T00:00:00Z") as clock:
+            bob = customer("bob", "starter")
+            clock.move_to("2025-12-01T00:00:00Z")
+            renewal.renew_due(datetime(2025, 12, 1, tzinfo=UTC))
+            assert self.amounts(bob, "pro", "2025-11-16") == (15, 30, 10, "upgrade")
+            assert self.amounts(bob, "pro", "2025-01-01") == (31, 31, 20, "upgrade")
+
+    def test_where_the_calendar_ends(self, bob: Customer) -> None:
+        assert preview(bob, target_plan="pro", at="9999-12-31").json()["prorated_amount"] == 0
 
 
 def test_the_instant_is_told_in_utc_to_the_microsecond(bob: Customer) -> None:

@@ -7,12 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from freezegun import freeze_time
 
 from billing.invoicing import credit_notes
 from billing.models import Plan, Subscription
-from billing.subscriptions import changes, renewal
+from billing.outbox.kinds import Happened
+from billing.outbox.models import OutboxMessage
+from billing.subscriptions import changes, opening, renewal
 from tests.billing.ledger import (
     assert_explained,
     assert_tiled,
@@ -45,6 +48,56 @@ def test_a_period_is_closed_at_its_end_and_not_before(low: Plan) -> None:
     assert (line.period_start, line.period_end) == (END, at("2025-12-01"))
     assert_tiled(subscription)
     assert_explained(subscription)
+
+
+class TestDeactivatedUsers:
+    """Nothing is billed to them from the end of their period on, also when they are back."""
+
+    def deactivate(self, subscription: Subscription, is_active: bool = False) -> None:
+        get_user_model().objects.filter(pk=subscription.account_id).update(is_active=is_active)
+
+    def test_the_subscription_ends_with_its_period(self, low: Plan) -> None:
+        gone, other = make_subscription(low, START), make_subscription(low, START)
+        schedule(gone, make_plan("cheap", 12))
+        self.deactivate(gone)
+        assert renewal.renew_due(END - MICROSECOND) == renewal.RenewalReport()
+        assert fresh(gone).is_live
+        done = renewal.renew_due(END)
+        assert (done.renewed, done.invoices, done.ended) == (1, 1, 1)
+        assert (fresh(gone).status, fresh(gone).scheduled_plan) == ("canceled", None)
+        assert (len(invoices(gone)), len(invoices(other))) == (1, 2)
+        assert list(messages(gone)) == [{"subscription": gone.pk, "plan": "low"}]
+        assert renewal.renew_due(at("2026-11-01")).ended == 0
+        assert len(invoices(gone)) == 1
+        assert_tiled(gone)
+        assert_explained(gone)
+
+    def test_whoever_is_back_before_it_ends_is_renewed(self, low: Plan) -> None:
+        subscription = make_subscription(low, START)
+        self.deactivate(subscription)
+        self.deactivate(subscription, is_active=True)
+        assert (renewal.renew_due(END).renewed, fresh(subscription).is_live) == (1, True)
+
+    def test_whoever_is_back_later_begins_anew_and_owes_nothing_for_between(self, low: Plan) -> None:
+        subscription = make_subscription(low, START)
+        make_plan("free", 0, is_default=True)
+        self.deactivate(subscription)
+        renewal.renew_due(at("2025-12-15"))
+        self.deactivate(subscription, is_active=True)
+        opened = opening.get_or_open_subscription(subscription.account_id, at("2026-01-10"))
+        assert (opened.plan.code, opened.anchor) == ("free", at("2026-01-10"))
+        assert len(invoices(subscription)) == 1
+
+    def test_a_dry_run_says_so_and_ends_nothing(self, low: Plan) -> None:
+        subscription = make_subscription(low, START)
+        self.deactivate(subscription)
+        assert renewal.dry_run(END) == renewal.RenewalReport(ended=1)
+        assert fresh(subscription).is_live
+
+
+def messages(subscription: Subscription) -> Any:
+    ended = OutboxMessage.objects.filter(kind=Happened.SUBSCRIPTION_ENDED, account_id=subscription.account_id)
+    return ended.values_list("payload", flat=True)
 
 
 def test_a_free_plan_is_renewed_without_an_invoice() -> None:
