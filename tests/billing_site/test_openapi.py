@@ -106,6 +106,14 @@ def test_every_view_is_documented_and_everything_documented_is_there() -> None:
     assert documented == served
 
 
+def test_what_is_refused_for_a_member_too_many_says_so() -> None:
+    """Every body but the sandbox', whose input is any object."""
+    for path, _, operation in operations():
+        if "requestBody" in operation and operation["tags"] != ["sandbox"]:
+            asked = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            assert document()["components"]["schemas"][asked]["additionalProperties"] is False, path
+
+
 def test_head_and_options_are_not_listed() -> None:
     assert {method for _, method, _ in operations()} <= METHODS
 
