@@ -33,7 +33,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 EVENT = "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f"
 SAMPLES = {"event": EVENT}
 METHODS = {"get", "post", "put", "patch", "delete"}
-PUBLIC = {"listPlans", "getPlan", "listFeatures"}
+PUBLIC = {"getIndex", "listPlans", "getPlan", "listFeatures"}
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -73,7 +73,7 @@ def test_generating_it_warns_of_nothing() -> None:
 
 def test_paths_are_those_of_the_contract_without_slash_or_pattern() -> None:
     for path in document()["paths"]:
-        assert re.fullmatch(r"/api/v1(/[a-z-]+|/\{[a-z]+\})+", path)
+        assert re.fullmatch(r"/api/v1(/[a-z-]+|/\{[a-z]+\})*", path)
     ours = {path for path, _, operation in operations() if operation["tags"] != ["sandbox"]}
     assert {
         "/api/v1/plans",
