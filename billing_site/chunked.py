@@ -17,7 +17,7 @@ HEADER: Final = "HTTP_TRANSFER_ENCODING"
 
 def give_a_length(request: HttpRequest) -> HttpResponse | None:
     """Read a body sent in chunks and put it where everybody looks for it; or 413, or 400 where its chunks are none."""
-    if request.META.get("CONTENT_LENGTH"):
+    if request.META.get("CONTENT_LENGTH") or "wsgi.input" not in request.META:  # under ASGI Django has read it all
         return None
     largest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     try:

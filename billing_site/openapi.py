@@ -31,6 +31,7 @@ from rest_framework.views import APIView
 
 from billing.http import problems
 from billing.http.access import access_of
+from billing.http.fields import StrictSerializer
 from billing.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, METERED
 from billing.http.problems import MEDIA_TYPE
 from billing.http.views import ApiView
@@ -84,6 +85,12 @@ class OperationSchema(AutoSchema):
             responses[status] = _either(responses.get(status), name)
         operation["responses"] = dict(sorted(responses.items()))
         return operation
+
+    def _map_basic_serializer(self, serializer: Any, direction: str) -> dict[str, Any]:
+        schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        if isinstance(serializer, StrictSerializer):
+            schema["additionalProperties"] = False
+        return schema
 
     def get_operation_id(self) -> str:
         """For views that name none: the method and the path, such as `postAgentQuery`."""

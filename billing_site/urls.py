@@ -10,6 +10,7 @@ from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views import defaults
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.exceptions import NotFound
 
@@ -17,6 +18,7 @@ from billing.http import problems
 from billing.http.access import NOTHING_HERE
 from billing.http.views import ApiView
 from billing_site import operations, sandbox
+from billing_site.index import Index
 from billing_site.log_in import says_when_to_come_again
 from billing_site.openapi import schema_view
 
@@ -50,6 +52,7 @@ handler500 = _for_api(
 )
 
 api: list[URLPattern | URLResolver] = [
+    path("", Index.as_view(), name="index"),
     path("", include("billing.api.urls")),
     path("usage/", include("usage.api.urls")),
 ]
@@ -59,13 +62,15 @@ api.append(re_path(r"", NoSuchPath.as_view()))
 
 log_in_to_api = LoginView.as_view(template_name="rest_framework/login.html", next_page="usage-current")
 urlpatterns = [
+    re_path(r"^api/v1$", Index.as_view()),
     path("api/v1/", include(api)),
-    path("api/schema", schema_view, name="schema"),
-    path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    path("api/auth/login/", says_when_to_come_again(log_in_to_api)),
+    re_path(r"^api/schema/?$", schema_view, name="schema"),
+    re_path(r"^api/docs/?$", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    re_path(r"^api/auth/login/?$", says_when_to_come_again(log_in_to_api)),
     path("api/auth/", include("rest_framework.urls")),
-    path("health", operations.health),
-    path("metrics", operations.prometheus),
+    re_path(r"^health/?$", operations.health),
+    re_path(r"^metrics/?$", operations.prometheus),
+    path("admin", RedirectView.as_view(pattern_name="admin:index", query_string=True)),
     path("admin/login/", says_when_to_come_again(admin.site.login)),  # before the admin's own
     path("admin/", admin.site.urls),
 ]

@@ -63,8 +63,8 @@ class SubscriptionResponse(serializers.Serializer[Any]):
 
 class InvoiceLineSerializer(serializers.ModelSerializer[InvoiceLine]):
     amount = serializers.SerializerMethodField()
-    period_start = TimeField()
-    period_end = TimeField()
+    period_start = serializers.DateTimeField()
+    period_end = serializers.DateTimeField()
 
     class Meta:
         model = InvoiceLine
@@ -81,7 +81,7 @@ class InvoiceSerializer(serializers.ModelSerializer[Invoice]):
     """Of one invoice with its lines; they are read in one query for all."""
 
     number = serializers.CharField()
-    issued_at = TimeField()
+    issued_at = serializers.DateTimeField()
     status = serializers.ChoiceField(ISSUED)
     lines = InvoiceLineSerializer(many=True)
     total = serializers.SerializerMethodField()

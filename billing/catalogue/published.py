@@ -37,9 +37,8 @@ class Catalogue:
         self.plans = plans
         self.features = features
         self._routes = {route: code for route, code in routes.items() if not has_parameters(route[0])}
-        self._parameter_routes = ParameterRoutes(
-            {route: code for route, code in routes.items() if has_parameters(route[0])}
-        )
+        with_parameters = {route: code for route, code in routes.items() if has_parameters(route[0])}
+        self._parameter_routes = ParameterRoutes(with_parameters) if with_parameters else None
 
     @cached_property
     def version_text(self) -> bytes:
@@ -54,7 +53,7 @@ class Catalogue:
         prefix = path
         while prefix:
             code = self._routes.get((prefix, method)) or self._routes.get((prefix, ""))
-            if code is None and self._parameter_routes:
+            if code is None and self._parameter_routes is not None:
                 code = self._parameter_routes.feature_at(method, prefix)
             if code is not None:
                 return self.features[code]

@@ -33,6 +33,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         code, members = error.code, error.members
     elif isinstance(error, exceptions.ValidationError):
         detail, members = "The request is not valid; see errors.", {"errors": _field_errors(error.detail)}
+    elif isinstance(error, exceptions.MethodNotAllowed):
+        detail = f"{detail} Allowed are: {', '.join(context['view'].allowed_methods)}."
+    elif isinstance(error, exceptions.UnsupportedMediaType):
+        detail = f"{detail} Send {' or '.join(parser.media_type for parser in context['view'].parser_classes)}."
     elif isinstance(error, exceptions.NotAuthenticated):
         members = {"reason": "missing"}
     elif isinstance(error, exceptions.ParseError):

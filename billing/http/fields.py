@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from billing.http.problems import MOST_NAMED
 from billing.rules.periods import as_utc
 
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-TIME = re.compile(DATE.pattern + r"[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+TIME = re.compile(DATE.pattern + r"[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
 TIME_EXAMPLE = "2025-10-16T12:00:00Z"
 
 
@@ -54,6 +54,17 @@ class DateOrTimeField(TimeField):
 
     default_error_messages = {"invalid": f"Give a date such as 2025-10-16, or a time such as {TIME_EXAMPLE}."}
     accepted = (DATE, TIME)
+
+
+class StrictDateField(serializers.DateField):
+    """A date in the one spelling that the schema has; Python reads others as well, such as 20251016 and 2025-W42."""
+
+    default_error_messages = {"invalid": "Give a date such as 2025-10-16."}
+
+    def to_internal_value(self, value: Any) -> date:
+        if not isinstance(value, str) or not DATE.fullmatch(value):
+            self.fail("invalid")
+        return super().to_internal_value(value)
 
 
 UNLIMITED = "unlimited"

@@ -69,9 +69,9 @@ class NewestFirst(CursorPagination):
 
     def get_page_size(self, request: Request) -> int:
         limit = request.query_params.get("limit", str(self.page_size))
-        if not (limit.isascii() and limit.isdigit() and len(limit) <= 9 and int(limit) > 0):
-            raise serializers.ValidationError({"limit": ["Give a whole number above 0."]})
-        return min(int(limit), self.max_page_size)
+        if not (limit.isascii() and limit.isdigit() and len(limit) <= 9 and 1 <= int(limit) <= self.max_page_size):
+            raise serializers.ValidationError({"limit": [f"Give a whole number from 1 to {self.max_page_size}."]})
+        return int(limit)
 
     def get_next_link(self) -> str | None:
         return self._link(before=False, row=self.page[-1] if self.page else None) if self.has_next else None

@@ -64,9 +64,6 @@ class ParameterRoutes:
             pattern = re.compile("/".join("[^/]+" if part == "{}" else re.escape(part) for part in path.split("/")))
             self._by_depth.setdefault(path.count("/"), []).append((pattern, features_at[path]))
 
-    def __bool__(self) -> bool:
-        return bool(self._by_depth)
-
     def feature_at(self, method: str, prefix: str) -> str | None:
         """The code of the feature that exactly this prefix belongs to; a method goes before none."""
         for pattern, features in self._by_depth.get(prefix.count("/"), ()):

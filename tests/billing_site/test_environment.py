@@ -49,7 +49,6 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     "SECRET_KEY_FALLBACKS": (["a,,b", "two words"], [("a, b", "SECRET_KEY_FALLBACKS", ["a", "b"])]),
     "DATABASE_HANGS_AFTER_MS": (NUMBER_OR_NONE, [("0", "DATABASE_HANGS_AFTER_MS", 0)]),
     "DATABASE_PLACES": (NUMBER_OR_NONE, [("0", "DATABASE_PLACES", 0)]),
-    "RETRY_AFTER_MOST": (NUMBER, [("1", "RETRY_AFTER_MOST", 1)]),
     "DEBUG": (FLAG, [("on", "DEBUG", True)]),
     "ALLOWED_HOSTS": (
         ["https://host", "host:8000", "ho st", "a,,b", "host/path"],

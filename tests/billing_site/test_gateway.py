@@ -106,7 +106,7 @@ def test_unlimited_policies_are_left_out(carol: Customer, erin: Customer) -> Non
         (403, lambda bob: bob.api.get("/api/v1/agent/query")),
         (404, lambda bob: bob.api.get("/api/v1/nothing/here")),
         (404, lambda bob: bob.api.get("/api/v1/plans/nope")),
-        (404, lambda bob: bob.api.get("/api/v1/")),
+        (404, lambda bob: bob.api.get("/api/v1/x")),
         (405, lambda bob: bob.api.put("/api/v1/usage/current")),
         (406, lambda bob: bob.api.get("/api/v1/usage/current", headers={"accept": "image/png"})),
         (413, lambda bob: bob.post("/api/v1/usage/check", {"feature": "x" * 1_000_001})),

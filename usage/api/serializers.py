@@ -9,7 +9,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from billing.http.fields import MoneyField, NumberOrUnlimited, StrictSerializer
+from billing.http.fields import MoneyField, NumberOrUnlimited, StrictDateField, StrictSerializer
 from usage.log.events import DEEPEST_METADATA, storable
 from usage.models import UsageLog
 from usage.reports.history import DAY, MONTH, MOST_DAYS
@@ -111,12 +111,12 @@ class CheckResponse(serializers.Serializer[Any]):
 class HistoryQuery(serializers.Serializer[Any]):
     """The query of `/usage/history`; the last 30 days by default."""
 
-    to = serializers.DateField(required=False, help_text="Last date, included; today by default.")
+    to = StrictDateField(required=False, help_text="Last date, included; today by default.")
     granularity = serializers.ChoiceField([DAY, MONTH], default=DAY)
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         # `from` is a keyword, so it cannot stand as an attribute.
-        first = serializers.DateField(required=False, help_text="First date, included; 29 days before `to` by default.")
+        first = StrictDateField(required=False, help_text="First date, included; 29 days before `to` by default.")
         return {"from": first, **super().get_fields()}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -143,11 +143,11 @@ class LogQuery(serializers.Serializer[Any]):
     """The filters of `/usage/logs`."""
 
     feature = serializers.CharField(required=False, max_length=50)
-    to = serializers.DateField(required=False, help_text="Last date of the call, included.")
+    to = StrictDateField(required=False, help_text="Last date of the call, included.")
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {
-            "from": serializers.DateField(required=False, help_text="First date of the call."),
+            "from": StrictDateField(required=False, help_text="First date of the call."),
             **super().get_fields(),
         }
 

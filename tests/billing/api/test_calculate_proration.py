@@ -106,7 +106,7 @@ def test_the_instant_is_told_in_utc_to_the_microsecond(bob: Customer) -> None:
         "2025-10-16": "2025-10-16T00:00:00Z",
         "2025-10-16T12:00:00.25Z": "2025-10-16T12:00:00.250000Z",
         "2025-10-16t12:00:00z": "2025-10-16T12:00:00Z",
-        "2025-10-16 12:00:00-05:00": "2025-10-16T17:00:00Z",
+        "2025-10-16T12:00:00-05:00": "2025-10-16T17:00:00Z",
     }
     assert {given: preview(bob, target_plan="pro", at=given).json()["at"] for given in told} == told
 

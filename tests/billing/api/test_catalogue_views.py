@@ -88,11 +88,11 @@ class TestPages:
         back = CheckedClient().get(last["previous"]).json()
         assert [plan["code"] for plan in back["results"]] == seen[:3]
 
-    @pytest.mark.parametrize(("limit", "shown"), [("1", 1), ("5", 5), ("6", 6), ("200", 6), ("201", 6), ("9" * 9, 6)])
+    @pytest.mark.parametrize(("limit", "shown"), [("1", 1), ("5", 5), ("6", 6), ("200", 6)])
     def test_limits(self, limit: str, shown: int) -> None:
         assert len(get(f"plans?limit={limit}").json()["results"]) == shown
 
-    @pytest.mark.parametrize("limit", ["0", "-1", "x", "", "1.5", "%00", "٣", "9" * 5000])
+    @pytest.mark.parametrize("limit", ["0", "-1", "x", "", "1.5", "%00", "٣", "201", "9" * 9, "9" * 5000])
     def test_what_is_no_limit(self, limit: str) -> None:
         assert list(problem(get(f"plans?limit={limit}"), 400, "invalid", {"errors"})["errors"]) == ["limit"]
 

@@ -37,6 +37,15 @@ def test_one_invoice_answers_as_the_contract_says(customer: Callable[..., Custom
     )
 
 
+def test_its_times_are_to_the_second_as_all_others(customer: Callable[..., Customer]) -> None:
+    with moved_by_hand("2025-01-31T08:00:00Z") as clock:
+        bob = customer("bob", "starter")
+        clock.move_to("2025-02-03T10:20:30.456789Z")
+        assert bob.post("/api/v1/billing/upgrade", {"target_plan": "pro"}).status_code == 200
+        invoice = bob.api.get(PATH).json()["results"][0]
+    assert invoice["issued_at"] == invoice["lines"][0]["period_start"] == "2025-02-03T10:20:30Z"
+
+
 def test_they_are_listed_newest_first_and_in_pages(customer: Callable[..., Customer]) -> None:
     with moved_by_hand("2025-01-01T00:00:00Z") as clock:
         bob = customer("bob", "starter")

@@ -21,14 +21,15 @@ class TestRequests:
     def test_methods(self, bob: Customer) -> None:
         for method, path in (("PUT", "usage/current"), ("GET", "usage/track"), ("DELETE", "plans")):
             response = bob.api.generic(method, f"/api/v1/{path}")
-            problem(response, 405, "method_not_allowed")
-            assert response["Allow"]
+            told = problem(response, 405, "method_not_allowed")["detail"]
+            assert told == f'Method "{method}" not allowed. Allowed are: {response["Allow"]}.'
 
     def test_media_types(self, bob: Customer) -> None:
         problem(bob.api.get("/api/v1/plans", headers={"accept": "image/png"}), 406, "not_acceptable")
         for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense"):
             response = bob.api.post("/api/v1/usage/track", '{"feature": "trace_start"}', content_type=kind)
-            problem(response, 415, "unsupported_media_type")
+            told = problem(response, 415, "unsupported_media_type")["detail"]
+            assert told.endswith(" Send application/json.")
         assert left(bob.api.get("/api/v1/usage/current"))["quota"] == 500
 
     @pytest.mark.parametrize("boundary", ["a", "", "\x7f"])

@@ -48,7 +48,10 @@ def test_pages(bob: Customer) -> None:
     assert (len(first["results"]), len(second["results"]), second["next"], len(set(events))) == (3, 2, None, 5)
 
 
-@pytest.mark.parametrize("query", ["from=never", "to=9999-12-31", "limits=3", "feature=" + "x" * 51])
+@pytest.mark.parametrize(
+    "query",
+    ["from=never", "from=2025-1-5", "from=20250105", "to=2025-W42", "to=9999-12-31", "limits=3", "feature=" + "x" * 51],
+)
 def test_a_query_that_makes_no_sense_is_refused(bob: Customer, query: str) -> None:
     assert bob.api.get(f"/api/v1/usage/logs?{query}").status_code == 400
 
