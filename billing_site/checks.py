@@ -76,7 +76,7 @@ def check_gateway(**_: Any) -> Iterable[CheckMessage]:
         yield Error(
             f"{CALLERS_USER} is missing in MIDDLEWARE: `request.user` would be nobody for callers with an API key.",
             hint="Name it in the place of django.contrib.auth.middleware.AuthenticationMiddleware.",
-            id="billing_site.E015",
+            id="billing_site.E016",
         )
 
 
@@ -143,17 +143,6 @@ def check_redis_settings(**_: Any) -> Iterable[CheckMessage]:
             " quotas' counters.",
             hint="Give the broker another database (redis://host/2), better another server.",
             id="billing_site.W002",
-        )
-
-
-@register(ENFORCEMENT, deploy=True)
-def check_proxy(**_: Any) -> Iterable[CheckMessage]:
-    if settings.BEHIND_PROXY and not settings.CLIENT_ADDRESS_HEADER:
-        yield Warning(
-            "BEHIND_PROXY is on without CLIENT_ADDRESS_HEADER: all clients have the proxy's address, so one who sends"
-            " unknown keys uses up what others may.",
-            hint="Set CLIENT_ADDRESS_HEADER to the header that the proxy always sets to the client's address.",
-            id="billing_site.W003",
         )
 
 
