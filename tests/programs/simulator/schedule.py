@@ -231,10 +231,11 @@ class TurnLock:
     def __init__(self) -> None:
         self._held = False
 
-    def acquire(self, blocking: bool = True) -> bool:
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """As a thread's lock does; a timeout above zero is long enough."""
         while self._held:
             process = here()
-            if not blocking or process is None:
+            if not blocking or timeout == 0 or process is None:
                 return False
             process.pause("waits for a thread", at_once=True)
         self._held = True
