@@ -18,7 +18,7 @@ def many_due(count: int, plan: Plan, to: Plan | None = None) -> None:
     """Customers since October 1st; every second one is scheduled to change."""
     anchor = datetime(2025, 10, 1, tzinfo=UTC)
     october = nth_period(anchor, MONTH, 0)
-    users = User.objects.bulk_create(User(username=f"customer{n}", password="!") for n in range(count))
+    users = User.objects.bulk_create(User(username=f"due{n}", password="!") for n in range(count))
     subscriptions = Subscription.objects.bulk_create(
         Subscription(
             account=user,
