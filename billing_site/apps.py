@@ -8,4 +8,4 @@ class BillingSiteConfig(AppConfig):
     name = "billing_site"
 
     def ready(self) -> None:
-        from billing_site import checks  # noqa: F401  # registers them
+        from billing_site.operations import checks  # noqa: F401  # registers them

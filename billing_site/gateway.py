@@ -27,10 +27,11 @@ from billing.http.access import access_of
 from billing.http.idempotency import IDEMPOTENCY_KEY
 from billing.models.catalogue import normalised_path
 from billing.subscriptions.refusals import NoDefaultPlan
-from billing_site import chunked, metrics, refusals
-from billing_site.authentication import CsrfFailed, Flooded, identify
-from billing_site.idempotency import under_key
-from billing_site.request_user import has_failed
+from billing_site.operations import metrics
+from billing_site.request import chunked, refusals
+from billing_site.request.authentication import CsrfFailed, Flooded, identify
+from billing_site.request.idempotency import under_key
+from billing_site.request.request_user import has_failed
 from usage.api.contract import ChargeOf, add_headers, attach, charge_at, find_admission
 from usage.metering import kept_answers
 from usage.metering.admission import Admission

@@ -135,7 +135,7 @@ class OperationSchema(AutoSchema):
 
 
 class GatewayAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "billing_site.authentication.GatewayAuthentication"
+    target_class = "billing_site.request.authentication.GatewayAuthentication"
     name = ["apiKey", "session"]
 
     def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[str]]]:

@@ -74,7 +74,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "billing_site.request_id.RequestId",
+    "billing_site.request.request_id.RequestId",
     # Outermost after it: it sees the final status, and identifies the caller before CSRF is asked of a browser only.
     "billing_site.gateway.Gateway",
     "django.middleware.security.SecurityMiddleware",
@@ -82,10 +82,10 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "billing_site.request_user.CallersUser",
+    "billing_site.request.request_user.CallersUser",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "billing_site.content_security.content_security_policy",
+    "billing_site.request.content_security.content_security_policy",
     "simple_history.middleware.HistoryRequestMiddleware",
 ]
 
@@ -104,7 +104,7 @@ TEMPLATES = [
     },
 ]
 
-AUTHENTICATION_BACKENDS = ["billing_site.log_in.ThrottledBackend"]
+AUTHENTICATION_BACKENDS = ["billing_site.request.log_in.ThrottledBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -179,7 +179,7 @@ STORAGES = {
 
 # --- HTTP API
 REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["billing_site.authentication.GatewayAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["billing_site.request.authentication.GatewayAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": [],  # the gateway has let the caller in, or the view is public
     "DEFAULT_PARSER_CLASSES": ["billing.http.json.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": [
@@ -285,7 +285,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(request_id)s %(message)s"}},
-    "filters": {"request_id": {"()": "billing_site.request_id.RequestIdFilter"}},
+    "filters": {"request_id": {"()": "billing_site.request.request_id.RequestIdFilter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {

@@ -11,8 +11,8 @@ from ratelimit import scripts
 from ratelimit.keys import AccountKeys, catalogue_fence
 from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, Versions
 from ratelimit.limits import RedisQuota
-from ratelimit.server import Command, Store
-from ratelimit.wire import Argument
+from ratelimit.servers.single import Command, Store
+from ratelimit.servers.wire import Argument
 
 
 class Counter(NamedTuple):

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys
 from ratelimit.limits import Decision, KeptAnswer, Limit, Outcome, Standing, Take
-from ratelimit.server import Command, Store
-from ratelimit.wire import Argument, pack
+from ratelimit.servers.single import Command, Store
+from ratelimit.servers.wire import Argument, pack
 
 VOID_MARKER_LIFE_MS = 2 * 3600 * 1000
 QUOTA_KEPT_AFTER_WINDOW_MS = 3 * 24 * 3600 * 1000

@@ -14,9 +14,9 @@ from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
-from ratelimit.cluster import Cluster
-from ratelimit.replicas import Replicas
-from ratelimit.server import RedisUnreachable, SingleServer, Store
+from ratelimit.servers.cluster import Cluster
+from ratelimit.servers.replicas import Replicas
+from ratelimit.servers.single import RedisUnreachable, SingleServer, Store
 
 
 @contextmanager

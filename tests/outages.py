@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from ratelimit import server, store
+from ratelimit import store
+from ratelimit.servers import single
 
 SOCKET_NAME = ".s.PGSQL.5432"
 
@@ -40,14 +41,14 @@ def redis_gone(settings: Any) -> Iterator[None]:
 @contextmanager
 def lost_replies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Redis does what it is told in here, and nobody hears its answer."""
-    real = server.SingleServer.run
+    real = single.SingleServer.run
 
     def run(self: Any, *arguments: Any, **named: Any) -> Any:
         real(self, *arguments, **named)
-        raise server.RedisUnreachable("the answer was lost")
+        raise single.RedisUnreachable("the answer was lost")
 
     with monkeypatch.context() as deaf:
-        deaf.setattr(server.SingleServer, "run", run)
+        deaf.setattr(single.SingleServer, "run", run)
         yield
 
 

@@ -17,7 +17,7 @@ from unfold.views import ChangeList
 from billing.admin.base import ModelAdmin, ReadOnly
 from billing.models import Feature
 from billing.rules.periods import month_window
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from usage.log import events
 from usage.models import RedisOutage, SetAsideEntry, UsageLog
 from usage.reconciliation import set_aside

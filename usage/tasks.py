@@ -8,7 +8,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from usage.log import idempotency, partitions, retention, second_charges
 from usage.reconciliation import reconcile
 from usage.reconciliation.compare import LogShortened

@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 from billing.fence.models import CATALOGUE, Fence
 from ratelimit import counters
 from ratelimit.keys import AccountKeys
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from billing.http.problems import CODE_OF_STATUS, MEDIA_TYPE, TOO_LARGE, Problem, document, title_of
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 
 logger = logging.getLogger(__name__)
 ENGINE_GONE = (OperationalError, InterfaceError, RedisUnreachable, RedisConnectionError, RedisTimeoutError)

@@ -37,5 +37,5 @@ class ApiView(APIView):
 
 def account_of(request: Request) -> int:
     """Whose request it is, in a view that is not public."""
-    caller: Any = request.auth  # as billing_site.authentication hands it to REST framework: who the gateway identified
+    caller: Any = request.auth  # as the gateway identified it (billing_site.request.authentication)
     return int(caller.account)

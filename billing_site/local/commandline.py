@@ -8,7 +8,7 @@ from django.core.management import execute_from_command_line
 from django.db import InterfaceError, OperationalError
 
 from billing.outbox.clock import ClockSkewed
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 
 
 def execute(argv: list[str]) -> int:

@@ -13,7 +13,7 @@ from ratelimit.counters import Counter
 from ratelimit.keys import AccountKeys, key_digest
 from ratelimit.limiter import Keyed, StaleFacts, Versions, Voided
 from ratelimit.limits import Decision, Limit, Standing, Take
-from ratelimit.server import Store
+from ratelimit.servers.single import Store
 
 HOUR_MS = 3_600_000
 MONTH_MS = 30 * 24 * HOUR_MS

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from billing_site.local.engines import Valkey
 from billing_site.local.engines.places import sockets_root
-from ratelimit.server import SingleServer, Store
+from ratelimit.servers.single import SingleServer, Store
 from ratelimit.store import client
 from tests.ratelimit.account import Account
 

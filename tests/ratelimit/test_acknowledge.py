@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from ratelimit import counters, scripts
 from ratelimit.counters import Counter, Entry
 from ratelimit.limiter import StaleFacts
-from ratelimit.server import Command, Store
+from ratelimit.servers.single import Command, Store
 from ratelimit.store import client
 from tests.ratelimit.account import MONTH_MS, WINDOW_STARTS_AT_MS, Account, Wants, quota
 

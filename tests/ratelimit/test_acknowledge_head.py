@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 
 from ratelimit import counters, scripts
 from ratelimit.counters import Pending
-from ratelimit.server import Command
+from ratelimit.servers.single import Command
 from ratelimit.store import client
 from tests.ratelimit.account import WINDOW_STARTS_AT_MS, Account, Wants, quota
 from tests.ratelimit.test_acknowledge import charge, pending, waiting

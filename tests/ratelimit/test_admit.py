@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from ratelimit import scripts
 from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, UNLIMITED, AdmitCommand, admit
 from ratelimit.limits import LARGEST_NUMBER, Decision, Limit, Outcome, Take
-from ratelimit.server import Command, Store
+from ratelimit.servers.single import Command, Store
 from tests.ratelimit.account import FIRST, HOUR_MS, NOW_MS, WINDOW_STARTS_AT_MS, Account, Wants, minute, quota
 
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from ratelimit.breaker import Breaker
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from tests.billing.waiting import until
 
 GONE = RedisUnreachable("no answer")

@@ -11,7 +11,7 @@ from ratelimit import counters, scripts
 from ratelimit.counters import Pending
 from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
 from ratelimit.limits import RedisQuota
-from ratelimit.server import Command
+from ratelimit.servers.single import Command
 from ratelimit.store import client
 from tests.ratelimit.account import MONTH_MS, WINDOW_STARTS_AT_MS, Account, Wants, quota
 

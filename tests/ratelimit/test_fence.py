@@ -13,7 +13,7 @@ from ratelimit import scripts
 from ratelimit.keys import catalogue_fence, shard_of
 from ratelimit.limiter import StaleFacts
 from ratelimit.limits import Outcome
-from ratelimit.server import Command, Store
+from ratelimit.servers.single import Command, Store
 from tests.ratelimit.account import Account, Wants, minute, quota
 
 TAKES = (Wants(minute(9), 1), Wants(quota(9), 1))

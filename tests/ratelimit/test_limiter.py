@@ -16,7 +16,7 @@ from django.conf import settings
 
 from billing_site.local.engines import Valkey
 from ratelimit.limits import Outcome
-from ratelimit.server import SingleServer
+from ratelimit.servers.single import SingleServer
 from tests.ratelimit.account import NOW_MS, WINDOW_STARTS_AT_MS, Account, Wants, minute, quota
 from tests.ratelimit.conftest import PATIENT_SECONDS, connect
 
@@ -24,7 +24,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 SPEND_UNTIL_REFUSED = """
 import sys
 from ratelimit.limits import Outcome
-from ratelimit.server import SingleServer
+from ratelimit.servers.single import SingleServer
 from tests.ratelimit.account import Account, quota, Wants
 url, number, window, patience = sys.argv[1:]
 account = Account(SingleServer(url, float(patience)), int(number))

@@ -14,7 +14,7 @@ from ratelimit.counters import Record
 from ratelimit.keys import key_digest
 from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
 from ratelimit.limits import Outcome
-from ratelimit.server import Command, Store
+from ratelimit.servers.single import Command, Store
 from tests.ratelimit.account import MONTH_MS, NOW_MS, WINDOW_STARTS_AT_MS, Account, Wants, quota
 
 

@@ -13,7 +13,7 @@ from ratelimit.keys import key_digest
 from ratelimit.limiter import Keyed, Voided
 from ratelimit.limits import KeptAnswer, Outcome
 from ratelimit.scripts import MOST_RERUNS, RECORD_LIFE_MS
-from ratelimit.server import Store
+from ratelimit.servers.single import Store
 from tests.ratelimit.account import IN_FLIGHT_MS, NOW_MS, Account, Wants, minute, quota
 
 COST = Wants(quota(100), 10)

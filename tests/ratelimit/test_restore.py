@@ -12,7 +12,7 @@ from ratelimit.counters import Record
 from ratelimit.keys import key_digest
 from ratelimit.limiter import VOID_MARKER_LIFE_MS, Voided
 from ratelimit.limits import Outcome
-from ratelimit.server import Command
+from ratelimit.servers.single import Command
 from tests.ratelimit.account import MONTH_MS, NOW_MS, Account, Wants, quota
 
 COST = Wants(quota(100), 6)

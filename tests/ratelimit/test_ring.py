@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ratelimit.limits import Outcome
-from ratelimit.server import Store
+from ratelimit.servers.single import Store
 from tests.ratelimit.account import NOW_MS, Account, Wants, minute
 
 WINDOW_MS = 60_000

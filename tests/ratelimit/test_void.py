@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from ratelimit import counters, scripts
 from ratelimit.limiter import VOID_MARKER_LIFE_MS, Voided
 from ratelimit.limits import Outcome
-from ratelimit.server import Command
+from ratelimit.servers.single import Command
 from tests.ratelimit.account import MONTH_MS, WINDOW_STARTS_AT_MS, Account, Wants, minute, quota
 
 COST = Wants(quota(100), 10)

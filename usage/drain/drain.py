@@ -15,7 +15,7 @@ from typing import Any, cast
 from django.conf import settings
 
 from ratelimit.keys import shard_of, stream
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import client, reaching_redis
 from usage.drain import batch
 from usage.drain.batch import Drained, drain_oldest, entry_id, read

@@ -26,7 +26,7 @@ from billing.postgres.guard import waiting_for_postgres
 from billing.rules.instants import to_ms
 from ratelimit import limiter, process_state
 from ratelimit.limits import Decision, Outcome
-from ratelimit.server import NotExecuted, RedisUnreachable, ServerChanged
+from ratelimit.servers.single import NotExecuted, RedisUnreachable, ServerChanged
 from ratelimit.store import store
 from usage.log import events
 from usage.metering import fallback, kept_answers, unsettled

@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 
 from ratelimit import counters, limiter
 from ratelimit.limits import Decision, KeptAnswer, Outcome
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.log import idempotency
 from usage.log.batch import decode

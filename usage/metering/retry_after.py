@@ -14,7 +14,7 @@ from billing.rules.entitlement import MINUTE, MINUTE_MS, Entitlement, Metered, s
 from ratelimit import limiter
 from ratelimit.limiter import AdmitCommand, StaleFacts
 from ratelimit.limits import Limit, Standing, Take, whole_seconds
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.metering import fallback
 from usage.metering.admission import Admission

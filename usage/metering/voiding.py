@@ -17,7 +17,7 @@ from ratelimit import limiter
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Voided
 from ratelimit.limits import Limit
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.drain import drain
 from usage.log import events, idempotency

@@ -21,7 +21,7 @@ from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
 from ratelimit import counters, process_state
 from ratelimit.breaker import Breaker
-from ratelimit.server import NotExecuted, RedisUnreachable
+from ratelimit.servers.single import NotExecuted, RedisUnreachable
 from ratelimit.store import store
 from usage.models import RedisOutage
 

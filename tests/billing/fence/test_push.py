@@ -15,7 +15,7 @@ from billing.fence import push
 from billing.fence.models import CATALOGUE
 from billing.models import ApiKey, Feature, Fence, LimitOverride, Plan, Route, Subscription, TokenTopUp
 from ratelimit import scripts, store
-from ratelimit.server import Command, RedisUnreachable
+from ratelimit.servers.single import Command, RedisUnreachable
 from ratelimit.store import client
 from tests.cast import Customer
 

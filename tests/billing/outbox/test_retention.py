@@ -25,7 +25,7 @@ from tests.billing.outbox.taking import (
     number,
 )
 from tests.billing.waiting import until
-from tests.billing_site.test_operations import samples
+from tests.billing_site.operations.test_views import samples
 
 pytestmark = pytest.mark.django_db
 DAYS_30 = timedelta(days=30)

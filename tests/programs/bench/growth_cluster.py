@@ -19,11 +19,11 @@ from django.conf import settings
 from billing.rules.periods import month_window
 from billing_site.local.engines import Valkey
 from ratelimit import counters, limiter
-from ratelimit.cluster import Cluster
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Versions
 from ratelimit.limits import Decision, Limit, Outcome, Take
-from ratelimit.server import SingleServer, Store
+from ratelimit.servers.cluster import Cluster
+from ratelimit.servers.single import SingleServer, Store
 from tests.ports import free_port
 from tests.programs.bench import Row, at_most
 from tests.programs.bench.rounds import Contestant, measure, timing

@@ -13,7 +13,7 @@ from billing.rules.periods import MONTH, Period, nth_period
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
 from ratelimit.scripts import Script
-from ratelimit.server import Command, Store
+from ratelimit.servers.single import Command, Store
 
 CUSTOMERS = """
 INSERT INTO auth_user (id, password, is_superuser, username, first_name, last_name, email, is_staff, is_active,

@@ -28,11 +28,11 @@ from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 
-from billing_site.authentication import identify
+from billing_site.request.authentication import identify
 from ratelimit import scripts
 from ratelimit.limiter import AdmitCommand, pack_call
 from ratelimit.scripts import Script
-from ratelimit.server import Command
+from ratelimit.servers.single import Command
 from ratelimit.store import store
 
 RATE = "1000000/m"

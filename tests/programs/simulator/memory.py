@@ -13,7 +13,7 @@ from billing.catalogue import published
 from billing.catalogue.published import Catalogue
 from billing.entitlements import api_keys
 from ratelimit import process_state
-from ratelimit.server import Store
+from ratelimit.servers.single import Store
 from tests.programs.simulator.schedule import TurnLock, here
 from usage.drain import drain
 from usage.log import events

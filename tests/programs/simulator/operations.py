@@ -12,7 +12,7 @@ from billing.catalogue import published
 from billing.entitlements.api_keys import Caller
 from billing.fence import push
 from billing.models import LimitOverride
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from tests.programs.simulator.database_faults import replace_if_cut
 from tests.programs.simulator.memory import Clock
 from tests.programs.simulator.schedule import Process

@@ -10,8 +10,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ratelimit.server import Command, NotExecuted, RedisUnreachable, SingleServer, Store
-from ratelimit.wire import Argument
+from ratelimit.servers.single import Command, NotExecuted, RedisUnreachable, SingleServer, Store
+from ratelimit.servers.wire import Argument
 from tests.programs.simulator.schedule import here
 
 

@@ -187,7 +187,7 @@ def simulated_world() -> Iterator[World]:
     """On the database and the Redis that the settings name; the default catalogue has to be there."""
     with ExitStack() as stack:
         stack.enter_context(override_settings(RATELIMIT_SHARDS=2, RATELIMIT_CLOCK="process", REDIS_PROBE_MS=0))
-        own = ratelimit.server.SingleServer(settings.REDIS_URL, 10.0)
+        own = ratelimit.servers.single.SingleServer(settings.REDIS_URL, 10.0)
         world = World()
         stack.callback(world.close)
         stack.enter_context(seeded(world.clock, world.chance, world.minted, world.unsettled))

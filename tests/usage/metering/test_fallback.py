@@ -17,7 +17,7 @@ from django.utils import timezone
 from billing.fence import push
 from billing.models import ApiKey, LimitOverride, Plan
 from ratelimit import limiter
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import client
 from tests.cast import Customer
 from tests.clock import moved_by_hand

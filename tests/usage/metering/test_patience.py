@@ -11,7 +11,7 @@ from django.db import connections
 from django.utils import timezone
 
 from billing.models import LimitOverride
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from tests.cast import Customer
 from tests.usage.histories import admit, sums
 from usage.drain import drain

@@ -14,7 +14,7 @@ from billing.rules.entitlement import Entitlement, PlanOffer
 from billing.rules.periods import MONTH, Period
 from billing.rules.plan_change import PlanTerms
 from ratelimit.limits import Limit, Standing
-from ratelimit.server import SingleServer
+from ratelimit.servers.single import SingleServer
 from tests.ratelimit.account import NOW_MS, Account, Wants
 from usage.metering.quota import passes, percentage_used
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from billing.models import Feature
 from ratelimit import limiter
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.outages import lost_replies, no_redis

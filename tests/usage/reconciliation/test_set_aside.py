@@ -11,7 +11,7 @@ from django.db import connections
 from django.utils import timezone
 
 from ratelimit.keys import shard_of, stream
-from ratelimit.server import RedisUnreachable, SingleServer
+from ratelimit.servers.single import RedisUnreachable, SingleServer
 from ratelimit.store import client
 from tests.cast import Customer
 from tests.outages import no_redis

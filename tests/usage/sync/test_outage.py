@@ -13,7 +13,7 @@ from django.utils import timezone
 from billing.fence import push
 from billing.models import Fence
 from ratelimit import process_state
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import client
 from tests.billing.waiting import locks, until
 from tests.cast import Customer

@@ -14,7 +14,7 @@ from billing.fence.push import fence_version
 from billing.models import Fence
 from ratelimit import counters, scripts
 from ratelimit.keys import AccountKeys
-from ratelimit.server import Command
+from ratelimit.servers.single import Command
 from ratelimit.store import client, store
 from tests.cast import Customer
 from tests.usage.histories import admit

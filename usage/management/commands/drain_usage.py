@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from ratelimit.checks import report_engines
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from usage.drain import batch, drain
 from usage.models import SetAsideEntry
 from usage.reconciliation import set_aside

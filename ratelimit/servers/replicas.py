@@ -7,7 +7,7 @@ import threading
 
 from prometheus_client import Counter
 
-from ratelimit.wire import pack
+from ratelimit.servers.wire import pack
 
 logger = logging.getLogger(__name__)
 unreplicated = Counter(

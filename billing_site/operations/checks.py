@@ -14,14 +14,14 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.utils.module_loading import import_string
 
-from billing_site.schema import missing_migrations
+from billing_site.operations.schema import missing_migrations
 from ratelimit.checks import ENGINES, report_engines
 from usage.metering import fallback
 
 ENFORCEMENT = "enforcement"
 """Tag of the checks of settings. They ask no engine and run before every command."""
 GATEWAY = "billing_site.gateway.Gateway"
-CALLERS_USER = "billing_site.request_user.CallersUser"
+CALLERS_USER = "billing_site.request.request_user.CallersUser"
 WITHIN_THE_GATEWAY = frozenset(
     {
         "django.middleware.security.SecurityMiddleware",
@@ -60,7 +60,7 @@ def check_gateway(**_: Any) -> Iterable[CheckMessage]:
         yield Error(
             f"{GATEWAY} stands {middleware.count(GATEWAY)} times in MIDDLEWARE: calls would be served uncharged, or"
             " charged twice.",
-            hint="Name it once, after billing_site.request_id.RequestId and before all of Django's.",
+            hint="Name it once, after billing_site.request.request_id.RequestId and before all of Django's.",
             id="billing_site.E001",
         )
         return
@@ -69,7 +69,7 @@ def check_gateway(**_: Any) -> Iterable[CheckMessage]:
         yield Error(
             f"{', '.join(sorted(outside))} stand before the gateway in MIDDLEWARE: it would not see the final status of"
             " a call, or CSRF would be asked of API keys.",
-            hint="Move the gateway before them, directly after billing_site.request_id.RequestId.",
+            hint="Move the gateway before them, directly after billing_site.request.request_id.RequestId.",
             id="billing_site.E002",
         )
     if CALLERS_USER not in middleware:

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from billing.entitlements import api_keys
 from billing.models import ApiKey
 from ratelimit import process_state
-from tests.billing_site.test_authentication import CURRENT, call
+from tests.billing_site.request.test_authentication import CURRENT, call
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.contract import problem

@@ -13,9 +13,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from billing.entitlements import snapshots
 from billing.http.access import Access, declares
-from billing_site import metrics
-from billing_site.schema import missing_migrations
-from ratelimit.server import RedisUnreachable
+from billing_site.operations import metrics
+from billing_site.operations.schema import missing_migrations
+from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.metering import fallback
 from usage.sync.outage import breaker

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
-from tests.billing_site.test_operations import samples
+from tests.billing_site.operations.test_views import samples
 from tests.cast import Customer
 from tests.usage.drifting import spend
 from usage import tasks

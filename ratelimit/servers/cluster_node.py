@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import AskError, RedisError, TryAgainError
 
-from ratelimit.server import CANNOT_SERVE, Command, RedisUnreachable, ServerChanged, SingleServer
-from ratelimit.wire import Argument, pack
+from ratelimit.servers.single import CANNOT_SERVE, Command, RedisUnreachable, ServerChanged, SingleServer
+from ratelimit.servers.wire import Argument, pack
 
 if TYPE_CHECKING:
-    from ratelimit.cluster import Cluster
+    from ratelimit.servers.cluster import Cluster
 
 Address = tuple[str, int]
 TRUSTED_SECONDS = 1.0

@@ -9,11 +9,11 @@ import pytest
 
 from billing_site.local.engines import Valkey
 from billing_site.local.engines.process import wait_until
-from ratelimit.cluster import Cluster
 from ratelimit.keys import shard_of
 from ratelimit.limits import Outcome
-from ratelimit.replicas import Replicas, unreplicated
-from ratelimit.server import RedisUnreachable, ServerChanged, SingleServer
+from ratelimit.servers.cluster import Cluster
+from ratelimit.servers.replicas import Replicas, unreplicated
+from ratelimit.servers.single import RedisUnreachable, ServerChanged, SingleServer
 from tests.ratelimit.account import Account, Wants, minute, quota
 from tests.ratelimit.cluster import PATIENCE_SECONDS, ThreeNodes, standing_still, the_cluster
 from tests.ratelimit.conftest import PATIENT_SECONDS, connect
@@ -142,7 +142,7 @@ def test_too_few_replicas_change_no_decision_and_are_told_of_once(
 
     wait_until(confirmed, PATIENCE_SECONDS, "the replica does not confirm")
     before = counted()
-    with caplog.at_level(logging.INFO, "ratelimit.replicas"):
+    with caplog.at_level(logging.INFO, "ratelimit.servers.replicas"):
         with standing_still(cluster.replica):
             assert [account.admit(*TAKES).standings[1].used for _ in range(3)] == [10, 20, 30]
 
@@ -162,7 +162,7 @@ def test_an_idle_process_notices_two_failovers_at_once(cluster: ThreeNodes, monk
         cluster.take_over()
         cluster.wait_for_replication()
     assert cluster.primary is first
-    monkeypatch.setattr("ratelimit.cluster_node.TRUSTED_SECONDS", 0.0)  # as after a second without a call
+    monkeypatch.setattr("ratelimit.servers.cluster_node.TRUSTED_SECONDS", 0.0)  # as after a second without a call
     with pytest.raises(ServerChanged):
         account.admit(*TAKES, epoch=epoch)
 

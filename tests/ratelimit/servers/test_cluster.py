@@ -10,12 +10,12 @@ from django.conf import settings
 from redis.crc import key_slot
 
 from ratelimit import counters
-from ratelimit.cluster import Cluster
 from ratelimit.counters import Entry
 from ratelimit.keys import shard_of
 from ratelimit.limiter import Voided
 from ratelimit.limits import Outcome
-from ratelimit.server import RedisUnreachable, ServerChanged
+from ratelimit.servers.cluster import Cluster
+from ratelimit.servers.single import RedisUnreachable, ServerChanged
 from tests.ratelimit.account import Account, Wants, minute, quota
 from tests.ratelimit.cluster import ThreeNodes, slot_of, standing_still, the_cluster
 from tests.ratelimit.conftest import PATIENT_SECONDS

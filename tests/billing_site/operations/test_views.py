@@ -12,9 +12,10 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from billing_site import checks
-from ratelimit import server, store
+from billing_site.operations import checks
+from ratelimit import store
 from ratelimit.keys import stream
+from ratelimit.servers import single
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.contract import has_rate_headers
@@ -57,7 +58,7 @@ class TestHealth:
         )
 
     def test_while_the_circuit_is_open_redis_is_not_well(self) -> None:
-        outage.breaker.trip(server.RedisUnreachable("no answer"))
+        outage.breaker.trip(single.RedisUnreachable("no answer"))
         assert Client().get("/health").json()["parts"]["redis"] == "recovering"
 
     def test_it_is_nobodys_call(self, bob: Customer) -> None:

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from billing_site.local.engines import Valkey
 from ratelimit import scripts
 from ratelimit.limits import Outcome
-from ratelimit.server import Command, RedisUnreachable, ServerChanged, SingleServer
+from ratelimit.servers.single import Command, RedisUnreachable, ServerChanged, SingleServer
 from tests.ratelimit.account import NOW_MS, Account, Wants, quota
 from tests.ratelimit.conftest import PATIENT_SECONDS, connect
 

@@ -20,11 +20,11 @@ from redis.exceptions import AskError, MovedError, RedisError, ResponseError, Tr
 from redis.retry import Retry
 
 from ratelimit import process_state
-from ratelimit.cluster_node import Address, Node
 from ratelimit.keys import shard_tag
-from ratelimit.replicas import Replicas
-from ratelimit.server import Command, RedisUnreachable, Store
-from ratelimit.wire import Argument
+from ratelimit.servers.cluster_node import Address, Node
+from ratelimit.servers.replicas import Replicas
+from ratelimit.servers.single import Command, RedisUnreachable, Store
+from ratelimit.servers.wire import Argument
 
 TRY_AGAIN_SECONDS = 0.005
 

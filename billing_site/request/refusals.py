@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from billing.entitlements.api_keys import BadCredentials
 from billing.http import problems
-from billing_site.authentication import CsrfFailed, Flooded
+from billing_site.request.authentication import CsrfFailed, Flooded
 from usage.metering.admission import Admission
 from usage.metering.refusal import refusal_of
 

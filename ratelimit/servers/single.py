@@ -16,9 +16,9 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
 from ratelimit import process_state
-from ratelimit.replicas import Replicas
 from ratelimit.scripts import Script
-from ratelimit.wire import Argument, Wire, pack
+from ratelimit.servers.replicas import Replicas
+from ratelimit.servers.wire import Argument, Wire, pack
 
 CANNOT_SERVE = frozenset({"READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "NOPERM"})
 """Codes of replies that tell of the server's state, not of a faulty script. None of them leaves a script half run."""

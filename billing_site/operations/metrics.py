@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from billing.models import OutboxCursor
 from billing.outbox.retention import backlogs
 from ratelimit.limits import Outcome
-from ratelimit.server import RedisUnreachable
+from ratelimit.servers.single import RedisUnreachable
 from usage.drain import drain
 from usage.metering.admission import Admission
 from usage.models import Reconciliation, SetAsideEntry

@@ -11,7 +11,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.http import StreamingHttpResponse
 from django.test import Client, RequestFactory
 
-from billing_site.request_id import RequestIdFilter, current, without_body
+from billing_site.request.request_id import RequestIdFilter, current, without_body
 from tests.cast import Customer
 
 pytestmark = pytest.mark.django_db

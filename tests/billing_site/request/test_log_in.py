@@ -10,7 +10,7 @@ from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import User
 from django.test import Client
 
-from billing_site import log_in
+from billing_site.request import log_in
 from tests.cast import Customer
 from tests.outages import redis_gone
 

@@ -17,15 +17,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from redis import Redis
 
-from billing_site import checks
 from billing_site.local.engines import Valkey
+from billing_site.operations import checks
 from ratelimit.checks import ENGINES, check_redis, report_engines
 from tests.outages import lose_postgres
 from tests.ratelimit.cluster import the_cluster
 from tests.ratelimit.conftest import connect, private_server
 
 __all__ = ["lose_postgres", "private_server"]  # fixtures
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
+CHECKOUT = Path(__file__).resolve().parents[3]
 Start = Callable[..., Valkey]
 
 

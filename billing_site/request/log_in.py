@@ -20,7 +20,7 @@ from django.forms import BaseForm
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from billing_site.authentication import _address as address_of
+from billing_site.request.authentication import _address as address_of
 from ratelimit import process_state
 
 FAILURES_BY_ADDRESS: Final = 20

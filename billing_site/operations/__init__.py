@@ -1,0 +1,1 @@
+"""For operators: health, metrics, and what is checked at the start."""

@@ -1,0 +1,1 @@
+"""How scripts reach Redis: one server, or the servers of a cluster."""
