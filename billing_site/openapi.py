@@ -202,7 +202,7 @@ def with_parts(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         components[kind] = dict(sorted({**components.get(kind, {}), **members}.items()))
     components["responses"] = dict(sorted((_plain_problems() | components["responses"]).items()))
     used = {tag for methods in result["paths"].values() for operation in methods.values() for tag in operation["tags"]}
-    result["tags"] = [tag for tag in result["tags"] if tag["name"] in used]
+    result["tags"] = [tag for tag in parts["tags"] if tag["name"] in used]
     return result
 
 

@@ -10,6 +10,7 @@ from redis.retry import Retry
 
 from billing_site import environment as env
 from billing_site.local.engines.places import BROKER_DATABASE, CACHE_DATABASE, Places, as_broker, with_database
+from billing_site.operations.log_lines import lines_from
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PLACES = Places(BASE_DIR)
@@ -199,12 +200,6 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "PREPROCESSING_HOOKS": ["billing_site.openapi.as_served"],
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "billing_site.openapi.with_parts"],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "TAGS": [
-        {"name": "plans", "description": "The catalogue: plans on sale, and what is metered."},
-        {"name": "usage", "description": "Where you stand; calls made elsewhere."},
-        {"name": "billing", "description": "Your subscription, its changes and invoices."},
-        {"name": "sandbox", "description": "Small metered endpoints to try all of this with."},
-    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_SETTINGS": {
         "deepLinking": True,
@@ -281,20 +276,4 @@ METRICS_TOKEN = env.text("METRICS_TOKEN", env.TOKEN)  # when set, /metrics wants
 
 # --- Logging: one line an event, to stderr
 LOG_LEVEL = env.word("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(request_id)s %(message)s"}},
-    "filters": {"request_id": {"()": "billing_site.request.request_id.RequestIdFilter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {
-        "django": {"handlers": [], "propagate": True},
-        "django.server": {"handlers": [], "propagate": True},
-        # A line for each refused call, or for each second of the sweep, would bury what matters.
-        "django.request": {"level": "ERROR"},
-        "celery.beat": {"level": "WARNING"},
-        "celery.worker.strategy": {"level": "WARNING"},
-        "celery.app.trace": {"level": "WARNING"},
-    },
-}
+LOGGING = lines_from(LOG_LEVEL)

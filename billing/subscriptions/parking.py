@@ -11,9 +11,10 @@ from billing.models import Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.subscriptions import renewal
+from billing.subscriptions.renewal_report import RenewalReport
 
 
-def release(subscription: Subscription, now: datetime) -> renewal.RenewalReport:
+def release(subscription: Subscription, now: datetime) -> RenewalReport:
     """Let a subscription go on that staff have looked at: bill what was held back, at the prices of its own days.
 
     Does nothing to one that is not parked.
@@ -21,7 +22,7 @@ def release(subscription: Subscription, now: datetime) -> renewal.RenewalReport:
     with transaction.atomic():
         live = Subscription.objects.select_for_update().get(pk=subscription.pk)
         if live.parked_at is None:
-            return renewal.RenewalReport()
+            return RenewalReport()
         live.parked_at, live.parked_because = None, ""
         live.save()
         record(Happened.SUBSCRIPTION_RELEASED, live.account_id, subscription=live.pk)

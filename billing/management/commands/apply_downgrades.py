@@ -16,6 +16,7 @@ from billing.management.progress import ProgressBar
 from billing.models import Subscription
 from billing.rules.money import in_currency
 from billing.subscriptions import renewal
+from billing.subscriptions.renewal_report import RenewalReport
 
 FARTHEST_AHEAD = timedelta(days=366)
 FAILURES_SHOWN = 20
@@ -79,7 +80,7 @@ class Command(BaseCommand):
         return foreseen.failed
 
 
-def _ended(report: renewal.RenewalReport, verb: str) -> str:
+def _ended(report: RenewalReport, verb: str) -> str:
     return f", {report.ended:,} of deactivated users {verb}" if report.ended else ""
 
 

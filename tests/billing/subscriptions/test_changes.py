@@ -13,6 +13,7 @@ from billing.invoicing import credit_notes, ledger
 from billing.models import Invoice, Plan
 from billing.rules.plan_change import CurrencyMismatch, IntervalMismatch
 from billing.subscriptions import changes, opening, parking, quotes, refusals, renewal
+from billing.subscriptions.renewal_report import RenewalReport
 from tests.billing.ledger import (
     assert_explained,
     assert_tiled,
@@ -66,7 +67,7 @@ class TestSubscribe:
         done = parking.release(subscription, MIDDLE)
         assert (done.invoices, [invoice.total for invoice in invoices(subscription)]) == (1, [money("100.01")])
         assert fresh(subscription).parked_at is None
-        assert parking.release(subscription, MIDDLE) == renewal.RenewalReport()
+        assert parking.release(subscription, MIDDLE) == RenewalReport()
 
 
 class TestUpgrade:

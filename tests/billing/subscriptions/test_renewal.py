@@ -16,6 +16,7 @@ from billing.models import Plan, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.models import OutboxMessage
 from billing.subscriptions import changes, opening, renewal
+from billing.subscriptions.renewal_report import RenewalReport
 from tests.billing.ledger import (
     assert_explained,
     assert_tiled,
@@ -38,10 +39,10 @@ MICROSECOND = timedelta(microseconds=1)
 def test_a_period_is_closed_at_its_end_and_not_before(low: Plan) -> None:
     subscription = make_subscription(low, START)
     assert Subscription.objects.due(END - MICROSECOND).count() == 0
-    assert renewal.renew_due(END - MICROSECOND) == renewal.RenewalReport()
+    assert renewal.renew_due(END - MICROSECOND) == RenewalReport()
     assert Subscription.objects.due(END).get() == subscription
-    assert renewal.renew_due(END) == renewal.RenewalReport(renewed=1, periods=1, invoices=1, amounts={"USD": money(31)})
-    assert renewal.renew_due(END) == renewal.RenewalReport()
+    assert renewal.renew_due(END) == RenewalReport(renewed=1, periods=1, invoices=1, amounts={"USD": money(31)})
+    assert renewal.renew_due(END) == RenewalReport()
     second = invoices(subscription)[1]
     assert (lines(second), second.issued_at) == ([("base", 31)], END)
     line = second.lines.get()
@@ -60,7 +61,7 @@ class TestDeactivatedUsers:
         gone, other = make_subscription(low, START), make_subscription(low, START)
         schedule(gone, make_plan("cheap", 12))
         self.deactivate(gone)
-        assert renewal.renew_due(END - MICROSECOND) == renewal.RenewalReport()
+        assert renewal.renew_due(END - MICROSECOND) == RenewalReport()
         assert fresh(gone).is_live
         done = renewal.renew_due(END)
         assert (done.renewed, done.invoices, done.ended) == (1, 1, 1)
@@ -91,7 +92,7 @@ class TestDeactivatedUsers:
     def test_a_dry_run_says_so_and_ends_nothing(self, low: Plan) -> None:
         subscription = make_subscription(low, START)
         self.deactivate(subscription)
-        assert renewal.dry_run(END) == renewal.RenewalReport(ended=1)
+        assert renewal.dry_run(END) == RenewalReport(ended=1)
         assert fresh(subscription).is_live
 
 
@@ -102,7 +103,7 @@ def messages(subscription: Subscription) -> Any:
 
 def test_a_free_plan_is_renewed_without_an_invoice() -> None:
     subscription = make_subscription(make_plan("free", 0), START)
-    assert renewal.renew_due(END) == renewal.RenewalReport(renewed=1, periods=1, invoices=0)
+    assert renewal.renew_due(END) == RenewalReport(renewed=1, periods=1, invoices=0)
     assert invoices(subscription) == []
 
 
@@ -177,12 +178,12 @@ class TestMissedPeriods:
             low.save()
         done = renewal.renew_due(at("2026-02-01"))
         amounts = {"USD": money(31 + 35 + 35)}
-        assert done == renewal.RenewalReport(renewed=1, changed=1, periods=3, invoices=3, amounts=amounts)
+        assert done == RenewalReport(renewed=1, changed=1, periods=3, invoices=3, amounts=amounts)
         periods = [(period.plan.code, period.price) for period in subscription.periods.select_related("plan")]
         assert periods == [("high", 93), ("high", 93), ("low", 31), ("low", 35), ("low", 35)]
         live = fresh(subscription)
         assert (live.plan, live.scheduled_plan, live.scheduled_at) == (low, None, None)
-        assert renewal.renew_due(at("2026-02-01")) == renewal.RenewalReport()
+        assert renewal.renew_due(at("2026-02-01")) == RenewalReport()
         assert_tiled(subscription)
         assert_explained(subscription)
 
@@ -216,7 +217,7 @@ def test_a_late_beat_is_made_up_for_by_whoever_comes_first(low: Plan, high: Plan
         live = changes.locked(subscription.account_id, at("2025-12-10"))
     assert (live.plan, live.period_ends_at) == (low, at("2026-01-01"))
     assert [invoice.total for invoice in invoices(subscription)] == [93, 31, 31]
-    assert renewal.renew_due(at("2025-12-10")) == renewal.RenewalReport()
+    assert renewal.renew_due(at("2025-12-10")) == RenewalReport()
 
 
 def test_a_batch_costs_no_more_statements_than_one(low: Plan, high: Plan, django_assert_max_num_queries: Any) -> None:

@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from billing.invoicing import credit_notes, ledger, payments
 from billing.models import BillingPeriod, CreditNote, DocumentNumber, Invoice, Payment, Plan, Subscription
 from billing.subscriptions import changes, opening, refusals, renewal
+from billing.subscriptions.renewal_report import RenewalReport
 from tests.billing.ledger import (
     assert_explained,
     assert_tiled,
@@ -102,7 +103,7 @@ def test_several_closers_share_the_work_and_do_it_once(low: Plan, high: Plan, mo
     customers = [make_subscription(high, START) for _ in range(60)]
     Subscription.objects.update(scheduled_plan=low, scheduled_at=END)
     results = at_once(*[lambda: renewal.renew_due(END)] * 4)
-    total = renewal.RenewalReport()
+    total = RenewalReport()
     for result in results:
         total.add(result)
     assert (total.renewed, total.changed, total.periods, total.invoices) == (60, 60, 60, 60)

@@ -11,6 +11,7 @@ from freezegun import freeze_time
 
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.subscriptions import parking, renewal
+from billing.subscriptions.renewal_report import RenewalReport
 from tests.billing.ledger import (
     assert_explained,
     assert_tiled,
@@ -52,7 +53,7 @@ class TestFailures:
             assert len(invoices(subscription)) == (1 if subscription == faulty else 2)
         numbers = sorted(Invoice.objects.values_list("number", flat=True), key=str)
         assert numbers == [f"INV-{n:06d}" for n in range(1, 20)]
-        assert renewal.renew_due(END) == renewal.RenewalReport(failed=done.failed)
+        assert renewal.renew_due(END) == RenewalReport(failed=done.failed)
 
     def test_an_amount_that_its_currency_cannot_express_is_reported(self, low: Plan, high: Plan) -> None:
         sound, faulty = make_subscription(high, START), make_subscription(low, START)
@@ -89,7 +90,7 @@ class TestParking:
         done = renewal.renew_due(now)
         assert (done.parked, done.failed) == ([subscription.pk], {})
         assert len(invoices(subscription)) == 1
-        assert renewal.renew_due(now) == renewal.RenewalReport()
+        assert renewal.renew_due(now) == RenewalReport()
         return fresh(subscription).parked_because
 
     @pytest.mark.parametrize(
@@ -144,5 +145,5 @@ class TestParking:
         settings.LARGEST_INVOICE = 30
         self.park(subscription)
         parking.release(subscription, END)
-        assert renewal.renew_due(END) == renewal.RenewalReport()
+        assert renewal.renew_due(END) == RenewalReport()
         assert renewal.renew_due(at("2025-12-01")).parked == [subscription.pk]

@@ -204,6 +204,6 @@ def _cached(function: Callable[[], Any], value: object) -> Iterator[None]:
     """Have a cached function of no arguments return another value."""
     function.cache_clear()  # type: ignore[attr-defined]
     with mock.patch("ratelimit.store.SingleServer", lambda *_: value):
-        function()
+        assert function() is value, "the processes would reach Redis past their faults"
     yield
     function.cache_clear()  # type: ignore[attr-defined]
