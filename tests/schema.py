@@ -9,16 +9,23 @@ from functools import cache
 from typing import Any
 
 from django.http.response import HttpResponseBase
-from django.test import Client
+from django.test import Client, override_settings
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from billing_site.openapi import document
+from billing_site import openapi
 
 PREFIX = "/api/v1/"
 JSON, PROBLEM = "application/json", "application/problem+json"
 NAME = "urn:openapi"
+
+
+@cache
+def document() -> dict[str, Any]:
+    """That of the site itself. It is made once a process, maybe by a test whose URLs are those of a host product."""
+    with override_settings(ROOT_URLCONF="billing_site.urls"):
+        return openapi.document()
 
 
 class CheckedClient(Client):

@@ -1,4 +1,4 @@
-"""lua/fence.lua and raise.lua: no decision rests on stale facts, and versions only grow."""
+"""lua/fragments/fence.lua and scripts/raise_fences.lua: no decision rests on stale facts, and versions only grow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""lua/ring.lua: the exact sliding window, against a model that counts every stamp (law L3)."""
+"""lua/fragments/ring.lua: the exact sliding window, against a model that counts every stamp (law L3)."""
 
 from __future__ import annotations
 
