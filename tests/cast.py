@@ -1,4 +1,4 @@
-"""The cast: the customers that tests are about, each on a plan of the default catalogue."""
+"""The cast: customers, each on a plan of the default catalogue, and the staff who serve them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
@@ -16,6 +17,8 @@ from billing.entitlements.api_keys import Caller
 from billing.models import ApiKey, Plan
 from billing.subscriptions import opening
 from tests.schema import CheckedClient
+from usage.metering import admit
+from usage.metering.call import ChargeRequest
 
 
 @dataclass
@@ -36,6 +39,34 @@ class Customer:
 
     def post(self, path: str, body: Any, **headers: str) -> Any:
         return self.api.post(path, body, content_type="application/json", headers=headers)
+
+
+def call(customer: Customer, feature: str = "") -> admit.Admission:
+    """What the gateway would decide on the customer's next call."""
+    return admit.admit(
+        customer.caller, lambda catalogue: ChargeRequest(catalogue.features[feature] if feature else None)
+    )
+
+
+class Staff:
+    """Somebody logged in to the admin."""
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self.client = Client()
+        self.client.force_login(user)
+
+    def open(self, page: str) -> Any:
+        return self.client.get(f"/admin/{page}")
+
+    def send(self, page: str, **fields: Any) -> Any:
+        return self.client.post(f"/admin/{page}", fields)
+
+    def may(self, *permissions: str) -> Staff:
+        for permission in permissions:
+            app, codename = permission.split(".")
+            self.user.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+        return self
 
 
 @pytest.fixture
@@ -78,3 +109,14 @@ def dave(customer: Callable[..., Customer]) -> Customer:
 def erin(customer: Callable[..., Customer]) -> Customer:
     """On enterprise: nothing is limited."""
     return customer("erin", "enterprise")
+
+
+@pytest.fixture
+def superuser(db: None) -> Staff:
+    return Staff(User.objects.create_superuser("sue", password="sue"))
+
+
+@pytest.fixture
+def clerk(db: None) -> Staff:
+    """Staff without any permission."""
+    return Staff(User.objects.create_user("clark", is_staff=True))

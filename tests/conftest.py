@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from ratelimit import process_state
 from ratelimit.store import client as redis_client
-from tests.cast import alice, bob, carol, customer, dave, erin
+from tests.cast import alice, bob, carol, clerk, customer, dave, erin, superuser
 from tests.catalogue import seed
 
 
@@ -41,4 +41,4 @@ def catalogue(db: None) -> None:
     seed(timezone.now())
 
 
-__all__ = ["alice", "bob", "carol", "customer", "dave", "erin"]
+__all__ = ["alice", "bob", "carol", "clerk", "customer", "dave", "erin", "superuser"]

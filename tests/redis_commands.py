@@ -1,4 +1,4 @@
-"""Which commands the enforcement Redis really received, as the server itself tells (MONITOR)."""
+"""What the enforcement Redis holds and which commands it really received, as the server itself tells."""
 
 from __future__ import annotations
 
@@ -26,3 +26,7 @@ def redis_commands() -> Iterator[list[str]]:
                 break
             if event["client_type"] != "lua" and event["db"] == ENFORCEMENT_DATABASE:
                 seen.append(event["command"].split()[0].upper())
+
+
+def version_in_redis(subject_key: str) -> int:
+    return int(client().get(subject_key) or 0)  # type: ignore[arg-type]

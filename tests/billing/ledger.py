@@ -1,42 +1,20 @@
-"""What a ledger is tested with: plans, customers at an instant, and what must hold on every account (law L6)."""
+"""What a ledger is tested with: its rows, what moves it, and what must hold on every account (law L6)."""
 
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Sum
 
 from billing.invoicing import ledger, payments
+from billing.invoicing.issuing import Bill, Line
 from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Payment, Plan, Subscription
-from billing.subscriptions import changes, opening, quotes
-
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
-_serial = itertools.count(1)
-
-
-def at(text: str) -> datetime:
-    """An instant in UTC: `2025-10-16` or `2025-10-16 23:59:59`."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def money(amount: Any) -> Decimal:
-    return Decimal(str(amount))
-
-
-def make_plan(code: str, price: Any, rank: int = 0, **fields: Any) -> Plan:
-    plan = Plan(code=code, name=code.title(), price=money(price), rank=rank, priced_at=LONG_AGO, **fields)
-    plan.save()
-    return plan
-
-
-def make_subscription(plan: Plan, since: datetime, name: str = "") -> Subscription:
-    user = get_user_model().objects.create_user(name or f"customer{next(_serial)}")
-    return opening.subscribe(user.pk, plan, since)
+from billing.subscriptions import changes, quotes
+from tests.factories import money
 
 
 def fresh(subscription: Subscription) -> Subscription:
@@ -50,6 +28,16 @@ def invoices(subscription: Subscription) -> list[Invoice]:
 
 def lines(invoice: Invoice) -> list[tuple[str, Decimal]]:
     return list(invoice.lines.values_list("kind", "amount"))
+
+
+def bill(subscription: Subscription, *amounts: object) -> Bill:
+    period = subscription.periods.get().period
+    kinds = [InvoiceLine.Kind.CHARGE if money(amount) >= 0 else InvoiceLine.Kind.CREDIT for amount in amounts]
+    return Bill(
+        subscription,
+        "USD",
+        tuple(Line(kind, "test", money(amount), period) for kind, amount in zip(kinds, amounts, strict=True)),
+    )
 
 
 def pay_in_full(invoice: Invoice, now: datetime) -> None:

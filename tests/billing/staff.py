@@ -11,8 +11,9 @@ from freezegun import freeze_time
 
 from billing.models import Plan, Subscription
 from billing.subscriptions.refusals import ActivityUnknown
-from tests.billing.conftest import Staff
-from tests.billing.ledger import invoices, make_subscription, pay_in_full
+from tests.billing.ledger import invoices, pay_in_full
+from tests.cast import Staff
+from tests.factories import make_subscription
 
 HIDDEN = re.compile(r'<input type="hidden" name="(target|shown_at|digest)" value="([^"]*)">')
 IN_USE = "tests.billing.staff.investigator_in_use"

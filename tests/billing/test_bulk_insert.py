@@ -9,7 +9,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 
 from billing.bulk_insert import copy_rows
 from billing.models import BillingPeriod, Invoice, InvoiceLine, Subscription
-from tests.billing.ledger import at, make_plan, make_subscription, money
+from tests.factories import at, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
 

@@ -14,8 +14,7 @@ from django.utils import timezone
 from billing.entitlements import api_keys
 from billing.entitlements.api_keys import BadCredentials
 from billing.models import ApiKey
-from tests.billing.conftest import Staff
-from tests.cast import Customer
+from tests.cast import Customer, Staff
 from usage.metering import admit
 from usage.metering.call import ChargeRequest
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from billing.models import Feature, Invoice, Route, Subscription
-from tests.billing.conftest import Staff
-from tests.cast import Customer
+from tests.cast import Customer, Staff
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,9 @@ import pytest
 from billing.catalogue import published
 from billing.models import Capability, Feature, Fence, Plan, Route
 from ratelimit import keys
-from tests.billing.conftest import Staff, call, edit_plan, form_errors, plan_form, version_in_redis
-from tests.cast import Customer
+from tests.billing.forms import edit_plan, form_errors, plan_form
+from tests.cast import Customer, Staff, call
+from tests.redis_commands import version_in_redis
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)

@@ -9,8 +9,7 @@ import pytest
 from django.utils import timezone
 
 from billing.models import LimitOverride, Subscription, TokenTopUp
-from tests.billing.conftest import Staff, call
-from tests.cast import Customer
+from tests.cast import Customer, Staff, call
 from usage.metering import admit
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,8 @@ from billing.admin.features import views_answering
 from billing.models import Feature, Route
 from billing.rules.routes import why_no_route
 from billing_site.openapi import document
-from tests.billing.conftest import Staff, form_errors
+from tests.billing.forms import form_errors
+from tests.cast import Staff
 from usage.api.serializers import BREAKDOWN_SCHEMA
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("catalogue")]

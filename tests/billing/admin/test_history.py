@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from billing.catalogue import plans
 from billing.models import Capability, Feature, LimitOverride, Plan, Route, TokenTopUp
-from tests.billing.conftest import Staff, form_errors, plan_form
-from tests.cast import Customer
+from tests.billing.forms import form_errors, plan_form
+from tests.cast import Customer, Staff
 
 pytestmark = pytest.mark.django_db
 SEEN = re.compile(r'<input type="hidden" name="seen" value="([^"]*)"')

@@ -14,8 +14,8 @@ from django.urls import URLPattern, URLResolver
 from django.utils import timezone
 
 from billing.models import LimitOverride, OutboxCursor, Plan, Subscription, TokenTopUp
-from tests.billing.conftest import Staff, plan_form
-from tests.cast import Customer
+from tests.billing.forms import plan_form
+from tests.cast import Customer, Staff
 
 pytestmark = pytest.mark.django_db
 HOSTILE = ["\0", "x", "9" * 30]

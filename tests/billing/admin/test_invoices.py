@@ -15,9 +15,10 @@ from freezegun import freeze_time
 
 from billing.invoicing import ledger, payments
 from billing.models import BalanceEntry, CreditNote, Invoice, Payment, Plan, Subscription
-from tests.billing.conftest import Staff
-from tests.billing.ledger import assert_explained, hand_over, invoices, make_plan, make_subscription, pay_in_full
+from tests.billing.ledger import assert_explained, hand_over, invoices, pay_in_full
 from tests.billing.staff import text_of, told
+from tests.cast import Staff
+from tests.factories import make_plan, make_subscription
 
 pytestmark = pytest.mark.django_db
 SEEN = re.compile(r'name="seen" value="([^"]*)"')

@@ -10,9 +10,10 @@ from freezegun import freeze_time
 
 from billing.models import Plan, Subscription
 from billing.subscriptions import renewal
-from tests.billing.conftest import Staff
-from tests.billing.ledger import fresh, invoices, make_subscription
+from tests.billing.ledger import fresh, invoices
 from tests.billing.staff import confirm, confirmation, on_starter_since_october, page, text_of, told
+from tests.cast import Staff
+from tests.factories import make_subscription
 
 pytestmark = pytest.mark.django_db
 

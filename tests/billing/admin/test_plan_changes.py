@@ -22,10 +22,10 @@ from billing.models import Invoice, Plan, Subscription
 from billing.rules.money import in_currency
 from billing.subscriptions import changes, refusals
 from billing.subscriptions.quotes import calculate_proration
-from tests.billing.conftest import Staff, call
-from tests.billing.ledger import assert_explained, fresh, invoices, lines, make_plan, make_subscription
+from tests.billing.ledger import assert_explained, fresh, invoices, lines
 from tests.billing.staff import IN_USE, confirm, confirmation, on_starter_since_october, page, shown, text_of, told
-from tests.cast import Customer
+from tests.cast import Customer, Staff, call
+from tests.factories import make_plan, make_subscription
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)

@@ -14,9 +14,10 @@ from billing.catalogue import plans
 from billing.models import Capability, Fence, Plan
 from ratelimit import keys
 from ratelimit.limits import Outcome
-from tests.billing.conftest import Staff, call, edit_plan, form_errors, version_in_redis
+from tests.billing.forms import edit_plan, form_errors
 from tests.billing.refuses import refuses
-from tests.cast import Customer
+from tests.cast import Customer, Staff, call
+from tests.redis_commands import version_in_redis
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)

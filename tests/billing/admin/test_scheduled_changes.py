@@ -13,9 +13,9 @@ from freezegun import freeze_time
 
 from billing.invoicing import credit_notes
 from billing.models import Plan, Subscription
-from tests.billing.conftest import Staff
 from tests.billing.ledger import fresh, invoices
 from tests.billing.staff import IN_USE, USE_UNKNOWN, confirm, on_starter_since_october, page, shown, text_of, told
+from tests.cast import Staff
 
 pytestmark = pytest.mark.django_db
 

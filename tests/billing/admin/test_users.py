@@ -10,8 +10,7 @@ from django.contrib.auth.models import Group, Permission, User
 from billing.entitlements import api_keys
 from billing.entitlements.api_keys import BadCredentials
 from billing.models import ApiKey, LimitOverride
-from tests.billing.conftest import Staff
-from tests.cast import Customer
+from tests.cast import Customer, Staff
 from usage.metering import admit
 from usage.metering.call import ChargeRequest
 

@@ -14,6 +14,7 @@ from django.test import Client
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.subscriptions import changes
 from ratelimit.keys import shard_of
+from tests.billing.api.plan_changes import refused
 from tests.billing.sale import sell
 from tests.cast import Customer
 from tests.clock import moved_by_hand
@@ -30,12 +31,6 @@ AI_AGENT, GRAPH = "/api/v1/agent/query", "/api/v1/graph/nodes"
 
 def downgrade(customer: Customer, target: str, **headers: str) -> Any:
     return customer.post(PATH, {"target_plan": target}, **headers)
-
-
-def refused(response: Any, status: int, code: str) -> dict[str, Any]:
-    assert (response.status_code, response.json()["code"]) == (status, code), response.content
-    body: dict[str, Any] = response.json()
-    return body
 
 
 def test_it_answers_as_the_contract_says(customer: Callable[..., Customer]) -> None:

@@ -21,17 +21,9 @@ from billing.models import CreditNote, Invoice, Payment, Plan, Subscription
 from billing.rules.money import from_minor, minor_units
 from billing.rules.periods import nth_period
 from billing.subscriptions import changes, quotes, refusals, renewal
-from tests.billing.ledger import (
-    assert_explained,
-    assert_tiled,
-    at,
-    fresh,
-    hand_over,
-    invoices,
-    make_plan,
-    make_subscription,
-)
+from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices
 from tests.effort import examples
+from tests.factories import at, make_plan, make_subscription
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]  # other tests run all of these lines, once each
 _codes = itertools.count()

@@ -9,7 +9,8 @@ from billing.invoicing.review import largest_invoice
 from billing.rules.currency_worth import PER_DOLLAR
 from billing.rules.money import minor_units
 from billing.subscriptions import renewal
-from tests.billing.ledger import at, fresh, invoices, make_plan, make_subscription
+from tests.billing.ledger import fresh, invoices
+from tests.factories import at, make_plan, make_subscription
 
 START, END = at("2025-10-01"), at("2025-11-01")
 

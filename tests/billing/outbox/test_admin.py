@@ -12,8 +12,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from billing.models import OutboxCursor
-from tests.billing.conftest import Staff
 from tests.billing.outbox.taking import ALICE, NOON, Clock, Taker, cursor_of, deliver, failing_on, happened
+from tests.cast import Staff
 
 pytestmark = pytest.mark.django_db
 MESSAGES, DELIVERIES = "billing/outboxmessage/", "billing/outboxcursor/"

@@ -16,8 +16,7 @@ from billing.invoicing import payments
 from billing.models import BillingPeriod, Invoice, OutboxMessage, Subscription
 from billing.outbox.clock import ClockSkewed
 from billing_site.local import commandline
-from tests.billing.conftest import Staff
-from tests.cast import Customer
+from tests.cast import Customer, Staff
 
 pytestmark = pytest.mark.django_db
 

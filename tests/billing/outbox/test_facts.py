@@ -15,7 +15,8 @@ from billing.models import ApiKey, Invoice, LimitOverride, OutboxMessage, Plan, 
 from billing.subscriptions import changes, opening, parking, quotes, renewal, staff_changes
 from billing.subscriptions.refusals import NothingScheduled
 from tests.billing.closers import many_due
-from tests.billing.ledger import at, fresh, invoices, make_plan, make_subscription, money, pay_in_full
+from tests.billing.ledger import fresh, invoices, pay_in_full
+from tests.factories import at, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
 START, MIDDLE, END = at("2025-10-01"), at("2025-10-16"), at("2025-11-01")

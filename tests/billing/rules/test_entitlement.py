@@ -4,53 +4,35 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from billing.rules.entitlement import (
-    Entitlement,
-    Facts,
     Metered,
     Override,
-    PlanOffer,
     TopUp,
     cheapest,
     effective_plan,
     entitle,
 )
 from billing.rules.periods import MONTH, YEAR, Interval, Period
-from billing.rules.plan_change import PlanTerms
-from billing.rules.usage_window import BILLING_PERIOD, CALENDAR_MONTH, kept_window, quota_window
+from billing.rules.usage_window import BILLING_PERIOD, CALENDAR_MONTH, quota_window
 from ratelimit.limits import LARGEST_NUMBER
-
-MICROSECOND = timedelta(microseconds=1)
-DAY = timedelta(days=1)
-ANCHOR = datetime(2026, 1, 10, 12, tzinfo=UTC)
-NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
-NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
-PERIOD = Period(datetime(2026, 11, 10, 12, tzinfo=UTC), datetime(2026, 12, 10, 12, tzinfo=UTC))
-REST = Period(NOVEMBER.end, PERIOD.end)
-"""What is left of the billing period when November ends: no window overlaps another."""
-
-
-def offer(code: str, quota: int | None = 500, rate: int | None = 30, price: int = 29, **more: Any) -> PlanOffer:
-    terms = PlanTerms(code, more.pop("rank", 1), Decimal(price), more.pop("currency", "USD"), more.pop("every", MONTH))
-    return PlanOffer(terms, code.title(), quota, rate, frozenset(more.pop("capabilities", ())), **more)
-
-
-STARTER = offer("starter", capabilities=["investigator"])
-PRO = offer("pro", quota=None, rate=100, price=49)
-PLANS = {"starter": STARTER, "pro": PRO}
-FACTS = Facts(account=7, version=1, active=True, plan="starter", anchor=ANCHOR)
-
-
-def change(facts: Facts, plan: PlanOffer, target: PlanOffer, at: datetime) -> Facts:
-    since, until = kept_window(facts, plan, target, at)
-    return replace(facts, former_quota_window_from=since, former_quota_window_until=until)
+from tests.billing.rules.situations import (
+    ANCHOR,
+    DAY,
+    FACTS,
+    MICROSECOND,
+    NOVEMBER,
+    NOW,
+    PERIOD,
+    PLANS,
+    PRO,
+    REST,
+    STARTER,
+    change,
+    offer,
+)
 
 
 def test_a_plan_gives_its_limits_and_capabilities() -> None:
@@ -200,120 +182,6 @@ def test_a_top_up_counts_in_one_window_whatever_its_kind() -> None:
     changed = replace(change(facts, plans["starter"], plans["pro"], day + 25 * DAY), plan="pro")
     quotas = [entitle(changed, plans, day + days * DAY).quota for days in (25, 30, 31, 49, 50)]
     assert quotas == [60, 60, 20, 20, 20]
-
-
-KINDS = st.sampled_from([CALENDAR_MONTH, BILLING_PERIOD])
-BASE = datetime(2026, 10, 1, tzinfo=UTC)
-# Few distinct instants, so that edges fall on one another, on windows' ends and a microsecond beside them.
-INSTANTS = st.builds(
-    lambda half_days, beside: BASE + half_days * DAY / 2 + beside * MICROSECOND,
-    st.integers(0, 200),
-    st.sampled_from([0, 0, -1, 1]),
-)
-MAYBE = st.none() | INSTANTS
-Situation = tuple[Facts, dict[str, PlanOffer]]
-
-
-@st.composite
-def offers(draw: st.DrawFn, code: str) -> PlanOffer:
-    return offer(code, quota=draw(st.none() | st.integers(0, 9)), quota_window=draw(KINDS))
-
-
-@st.composite
-def situations(draw: st.DrawFn, scheduled: st.SearchStrategy[datetime | None] = MAYBE) -> Situation:
-    """An account as it can come about: what changed its window before lies before what is scheduled."""
-    anchor = draw(st.sampled_from([ANCHOR, datetime(2026, 8, 31, tzinfo=UTC), BASE]))
-    facts = replace(FACTS, anchor=anchor)
-    former = draw(st.none() | KINDS)
-    if former:
-        window = quota_window(former, anchor, BASE - MICROSECOND)
-        facts = replace(facts, former_quota_window_from=window.start, former_quota_window_until=window.end)
-    if scheduled_at := draw(scheduled):
-        facts = replace(facts, scheduled_plan="pro", scheduled_at=max(scheduled_at, BASE + MICROSECOND))
-    overrides = st.builds(Override, st.sampled_from(["quota", "minute"]), st.none() | st.integers(0, 9), MAYBE)
-    top_ups = st.builds(TopUp, st.integers(1, 9), INSTANTS, MAYBE)
-    facts = replace(
-        facts,
-        overrides=tuple(draw(st.lists(overrides, max_size=2))),
-        top_ups=tuple(draw(st.lists(top_ups, max_size=2))),
-    )
-    return facts, {"starter": draw(offers("starter")), "pro": draw(offers("pro"))}
-
-
-def apart_from_validity(entitlement: Entitlement) -> Entitlement:
-    return replace(entitlement, valid_until=BASE)
-
-
-@settings(deadline=None)
-@given(situations(), INSTANTS, st.floats(0, 1, exclude_max=True))
-def test_time_alone_changes_nothing_before_valid_until(situation: Situation, now: datetime, part: float) -> None:
-    entitlement = entitle(*situation, now)
-    assert now < entitlement.valid_until <= entitlement.window.end
-    assert entitlement.window.contains(now)
-    last = entitlement.valid_until - MICROSECOND
-    for later in (now + part * (last - now), last):
-        assert apart_from_validity(entitle(*situation, later)) == apart_from_validity(entitlement)
-
-
-def counts_anew(facts: Facts, plans: dict[str, PlanOffer]) -> bool:
-    """The scheduled change may end the window before its end: it goes from an unlimited plan to a limited one."""
-    quotas = plans["starter"].monthly_token_quota, plans["pro"].monthly_token_quota
-    return bool(facts.scheduled_plan) and quotas[0] is None and quotas[1] is not None
-
-
-@settings(deadline=None)
-@given(situations(), INSTANTS, st.floats(0, 1, exclude_max=True))
-def test_no_window_is_left_before_its_end(situation: Situation, now: datetime, part: float) -> None:
-    window = entitle(*situation, now).window
-    last = window.end - MICROSECOND
-    if counts_anew(*situation) and situation[0].scheduled_at is not None:
-        last = min(last, max(now, situation[0].scheduled_at - timedelta(seconds=1)))
-    for later in (now + part * (last - now), last):
-        assert entitle(*situation, later).window == window
-
-
-@settings(deadline=None)
-@given(situations(scheduled=INSTANTS), st.integers(0, 200), st.sampled_from([0, 1]))
-def test_a_late_beat_makes_no_difference(situation: Situation, half_days: int, beside: int) -> None:
-    facts, plans = situation
-    assert facts.scheduled_at is not None
-    now = facts.scheduled_at + half_days * DAY / 2 + beside * MICROSECOND
-    changed = change(facts, plans["starter"], plans["pro"], facts.scheduled_at)
-    applied = replace(changed, plan="pro", scheduled_plan="", scheduled_at=None)
-    assert entitle(applied, plans, now) == entitle(facts, plans, now)
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.tuples(INSTANTS, st.sampled_from(["a", "b", "c", "d"])), min_size=1, max_size=6),
-    st.lists(st.builds(TopUp, st.just(1_000), INSTANTS, MAYBE), max_size=3),
-)
-def test_windows_of_any_changes_follow_each_other(steps: list[tuple[datetime, str]], top_ups: list[TopUp]) -> None:
-    """None comes back, none overlaps another, and each top-up counts in one of them at most."""
-    quotas = {"a": 9, "b": 9, "c": None, "d": None}
-    plans = {
-        code: offer(code, quota=quotas[code], quota_window=CALENDAR_MONTH if code in "ac" else BILLING_PERIOD)
-        for code in quotas
-    }
-    facts = replace(FACTS, plan="a", anchor=ANCHOR)
-    steps = sorted(steps)
-    windows: list[Period] = []
-    counted: dict[TopUp, set[datetime]] = {top_up: set() for top_up in top_ups}
-    for half_days in range(240):
-        now = BASE + half_days * DAY / 2
-        while steps and steps[0][0] <= now:
-            at, code = steps.pop(0)
-            facts = replace(change(facts, plans[facts.plan], plans[code], at), plan=code)
-        window = entitle(facts, plans, now).window
-        if not windows or windows[-1] != window:
-            windows.append(window)
-        for top_up in top_ups:
-            entitlement = entitle(replace(facts, top_ups=(top_up,)), plans, now)
-            if (entitlement.quota or 0) > 1_000:
-                counted[top_up].add(window.start)
-    starts = [window.start for window in windows]
-    assert starts == sorted(set(starts))
-    assert all(len(of_one) <= 1 for of_one in counted.values())
 
 
 class TestCheapest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from billing.models import Plan
-from tests.billing.ledger import make_plan
+from tests.factories import make_plan
 
 
 @pytest.fixture

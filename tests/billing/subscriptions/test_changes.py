@@ -14,20 +14,9 @@ from billing.models import Invoice, Plan
 from billing.rules.plan_change import CurrencyMismatch, IntervalMismatch
 from billing.subscriptions import changes, opening, parking, quotes, refusals, renewal
 from billing.subscriptions.renewal_report import RenewalReport
-from tests.billing.ledger import (
-    assert_explained,
-    assert_tiled,
-    at,
-    fresh,
-    hand_over,
-    invoices,
-    lines,
-    make_plan,
-    make_subscription,
-    money,
-    pay_in_full,
-)
+from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices, lines, pay_in_full
 from tests.billing.refuses import refuses
+from tests.factories import at, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
 START, END, MIDDLE = at("2025-10-01"), at("2025-11-01"), at("2025-10-16")

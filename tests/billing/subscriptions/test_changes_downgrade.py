@@ -14,8 +14,9 @@ from billing.api.sentences import to_customer
 from billing.invoicing import credit_notes
 from billing.models import Plan, Subscription
 from billing.subscriptions import changes, opening, refusals, renewal
-from tests.billing.ledger import at, fresh, invoices, make_plan, make_subscription, money
+from tests.billing.ledger import fresh, invoices
 from tests.billing.refuses import refuses
+from tests.factories import at, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
 START, END, MIDDLE = at("2025-10-01"), at("2025-11-01"), at("2025-10-16")

@@ -13,7 +13,7 @@ from billing.entitlements import snapshots
 from billing.models import Fence, Plan, Subscription
 from billing.subscriptions import changes, renewal
 from ratelimit import process_state
-from tests.billing.ledger import at, make_plan, make_subscription, money
+from tests.factories import at, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
 START, END, MIDDLE = at("2025-10-01"), at("2025-11-01"), at("2025-10-16")

@@ -12,8 +12,9 @@ from django.db import transaction
 from billing.invoicing import credit_notes
 from billing.models import Capability, Plan, Subscription
 from billing.subscriptions import changes, quotes, refusals, renewal
-from tests.billing.ledger import at, fresh, invoices, make_plan, make_subscription, money, pay_in_full
+from tests.billing.ledger import fresh, invoices, pay_in_full
 from tests.billing.refuses import refuses
+from tests.factories import at, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
 START, END, MIDDLE = at("2025-10-01"), at("2025-11-01"), at("2025-10-16")

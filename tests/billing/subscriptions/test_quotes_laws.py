@@ -23,7 +23,8 @@ from tests.billing.invoicing.test_money_laws import (
     plans_of,
     rolled_back,
 )
-from tests.billing.ledger import fresh, hand_over, lines, money
+from tests.billing.ledger import fresh, hand_over, lines
+from tests.factories import money
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]
 LIMITS = {"LARGEST_INVOICE": 10**9, "MOST_INVOICES_A_DAY": 10**6}

@@ -17,19 +17,8 @@ from billing.outbox.kinds import Happened
 from billing.outbox.models import OutboxMessage
 from billing.subscriptions import changes, opening, renewal
 from billing.subscriptions.renewal_report import RenewalReport
-from tests.billing.ledger import (
-    assert_explained,
-    assert_tiled,
-    at,
-    fresh,
-    invoices,
-    lines,
-    make_plan,
-    make_subscription,
-    money,
-    pay_in_full,
-    schedule,
-)
+from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay_in_full, schedule
+from tests.factories import at, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
 START, END = at("2025-10-01"), at("2025-11-01")

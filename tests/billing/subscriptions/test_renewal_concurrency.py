@@ -20,17 +20,8 @@ from billing.invoicing import credit_notes, ledger, payments
 from billing.models import BillingPeriod, CreditNote, DocumentNumber, Invoice, Payment, Plan, Subscription
 from billing.subscriptions import changes, opening, refusals, renewal
 from billing.subscriptions.renewal_report import RenewalReport
-from tests.billing.ledger import (
-    assert_explained,
-    assert_tiled,
-    at,
-    fresh,
-    invoices,
-    lines,
-    make_subscription,
-    money,
-    pay_in_full,
-)
+from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay_in_full
+from tests.factories import at, make_subscription, money
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START, END, MIDDLE = at("2025-10-01"), at("2025-11-01"), at("2025-10-16")

@@ -22,8 +22,9 @@ from billing.models import (
 from billing.subscriptions import renewal
 from ratelimit.keys import AccountKeys
 from tests.billing.closers import many_due
-from tests.billing.conftest import version_in_redis
-from tests.billing.ledger import at, invoices, make_plan, make_subscription, money, pay_in_full
+from tests.billing.ledger import invoices, pay_in_full
+from tests.factories import at, make_plan, make_subscription, money
+from tests.redis_commands import version_in_redis
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START, END = at("2025-10-01"), at("2025-11-01")

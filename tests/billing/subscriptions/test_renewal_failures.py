@@ -12,17 +12,8 @@ from freezegun import freeze_time
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.subscriptions import parking, renewal
 from billing.subscriptions.renewal_report import RenewalReport
-from tests.billing.ledger import (
-    assert_explained,
-    assert_tiled,
-    at,
-    fresh,
-    invoices,
-    make_plan,
-    make_subscription,
-    money,
-    schedule,
-)
+from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, schedule
+from tests.factories import at, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
 START, END = at("2025-10-01"), at("2025-11-01")

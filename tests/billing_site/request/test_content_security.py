@@ -12,10 +12,8 @@ from django.test import Client
 
 from billing.models import Plan
 from billing_site.request.content_security import HEADER, OURS
-from tests.billing.conftest import Staff, superuser
-from tests.cast import Customer
+from tests.cast import Customer, Staff
 
-__all__ = ["superuser"]
 pytestmark = pytest.mark.django_db
 TEMPLATES = Path(__file__).resolve().parents[3] / "templates"
 BROWSER = {"Accept": "text/html"}

@@ -1,0 +1,104 @@
+"""What holds of every entitlement, whatever happened to the account."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billing.rules.entitlement import (
+    Facts,
+    PlanOffer,
+    TopUp,
+    entitle,
+)
+from billing.rules.periods import Period
+from billing.rules.usage_window import BILLING_PERIOD, CALENDAR_MONTH
+from tests.billing.rules.situations import (
+    ANCHOR,
+    BASE,
+    DAY,
+    FACTS,
+    INSTANTS,
+    MAYBE,
+    MICROSECOND,
+    Situation,
+    apart_from_validity,
+    change,
+    offer,
+    situations,
+)
+
+
+@settings(deadline=None)
+@given(situations(), INSTANTS, st.floats(0, 1, exclude_max=True))
+def test_time_alone_changes_nothing_before_valid_until(situation: Situation, now: datetime, part: float) -> None:
+    entitlement = entitle(*situation, now)
+    assert now < entitlement.valid_until <= entitlement.window.end
+    assert entitlement.window.contains(now)
+    last = entitlement.valid_until - MICROSECOND
+    for later in (now + part * (last - now), last):
+        assert apart_from_validity(entitle(*situation, later)) == apart_from_validity(entitlement)
+
+
+def counts_anew(facts: Facts, plans: dict[str, PlanOffer]) -> bool:
+    """The scheduled change may end the window before its end: it goes from an unlimited plan to a limited one."""
+    quotas = plans["starter"].monthly_token_quota, plans["pro"].monthly_token_quota
+    return bool(facts.scheduled_plan) and quotas[0] is None and quotas[1] is not None
+
+
+@settings(deadline=None)
+@given(situations(), INSTANTS, st.floats(0, 1, exclude_max=True))
+def test_no_window_is_left_before_its_end(situation: Situation, now: datetime, part: float) -> None:
+    window = entitle(*situation, now).window
+    last = window.end - MICROSECOND
+    if counts_anew(*situation) and situation[0].scheduled_at is not None:
+        last = min(last, max(now, situation[0].scheduled_at - timedelta(seconds=1)))
+    for later in (now + part * (last - now), last):
+        assert entitle(*situation, later).window == window
+
+
+@settings(deadline=None)
+@given(situations(scheduled=INSTANTS), st.integers(0, 200), st.sampled_from([0, 1]))
+def test_a_late_beat_makes_no_difference(situation: Situation, half_days: int, beside: int) -> None:
+    facts, plans = situation
+    assert facts.scheduled_at is not None
+    now = facts.scheduled_at + half_days * DAY / 2 + beside * MICROSECOND
+    changed = change(facts, plans["starter"], plans["pro"], facts.scheduled_at)
+    applied = replace(changed, plan="pro", scheduled_plan="", scheduled_at=None)
+    assert entitle(applied, plans, now) == entitle(facts, plans, now)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(INSTANTS, st.sampled_from(["a", "b", "c", "d"])), min_size=1, max_size=6),
+    st.lists(st.builds(TopUp, st.just(1_000), INSTANTS, MAYBE), max_size=3),
+)
+def test_windows_of_any_changes_follow_each_other(steps: list[tuple[datetime, str]], top_ups: list[TopUp]) -> None:
+    """None comes back, none overlaps another, and each top-up counts in one of them at most."""
+    quotas = {"a": 9, "b": 9, "c": None, "d": None}
+    plans = {
+        code: offer(code, quota=quotas[code], quota_window=CALENDAR_MONTH if code in "ac" else BILLING_PERIOD)
+        for code in quotas
+    }
+    facts = replace(FACTS, plan="a", anchor=ANCHOR)
+    steps = sorted(steps)
+    windows: list[Period] = []
+    counted: dict[TopUp, set[datetime]] = {top_up: set() for top_up in top_ups}
+    for half_days in range(240):
+        now = BASE + half_days * DAY / 2
+        while steps and steps[0][0] <= now:
+            at, code = steps.pop(0)
+            facts = replace(change(facts, plans[facts.plan], plans[code], at), plan=code)
+        window = entitle(facts, plans, now).window
+        if not windows or windows[-1] != window:
+            windows.append(window)
+        for top_up in top_ups:
+            entitlement = entitle(replace(facts, top_ups=(top_up,)), plans, now)
+            if (entitlement.quota or 0) > 1_000:
+                counted[top_up].add(window.start)
+    starts = [window.start for window in windows]
+    assert starts == sorted(set(starts))
+    assert all(len(of_one) <= 1 for of_one in counted.values())
