@@ -26,7 +26,6 @@ from billing.entitlements.api_keys import BadCredentials
 from billing.http.access import access_of
 from billing.http.idempotency import IDEMPOTENCY_KEY
 from billing.models.catalogue import normalised_path
-from billing.subscriptions.refusals import NoDefaultPlan
 from billing_site.operations import metrics
 from billing_site.request import chunked, refusals
 from billing_site.request.authentication import CsrfFailed, Flooded, identify
@@ -99,7 +98,7 @@ def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -
         metrics.count(admission, perf_counter() - began)
     except (BadCredentials, CsrfFailed, Flooded) as error:
         return refusals.turned_away(request, error)
-    except (Unavailable, OperationalError, InterfaceError, NoDefaultPlan) as error:
+    except (Unavailable, OperationalError, InterfaceError) as error:
         return refusals.unavailable(request, error)
     attach(request, caller, admission)
     if admission.answer is not None:

@@ -68,6 +68,18 @@ class ParkedFilter(admin.SimpleListFilter):
         return subscriptions.not_parked() if self.value() == "no" else subscriptions
 
 
+class EndingFilter(admin.SimpleListFilter):
+    title = "ends with its period"
+    parameter_name = "ending"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Canceled, not ended yet")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Subscription]:
+        subscriptions: SubscriptionQuerySet = queryset
+        return subscriptions.ending() if self.value() == "yes" else subscriptions
+
+
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
     """Written by billing.subscriptions.changes alone, which keeps plan, periods and schedule in step."""
@@ -75,7 +87,7 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
     change_form_before_template = "admin/billing/subscription/parked.html"
     list_display = ["account", "plan", "status_shown", "anchor", "scheduled_plan", "scheduled_at", "created_at"]
     list_display_links = ["account"]
-    list_filter = [ParkedFilter, "status", "plan"]
+    list_filter = [ParkedFilter, EndingFilter, "status", "plan"]
     list_select_related = ["account", "plan", "scheduled_plan"]
     search_fields = ["account__username", "account__email"]
     search_help_text = "Username or e-mail"
@@ -87,6 +99,7 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
             {"fields": [("present_period", "present_price"), ("balance", "next_invoice")]},
         ),
         ("Scheduled change", {"fields": [("scheduled_plan", "scheduled_at")]}),
+        ("End", {"fields": [("cancel_at", "ended_at"), "cancel_reason"]}),
         ("Time", {"fields": [("anchor", "created_at")]}),
     ]
     readonly_fields = ["present_period", "present_price", "balance", "next_invoice"]
@@ -94,11 +107,14 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
 
     @admin.display(description="status", ordering="status")
     def status_shown(self, row: Subscription) -> str:
+        if row.is_live and row.cancel_at:
+            return "Ending"
         return "Parked" if row.is_parked else str(row.get_status_display())
 
     status_shown.label = {  # type: ignore[attr-defined]
         "Active": "success",
         "Parked": "warning",
+        "Ending": "warning",
         "Canceled": "danger",
     }
 

@@ -11,6 +11,7 @@ from django.utils.html import format_html
 
 from billing.models import Invoice, InvoiceLine
 from billing.rules.money import in_currency
+from billing.subscriptions.staff_changes import Documents
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -57,3 +58,12 @@ def credit_rows(invoices: Iterable[Invoice]) -> list[list[str]]:
 
 
 STATUS_COLOURS = {"Draft": "default", "Open": "warning", "Paid": "success", "Void": "danger"}
+
+
+def documents_shown(documents: Documents) -> dict[str, Any]:
+    """As documents.html draws them."""
+    return {
+        "invoices": [invoice_shown(invoice, lines) for invoice, lines in documents.invoices],
+        "settled": [(entry.invoice, amount_of(-entry.amount, entry.currency)) for entry in documents.settled],
+        "balance": amount_of(documents.balance, documents.currency),
+    }

@@ -7,29 +7,35 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from billing.admin.action_pages import ActionPages, page_action
+from billing.admin.action_pages import page_action
 from billing.admin.base import confirmed_action
-from billing.admin.documents import amount_of, credit_rows, invoice_shown
+from billing.admin.documents import amount_of, credit_rows, documents_shown
+from billing.admin.endings import MAY_CHANGE, EndingAdmin
 from billing.admin.plan_offers import REFUSALS, downgrade_rows, limit_rows, missed_now, offer_row, offers, on_sale
 from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
 from billing.models import Plan, Subscription
 from billing.rules.plan_change import days_until
-from billing.rules.refused import Refused
 from billing.subscriptions import changes, refusals, staff_changes
 from billing.subscriptions.current import current_subscription
-from billing.subscriptions.staff_changes import Documents
-
-MAY_CHANGE = "change_subscriptions"
+from billing.subscriptions.quotes import shown_instant
 
 
-class PlanChangeAdmin(ActionPages[Subscription]):
+class PlanChangeAdmin(EndingAdmin):
     """Each action shows what it would do, does it on a POST through the functions of the API, and is logged."""
 
-    actions_detail = ["change_plan", "schedule_downgrade", "cancel_scheduled_change", "release", "credit"]
+    actions_detail = [
+        "change_plan",
+        "schedule_downgrade",
+        "cancel_scheduled_change",
+        "take_back",
+        "release",
+        "credit",
+        "end",
+    ]
 
     def sensible_actions(self, row: Subscription) -> set[str]:
         if not row.is_live:
@@ -37,11 +43,12 @@ class PlanChangeAdmin(ActionPages[Subscription]):
         if row.parked_at:
             return {"release", "credit"}
         scheduled = {"cancel_scheduled_change"} if row.scheduled_plan else set()
-        return {"change_plan", "schedule_downgrade", "credit"} | scheduled
+        ends = {"take_back"} if row.cancel_at else set()
+        return {"change_plan", "schedule_downgrade", "credit", "end"} | scheduled | ends
 
     @page_action("Change plan now", permission=MAY_CHANGE, icon="swap_vert")
     def change_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        subscription, now = self._live(request, object_id), timezone.now()
+        subscription, now = self.live(request, object_id), timezone.now()
         is_confirmed = request.method == "POST"
         code = (request.POST if is_confirmed else request.GET).get("target", "")
         try:
@@ -52,7 +59,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
                 return self._change(request, subscription, target, now)
             return self._preview(request, subscription, target, now)
         except REFUSALS as error:
-            return self._refused(request, subscription, error)
+            return self.refused(request, subscription, error)
 
     def _choose_plan(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
         current = current_subscription(subscription.account_id, now)
@@ -63,7 +70,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
     def _preview(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         current = current_subscription(subscription.account_id, now)
         preview = staff_changes.preview_change(subscription.account_id, target, now)
-        quote, previous = preview.quote, preview.changed.previous_plan
+        quote, previous = preview.quote, preview.quote.period.plan
         proration = quote.proration
         about = {
             "preview": preview,
@@ -80,17 +87,18 @@ class PlanChangeAdmin(ActionPages[Subscription]):
             "shown_at": rfc3339(now),
         }
         title = f"Change {subscription.account} from {previous} to {target} now?"
-        return self.page(request, subscription, "preview_change.html", title, **about, **_billing(preview.documents))
+        return self.page(
+            request, subscription, "preview_change.html", title, **about, **documents_shown(preview.documents)
+        )
 
     def _change(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         try:
-            shown_at, digest = _time(request.POST.get("shown_at", "")), request.POST.get("digest", "")
+            shown_at, digest = shown_instant(request.POST.get("shown_at", "")), request.POST.get("digest", "")
             with transaction.atomic():
                 preview = staff_changes.change_plan(subscription.account_id, target, now, shown_at, digest)
                 net = amount_of(preview.quote.proration.net, preview.quote.proration.currency)
                 done = (
-                    f"Changed from {preview.changed.previous_plan} to {target}: {net}, "
-                    f"invoice {preview.changed.invoice}."
+                    f"Changed from {preview.quote.period.plan} to {target}: {net}, invoice {preview.changed.invoice}."
                 )
                 self.log_change(request, subscription, done)
         except refusals.QuoteExpired as stale:
@@ -100,13 +108,13 @@ class PlanChangeAdmin(ActionPages[Subscription]):
 
     @page_action("Schedule a downgrade", permission=MAY_CHANGE, icon="event")
     def schedule_downgrade(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        subscription, now = self._live(request, object_id), timezone.now()
+        subscription, now = self.live(request, object_id), timezone.now()
         try:
             if request.method == "POST":
                 return self._schedule(request, subscription, on_sale(request.POST.get("target", "")), now)
             return self._choose_downgrade(request, subscription, now)
         except REFUSALS as error:
-            return self._refused(request, subscription, error)
+            return self.refused(request, subscription, error)
 
     def _choose_downgrade(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
         current = current_subscription(subscription.account_id, now)
@@ -139,30 +147,32 @@ class PlanChangeAdmin(ActionPages[Subscription]):
         icon="event_busy",
     )
     def cancel_scheduled_change(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        subscription = self._live(request, object_id)
+        subscription = self.live(request, object_id)
         try:
             with transaction.atomic():
                 changes.cancel_scheduled_change(subscription.account_id, timezone.now())
                 done = f"Scheduled change to {subscription.scheduled_plan} cancelled."
                 self.log_change(request, subscription, done)
         except REFUSALS as error:
-            return self._refused(request, subscription, error)
+            return self.refused(request, subscription, error)
         return self.back(request, subscription, done)
 
     @page_action("Release", permission=MAY_CHANGE, icon="lock_open")
     def release(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        subscription, now = self._live(request, object_id), timezone.now()
+        subscription, now = self.live(request, object_id), timezone.now()
         try:
             if request.method == "POST":
                 return self._release(request, subscription, now)
             return self._preview_release(request, subscription, now)
         except REFUSALS as error:
-            return self._refused(request, subscription, error)
+            return self.refused(request, subscription, error)
 
     def _preview_release(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
         preview = staff_changes.preview_release(subscription, now)
         title = f"Release {subscription.account}?"
-        return self.page(request, subscription, "release.html", title, preview=preview, **_billing(preview.documents))
+        return self.page(
+            request, subscription, "release.html", title, preview=preview, **documents_shown(preview.documents)
+        )
 
     def _release(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
         try:
@@ -179,36 +189,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
     @page_action("Issue a credit note", permission="change_invoices", icon="undo")
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Leads to the invoice: what is credited was billed on one."""
-        subscription = self._live(request, object_id)
+        subscription = self.live(request, object_id)
         issued = subscription.invoices.billed()
         table = {"headers": ["Invoice", "Issued (UTC)", "Total", "Can be credited"], "rows": credit_rows(issued)}
         return self.page(request, subscription, "choose_invoice.html", "Issue a credit note", table=table)
-
-    def _live(self, request: HttpRequest, object_id: str) -> Subscription:
-        subscription = self.existing(request, object_id)
-        if not subscription.is_live:
-            raise Http404("The subscription has ended.")
-        return subscription
-
-    def _refused(self, request: HttpRequest, subscription: Subscription, error: Refused) -> HttpResponse:
-        return self.back(request, subscription, to_staff(error), messages.ERROR)
-
-
-def _billing(documents: Documents) -> dict[str, Any]:
-    """As documents.html draws them."""
-    return {
-        "invoices": [invoice_shown(invoice, lines) for invoice, lines in documents.invoices],
-        "settled": [(entry.invoice, amount_of(-entry.amount, entry.currency)) for entry in documents.settled],
-        "balance": amount_of(documents.balance, documents.currency),
-    }
-
-
-def _time(text: str) -> datetime:
-    """The instant of a preview. Raises QuoteExpired for what no preview has sent."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise refusals.QuoteExpired(reason="unseen")
-    return at

@@ -22,6 +22,7 @@ SUBSCRIBED = {
     "scheduled_plan_date": "2025-10-31",
     "next_invoice_amount": 29.00,
     "balance": 0.00,
+    "cancel_at": None,
 }
 INVOICED = {
     "number": "INV-000042",
@@ -59,6 +60,7 @@ class SubscriptionResponse(serializers.Serializer[Any]):
     scheduled_plan_date = serializers.DateField(allow_null=True, help_text="In UTC.")
     next_invoice_amount = MoneyField(help_text="At present prices, the balance used.")
     balance = MoneyField(help_text="Owed to you; the next invoices use it.")
+    cancel_at = TimeField(allow_null=True, help_text="The subscription ends here instead of being renewed.")
 
 
 class InvoiceLineSerializer(serializers.ModelSerializer[InvoiceLine]):

@@ -13,6 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.account_serializers import InvoiceSerializer, SubscriptionResponse
+from billing.api.domain_problems import as_problems
+from billing.http.openapi import problem
 from billing.http.pagination import NewestFirst
 from billing.http.views import ApiView, account_of
 from billing.models import Invoice
@@ -23,9 +25,10 @@ from billing.subscriptions.current import current_subscription
 class SubscriptionDetail(ApiView):
     """Your subscription as it stands: the plan in force, what its period was sold for, what comes next."""
 
-    @extend_schema("getSubscription", responses=SubscriptionResponse)
+    @extend_schema("getSubscription", responses={200: SubscriptionResponse} | problem(404, "not_found"))
     def get(self, request: Request, **_: Any) -> Response:
-        now = current_subscription(account_of(request), timezone.now())
+        with as_problems():
+            now = current_subscription(account_of(request), timezone.now())
         shown = {
             "plan": now.plan.code,
             "status": now.subscription.status,
@@ -37,6 +40,7 @@ class SubscriptionDetail(ApiView):
             "scheduled_plan_date": now.scheduled_at.date() if now.scheduled_at else None,
             "next_invoice_amount": now.next_invoice_amount,
             "balance": now.balance,
+            "cancel_at": now.cancel_at,
         }
         return Response(SubscriptionResponse(shown).data)
 

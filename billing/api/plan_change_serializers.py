@@ -110,11 +110,11 @@ class UpgradeRequest(_TargetSerializer):
 @extend_schema_serializer(examples=[OpenApiExample("To pro", UPGRADED)])
 class UpgradeResponse(serializers.Serializer[Any]):
     message = serializers.CharField()
-    previous_plan = serializers.CharField()
+    previous_plan = serializers.CharField(allow_null=True, help_text="Null: you had none.")
     current_plan = serializers.CharField()
     prorated_amount = MoneyField(help_text="Before a balance is used; the invoice shows both.")
     currency = serializers.CharField()
-    invoice = serializers.CharField(help_text="Its number.")
+    invoice = serializers.CharField(allow_null=True, help_text="Its number. Null: a free plan was opened.")
     current_period_start = TimeField()
     current_period_end = TimeField()
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -14,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
+from billing.api.domain_problems import as_problems, asked
 from billing.api.plan_change_serializers import (
     DowngradeRequest,
     DowngradeResponse,
@@ -24,26 +24,15 @@ from billing.api.plan_change_serializers import (
     UpgradeResponse,
 )
 from billing.api.sentences import to_customer
-from billing.http.fields import StrictSerializer
 from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, either, problem
-from billing.http.problems import Problem
 from billing.http.views import ApiView, account_of
-from billing.rules.plan_change import IncomparablePlans, days_until
-from billing.subscriptions import changes, refusals
+from billing.rules.plan_change import days_until
+from billing.subscriptions import changes
 from billing.subscriptions.quotes import InvalidCycle, Quote, calculate_proration
 
-STATUSES = {
-    "not_an_upgrade": 400,
-    "not_a_downgrade": 400,
-    "active_features": 400,
-    "nothing_scheduled": 409,
-    "quote_expired": 409,
-}
-"""By the refusal's code. To be under review has no code of its own in the contract: it is `forbidden`."""
 CAPABILITIES = {"type": "array", "minItems": 1, "items": {"type": "string"}}
 ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
-R = TypeVar("R", bound=StrictSerializer)
 
 
 class CalculateProration(ApiView):
@@ -70,7 +59,10 @@ class CalculateProration(ApiView):
 
 
 class Upgrade(ApiView):
-    """Move to a higher plan now, for a prorated invoice: period and anchor stay, a scheduled change is dropped."""
+    """Move to a higher plan now, for a prorated invoice: period and anchor stay, a scheduled change is dropped.
+
+    Without a plan, get one: its first period begins now, at the full price.
+    """
 
     @extend_schema(
         "upgrade",
@@ -98,7 +90,8 @@ class Downgrade(ApiView):
             problem(400, "not_a_downgrade", errors=ERRORS),
             problem(400, "active_features", errors=ERRORS, active_features=CAPABILITIES),
         )
-        | problem(403, "forbidden"),
+        | problem(403, "forbidden")
+        | problem(404, "not_found"),
     )
     def post(self, request: Request, **_: Any) -> HttpResponseBase:
         """Schedule a lower plan for the present period's end; it replaces what was scheduled."""
@@ -109,7 +102,10 @@ class Downgrade(ApiView):
         "cancelDowngrade",
         extensions=IDEMPOTENT,
         request=None,
-        responses={204: None} | problem(403, "forbidden") | problem(409, "nothing_scheduled"),
+        responses={204: None}
+        | problem(403, "forbidden")
+        | problem(404, "not_found")
+        | problem(409, "nothing_scheduled"),
     )
     def delete(self, request: Request, **_: Any) -> HttpResponseBase:
         """Keep the present plan: the change that was scheduled is dropped."""
@@ -126,11 +122,11 @@ def _upgrade(request: Request, now: datetime) -> Callable[[], Response]:
         plan = changed.subscription.plan
         answer = {
             "message": f"Upgraded to {plan.name}",
-            "previous_plan": changed.previous_plan.code,
+            "previous_plan": changed.previous_plan.code if changed.previous_plan else None,
             "current_plan": plan.code,
             "prorated_amount": changed.proration.net,
             "currency": changed.proration.currency,
-            "invoice": changed.invoice.number,
+            "invoice": changed.invoice.number if changed.invoice else None,
             "current_period_start": changed.period.start,
             "current_period_end": changed.period.end,
         }
@@ -170,33 +166,6 @@ def _cancel(request: Request, now: datetime) -> Callable[[], Response]:
         return Response(status=204)
 
     return change
-
-
-def asked(serializer: type[R], request: Request) -> dict[str, Any]:
-    """The request's body, checked. Raises ValidationError."""
-    given = serializer(data=request.data)
-    given.is_valid(raise_exception=True)
-    valid: dict[str, Any] = given.validated_data
-    return valid
-
-
-@contextmanager
-def as_problems() -> Iterator[None]:
-    """What the domain refuses, as the contract's problems."""
-    try:
-        yield
-    except IncomparablePlans as error:
-        raise ValidationError({error.field: [to_customer(error)]}) from None
-    except refusals.UnderReview as error:
-        raise Problem(403, "forbidden", to_customer(error)) from None
-    except refusals.PlanChangeRefused as error:
-        status, detail = STATUSES[error.code], to_customer(error)
-        members: dict[str, Any] = {"errors": {"target_plan": [detail]}} if status == 400 else {}
-        if isinstance(error, refusals.ActiveFeatures):
-            members["active_features"] = error.capabilities
-        raise Problem(status, error.code, detail, **members) from None
-    except refusals.ActivityUnknown as error:
-        raise Problem(503, "unavailable", to_customer(error)) from error
 
 
 def _shown(quote: Quote) -> dict[str, Any]:

@@ -32,6 +32,8 @@ SENTENCES: Final[Mapping[str, Promise]] = {
     "not_an_upgrade": _("%(target)s is not an upgrade from %(current)s. Choose a higher plan."),
     "not_a_downgrade": _("%(target)s is not a downgrade from %(current)s. Choose a lower plan."),
     "already_on_plan": _("%(account)s is on %(plan)s already."),
+    "no_subscription": _("There is no subscription. Choose a plan: POST /api/v1/billing/upgrade."),
+    "nothing_to_cancel": _("%(plan)s is what follows when a subscription ends: there is nothing to cancel."),
     "nothing_scheduled": _("No change is scheduled."),
     "not_parked": _("The subscription is not parked, or not any more."),
     "quote_expired.unseen": _("Look at the change before you confirm it."),
@@ -58,6 +60,7 @@ SENTENCES: Final[Mapping[str, Promise]] = {
     "invoice_settled": _("part of %(invoice)s is settled or credited; issue a credit note instead"),
 }
 TO_STAFF: Final[Mapping[str, Promise]] = {
+    "no_subscription": _("The account has no subscription any more."),
     "under_review.parked": _RELEASE_FIRST,
     "under_review.invoice": _RELEASE_FIRST,
     "activity_unknown": _("It cannot be told at the moment which features are in active use (%(why)s). Try again."),

@@ -1,10 +1,11 @@
-"""What a plan cost at an instant."""
+"""What a plan cost at an instant, and which one is the default."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 
 from billing.models import Plan
 
@@ -17,6 +18,11 @@ class Prices:
 
     def __init__(self) -> None:
         self._edits: dict[int, tuple[list[datetime], list[Decimal]]] = {}
+
+    @cached_property
+    def default_plan(self) -> Plan | None:
+        """The plan of customers who have not chosen one; None while none is marked."""
+        return Plan.objects.default()
 
     def __call__(self, plan: Plan, at: datetime) -> Decimal:
         if plan.priced_at <= at:

@@ -132,4 +132,5 @@ def offer(plan: Plan) -> PlanOffer:
         capabilities=frozenset(plan.capability_codes()),
         quota_window=plan.quota_window,
         archived=not plan.is_on_sale,
+        is_default=plan.is_default,
     )

@@ -7,17 +7,20 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 
 from billing.bounded_cache import BoundedCache
 from billing.catalogue.published import Catalogue, catalogue, reload_catalogue
 from billing.fence.push import fence_version
-from billing.models import LimitOverride, TokenTopUp
+from billing.models import LimitOverride, Subscription, TokenTopUp
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules.entitlement import Entitlement, Facts, Override, PlanOffer, TopUp, cheapest, entitle
-from billing.rules.instants import from_ms
+from billing.rules.instants import EPOCH, from_ms
 from billing.subscriptions import opening
+from billing.subscriptions.refusals import NoSubscription
 from ratelimit import process_state
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Versions
@@ -88,10 +91,12 @@ def knows_somebody() -> bool:
 
 
 def snapshot(account: int, now_ms: int) -> Snapshot:
-    """The account's snapshot, from memory where it is warm. Raises NoDefaultPlan, or django's OperationalError."""
+    """The account's snapshot, from memory where it is warm. Raises django's OperationalError."""
     known = _accounts.get(account)
     if known is None:
         known = reload(account, 0, now_ms)
+    elif not known.facts.plan and known.catalogue is not catalogue():  # a plan may have become the default
+        known = reload(account, known.facts.version + 1, now_ms)
     return known.at(now_ms)
 
 
@@ -103,7 +108,7 @@ def reload(account: int, at_least: int, now_ms: int) -> Snapshot:
             return known.at(now_ms)
         facts = _read_facts(account, from_ms(now_ms))
         present = catalogue()
-        if facts.plan not in present.plans or (facts.scheduled_plan and facts.scheduled_plan not in present.plans):
+        if not {facts.plan, facts.scheduled_plan} - {""} <= present.plans.keys():
             present = reload_catalogue(present.version + 1)
         entitlement = _shared(entitle(facts, present.plans, from_ms(now_ms)))
         fresh = Snapshot(
@@ -125,18 +130,33 @@ def _shared(entitlement: Entitlement) -> Entitlement:
 
 def _read_facts(account: int, now: datetime) -> Facts:
     version = fence_version(account)
-    subscription = opening.get_or_open_subscription(account, now)
+    try:
+        subscription = opening.get_or_open_subscription(account, now)
+    except NoSubscription:
+        subscription = None
     overrides = LimitOverride.objects.filter(account=account).order_by("-created_at", "-pk")
     return Facts(
         account=account,
         version=version,
-        active=subscription.account.is_active,
-        plan=sys.intern(subscription.plan.code),
-        anchor=subscription.anchor,
-        scheduled_plan=subscription.scheduled_plan.code if subscription.scheduled_plan else "",
-        scheduled_at=subscription.scheduled_at,
-        former_quota_window_from=subscription.former_quota_window_from,
-        former_quota_window_until=subscription.former_quota_window_until,
+        **(_terms(subscription) if subscription is not None else _without_subscription(account)),
         overrides=tuple(Override(o.limit, o.maximum, o.expires_at) for o in overrides),
         top_ups=tuple(TopUp(t.tokens, t.starts_at, t.expires_at) for t in TokenTopUp.objects.filter(account=account)),
     )
+
+
+def _terms(subscription: Subscription) -> dict[str, Any]:
+    return {
+        "active": subscription.account.is_active,
+        "plan": sys.intern(subscription.plan.code),
+        "anchor": subscription.anchor,
+        "scheduled_plan": subscription.scheduled_plan.code if subscription.scheduled_plan else "",
+        "scheduled_at": subscription.scheduled_at,
+        "ends_at": subscription.cancel_at,
+        "former_quota_window_from": subscription.former_quota_window_from,
+        "former_quota_window_until": subscription.former_quota_window_until,
+    }
+
+
+def _without_subscription(account: int) -> dict[str, Any]:
+    is_active = get_user_model().objects.filter(pk=account, is_active=True).exists()
+    return {"active": is_active, "plan": "", "anchor": EPOCH}

@@ -31,6 +31,10 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         """Live ones, not parked, whose last period has ended by `now`: the next renewal takes them."""
         return self.live().filter(parked_at__isnull=True, period_ends_at__lte=now)
 
+    def ending(self) -> SubscriptionQuerySet:
+        """Live ones that were canceled and end with their period."""
+        return self.live().filter(cancel_at__isnull=False)
+
     def parked(self) -> SubscriptionQuerySet:
         """Live ones that wait for staff."""
         return self.live().filter(parked_at__isnull=False)
@@ -58,6 +62,9 @@ class Subscription(FencedModel):
     former_quota_window_from = models.DateTimeField(null=True, editable=False)
     former_quota_window_until = models.DateTimeField(null=True, editable=False)
     period_ends_at = models.DateTimeField(help_text="End of the period opened last: the renewal is due then.")
+    cancel_at = models.DateTimeField(null=True, blank=True, help_text="It ends here instead of being renewed.")
+    cancel_reason = models.CharField(max_length=200, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
     changed_at = models.DateTimeField(help_text="The last change of plan or schedule; quotes from before it are void.")
     parked_at = models.DateTimeField(
@@ -81,6 +88,14 @@ class Subscription(FencedModel):
                 condition=Q(scheduled_plan__isnull=True, scheduled_at__isnull=True)
                 | Q(scheduled_plan__isnull=False, scheduled_at__isnull=False),
             ),
+            models.CheckConstraint(
+                name="subscription_one_follows", condition=Q(scheduled_at__isnull=True) | Q(cancel_at__isnull=True)
+            ),
+            models.CheckConstraint(
+                name="subscription_ended_when_canceled",
+                condition=Q(status="canceled", ended_at__isnull=False)
+                | Q(~Q(status="canceled"), ended_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -97,6 +112,11 @@ class Subscription(FencedModel):
     def is_parked(self) -> bool:
         return self.is_live and self.parked_at is not None
 
+    @property
+    def ends_at(self) -> datetime | None:
+        """Where it ends instead of being renewed: it was canceled, or its user is deactivated. None: it is renewed."""
+        return self.period_ends_at if self.cancel_at is not None or not self.account.is_active else None
+
     def current_period(self) -> BillingPeriod:
         """The period opened last, with its plan. While its renewal is late it has ended: see `current_subscription`."""
         return self.periods.select_related("plan").latest("number")
@@ -109,12 +129,27 @@ class Subscription(FencedModel):
         self.drop_schedule(now)
 
     def schedule(self, plan: Plan, at: datetime, now: datetime) -> None:
-        """The plan that follows at an instant; it replaces what was scheduled."""
-        self.scheduled_plan, self.scheduled_at, self.changed_at = plan, at, now
-        self.save()
+        """The plan that follows at an instant; it replaces what was scheduled, an end too."""
+        self._let_follow(now, plan, at)
+
+    def cancel(self, reason: str, now: datetime) -> None:
+        """Let it end with its period; that replaces a scheduled plan."""
+        self._let_follow(now, cancel_at=self.period_ends_at, reason=reason)
 
     def drop_schedule(self, now: datetime) -> None:
-        self.scheduled_plan = self.scheduled_at = None
+        """Neither another plan follows nor the end."""
+        self._let_follow(now)
+
+    def _let_follow(
+        self,
+        now: datetime,
+        plan: Plan | None = None,
+        at: datetime | None = None,
+        cancel_at: datetime | None = None,
+        reason: str = "",
+    ) -> None:
+        self.scheduled_plan, self.scheduled_at = plan, at
+        self.cancel_at, self.cancel_reason = cancel_at, reason
         self.changed_at = now
         self.save()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import NamedTuple
 
 from billing.rules.instants import EPOCH, to_ms
-from billing.rules.periods import Period
+from billing.rules.periods import MONTH, Period
 from billing.rules.plan_change import PlanTerms
 from billing.rules.usage_window import CALENDAR_MONTH, kept_window, window_on
 from ratelimit.limits import LARGEST_NUMBER, Limit
@@ -31,10 +32,16 @@ class PlanOffer:
     capabilities: frozenset[str]
     quota_window: str = CALENDAR_MONTH
     archived: bool = False
+    is_default: bool = False
+    """Of customers who have not chosen one, and of those whose subscription has ended."""
 
     @property
     def code(self) -> str:
         return self.terms.code
+
+
+NO_PLAN = PlanOffer(PlanTerms("", 0, Decimal(0), "", MONTH), "no plan", 0, 30, frozenset())
+"""What an account without a plan may do: look around and choose one, but call no feature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,10 @@ class TopUp:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What PostgreSQL says of one account at one version. `overrides` come newest first."""
+    """What PostgreSQL says of one account at one version. `overrides` come newest first.
+
+    `plan` is "" for an account without a subscription. At `ends_at` it ends, and the default plan follows.
+    """
 
     account: int
     version: int
@@ -73,6 +83,7 @@ class Facts:
     anchor: datetime
     scheduled_plan: str = ""
     scheduled_at: datetime | None = None
+    ends_at: datetime | None = None
     former_quota_window_from: datetime | None = None
     former_quota_window_until: datetime | None = None
     overrides: tuple[Override, ...] = ()
@@ -107,7 +118,9 @@ class Entitlement:
         return next((limit for limit in self.limits if limit.name == name), None)
 
     def includes(self, feature: Metered) -> bool:
-        return not feature.capability or feature.capability in self.capabilities
+        if not feature.capability:
+            return self.plan is not NO_PLAN
+        return feature.capability in self.capabilities
 
 
 class Stretch(NamedTuple):
@@ -135,28 +148,42 @@ def stretches(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> tu
     return tuple(Stretch(*stretch) for stretch in zip(begins, [*begins[1:], None], known, strict=True))
 
 
-def effective_plan(facts: Facts, now: datetime) -> str:
-    """The scheduled plan from its instant on, whether or not the renewal has applied it yet."""
+def facts_at(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Facts:
+    """The facts in force at `now`: what follows by then has followed, whether or not the renewal has written it yet.
+
+    The scheduled plan follows at its instant; where the subscription ends, another one on the default plan, or nothing.
+    """
+    if facts.ends_at is not None and now >= facts.ends_at:
+        follows = next((offer for offer in plans.values() if offer.is_default), NO_PLAN)
+        return replace(_followed_by(facts, plans, follows, facts.ends_at), anchor=facts.ends_at)
     if facts.scheduled_at is not None and now >= facts.scheduled_at:
-        return facts.scheduled_plan
-    return facts.plan
+        return _followed_by(facts, plans, plans[facts.scheduled_plan], facts.scheduled_at)
+    return facts
 
 
-def window_in_force(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Period:
-    """The usage window at `now`, whether or not the renewal has applied a scheduled change yet."""
-    plan = plans[facts.plan]
-    if facts.scheduled_at is None or now < facts.scheduled_at:
-        return window_on(facts, plan, now)
-    target = plans[facts.scheduled_plan]
-    since, until = kept_window(facts, plan, target, facts.scheduled_at)
-    changed = replace(facts, former_quota_window_from=since, former_quota_window_until=until)
-    return window_on(changed, target, now)
+def offer_of(code: str, plans: Mapping[str, PlanOffer]) -> PlanOffer:
+    """The plan of that code; NO_PLAN of none."""
+    return plans[code] if code else NO_PLAN
+
+
+def _followed_by(facts: Facts, plans: Mapping[str, PlanOffer], target: PlanOffer, at: datetime) -> Facts:
+    since, until = kept_window(facts, offer_of(facts.plan, plans), target, at, with_period=True)
+    return replace(
+        facts,
+        plan=target.code,
+        scheduled_plan="",
+        scheduled_at=None,
+        ends_at=None,
+        former_quota_window_from=since,
+        former_quota_window_until=until,
+    )
 
 
 def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan: str | None = None) -> Entitlement:
     """What the account may do at `now`; with `plan`, what it might do had it changed to that plan (for suggestions)."""
-    offer = plans[plan or effective_plan(facts, now)]
-    window = window_in_force(facts, plans, now)
+    present = facts_at(facts, plans, now)
+    offer = offer_of(plan or present.plan, plans)
+    window = window_on(present, offer_of(present.plan, plans), now)
     overrides = [o for o in facts.overrides if o.expires_at is None or now < o.expires_at]
     quota = _overridden("quota", offer.monthly_token_quota, overrides)
     if quota is not None:
@@ -173,16 +200,23 @@ def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan
 
 
 def cheapest(offers: Iterable[PlanOffer], current: PlanOffer, passing: Collection[str]) -> PlanOffer | None:
-    """The cheapest plan on sale, other than the current one and in its currency, of those whose code is `passing`."""
+    """The cheapest plan on sale, other than the current one and in its currency, of those whose code is `passing`.
+
+    For an account without a plan, of all of them.
+    """
     candidates = [
         offer
         for offer in offers
         if offer.code in passing
         and offer.code != current.code
         and not offer.archived
-        and (offer.terms.currency, offer.terms.interval) == (current.terms.currency, current.terms.interval)
+        and (current is NO_PLAN or _exchangeable(offer.terms, current.terms))
     ]
     return min(candidates, key=lambda offer: (offer.terms.price, offer.terms.rank, offer.code), default=None)
+
+
+def _exchangeable(one: PlanTerms, other: PlanTerms) -> bool:
+    return (one.currency, one.interval) == (other.currency, other.interval)
 
 
 def _overridden(limit: str, default: int | None, overrides: Iterable[Override]) -> int | None:
@@ -205,6 +239,7 @@ def _edges(facts: Facts) -> Iterable[datetime]:
     """Instants at which the facts themselves say that something begins or ends."""
     edges = [
         facts.scheduled_at,
+        facts.ends_at,
         facts.former_quota_window_until,
         *(override.expires_at for override in facts.overrides),
     ]

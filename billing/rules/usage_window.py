@@ -1,9 +1,10 @@
 """The window that a quota counts in: the calendar month, or the month counted from the subscription's anchor.
 
 Windows of one account follow each other and never overlap, whatever plans it had (law L9), so that nothing counts in
-two of them. A plan's kind of window is fixed once it was sold. A change of plan leaves the present window to its end,
-and the first window of another kind begins only there. One change alone ends it early: from an unlimited plan, whose
-tokens nobody counted against a quota, to a limited one, whose quota counts from then on.
+two of them. A plan's kind of window is fixed once it was sold. An upgrade leaves the present window to its end, and the
+first window of another kind begins only there. What follows at the end of a billing period begins a window, since the
+new period is paid and has the tokens of its plan. So does a change at once from an unlimited plan, whose tokens nobody
+counted against a quota, to a limited one.
 """
 
 from __future__ import annotations
@@ -51,12 +52,12 @@ def window_on(holder: WindowHolder, plan: WindowedPlan, now: datetime) -> Period
 
 
 def kept_window(
-    holder: WindowHolder, plan: WindowedPlan, target: WindowedPlan, at: datetime
+    holder: WindowHolder, plan: WindowedPlan, target: WindowedPlan, at: datetime, *, with_period: bool = False
 ) -> tuple[datetime | None, datetime | None]:
     """The window in which a change from `plan` to `target` at an instant falls: from, and until when it holds.
 
-    A change from unlimited to limited ends it, unless the plan was changed in this window before: what was used of a
-    quota then must not be given again.
+    A change `with_period`, at the end of a billing period, ends it. So does one from unlimited to limited, unless the
+    plan was changed in this window before: what was used of a quota then must not be given again.
     """
     since, until = holder.former_quota_window_from, holder.former_quota_window_until
     if plan.quota_window == target.quota_window and plan.monthly_token_quota is target.monthly_token_quota is None:
@@ -65,4 +66,4 @@ def kept_window(
     ends = at.replace(microsecond=0)  # windows begin at whole seconds
     was_changed = until is not None and at < until
     counts_anew = plan.monthly_token_quota is None and target.monthly_token_quota is not None and not was_changed
-    return window.start, ends if counts_anew and ends > window.start else window.end
+    return window.start, ends if (with_period or counts_anew) and ends > window.start else window.end

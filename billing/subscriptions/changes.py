@@ -1,6 +1,6 @@
 """Changes of plan: upgrade now, downgrade at the period's end, cancel that. Each locks the subscription first.
 
-Subscriptions are written by this module, `opening`, `renewal`, `ending` and `parking` alone.
+Subscriptions are written by this module, `opening`, `canceling`, `renewal`, `ending` and `parking` alone.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from billing.invoicing.ledger import Kind
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
+from billing.rules.entitlement import NO_PLAN
 from billing.rules.periods import Period
 from billing.rules.plan_change import Direction, blockers, decide
 from billing.rules.proration import Proration
-from billing.subscriptions import quotes, renewal
+from billing.subscriptions import opening, quotes, renewal
 from billing.subscriptions.opening import get_or_open_subscription
 from billing.subscriptions.refusals import (
     ActiveFeatures,
+    NoSubscription,
     NotADowngrade,
     NotAnUpgrade,
     NothingScheduled,
+    QuoteExpired,
     UnderReview,
 )
 
@@ -36,12 +39,14 @@ from billing.subscriptions.refusals import (
 class Changed:
     """What a change of plan has done."""
 
-    previous_plan: Plan
+    previous_plan: Plan | None
+    """None where the account had no subscription."""
     subscription: Subscription
     """After the change."""
     period: Period
-    """The present one, which the change has kept."""
-    invoice: Invoice
+    """The present one, which the change has kept; the first one of a subscription that was opened."""
+    invoice: Invoice | None
+    """None where a free plan was opened."""
     proration: Proration
     """How the invoice came about."""
 
@@ -51,11 +56,15 @@ def upgrade(
 ) -> Changed:
     """Move the account to a higher plan now, for a prorated invoice; period and anchor stay.
 
-    With `quoted_at` the amounts are those of a quote of that instant; with its `digest` as well they are those that
-    were shown, or nothing is done. Raises NotAnUpgrade, QuoteExpired, UnderReview, IncomparablePlans.
+    An account without a subscription gets one, at the full price. With `quoted_at` the amounts are those of a quote of
+    that instant; with its `digest` as well they are those that were shown, or nothing is done. Raises NotAnUpgrade,
+    QuoteExpired, UnderReview, IncomparablePlans, NoSubscription (the user is deactivated).
     """
     with transaction.atomic():
-        subscription = locked(account, now)
+        try:
+            subscription = locked(account, now)
+        except NoSubscription:
+            return _open(account, target, now, quoted_at)
         quote = quotes.quote(subscription.current_period(), target, quoted_at or now)
         if quote.direction is not Direction.UPGRADE or not target.is_on_sale:
             raise NotAnUpgrade(target=target.name, current=quote.period.plan.name)
@@ -122,7 +131,7 @@ def downgrade_with_effective_date(
 
 
 def cancel_scheduled_change(account: int, now: datetime) -> Subscription:
-    """Keep the present plan beyond the period's end. Raises NothingScheduled."""
+    """Keep the present plan beyond the period's end. Raises NothingScheduled, NoSubscription, UnderReview."""
     with transaction.atomic():
         subscription = locked(account, now)
         if subscription.scheduled_plan is None:
@@ -134,16 +143,35 @@ def cancel_scheduled_change(account: int, now: datetime) -> Subscription:
 
 
 def locked(account: int, now: datetime) -> Subscription:
-    """The account's live subscription, locked, and renewed where it is due. Raises UnderReview for a parked one."""
+    """The account's live subscription, locked, and renewed where it is due; where it has ended, the one that follows.
+
+    Raises UnderReview for a parked one, and NoSubscription.
+    """
     found = get_or_open_subscription(account, now)
     subscription = Subscription.objects.select_for_update().get(pk=found.pk)
-    if subscription.parked_at is not None:
+    if subscription.is_parked:
         raise UnderReview(reason="parked")
-    if subscription.period_ends_at <= now:
+    if subscription.is_live and subscription.period_ends_at <= now:
         if renewal.renew([subscription], now).parked:
             raise UnderReview(reason="parked")
         subscription.refresh_from_db()
-    return subscription
+    return subscription if subscription.is_live else locked(account, now)
+
+
+def _open(account: int, target: Plan, now: datetime, quoted_at: datetime | None) -> Changed:
+    """Open a subscription for an account that has none, and bill it. Raises as `upgrade`."""
+    quote = quotes.opening_quote(account, target, quoted_at or now)
+    if not target.is_on_sale:
+        raise NotAnUpgrade(target=target.name, current=NO_PLAN.name)
+    if quoted_at is not None:
+        quotes.check_age(quoted_at, now)
+        if target.priced_at > quoted_at:
+            raise QuoteExpired(reason="price")
+    subscription = opening.subscribe(account, target, now)
+    if subscription.is_parked:
+        raise UnderReview(reason="invoice")  # which takes all of it back
+    period = subscription.current_period().period
+    return Changed(None, subscription, period, subscription.invoices.first(), quote.proration)
 
 
 def _check_lower(period: BillingPeriod, target: Plan) -> None:

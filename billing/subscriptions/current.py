@@ -14,7 +14,8 @@ from billing.invoicing import ledger
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.rules import periods
 from billing.rules.money import in_currency
-from billing.subscriptions import opening, renewal
+from billing.subscriptions import opening, renewal_rule
+from billing.subscriptions.refusals import NoSubscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,15 @@ class CurrentSubscription:
     """What is in force at an instant. Its plan is the one that the gateway enforces."""
 
     subscription: Subscription
-    """The row, which a late renewal has not brought up to the instant."""
+    """The row, which a late renewal has not brought up to the instant. Without a primary key it follows one that has
+    ended, and the renewal is still going to open it."""
     period: BillingPeriod
     """The period that the instant lies in. It has no primary key where the renewal is still going to open it."""
     scheduled_plan: Plan | None
     """None also where the scheduled change is in force already."""
     scheduled_at: datetime | None
+    then: Plan | None
+    """What the next period is going to be on; None where the subscription ends and nothing follows."""
     unbilled: Decimal
     """What the renewal is still going to bill for periods that have begun, in the period's currency."""
 
@@ -42,29 +46,45 @@ class CurrentSubscription:
         return in_currency(owed, self.period.currency)
 
     @property
+    def cancel_at(self) -> datetime | None:
+        """The subscription ends here instead of being renewed."""
+        return self.subscription.cancel_at
+
+    @property
     def next_invoice_amount(self) -> Decimal:
-        """The total of the next period's invoice at present prices, less what the renewal leaves of the balance."""
+        """The total of the next period's invoice at present prices, less what the renewal leaves of the balance.
+
+        In the period's currency: 0 where what follows is billed in another one.
+        """
         left = max(self.balance - self.unbilled, Decimal(0))
-        price = (self.scheduled_plan or self.plan).price
+        in_this_one = self.then is not None and self.then.currency == self.period.currency
+        price = self.then.price if self.then is not None and in_this_one else Decimal(0)
         return in_currency(max(price - left, Decimal(0)), self.period.currency)
 
 
 def current_subscription(account: int, now: datetime) -> CurrentSubscription:
-    """The account's current subscription; one on the default plan is opened on first use. Raises NoDefaultPlan."""
+    """The account's current subscription; one on the default plan is opened on first use. Raises NoSubscription."""
     subscription = opening.get_or_open_subscription(account, now)
     # One statement: a renewal or an upgrade at this moment is seen whole or not at all.
-    related = ("plan", "subscription__plan", "subscription__scheduled_plan")
+    related = ("plan", "subscription__plan", "subscription__scheduled_plan", "subscription__account")
     last = BillingPeriod.objects.select_related(*related).filter(subscription=subscription).latest("number")
     subscription = last.subscription
-    renewed = renewal.renewal(subscription, last, now, prices.Prices())
-    unbilled = sum((period.price for period in renewed.opened), Decimal(0))
+    price_list = prices.Prices()
+    renewed = renewal_rule.renewal(subscription, last, now, price_list)
+    if renewed.ends_at is not None:
+        if renewed.follow_up is None:
+            raise NoSubscription
+        subscription = renewed.follow_up
     is_ahead = subscription.scheduled_plan is not None and not renewed.applies_schedule
+    scheduled_plan = subscription.scheduled_plan if is_ahead else None
+    ends = subscription.ends_at is not None
     return CurrentSubscription(
         subscription=subscription,
         period=renewed.opened[-1] if renewed.opened else last,
-        scheduled_plan=subscription.scheduled_plan if is_ahead else None,
+        scheduled_plan=scheduled_plan,
         scheduled_at=subscription.scheduled_at if is_ahead else None,
-        unbilled=unbilled,
+        then=price_list.default_plan if ends else scheduled_plan or renewed.plan,
+        unbilled=sum((period.price for period in renewed.opened), Decimal(0)),
     )
 
 
@@ -72,10 +92,10 @@ def period_at(account: int, at: datetime, now: datetime) -> BillingPeriod:
     """The period in which a change at an instant would fall, with the plan and the price that it would have by then.
 
     Without a primary key it is still to be opened, also in the future: on the scheduled plan, at present prices. Before
-    the first period it is the first. A subscription is opened on first use. Raises NoDefaultPlan.
+    the first period it is the first. A subscription is opened on first use. Raises NoSubscription.
     """
     subscription = opening.get_or_open_subscription(account, now)
-    related = ("plan", "subscription__plan", "subscription__scheduled_plan")
+    related = ("plan", "subscription__plan", "subscription__scheduled_plan", "subscription__account")
     opened = BillingPeriod.objects.select_related(*related).filter(subscription=subscription).order_by("-number")
     last = opened[0]
     if at < last.ends_at:
@@ -86,6 +106,13 @@ def period_at(account: int, at: datetime, now: datetime) -> BillingPeriod:
 def _to_be_opened(last: BillingPeriod, at: datetime) -> BillingPeriod:
     """The period of an instant by the renewal's rule, however far ahead; the last one where the calendar ends."""
     subscription = last.subscription
+    if (ends_at := subscription.ends_at) is not None:
+        follows = renewal_rule.ending(subscription, ends_at, ends_at, prices.Prices())
+        if follows.follow_up is None:
+            raise NoSubscription
+        last, subscription = follows.opened[0], follows.follow_up
+        if at < last.ends_at:
+            return last
     try:
         number, period = periods.period_at(subscription.anchor, subscription.plan.billed_every, at)
     except ValueError:

@@ -1,9 +1,10 @@
-"""Opening a subscription: on the default plan at first use, or on a given plan."""
+"""Opening a subscription: on the default plan at first use, on a given plan, or where another one has ended."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 
 from billing.invoicing import issuing, review
@@ -11,13 +12,14 @@ from billing.models import BillingPeriod, Plan, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.periods import nth_period
-from billing.subscriptions.refusals import NoDefaultPlan
+from billing.rules.usage_window import kept_window
+from billing.subscriptions.refusals import NoSubscription
 
 
 def get_or_open_subscription(account: int, now: datetime) -> Subscription:
     """The account's live subscription, as its row says it; one on the default plan is opened, and billed, on first use.
 
-    Raises NoDefaultPlan.
+    Raises NoSubscription.
     """
     related = ("plan", "scheduled_plan", "account")
     live = Subscription.objects.live().select_related(*related).filter(account_id=account)
@@ -25,8 +27,8 @@ def get_or_open_subscription(account: int, now: datetime) -> Subscription:
     if found is not None:
         return found
     default = Plan.objects.default()
-    if default is None:
-        raise NoDefaultPlan("no plan is marked as the default; mark one in the admin, or run manage.py seed_catalogue")
+    if default is None or not get_user_model().objects.filter(pk=account, is_active=True).exists():
+        raise NoSubscription
     try:
         return subscribe(account, default, now)
     except IntegrityError:
@@ -55,3 +57,22 @@ def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
         else:
             issuing.issue(bills, now)
     return subscription
+
+
+def follow_up(ended: Subscription, plan: Plan, at: datetime) -> Subscription:
+    """The subscription that follows one that ends at an instant, not saved yet.
+
+    Its periods are counted from there, to the second, and so is its quota.
+    """
+    anchor = at.replace(microsecond=0)
+    since, until = kept_window(ended, ended.plan, plan, at, with_period=True)
+    return Subscription(
+        account=ended.account,
+        plan=plan,
+        anchor=anchor,
+        former_quota_window_from=since,
+        former_quota_window_until=until,
+        created_at=at,
+        changed_at=at,
+        period_ends_at=nth_period(anchor, plan.billed_every, 0).end,
+    )

@@ -10,14 +10,14 @@ from decimal import Decimal
 from django.conf import settings
 
 from billing.invoicing import ledger
-from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Plan
+from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Plan, Subscription
 from billing.rules.money import in_currency
-from billing.rules.periods import Period, as_utc
+from billing.rules.periods import Period, as_utc, nth_period
 from billing.rules.plan_change import Direction, decide
 from billing.rules.proration import Proration, prorate
 from billing.rules.refused import Refused
 from billing.subscriptions.current import period_at
-from billing.subscriptions.refusals import QuoteExpired
+from billing.subscriptions.refusals import NoSubscription, QuoteExpired
 
 HOLDS_FOR = timedelta(minutes=15)
 
@@ -99,10 +99,29 @@ def quote(period: BillingPeriod, target: Plan, at: datetime) -> Quote:
     old, new = (in_currency(price, period.currency) for price in (period.price, target.price))
     proration = prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
     if period.pk is not None:
-        billed = InvoiceLine.objects.within(period.subscription, period.period).net()
-        credit = min(proration.credit, in_currency(billed, period.currency))
+        credit = min(proration.credit, _billed(period))
         proration = replace(proration, credit=credit, net=proration.charge - credit)
     return Quote(period, target, direction, proration, as_utc(at))
+
+
+def unused(period: BillingPeriod, at: datetime) -> Decimal:
+    """What the rest of an opened period is worth at an instant, in its currency: at most what was billed for it."""
+    price = in_currency(period.price, period.currency)
+    proration = prorate(price, None, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
+    return min(proration.credit, _billed(period))
+
+
+def _billed(period: BillingPeriod) -> Decimal:
+    """Net of all credits."""
+    return in_currency(InvoiceLine.objects.within(period.subscription, period.period).net(), period.currency)
+
+
+def opening_quote(account: int, target: Plan, at: datetime) -> Quote:
+    """What it costs an account without a subscription to get one on the target: the full price of a first period."""
+    anchor = at.replace(microsecond=0)
+    subscription = Subscription(account_id=account, plan=target, anchor=anchor, changed_at=at)
+    first = BillingPeriod.of(subscription, 0, nth_period(anchor, target.billed_every, 0), target, Decimal(0))
+    return replace(quote(first, target, at), direction=Direction.UPGRADE)
 
 
 def check_age(at: datetime, now: datetime) -> None:
@@ -111,6 +130,17 @@ def check_age(at: datetime, now: datetime) -> None:
         raise QuoteExpired(reason="future")
     if now - at > HOLDS_FOR:
         raise QuoteExpired(reason="old")
+
+
+def shown_instant(text: str) -> datetime:
+    """The instant of a preview. Raises QuoteExpired for what no preview has sent."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise QuoteExpired(reason="unseen")
+    return at
 
 
 def calculate_proration(
@@ -129,7 +159,12 @@ def calculate_proration(
     Of the own period and plan the amounts are those that a change at the instant bills, as far as is known now. Writes
     nothing but the subscription of an account that has none yet. Raises InvalidCycle, IncomparablePlans.
     """
-    period = period_at(account, as_utc(at or now), now)
+    try:
+        period = period_at(account, as_utc(at or now), now)
+    except NoSubscription:
+        period = opening_quote(account, target, as_utc(at or now)).period
+        if current is None and cycle_start is cycle_end is None:
+            return opening_quote(account, target, as_utc(at or now))
     cycle = _cycle(cycle_start or period.starts_at, cycle_end or period.ends_at)
     if current is not None or cycle != period.period:
         plan, price = (period.plan, period.price) if current is None else (current, current.price)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from billing.rules.refused import Refused
 
 
-class NoDefaultPlan(Exception):
-    """Nobody can be put on a plan: none is marked as the default. The message tells operators what to do."""
-
-
 class PlanChangeRefused(Refused):
     """The change is not made, and nothing was changed."""
+
+
+class NoSubscription(PlanChangeRefused):
+    """The account has none, and none is opened: no plan is marked as the default, or the user is deactivated."""
+
+    code = "no_subscription"
 
 
 class NotOnSale(PlanChangeRefused):
@@ -37,6 +39,12 @@ class AlreadyOnPlan(PlanChangeRefused):
 
 class NothingScheduled(PlanChangeRefused):
     code = "nothing_scheduled"
+
+
+class NothingToCancel(PlanChangeRefused):
+    """The account is on the default `plan`, which is what would follow."""
+
+    code = "nothing_to_cancel"
 
 
 class NotParked(PlanChangeRefused):

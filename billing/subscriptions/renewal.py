@@ -1,4 +1,4 @@
-"""Renewal of subscriptions whose period has ended: apply what is scheduled, open the next period, issue its invoice.
+"""Renewal of subscriptions whose period has ended: open the next period and issue its invoice, or end them.
 
 The rules are the same for one subscription and for a batch; only the writes are bulk. Several processes may renew at
 once: a batch takes rows that no other transaction holds, and a period opens once or not at all.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 
 from django.db import connection, transaction
@@ -23,36 +21,25 @@ from billing.fence import push
 from billing.invoicing import issuing
 from billing.invoicing.issuing import Bill
 from billing.invoicing.review import base_price, issued_today, review_reason
-from billing.models import BillingPeriod, Plan, Subscription
+from billing.models import BillingPeriod, Subscription
 from billing.outbox.clock import check_clock
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
-from billing.rules.periods import nth_period
 from billing.rules.usage_window import kept_window
-from billing.subscriptions.ending import end
+from billing.subscriptions.ending import write_ends
 from billing.subscriptions.renewal_report import RenewalReport
+from billing.subscriptions.renewal_rule import Renewal, ending, renewal
 
 logger = logging.getLogger(__name__)
 BATCH = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    """What follows for one subscription."""
-
-    subscription: Subscription
-    opened: tuple[BillingPeriod, ...]
-    """The periods to open, oldest first; none where the subscription is not due."""
-    plan: Plan
-    """That of the last of them."""
-    applies_schedule: bool
-
-
 def renew_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -> RenewalReport:
     """Renew every subscription that is due at `now`, in batches that are committed one by one.
 
-    `progress` is called with the size of each. A subscription that fails is reported and does not stop the others. That
-    of a deactivated user ends with its period instead, and nothing more is billed to it, also when he is back.
+    `progress` is called with the size of each. A subscription that fails is reported and does not stop the others. One
+    that was canceled ends with its period, and another one on the default plan follows. That of a deactivated user ends
+    too, nothing follows, and nothing more is billed to it, also when he is back.
     """
     return _renew_in_batches(now, progress, keep=True)
 
@@ -66,7 +53,7 @@ def dry_run(now: datetime, progress: Callable[[int], None] = lambda _: None) -> 
 
 
 def renew(subscriptions: Sequence[Subscription], now: datetime, *, reviewed: bool = False) -> RenewalReport:
-    """Renew locked subscriptions as far as they are due at `now`, in the caller's transaction.
+    """Renew or end locked subscriptions as far as they are due at `now`, in the caller's transaction.
 
     `reviewed`: staff have looked at what is suspicious about them, so nothing is parked.
     """
@@ -74,28 +61,14 @@ def renew(subscriptions: Sequence[Subscription], now: datetime, *, reviewed: boo
     return _write([renewal(row, latest[row.pk], now, prices) for row in subscriptions], now, reviewed)
 
 
-def renewal(
-    subscription: Subscription, last: BillingPeriod, now: datetime, price_at: Callable[[Plan, datetime], Decimal]
-) -> Renewal:
-    """The rule of renewing: a pure function of the subscription, its last period and the prices.
+def end(subscription: Subscription, now: datetime) -> Subscription | None:
+    """End a locked subscription that is not due, in the caller's transaction; the one that follows on the default plan.
 
-    A period follows for each that has ended by `now`, on the scheduled plan from its instant on, at the price of the
-    moment it starts. `price_at` gives a plan's price at an instant. Raises ValueError where the next period would leave
-    a gap or overlap the last one (law L7).
+    What the follow-up costs is billed. None where no plan is the default, or the user is deactivated.
     """
-    plan, scheduled, applies = subscription.plan, subscription.scheduled_plan, False
-    opened: list[BillingPeriod] = []
-    number, start = last.number, last.ends_at
-    while start <= now:
-        if scheduled is not None and subscription.scheduled_at is not None and subscription.scheduled_at <= start:
-            plan, applies = scheduled, True
-        number += 1
-        period = nth_period(subscription.anchor, plan.billed_every, number)
-        if period.start != start:
-            raise ValueError(f"period {number} starts at {period.start}, not where the last one ended, at {start}")
-        opened.append(BillingPeriod.of(subscription, number, period, plan, price_at(plan, start)))
-        start = period.end
-    return Renewal(subscription, tuple(opened), plan, applies)
+    ended = ending(subscription, now, now, Prices())
+    _write([ended], now, reviewed=True)
+    return ended.follow_up
 
 
 def _renew_in_batches(now: datetime, progress: Callable[[int], None], keep: bool) -> RenewalReport:
@@ -109,8 +82,7 @@ def _renew_in_batches(now: datetime, progress: Callable[[int], None], keep: bool
                 return total
             # Read before the renewal moves it on.
             last = Subscription(pk=batch[-1].pk, period_ends_at=batch[-1].period_ends_at)
-            done = _renew_bisecting([row for row in batch if row.account.is_active], now)
-            done.ended = end([row for row in batch if not row.account.is_active])
+            done = _renew_bisecting(batch, now)
             if not keep:
                 transaction.set_rollback(True)
         total.add(done)
@@ -162,16 +134,18 @@ def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Renewa
         if reason:
             renewed.subscription.park(reason, now)
             done.parked.append(renewed.subscription.pk)
-        elif renewed.opened:
+        elif renewed.opened or renewed.ends_at:
             sound.append((renewed, of_one))
+    write_ends([renewed for renewed, _ in sound if renewed.ends_at])
     opened = [period for renewed, _ in sound for period in renewed.opened]
     copy_rows(opened)
-    _advance([renewed for renewed, _ in sound])
-    _record([renewed for renewed, _ in sound])
+    going_on = [renewed for renewed, _ in sound if not renewed.ends_at]
+    _advance(going_on)
+    _record(going_on)
     bills = [bill for _, of_one in sound for bill in of_one]
     issuing.issue(bills, now)
-    done.renewed, done.periods = len(sound), len(opened)
-    done.changed = sum(renewed.applies_schedule for renewed, _ in sound)
+    done.renewed, done.periods, done.ended = len(going_on), len(opened), len(sound) - len(going_on)
+    done.changed = sum(renewed.applies_schedule for renewed in going_on)
     done.count_bills(bills)
     return done
 
@@ -218,4 +192,5 @@ def _record(renewals: Sequence[Renewal]) -> None:
 def _window_kept(renewed: Renewal) -> tuple[datetime | None, datetime | None]:
     subscription = renewed.subscription
     assert subscription.scheduled_plan is not None and subscription.scheduled_at is not None
-    return kept_window(subscription, subscription.plan, subscription.scheduled_plan, subscription.scheduled_at)
+    plan, at = subscription.scheduled_plan, subscription.scheduled_at
+    return kept_window(subscription, subscription.plan, plan, at, with_period=True)

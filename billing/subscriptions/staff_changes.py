@@ -27,6 +27,15 @@ class Documents:
     """What is owed to the customer afterwards."""
     currency: str
 
+    def said(self) -> tuple[object, ...]:
+        """All that they say, but for their numbers, as a digest takes it in."""
+        issued = [
+            [(line.description, in_currency(line.amount, invoice.currency)) for line in lines]
+            for invoice, lines in self.invoices
+        ]
+        settled = [(entry.invoice_id, in_currency(entry.amount, entry.currency)) for entry in self.settled]
+        return issued, settled, self.balance
+
 
 @dataclass(frozen=True, slots=True)
 class ChangePreview:
@@ -98,7 +107,7 @@ def release(subscription: Subscription, now: datetime, digest: str) -> ReleasePr
 
 
 def _change(account: int, target: Plan, now: datetime, priced_at: datetime, digest: str | None = None) -> ChangePreview:
-    last = _last_documents(account)
+    last = last_documents(account)
     subscription = changes.locked(account, now)
     period, dropped = subscription.current_period(), subscription.scheduled_plan
     if period.plan_id == target.pk:
@@ -111,13 +120,13 @@ def _change(account: int, target: Plan, now: datetime, priced_at: datetime, dige
         changed, looks_wrong = changes.change_now(quote, now), False
     except UnderReview:
         changed, looks_wrong = changes.change_now(quote, now, reviewed=True), True
-    documents = _documents_after(account, last, period.currency)
+    documents = documents_after(account, last, period.currency)
     return ChangePreview(quote, before, changed, documents, dropped, looks_wrong)
 
 
 def _release(subscription: Subscription, now: datetime) -> ReleasePreview:
     account = subscription.account_id
-    last = _last_documents(account)
+    last = last_documents(account)
     parked = Subscription.objects.select_for_update().get(pk=subscription.pk)
     parked_at = parked.parked_at
     if parked_at is None:
@@ -125,28 +134,23 @@ def _release(subscription: Subscription, now: datetime) -> ReleasePreview:
     parking.release(parked, now)
     released = Subscription.objects.select_related("account", "plan").get(pk=parked.pk)
     period = released.current_period()
-    documents = _documents_after(account, last, period.currency)
+    documents = documents_after(account, last, period.currency)
     digest = quotes.digest_of(
         (parked_at.isoformat(), period.number, in_currency(period.price, period.currency), period.currency),
         quotes.limits_of(released.plan),
-        [
-            [(line.description, in_currency(line.amount, invoice.currency)) for line in lines]
-            for invoice, lines in documents.invoices
-        ],
-        [(entry.invoice_id, in_currency(entry.amount, entry.currency)) for entry in documents.settled],
-        documents.balance,
+        documents.said(),
     )
     return ReleasePreview(released, period, documents, digest)
 
 
-def _last_documents(account: int) -> tuple[int, int]:
+def last_documents(account: int) -> tuple[int, int]:
     """The invoice and the balance entry made last, by primary key."""
     invoice = Invoice.objects.filter(account=account).aggregate(last=Max("pk"))["last"]
     entry = BalanceEntry.objects.filter(account=account).aggregate(last=Max("pk"))["last"]
     return invoice or 0, entry or 0
 
 
-def _documents_after(account: int, last: tuple[int, int], currency: str) -> Documents:
+def documents_after(account: int, last: tuple[int, int], currency: str) -> Documents:
     """Read within the transaction, as a preview leaves nothing to read after it."""
     issued = Invoice.objects.filter(account=account, pk__gt=last[0]).order_by("pk").prefetch_related("lines")
     entries = BalanceEntry.objects.filter(account=account, pk__gt=last[1], amount__lt=0, invoice__pk__lte=last[0])

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
+from django.db.models import Count
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from billing.models import OutboxCursor
+from billing.models import OutboxCursor, Subscription
 from billing.outbox.retention import backlogs
 from ratelimit.limits import Outcome
 from ratelimit.servers.single import RedisUnreachable
@@ -58,6 +59,16 @@ def _reconciled() -> Iterable[Metric]:
         yield GaugeMetricFamily("reconcile_finished_timestamp_seconds", "When the last one ended, Unix time.", finished)
 
 
+def _subscriptions() -> Iterable[Metric]:
+    counts = GaugeMetricFamily("subscriptions", "Subscriptions by status; canceled ones have ended.", labels=["status"])
+    found = dict(Subscription.objects.order_by().values_list("status").annotate(Count("pk")))
+    for status in Subscription.Status.values:
+        counts.add_metric([status], found.get(status, 0))
+    yield counts
+    ending = Subscription.objects.ending().count()
+    yield GaugeMetricFamily("subscriptions_ending", "Active ones that end with their period.", ending)
+
+
 def _outbox() -> Iterable[Metric]:
     """By consumer: what it has not got, how old that is, and accounts that wait for a message that fails."""
     waiting = GaugeMetricFamily("outbox_waiting_messages", "Messages a consumer has not got.", labels=["consumer"])
@@ -94,6 +105,7 @@ class _Engines:
         yield GaugeMetricFamily("drain_set_aside_entries", "Entries that no drain could read.", set_aside)
         yield from _reconciled()
         yield from _outbox()
+        yield from _subscriptions()
         yield GaugeMetricFamily("redis_outage", "1 while calls are decided without Redis.", outage.is_active())
 
 

@@ -36,6 +36,9 @@ SENTENCES = {
 }
 """Of each code of a refusal, its status and what is said, with the refusal's parameters."""
 
+NO_PLAN = {"feature_not_in_plan": "You have no plan. Choose one to use {feature}."}
+"""What is said instead to an account that has none."""
+
 NOT_AUTHENTICATED = {
     "missing": "There is no API key and no session.",
     "scheme": "The Authorization header is not of the scheme Bearer.",
@@ -49,6 +52,8 @@ def refuse(request: HttpRequest, admission: Admission) -> HttpResponse:
     """The response to a call that was not admitted."""
     refusal = refusal_of(admission)
     status, sentence = SENTENCES[refusal.code]
+    if refusal.parameters.get("current_plan", "") is None:
+        sentence = NO_PLAN.get(refusal.code, sentence)
     headers = _wait_headers(status, refusal.retry_after)
     members = _members(refusal.parameters)
     if status == 429:

@@ -86,7 +86,7 @@ class CurrentUsage(serializers.Serializer[Any]):
     tokens_remaining = NumberOrUnlimited()
     quota_percentage = serializers.FloatField()
     resets_at = serializers.DateTimeField()
-    plan = serializers.CharField()
+    plan = serializers.CharField(allow_null=True, help_text="Null where you have none.")
     suggestion = SuggestionSerializer(allow_null=True)
 
 

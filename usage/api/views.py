@@ -51,7 +51,7 @@ class Current(ApiView):
             "tokens_remaining": quota.remaining,
             "quota_percentage": percentage_used(quota),
             "resets_at": entitlement.window.end,
-            "plan": entitlement.plan.code,
+            "plan": entitlement.plan.code or None,
             "suggestion": None,
         }
         return Response(CurrentUsage(usage).data)

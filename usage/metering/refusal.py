@@ -37,7 +37,7 @@ def refusal_of(admission: Admission) -> Refusal:
         return Refusal(code, {}, IN_PROGRESS_RETRY_SECONDS if code == "idempotency_in_progress" else None)
     feature, entitlement = admission.request.feature, admission.snapshot.entitlement
     if feature is not None and not admission.entitled:
-        about = {"feature": feature.code, "capability": feature.capability, "plan": entitlement.plan.name}
+        about = {"feature": feature.code, "capability": feature.capability or None, "plan": entitlement.plan.name}
         return Refusal("feature_not_in_plan", about | _plans(admission))
     return _exceeded(admission, feature)
 
@@ -73,12 +73,13 @@ def foresee_refusal(admission: Admission, feature: Metered) -> tuple[str | None,
 
 
 def _plans(admission: Admission) -> dict[str, str | None]:
-    """The caller's plan, and the cheapest that would have let this call pass."""
+    """The caller's plan, if there is any, and the cheapest that would have let this call pass."""
     snapshot, now = admission.snapshot, admission.decided_at
     plans = snapshot.catalogue.plans
     passing = [code for code in plans if _would_pass(admission, entitle(snapshot.facts, plans, now, plan=code))]
     suggested = snapshot.suggest(passing)
-    return {"current_plan": snapshot.entitlement.plan.code, "suggested_plan": suggested.code if suggested else None}
+    current = snapshot.entitlement.plan.code or None
+    return {"current_plan": current, "suggested_plan": suggested.code if suggested else None}
 
 
 def _would_pass(admission: Admission, entitlement: Entitlement) -> bool:

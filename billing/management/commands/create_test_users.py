@@ -14,8 +14,8 @@ from django.db import ProgrammingError, transaction
 from django.utils import timezone
 
 from billing.models import ApiKey, Plan, Subscription
-from billing.rules.entitlement import Facts, effective_plan
 from billing.subscriptions import opening
+from billing.subscriptions.current import current_subscription
 
 KEY_NAME = "made by create_test_users"
 
@@ -66,28 +66,13 @@ class Command(BaseCommand):
         if password is not None and not user.check_password(password):
             user.set_password(password)
             user.save(update_fields=["password"])
-        subscription = Subscription.objects.live().filter(account=user).first()
-        if subscription is None:
-            subscription = opening.subscribe(user.pk, plan, now)
+        if not Subscription.objects.live().filter(account=user).exists():
+            opening.subscribe(user.pk, plan, now)
         _, key = ApiKey.issue(account=user, name=KEY_NAME)
-        return TestUser(username, _plan_in_force(subscription, now), key)
+        return TestUser(username, current_subscription(user.pk, now).plan.code, key)
 
     def _print_table(self, users: list[TestUser]) -> None:
         rows = [("USERNAME", "PLAN", "API KEY"), *((user.username, user.plan, user.api_key) for user in users)]
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         for username, plan, key in rows:
             self.stdout.write(f"{username:<{widths[0]}}  {plan:<{widths[1]}}  {key}")
-
-
-def _plan_in_force(subscription: Subscription, now: datetime) -> str:
-    """As the gateway sees it: the scheduled plan from its instant on."""
-    facts = Facts(
-        account=subscription.account_id,
-        version=0,
-        active=True,
-        plan=subscription.plan.code,
-        anchor=subscription.anchor,
-        scheduled_plan=subscription.scheduled_plan.code if subscription.scheduled_plan else "",
-        scheduled_at=subscription.scheduled_at,
-    )
-    return effective_plan(facts, now)

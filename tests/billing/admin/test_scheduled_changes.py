@@ -131,7 +131,7 @@ def test_there_is_nothing_to_do_on_what_is_not_there(superuser: Staff, db: None,
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_a_subscription_that_ended_is_only_looked_at(superuser: Staff, october: Subscription, action: str) -> None:
-    october.status = Subscription.Status.CANCELED
+    october.status, october.ended_at = Subscription.Status.CANCELED, timezone.now()
     october.save()
     assert f"{action}/" not in text_of(superuser.open(page(october, "change")))
     assert superuser.send(page(october, action), target="pro", _form_submitted="True").status_code == 404

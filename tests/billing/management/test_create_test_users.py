@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -14,6 +13,8 @@ from django.utils import timezone
 
 from billing.entitlements import api_keys
 from billing.models import ApiKey, Plan, Subscription
+from billing.subscriptions import canceling, changes
+from tests.clock import moved_by_hand
 
 pytestmark = pytest.mark.django_db
 
@@ -58,19 +59,18 @@ def test_an_archived_plan_gets_no_user(catalogue: None) -> None:
 
 
 def test_a_user_who_changed_plan_keeps_it_and_it_is_the_one_reported(catalogue: None) -> None:
-    created()
-    now = timezone.now()
-    Subscription.objects.filter(account__username="starter_user").update(plan=Plan.objects.get(code="pro"))
-    Subscription.objects.filter(account__username="plus_user").update(
-        scheduled_plan=Plan.objects.get(code="community"), scheduled_at=now - timedelta(seconds=1)
-    )
-    Subscription.objects.filter(account__username="business_user").update(
-        scheduled_plan=Plan.objects.get(code="community"), scheduled_at=now + timedelta(days=1)
-    )
-    plans = {user["username"]: user["plan"] for user in created()}
+    pro, community = (Plan.objects.get(code=code) for code in ("pro", "community"))
+    with moved_by_hand("2025-10-16T09:30:00Z") as clock:
+        created()
+        accounts = dict(Subscription.objects.values_list("account__username", "account"))
+        changes.upgrade(accounts["starter_user"], pro, timezone.now())
+        changes.downgrade_with_effective_date(accounts["plus_user"], community, timezone.now(), frozenset())
+        canceling.cancel(accounts["business_user"], timezone.now())
+        clock.move_to("2025-11-16T09:30:00Z")
+        plans = {user["username"]: user["plan"] for user in created()}
     assert plans["starter_user"] == "pro"
     assert plans["plus_user"] == "community"
-    assert plans["business_user"] == "business"
+    assert plans["business_user"] == "community"
 
 
 def test_a_password_lets_them_log_in_and_without_one_nobody_can(catalogue: None) -> None:

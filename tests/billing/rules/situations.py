@@ -27,6 +27,7 @@ NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 PERIOD = Period(datetime(2026, 11, 10, 12, tzinfo=UTC), datetime(2026, 12, 10, 12, tzinfo=UTC))
 REST = Period(NOVEMBER.end, PERIOD.end)
+PAID = Period(PERIOD.start, NOVEMBER.end)
 """What is left of the billing period when November ends: no window overlaps another."""
 
 
@@ -41,8 +42,8 @@ PLANS = {"starter": STARTER, "pro": PRO}
 FACTS = Facts(account=7, version=1, active=True, plan="starter", anchor=ANCHOR)
 
 
-def change(facts: Facts, plan: PlanOffer, target: PlanOffer, at: datetime) -> Facts:
-    since, until = kept_window(facts, plan, target, at)
+def change(facts: Facts, plan: PlanOffer, target: PlanOffer, at: datetime, *, with_period: bool = False) -> Facts:
+    since, until = kept_window(facts, plan, target, at, with_period=with_period)
     return replace(facts, former_quota_window_from=since, former_quota_window_until=until)
 
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from billing.rules.entitlement import (
+    NO_PLAN,
     Metered,
     Override,
     TopUp,
     cheapest,
-    effective_plan,
     entitle,
 )
 from billing.rules.periods import MONTH, YEAR, Interval, Period
@@ -25,6 +25,7 @@ from tests.billing.rules.situations import (
     MICROSECOND,
     NOVEMBER,
     NOW,
+    PAID,
     PERIOD,
     PLANS,
     PRO,
@@ -47,7 +48,6 @@ def test_a_plan_gives_its_limits_and_capabilities() -> None:
 @pytest.mark.parametrize(("before", "plan"), [(MICROSECOND, "starter"), (timedelta(0), "pro"), (-DAY, "pro")])
 def test_a_scheduled_plan_is_in_force_from_its_very_instant(before: timedelta, plan: str) -> None:
     facts = replace(FACTS, scheduled_plan="pro", scheduled_at=NOW)
-    assert effective_plan(facts, NOW - before) == plan
     assert entitle(facts, PLANS, NOW - before).plan.code == plan
     assert entitle(facts, PLANS, NOW - DAY).valid_until == NOW
 
@@ -116,12 +116,18 @@ class TestWindows:
         assert entitle(changed, plans, NOW).window == NOVEMBER
         assert entitle(changed, plans, NOVEMBER.end).window == REST
 
-    def test_a_scheduled_change_leaves_it_also_while_nobody_has_applied_it(self) -> None:
-        plans = PLANS | {"pro": replace(PRO, quota_window=BILLING_PERIOD)}
+    @pytest.mark.parametrize(("kind", "window"), [(BILLING_PERIOD, PERIOD), (CALENDAR_MONTH, PAID)])
+    def test_a_scheduled_change_begins_one_also_while_nobody_has_applied_it(self, kind: str, window: Period) -> None:
+        """The period that begins there is paid, so it has the tokens of its plan."""
+        plans = PLANS | {"pro": offer("pro", quota=200, quota_window=kind)}
         facts = replace(FACTS, scheduled_plan="pro", scheduled_at=PERIOD.start)
-        entitlement = entitle(facts, plans, NOW)
-        assert (entitlement.plan.code, entitlement.window) == ("pro", NOVEMBER)
-        assert entitle(facts, plans, NOVEMBER.end).window == REST
+        assert entitle(facts, plans, PERIOD.start - MICROSECOND).window == NOVEMBER
+        assert [entitle(facts, plans, at).window for at in (PERIOD.start, NOW)] == [window, window]
+        assert entitle(facts, plans, window.end).window.start == window.end
+
+    def test_a_scheduled_change_as_the_window_begins_ends_nothing(self) -> None:
+        facts = replace(FACTS, anchor=NOVEMBER.start, scheduled_plan="pro", scheduled_at=NOVEMBER.start)
+        assert entitle(facts, PLANS, NOVEMBER.start).window == NOVEMBER
 
     def test_a_change_at_the_windows_own_end_acts_at_once(self) -> None:
         plans = {"starter": replace(STARTER, quota_window=BILLING_PERIOD), "pro": PRO}
@@ -182,6 +188,43 @@ def test_a_top_up_counts_in_one_window_whatever_its_kind() -> None:
     changed = replace(change(facts, plans["starter"], plans["pro"], day + 25 * DAY), plan="pro")
     quotas = [entitle(changed, plans, day + days * DAY).quota for days in (25, 30, 31, 49, 50)]
     assert quotas == [60, 60, 20, 20, 20]
+
+
+class TestTheEnd:
+    """What a canceled subscription is followed by, whether or not the renewal has written it yet."""
+
+    FREE = offer("free", quota=50, rate=5, price=0, is_default=True)
+    ENDING = replace(FACTS, ends_at=PERIOD.end)
+
+    def test_until_then_everything_stays(self) -> None:
+        entitlement = entitle(self.ENDING, PLANS | {"free": self.FREE}, PERIOD.end - MICROSECOND)
+        assert (entitlement.plan, entitlement.valid_until) == (STARTER, PERIOD.end)
+
+    @pytest.mark.parametrize("kind", [CALENDAR_MONTH, BILLING_PERIOD])
+    def test_the_default_plan_follows_with_a_window_of_its_own(self, kind: str) -> None:
+        plans = PLANS | {"free": replace(self.FREE, quota_window=kind)}
+        entitlement = entitle(self.ENDING, plans, PERIOD.end)
+        assert (entitlement.plan.code, entitlement.quota, entitlement.requests_per_minute) == ("free", 50, 5)
+        ends = datetime(2027, 1, 10, 12, tzinfo=UTC) if kind == BILLING_PERIOD else datetime(2027, 1, 1, tzinfo=UTC)
+        assert entitlement.window == Period(PERIOD.end, ends)
+
+    def test_its_periods_are_counted_from_there(self) -> None:
+        """The 31st ends on the 28th; what follows is counted from the 28th on."""
+        free = replace(self.FREE, quota_window=BILLING_PERIOD)
+        end = datetime(2026, 2, 28, tzinfo=UTC)
+        facts = replace(FACTS, anchor=datetime(2025, 12, 31, tzinfo=UTC), ends_at=end)
+        window = entitle(facts, PLANS | {"free": free}, datetime(2026, 3, 29, tzinfo=UTC)).window
+        assert window == Period(datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 4, 28, tzinfo=UTC))
+
+    def test_without_a_default_plan_nothing_follows(self) -> None:
+        entitlement = entitle(self.ENDING, PLANS, PERIOD.end)
+        assert (entitlement.plan, entitlement.quota) == (NO_PLAN, 0)
+        assert not entitlement.includes(Metered("trace_start", 10))
+        assert not entitlement.includes(Metered("graph_query", 3, "investigator"))
+
+    def test_who_has_no_plan_is_shown_the_cheapest_of_all(self) -> None:
+        euro = offer("euro", price=1, currency="EUR")
+        assert cheapest([STARTER, euro], NO_PLAN, {"starter", "euro"}) == euro
 
 
 class TestCheapest:

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db import DatabaseError, transaction
 
 from billing.invoicing import credit_notes, ledger
-from billing.models import Invoice, Plan
+from billing.models import Invoice, Plan, Subscription
 from billing.rules.plan_change import CurrencyMismatch, IntervalMismatch
 from billing.subscriptions import changes, opening, parking, quotes, refusals, renewal
 from billing.subscriptions.renewal_report import RenewalReport
@@ -44,10 +44,16 @@ class TestSubscribe:
         first = opening.get_or_open_subscription(user.pk, START)
         assert (first.plan, opening.get_or_open_subscription(user.pk, MIDDLE)) == (free, first)
 
-    def test_without_a_default_plan_nobody_can_be_served(self, low: Plan) -> None:
+    def test_without_a_default_plan_none_is_opened(self, low: Plan) -> None:
         user = get_user_model().objects.create_user("new")
-        with pytest.raises(refusals.NoDefaultPlan, match="mark one in the admin"):
+        with pytest.raises(refusals.NoSubscription):
             opening.get_or_open_subscription(user.pk, START)
+
+    def test_for_a_deactivated_user_none_is_opened(self, free: Plan) -> None:
+        user = get_user_model().objects.create_user("gone", is_active=False)
+        with pytest.raises(refusals.NoSubscription):
+            opening.get_or_open_subscription(user.pk, START)
+        assert not Subscription.objects.exists()
 
     def test_a_first_invoice_that_looks_wrong_waits_for_staff(self, settings: Any) -> None:
         settings.LARGEST_INVOICE = 100

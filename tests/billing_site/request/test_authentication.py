@@ -12,6 +12,7 @@ from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
+from billing.catalogue import plans
 from billing.entitlements import snapshots
 from billing.fence import push
 from billing.models import ApiKey, BillingPeriod, Plan, Subscription
@@ -219,13 +220,13 @@ class TestFirstUse:
             datetime(2031, 2, 28, 10, 20, 30, tzinfo=UTC),
         )
 
-    @pytest.mark.django_db
-    def test_without_a_default_plan_there_is_no_decision(self, newcomer: Any) -> None:
+    @pytest.mark.django_db(transaction=True)
+    def test_without_a_default_plan_there_is_none(self, newcomer: Any) -> None:
         Plan.objects.update(is_default=False)
         _, key = ApiKey.issue(account=newcomer, name="first")
-        response = call(f"Bearer {key}")
-        problem(response, 503, "unavailable")
-        assert response["Retry-After"] == "1"
+        assert call(f"Bearer {key}").json()["plan"] is None
+        plans.make_default(Plan.objects.get(code="community").pk)
+        assert call(f"Bearer {key}").json()["plan"] == "community"
 
     @pytest.mark.django_db(transaction=True)
     def test_twenty_first_calls_at_once_open_one_subscription(self, newcomer: Any) -> None:
