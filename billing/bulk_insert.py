@@ -24,6 +24,16 @@ def copy_rows(rows: Sequence[models.Model]) -> None:
             copy.write_row([_plain(value) for value in values_of(row)])
 
 
+def reserve_ids(model: type[models.Model], count: int) -> list[int]:
+    """Primary keys for rows that others refer to before they are written."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
+            [model._meta.db_table, count],
+        )
+        return [pk for (pk,) in cursor.fetchall()]
+
+
 def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 

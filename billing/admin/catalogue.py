@@ -90,7 +90,7 @@ class PlanAdmin(HistoryAdmin[Plan]):
     actions_detail = ["make_default", "archive", "put_on_sale"]
     fieldsets = [
         (None, {"fields": [("name", "code", "rank")]}),
-        ("Price", {"fields": [("price", "currency", "interval")]}),
+        ("Price", {"fields": [("price", "currency", "interval"), "upgrade_mode"]}),
         (
             "What subscribers get",
             {"fields": [("monthly_token_quota", "requests_per_minute", "quota_window"), "capabilities"]},

@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
+
 from billing.admin.base import unlimited
 from billing.admin.documents import amount_of
 from billing.models import Plan
-from billing.rules.plan_change import Direction, IncomparablePlans, blockers, decide
+from billing.rules.plan_change import Available, Direction, OnlyAtPeriodEnd, available, blockers, decide
 from billing.subscriptions import changes, refusals
 from billing.subscriptions.current import CurrentSubscription
 
-REFUSALS = (refusals.PlanChangeRefused, refusals.ActivityUnknown, IncomparablePlans)
+REFUSALS = (refusals.PlanChangeRefused, refusals.ActivityUnknown, OnlyAtPeriodEnd)
 
 
 def on_sale(code: str) -> Plan:
@@ -24,15 +26,19 @@ def on_sale(code: str) -> Plan:
 
 
 def offers(current: CurrentSubscription) -> list[tuple[Plan, Direction]]:
-    """Other plans on sale that the present one can be exchanged for, and which way that goes."""
+    """Other plans on sale that the present one can be exchanged for now, and which way that goes."""
     held = current.period.terms
     found = []
-    for plan in Plan.objects.on_sale().exclude(pk=current.plan.pk).prefetch_related("capabilities"):
+    for plan in _others(current):
         try:
             found.append((plan, decide(held, plan.terms)))
-        except IncomparablePlans:
+        except OnlyAtPeriodEnd:
             continue
     return found
+
+
+def _others(current: CurrentSubscription) -> QuerySet[Plan]:
+    return Plan.objects.on_sale().exclude(pk=current.plan.pk).prefetch_related("capabilities")
 
 
 def offer_row(plan: Plan, direction: Direction) -> dict[str, Any]:
@@ -67,9 +73,13 @@ def missed_now(account: int, current: CurrentSubscription, target: Plan, now: da
 
 
 def downgrade_rows(account: int, current: CurrentSubscription, now: datetime) -> list[dict[str, Any]]:
-    """Lower plans, each with its `blockers`: capabilities in active use that it lacks. Raises ActivityUnknown."""
-    lower = [plan for plan, direction in offers(current) if direction is Direction.DOWNGRADE]
-    in_use = changes.features_in_use(account, lower[0], now) if lower else frozenset()
+    """Plans that can follow at the period's end, each with its `blockers`: capabilities in active use that it lacks.
+
+    Raises ActivityUnknown.
+    """
+    held = current.period.terms
+    later = [plan for plan in _others(current) if available(held, plan.terms) is Available.AT_PERIOD_END]
+    in_use = changes.features_in_use(account, later[0], now) if later else frozenset()
     return [
-        offer_row(plan, Direction.DOWNGRADE) | {"blockers": blockers(in_use, plan.capability_codes())} for plan in lower
+        offer_row(plan, Direction.DOWNGRADE) | {"blockers": blockers(in_use, plan.capability_codes())} for plan in later
     ]

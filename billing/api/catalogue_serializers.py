@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.fields import SkipField
 
 from billing.http.fields import MoneyField, NumberOrUnlimited
 from billing.models import Feature, Plan
 from billing.rules.money import in_currency
+from billing.rules.plan_change import Available
+from billing.subscriptions.offers import Offers
 
 STARTER = {
     "code": "starter",
@@ -29,12 +32,37 @@ AI_AGENT_QUERY = {
 }
 
 
-@extend_schema_serializer(examples=[OpenApiExample("Starter", STARTER)])
+@extend_schema_field({"type": ["string", "null"], "enum": [*(str(way) for way in Available), None]})
+class AvailableField(serializers.Field[Any, Any, Any, Any]):
+    """How the caller gets a plan, by the context's `offers`; left out of the plan where there are none."""
+
+    def __init__(self) -> None:
+        about = "How you get it; only where you are known. Null: you are on it, or it is not on sale."
+        super().__init__(source="*", required=False, help_text=about)
+
+    def get_attribute(self, instance: Plan) -> Plan:
+        if "offers" not in self.context:
+            raise SkipField
+        return instance
+
+    def to_representation(self, plan: Plan) -> str | None:
+        offers: Offers = self.context["offers"]
+        way = offers.available(plan)
+        return str(way) if way else None
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("Starter", STARTER),
+        OpenApiExample("For a caller who is known", STARTER | {"available": "now"}),
+    ]
+)
 class PlanSerializer(serializers.ModelSerializer[Plan]):
     price = serializers.SerializerMethodField()
     monthly_token_quota = NumberOrUnlimited()
     requests_per_minute = NumberOrUnlimited()
     capabilities = serializers.SlugRelatedField("code", many=True, read_only=True)  # type: ignore[var-annotated]
+    available = AvailableField()
 
     class Meta:
         model = Plan
@@ -47,6 +75,7 @@ class PlanSerializer(serializers.ModelSerializer[Plan]):
             "monthly_token_quota",
             "requests_per_minute",
             "capabilities",
+            "available",
         )
         read_only_fields = fields
 

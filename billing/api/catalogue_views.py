@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
@@ -14,8 +15,14 @@ from rest_framework.response import Response
 from billing.api.catalogue_serializers import FeatureSerializer, PlanSerializer
 from billing.http.access import PUBLIC
 from billing.http.pagination import NewestFirst
-from billing.http.views import ApiView
+from billing.http.views import ApiView, account_of
 from billing.models import Feature, Plan
+from billing.subscriptions.offers import Offers
+
+
+def offered_to(request: Request) -> dict[str, Offers]:
+    """For a serializer's context: what the caller is offered, where the caller is known."""
+    return {} if request.auth is None else {"offers": Offers(account_of(request), timezone.now())}
 
 
 class CataloguePages(NewestFirst):
@@ -40,6 +47,9 @@ class PlanList(ApiView, ListAPIView[Plan]):
     def get_queryset(self) -> QuerySet[Plan]:
         return Plan.objects.on_sale().prefetch_related("capabilities")
 
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), **offered_to(self.request)}
+
 
 class PlanDetail(ApiView):
     """One plan; also an archived one, which subscribers may still be on."""
@@ -48,7 +58,8 @@ class PlanDetail(ApiView):
 
     @extend_schema("getPlan", responses=PlanSerializer)
     def get(self, request: Request, code: str, **_: Any) -> Response:
-        return Response(PlanSerializer(get_object_or_404(Plan, code=code)).data)
+        plan = get_object_or_404(Plan, code=code)
+        return Response(PlanSerializer(plan, context=offered_to(request)).data)
 
 
 @extend_schema_view(get=extend_schema("listFeatures"))

@@ -12,7 +12,7 @@ from rest_framework.serializers import ValidationError
 from billing.api.sentences import to_customer
 from billing.http.fields import StrictSerializer
 from billing.http.problems import Problem
-from billing.rules.plan_change import IncomparablePlans
+from billing.rules.plan_change import OnlyAtPeriodEnd
 from billing.subscriptions import refusals
 
 R = TypeVar("R", bound=StrictSerializer)
@@ -43,7 +43,7 @@ def as_problems() -> Iterator[None]:
     """What the domain refuses, as the contract's problems."""
     try:
         yield
-    except IncomparablePlans as error:
+    except OnlyAtPeriodEnd as error:
         raise ValidationError({error.field: [to_customer(error)]}) from None
     except refusals.UnderReview as error:
         raise Problem(403, "forbidden", to_customer(error)) from None

@@ -20,12 +20,13 @@ _OLD_PREVIEW: Final = _("The preview is older than 15 minutes. This is a new one
 SENTENCES: Final[Mapping[str, Promise]] = {
     "currency_mismatch": _(
         "%(target)s is sold in %(target_currency)s, but %(current)s is billed in %(currency)s; "
-        "choose a plan in %(currency)s."
+        "it can only follow at the period's end: POST /api/v1/billing/downgrade."
     ),
     "interval_mismatch": _(
         "%(target)s is billed every %(target_interval)s, but %(current)s every %(interval)s; "
-        "choose a plan that is billed every %(interval)s."
+        "it can only follow at the period's end: POST /api/v1/billing/downgrade."
     ),
+    "next_period": _("%(target)s can only follow at the period's end: POST /api/v1/billing/downgrade."),
     "cycle_ends_first": _("The cycle ends at %(end)s, not after its start at %(start)s."),
     "cycle_within_a_day": _("The cycle lies within one day (UTC); give one of a day or more."),
     "not_on_sale": _("No such plan is on sale. Choose one of the list."),
@@ -59,7 +60,11 @@ SENTENCES: Final[Mapping[str, Promise]] = {
     "invoice_not_open": _("%(invoice)s is %(status)s; only an open invoice is voided"),
     "invoice_settled": _("part of %(invoice)s is settled or credited; issue a credit note instead"),
 }
+_AT_PERIOD_END: Final = _("%(target)s can only follow when the present period ends. Schedule it.")
 TO_STAFF: Final[Mapping[str, Promise]] = {
+    "currency_mismatch": _AT_PERIOD_END,
+    "interval_mismatch": _AT_PERIOD_END,
+    "next_period": _AT_PERIOD_END,
     "no_subscription": _("The account has no subscription any more."),
     "under_review.parked": _RELEASE_FIRST,
     "under_review.invoice": _RELEASE_FIRST,

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db import connection
-
-from billing.bulk_insert import copy_rows
+from billing.bulk_insert import copy_rows, reserve_ids
 from billing.invoicing.ledger import Kind, balance_entry, balances, give_back
 from billing.invoicing.numbering import INVOICES, take_numbers
-from billing.models import BalanceEntry, Invoice, InvoiceLine, Subscription
+from billing.models import BalanceEntry, BillingPeriod, Invoice, InvoiceLine, Subscription
 from billing.models.invoices import NOTHING
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
@@ -32,6 +30,9 @@ class Line:
     description: str
     amount: Decimal
     period: Period
+    """The time it is for."""
+    sold: BillingPeriod | None = None
+    """The billing period it was sold in, or takes back a part of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def issue(bills: Sequence[Bill], now: datetime) -> list[Invoice]:
     available = balances({bill.subscription.account_id for bill in bills})
     billed = [_with_balance(bill, available) for bill in bills]
     # Known beforehand, so that the lines can go first and an invoice is issued by the one statement that writes it.
-    pairs = [(_invoice(pk, bill, now), bill) for pk, bill in zip(_reserve_ids(len(bills)), billed, strict=True)]
+    pairs = [(_invoice(pk, bill, now), bill) for pk, bill in zip(reserve_ids(Invoice, len(bills)), billed, strict=True)]
     copy_rows(list(_rows(pairs)))
     entries = [
         balance_entry(invoice, line.amount, now)
@@ -66,7 +67,7 @@ def issue(bills: Sequence[Bill], now: datetime) -> list[Invoice]:
     ]
     for invoice, bill in pairs:
         if invoice.total < 0:
-            entries += give_back(invoice, -invoice.total, now, bill.lines[0].period)
+            entries += give_back(invoice, -invoice.total, now, bill.lines[0].sold)
     BalanceEntry.objects.bulk_create(entries)
     invoices = [invoice for invoice, _ in pairs]
     happened = [(invoice.account_id, {"invoice": invoice.pk, "status": invoice.status}) for invoice in invoices]
@@ -75,15 +76,6 @@ def issue(bills: Sequence[Bill], now: datetime) -> list[Invoice]:
         invoice.number = number
     copy_rows(invoices)
     return invoices
-
-
-def _reserve_ids(count: int) -> list[int]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
-            [Invoice._meta.db_table, count],
-        )
-        return [pk for (pk,) in cursor.fetchall()]
 
 
 def _invoice(pk: int, bill: Bill, now: datetime) -> Invoice:
@@ -122,4 +114,5 @@ def _rows(pairs: Iterable[tuple[Invoice, Bill]]) -> Iterable[InvoiceLine]:
                 amount=line.amount,
                 period_start=line.period.start,
                 period_end=line.period.end,
+                billing_period_id=line.sold.pk if line.sold else None,
             )

@@ -11,12 +11,11 @@ from decimal import Decimal
 
 from django.db.models import Sum
 
-from billing.models import BalanceEntry, Invoice, InvoiceLine, Subscription
+from billing.models import BalanceEntry, BillingPeriod, Invoice, InvoiceLine, Subscription
 from billing.models.invoices import NOTHING
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.money import is_exact
-from billing.rules.periods import Period
 from billing.rules.refused import Refused
 
 Kind = InvoiceLine.Kind
@@ -41,16 +40,16 @@ def balance_entry(of: Invoice, amount: Decimal, now: datetime) -> BalanceEntry:
     return BalanceEntry(account_id=of.account_id, amount=amount, currency=of.currency, invoice_id=of.pk, created_at=now)
 
 
-def give_back(of: Invoice, amount: Decimal, now: datetime, period: Period | None = None) -> list[BalanceEntry]:
+def give_back(of: Invoice, amount: Decimal, now: datetime, sold: BillingPeriod | None = None) -> list[BalanceEntry]:
     """Entries, to be saved, that owe `amount` to the account of an invoice and use it at once for its open invoices.
 
-    Those are settled: first the ones with a line that ends with `period`, then the others, the oldest first.
+    Those are settled: first the ones with a line of the billing period `sold`, then the others, the oldest first.
     """
     entries = [balance_entry(of, amount, now)]
     owed = Invoice.objects.due().filter(account=of.account_id, currency=of.currency)
     earlier = list(owed.prefetch_related("lines"))
-    if period is not None:
-        earlier.sort(key=lambda invoice: all(line.period_end != period.end for line in invoice.lines.all()))
+    if sold is not None:
+        earlier.sort(key=lambda invoice: all(line.billing_period_id != sold.pk for line in invoice.lines.all()))
     for invoice in earlier:
         used = min(amount, invoice.due)
         if used <= 0:

@@ -17,7 +17,7 @@ from simple_history.models import HistoricalRecords
 from billing.fence.fenced import FencedModel
 from billing.rules.money import UnknownCurrency, is_exact, minor_units
 from billing.rules.periods import INTERVALS, Interval
-from billing.rules.plan_change import PlanTerms
+from billing.rules.plan_change import PlanTerms, UpgradeMode
 from billing.rules.routes import has_parameters, shape, why_no_route
 from ratelimit.limits import LARGEST_NUMBER
 
@@ -31,6 +31,13 @@ code_validator = RegexValidator(r"^[a-z][a-z0-9_-]*$", "Use lower-case letters, 
 class QuotaWindow(models.TextChoices):
     CALENDAR_MONTH = "calendar_month", "calendar month (UTC)"
     BILLING_PERIOD = "billing_period", "billing period"
+
+
+UPGRADE_MODES = [
+    (UpgradeMode.PRORATE.value, "now, prorated: the period stays and its rest is charged"),
+    (UpgradeMode.FULL_PERIOD.value, "now, in full: a period begins, and unused time of the old plan is credited"),
+    (UpgradeMode.NEXT_PERIOD.value, "when the present period ends"),
+]
 
 
 class Capability(FencedModel):
@@ -99,6 +106,12 @@ class Plan(FencedModel):
         default=QuotaWindow.CALENDAR_MONTH,
         help_text="When the quota starts anew. It stays once the plan was sold.",
     )
+    upgrade_mode = models.CharField(
+        max_length=20,
+        choices=UPGRADE_MODES,
+        default=UpgradeMode.PRORATE,
+        help_text="How customers get here from a lower plan billed in the same interval.",
+    )
     is_default = models.BooleanField(default=False, help_text="The plan of customers who have not chosen one.")
     archived_at = models.DateTimeField(
         null=True, blank=True, help_text="Not for sale from then on. Subscribers keep it; a plan is never deleted."
@@ -138,7 +151,7 @@ class Plan(FencedModel):
     @property
     def terms(self) -> PlanTerms:
         """The plan as it is sold now, at its list price."""
-        return PlanTerms(self.code, self.rank, self.price, self.currency, self.billed_every)
+        return PlanTerms(self.code, self.rank, self.price, self.currency, self.billed_every, self.upgrade_mode)
 
     def was_sold(self) -> bool:
         """Whether a subscription, a scheduled change or a billing period refers to it, also one that has ended."""

@@ -9,8 +9,7 @@ from django.db import models
 from django.db.models import F, Q, Sum
 from django.utils import timezone
 
-from billing.models.subscriptions import Subscription
-from billing.rules.periods import Period
+from billing.models.subscriptions import BillingPeriod, Subscription
 
 NOTHING = Decimal(0)
 
@@ -98,32 +97,35 @@ class Invoice(models.Model):
     def creditable(self) -> Decimal:
         """The most that a credit note may be over now, in the invoice's currency.
 
-        It is what was billed on the invoice less its credit notes, and no more than is left of what was billed for the
-        period after all credits of changes of plan. 0 of an invoice that does not count.
+        It is what was billed on the invoice less its credit notes, and no more than is left of what was billed for its
+        periods after all credits of changes of plan. 0 of an invoice that does not count.
         """
-        line = self.lines.first() if self.is_billed else None
-        if line is None:
+        if not self.is_billed:
             return NOTHING
-        sold = self.subscription.periods.get(starts_at__lte=line.period_start, ends_at__gte=line.period_end)
-        return min(self.lines.net(), InvoiceLine.objects.within(self.subscription, sold.period).net())
+        charged = self.lines.filter(amount__gt=0)
+        periods = BillingPeriod.objects.filter(pk__in=charged.values("billing_period"))
+        left = sum((InvoiceLine.objects.of_period(period).net() for period in periods), NOTHING)
+        return min(self.lines.net(), left + charged.filter(billing_period=None).billed())
 
 
 BILLED = (Invoice.Status.OPEN, Invoice.Status.PAID)
 
 
 class InvoiceLineQuerySet(models.QuerySet["InvoiceLine"]):
-    def within(self, subscription: Subscription, period: Period) -> InvoiceLineQuerySet:
-        """What was invoiced to a subscription for a period or for a part of it, by invoices that are not void."""
-        rows = self.filter(period_start__gte=period.start, period_end__lte=period.end)
-        return rows.filter(invoice__subscription=subscription).exclude(invoice__status=Invoice.Status.VOID)
+    def of_period(self, period: BillingPeriod) -> InvoiceLineQuerySet:
+        """What was invoiced for a billing period or for a part of it, by invoices that are not void."""
+        # By way of the subscription's invoices, which are few and have an index.
+        rows = self.filter(invoice__subscription=period.subscription_id, billing_period=period)
+        return rows.exclude(invoice__status=Invoice.Status.VOID)
 
     def billed(self) -> Decimal:
         """Their sum, but for the balance that was used: that was the customer's own."""
         return Decimal(self.exclude(kind=InvoiceLine.Kind.BALANCE).aggregate(sum=Sum("amount"))["sum"] or 0)
 
     def net(self) -> Decimal:
-        """What was billed, less the credit notes on the invoices of these lines; never below 0."""
-        noted = CreditNote.objects.filter(invoice__in=self.order_by().values("invoice")).aggregate(sum=Sum("amount"))
+        """What was billed, less the credit notes on the invoices that charged it; never below 0."""
+        charged = self.filter(amount__gt=0).order_by().values("invoice")
+        noted = CreditNote.objects.filter(invoice__in=charged).aggregate(sum=Sum("amount"))
         return max(self.billed() - (noted["sum"] or 0), NOTHING)
 
 
@@ -141,6 +143,9 @@ class InvoiceLine(models.Model):
     amount = models.DecimalField(max_digits=18, decimal_places=4)
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
+    billing_period = models.ForeignKey(
+        BillingPeriod, null=True, on_delete=models.PROTECT, related_name="lines", db_index=False
+    )
     objects = InvoiceLineQuerySet.as_manager()
 
     class Meta:

@@ -55,6 +55,9 @@ class Subscription(FencedModel):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="subscriptions")
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
     anchor = models.DateTimeField(help_text="Billing periods are counted from here.")
+    anchor_number = models.PositiveIntegerField(
+        default=0, help_text="The number of the billing period that starts at the anchor."
+    )
     scheduled_plan = models.ForeignKey(
         Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="scheduled_subscriptions"
     )
@@ -121,11 +124,16 @@ class Subscription(FencedModel):
         """The period opened last, with its plan. While its renewal is late it has ended: see `current_subscription`."""
         return self.periods.select_related("plan").latest("number")
 
-    def put_on(self, plan: Plan, now: datetime) -> None:
-        """Another plan from `now` on; a scheduled change is dropped, and the usage window follows its rule."""
+    def put_on(self, plan: Plan, now: datetime, begun: BillingPeriod | None = None) -> None:
+        """Another plan from `now` on; a scheduled change is dropped, and the usage window follows its rule.
+
+        With a period that has `begun`, periods are counted from there.
+        """
         kept = kept_window(self, self.plan, plan, now)
         self.former_quota_window_from, self.former_quota_window_until = kept
         self.plan = plan
+        if begun is not None:
+            self.anchor, self.anchor_number, self.period_ends_at = begun.starts_at, begun.number, begun.ends_at
         self.drop_schedule(now)
 
     def schedule(self, plan: Plan, at: datetime, now: datetime) -> None:
@@ -170,7 +178,7 @@ class BillingPeriod(models.Model):
     """
 
     subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="periods", db_index=False)
-    number = models.PositiveIntegerField(help_text="Counted from the anchor, the first is 0.")
+    number = models.PositiveIntegerField(help_text="The subscription's first is 0.")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="billing_periods", db_index=False)

@@ -151,13 +151,17 @@ def stretches(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> tu
 def facts_at(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Facts:
     """The facts in force at `now`: what follows by then has followed, whether or not the renewal has written it yet.
 
-    The scheduled plan follows at its instant; where the subscription ends, another one on the default plan, or nothing.
+    The scheduled plan follows at its instant; where its interval is another one, periods are counted from there. Where
+    the subscription ends, another one on the default plan follows, or nothing.
     """
     if facts.ends_at is not None and now >= facts.ends_at:
         follows = next((offer for offer in plans.values() if offer.is_default), NO_PLAN)
         return replace(_followed_by(facts, plans, follows, facts.ends_at), anchor=facts.ends_at)
     if facts.scheduled_at is not None and now >= facts.scheduled_at:
-        return _followed_by(facts, plans, plans[facts.scheduled_plan], facts.scheduled_at)
+        target = plans[facts.scheduled_plan]
+        followed = _followed_by(facts, plans, target, facts.scheduled_at)
+        same_interval = target.terms.interval == plans[facts.plan].terms.interval
+        return followed if same_interval else replace(followed, anchor=facts.scheduled_at)
     return facts
 
 

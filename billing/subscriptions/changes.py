@@ -19,8 +19,8 @@ from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.entitlement import NO_PLAN
-from billing.rules.periods import Period
-from billing.rules.plan_change import Direction, blockers, decide
+from billing.rules.periods import Period, nth_period
+from billing.rules.plan_change import Available, Direction, available, blockers
 from billing.rules.proration import Proration
 from billing.subscriptions import opening, quotes, renewal
 from billing.subscriptions.opening import get_or_open_subscription
@@ -44,7 +44,7 @@ class Changed:
     subscription: Subscription
     """After the change."""
     period: Period
-    """The present one, which the change has kept; the first one of a subscription that was opened."""
+    """The present one: kept, or begun by the change; the first one of a subscription that was opened."""
     invoice: Invoice | None
     """None where a free plan was opened."""
     proration: Proration
@@ -54,11 +54,11 @@ class Changed:
 def upgrade(
     account: int, target: Plan, now: datetime, quoted_at: datetime | None = None, digest: str | None = None
 ) -> Changed:
-    """Move the account to a higher plan now, for a prorated invoice; period and anchor stay.
+    """Move the account to a higher plan now: its period stays and the rest is charged, or one begins (`opens_period`).
 
     An account without a subscription gets one, at the full price. With `quoted_at` the amounts are those of a quote of
     that instant; with its `digest` as well they are those that were shown, or nothing is done. Raises NotAnUpgrade,
-    QuoteExpired, UnderReview, IncomparablePlans, NoSubscription (the user is deactivated).
+    QuoteExpired, UnderReview, OnlyAtPeriodEnd, NoSubscription (the user is deactivated).
     """
     with transaction.atomic():
         try:
@@ -82,19 +82,43 @@ def change_now(quote: quotes.Quote, now: datetime, *, reviewed: bool = False) ->
     period, target, proration = quote.period, quote.target, quote.proration
     subscription, previous = period.subscription, period.plan
     rest = Period(max(now, period.starts_at), period.ends_at)
-    lines = [
-        Line(Kind.CREDIT, f"Unused time on {previous.name}", -proration.credit, rest),
-        Line(Kind.CHARGE, f"Remaining time on {target.name}", proration.charge, rest),
-    ]
-    bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or tuple(lines[1:]))
+    begun = _period_to_begin(quote, now) if quote.opens_period else None
+    if begun is not None:
+        charge = Line(Kind.BASE, target.name, proration.charge, begun.period, begun)
+    else:
+        charge = Line(Kind.CHARGE, f"Remaining time on {target.name}", proration.charge, rest, period)
+    lines = [Line(Kind.CREDIT, f"Unused time on {previous.name}", -proration.credit, rest, period), charge]
+    bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or (charge,))
     if not reviewed and review.review_reason([bill], review.issued_today([subscription.account_id], now)):
         raise UnderReview(reason="invoice")
-    subscription.put_on(target, now)
-    BillingPeriod.objects.filter(pk=period.pk).update(plan=target, price=target.price)
+    subscription.put_on(target, now, begun)
+    if begun is not None:
+        _begin(begun, period)
+    else:
+        BillingPeriod.objects.filter(pk=period.pk).update(plan=target, price=target.price)
     (invoice,) = issuing.issue([bill], now)
     ids = {"subscription": subscription.pk, "invoice": invoice.pk}
     record(Happened.PLAN_CHANGED, subscription.account_id, from_plan=previous.code, to_plan=target.code, **ids)
-    return Changed(previous, subscription, period.period, invoice, proration)
+    return Changed(previous, subscription, (begun or period).period, invoice, proration)
+
+
+def _period_to_begin(quote: quotes.Quote, now: datetime) -> BillingPeriod:
+    """The target's period from now on, to the second.
+
+    It takes the place of one that has begun in this very second: no period is empty.
+    """
+    old, target, start = quote.period, quote.target, now.replace(microsecond=0)
+    period = nth_period(start, target.billed_every, 0)
+    begun = BillingPeriod.of(old.subscription, old.number + 1, period, target, target.price)
+    if start <= old.starts_at:
+        begun.pk, begun.number = old.pk, old.number
+    return begun
+
+
+def _begin(begun: BillingPeriod, old: BillingPeriod) -> None:
+    if begun.pk is None:
+        BillingPeriod.objects.filter(pk=old.pk).update(ends_at=begun.starts_at)
+    begun.save()
 
 
 def features_in_use(account: int, target: Plan, now: datetime) -> frozenset[str]:
@@ -102,26 +126,28 @@ def features_in_use(account: int, target: Plan, now: datetime) -> frozenset[str]
 
     For a downgrade to the target. Never call it within a transaction: it drains the account's usage from Redis into
     PostgreSQL first, which has to be committed whatever becomes of the downgrade. Raises NotADowngrade,
-    IncomparablePlans, ActivityUnknown.
+    OnlyAtPeriodEnd, ActivityUnknown.
     """
-    _check_lower(get_or_open_subscription(account, now).current_period(), target)
+    _check_follows(get_or_open_subscription(account, now).current_period(), target)
     return frozenset(import_string(settings.BILLING_ACTIVE_FEATURES)(account, now))
 
 
 def downgrade_with_effective_date(
     account: int, target: Plan, now: datetime, in_use: frozenset[str] | None = None
 ) -> Subscription:
-    """Schedule a lower plan for the end of the present period; it replaces what was scheduled.
+    """Schedule a plan for the end of the present period: a lower one, or one that can only follow there.
+
+    It replaces what was scheduled.
 
     A caller with a transaction of its own passes what `features_in_use` gave before it; without it that is called.
-    Raises NotADowngrade, ActiveFeatures, ActivityUnknown, UnderReview, IncomparablePlans.
+    Raises NotADowngrade, ActiveFeatures, ActivityUnknown, UnderReview, OnlyAtPeriodEnd.
     """
     if in_use is None:
         in_use = features_in_use(account, target, now)
     with transaction.atomic():
         subscription = locked(account, now)
         period = subscription.current_period()
-        _check_lower(period, target)
+        _check_follows(period, target)
         blocking = blockers(in_use, target.capability_codes())
         if blocking:
             raise ActiveFeatures(blocking)
@@ -174,6 +200,6 @@ def _open(account: int, target: Plan, now: datetime, quoted_at: datetime | None)
     return Changed(None, subscription, period, subscription.invoices.first(), quote.proration)
 
 
-def _check_lower(period: BillingPeriod, target: Plan) -> None:
-    if decide(period.terms, target.terms) is not Direction.DOWNGRADE or not target.is_on_sale:
+def _check_follows(period: BillingPeriod, target: Plan) -> None:
+    if available(period.terms, target.terms) is not Available.AT_PERIOD_END or not target.is_on_sale:
         raise NotADowngrade(target=target.name, current=period.plan.name)

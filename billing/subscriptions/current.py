@@ -113,11 +113,14 @@ def _to_be_opened(last: BillingPeriod, at: datetime) -> BillingPeriod:
         last, subscription = follows.opened[0], follows.follow_up
         if at < last.ends_at:
             return last
+    plan, anchor, anchor_number = subscription.plan, subscription.anchor, subscription.anchor_number
+    scheduled = subscription.scheduled_plan
+    if scheduled is not None and subscription.scheduled_at is not None and subscription.scheduled_at <= at:
+        if scheduled.billed_every != plan.billed_every:
+            anchor, anchor_number = subscription.scheduled_at, last.number + 1
+        plan = scheduled
     try:
-        number, period = periods.period_at(subscription.anchor, subscription.plan.billed_every, at)
+        index, period = periods.period_at(anchor, plan.billed_every, at)
     except ValueError:
         return last
-    scheduled_at, plan = subscription.scheduled_at, subscription.plan
-    if subscription.scheduled_plan is not None and scheduled_at is not None and scheduled_at <= period.start:
-        plan = subscription.scheduled_plan
-    return BillingPeriod.of(subscription, number, period, plan, prices.Prices()(plan, period.start))
+    return BillingPeriod.of(subscription, anchor_number + index, period, plan, prices.Prices()(plan, period.start))

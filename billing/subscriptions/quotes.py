@@ -13,7 +13,7 @@ from billing.invoicing import ledger
 from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Plan, Subscription
 from billing.rules.money import in_currency
 from billing.rules.periods import Period, as_utc, nth_period
-from billing.rules.plan_change import Direction, decide
+from billing.rules.plan_change import Direction, IntervalMismatch, decide, opens_period
 from billing.rules.proration import Proration, prorate
 from billing.rules.refused import Refused
 from billing.subscriptions.current import period_at
@@ -37,6 +37,8 @@ class Quote:
     direction: Direction
     proration: Proration
     at: datetime
+    opens_period: bool = False
+    """The change begins a period of the target, charged in full; or else the period stays, and its rest is charged."""
 
     @property
     def current_cost(self) -> Decimal:
@@ -59,7 +61,7 @@ class Quote:
         return digest_of(
             (self.at.isoformat(), subscription.pk, subscription.changed_at.isoformat(), subscription.scheduled_plan_id),
             (self.period.number, self.current_cost, self.target_cost, currency),
-            (self.proration.credit, self.proration.charge, self.proration.days_remaining),
+            (self.proration.credit, self.proration.charge, self.proration.days_remaining, self.opens_period),
             limits_of(self.period.plan),
             limits_of(self.target),
             in_currency(ledger.balance(subscription.account_id, currency), currency),
@@ -91,17 +93,18 @@ class Quote:
 
 
 def quote(period: BillingPeriod, target: Plan, at: datetime) -> Quote:
-    """What a change from the period's plan to the target costs at an instant. Raises IncomparablePlans.
+    """What a change from the period's plan to the target costs at an instant. Raises OnlyAtPeriodEnd.
 
     The credit is at most what was billed for the period net of earlier credits.
     """
     direction = decide(period.terms, target.terms)
+    begins = opens_period(period.terms, target.terms, direction)
     old, new = (in_currency(price, period.currency) for price in (period.price, target.price))
     proration = prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
-    if period.pk is not None:
-        credit = min(proration.credit, _billed(period))
-        proration = replace(proration, credit=credit, net=proration.charge - credit)
-    return Quote(period, target, direction, proration, as_utc(at))
+    credit = proration.credit if period.pk is None else min(proration.credit, _billed(period))
+    charge = new if begins else proration.charge
+    proration = replace(proration, credit=credit, charge=charge, net=charge - credit)
+    return Quote(period, target, direction, proration, as_utc(at), begins)
 
 
 def unused(period: BillingPeriod, at: datetime) -> Decimal:
@@ -113,7 +116,7 @@ def unused(period: BillingPeriod, at: datetime) -> Decimal:
 
 def _billed(period: BillingPeriod) -> Decimal:
     """Net of all credits."""
-    return in_currency(InvoiceLine.objects.within(period.subscription, period.period).net(), period.currency)
+    return in_currency(InvoiceLine.objects.of_period(period).net(), period.currency)
 
 
 def opening_quote(account: int, target: Plan, at: datetime) -> Quote:
@@ -157,7 +160,7 @@ def calculate_proration(
 
     A `current` that is given counts at its list price; the account's own plan at the price its period was sold for.
     Of the own period and plan the amounts are those that a change at the instant bills, as far as is known now. Writes
-    nothing but the subscription of an account that has none yet. Raises InvalidCycle, IncomparablePlans.
+    nothing but the subscription of an account that has none yet. Raises InvalidCycle, OnlyAtPeriodEnd.
     """
     try:
         period = period_at(account, as_utc(at or now), now)
@@ -166,6 +169,13 @@ def calculate_proration(
         if current is None and cycle_start is cycle_end is None:
             return opening_quote(account, target, as_utc(at or now))
     cycle = _cycle(cycle_start or period.starts_at, cycle_end or period.ends_at)
+    if current is not None and current.billed_every != target.billed_every:
+        raise IntervalMismatch(
+            target=target.code,
+            current=current.code,
+            target_interval=target.billed_every,
+            interval=current.billed_every,
+        )
     if current is not None or cycle != period.period:
         plan, price = (period.plan, period.price) if current is None else (current, current.price)
         period = BillingPeriod.of(period.subscription, period.number, cycle, plan, price)

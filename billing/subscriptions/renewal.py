@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.db.models import BooleanField, F
 from django.db.models.expressions import RawSQL
 
-from billing.bulk_insert import copy_rows
+from billing.bulk_insert import copy_rows, reserve_ids
 from billing.catalogue.prices import Prices
 from billing.fence import push
 from billing.invoicing import issuing
@@ -138,6 +138,8 @@ def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Renewa
             sound.append((renewed, of_one))
     write_ends([renewed for renewed, _ in sound if renewed.ends_at])
     opened = [period for renewed, _ in sound for period in renewed.opened]
+    for period, pk in zip(opened, reserve_ids(BillingPeriod, len(opened)), strict=True):
+        period.pk = pk  # known to its lines
     copy_rows(opened)
     going_on = [renewed for renewed, _ in sound if not renewed.ends_at]
     _advance(going_on)
@@ -163,13 +165,14 @@ def _advance(renewals: Sequence[Renewal]) -> None:
 
 def _apply_schedules(changed: Sequence[Renewal]) -> None:
     """A change counts from its own instant, however late the renewal: a quote made since then holds."""
-    rows = [(r.subscription.pk, r.plan.pk, *_window_kept(r)) for r in changed]
+    rows = [(r.subscription.pk, r.plan.pk, r.anchor, r.anchor_number, *_window_kept(r)) for r in changed]
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE billing_subscription AS s SET plan_id = n.plan_id, scheduled_plan_id = NULL, scheduled_at = NULL,"
-            " changed_at = s.scheduled_at, former_quota_window_from = n.since, former_quota_window_until = n.until"
-            " FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])"
-            " AS n (id, plan_id, since, until)"
+            " changed_at = s.scheduled_at, anchor = n.anchor, anchor_number = n.anchor_number,"
+            " former_quota_window_from = n.since, former_quota_window_until = n.until"
+            " FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::int[], %s::timestamptz[],"
+            " %s::timestamptz[]) AS n (id, plan_id, anchor, anchor_number, since, until)"
             " WHERE s.id = n.id",
             [list(column) for column in zip(*rows, strict=True)],
         )

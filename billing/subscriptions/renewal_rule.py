@@ -25,30 +25,38 @@ class Renewal:
     """The subscription ends here."""
     follow_up: Subscription | None = None
     """The one on the default plan that follows it, not saved yet."""
+    anchor: datetime | None = None
+    """Where periods are counted from afterwards: another instant where the scheduled plan has another interval."""
+    anchor_number: int = 0
+    """Of the period that starts there."""
 
 
 def renewal(subscription: Subscription, last: BillingPeriod, now: datetime, price_at: Prices) -> Renewal:
     """The rule of renewing: a pure function of the subscription, its last period and the prices.
 
     A period follows for each that has ended by `now`, on the scheduled plan from its instant on, at the price of the
-    moment it starts. `price_at` gives a plan's price at an instant, and the default plan. Raises ValueError where the
-    next period would leave a gap or overlap the last one (law L7).
+    moment it starts. Where that plan's interval is another one, periods are counted from there. `price_at` gives a
+    plan's price at an instant, and the default plan. Raises ValueError where the next period would leave a gap or
+    overlap the last one (law L7).
     """
     if last.ends_at <= now and (ends_at := subscription.ends_at) is not None:
         return ending(subscription, ends_at, now, price_at)
     plan, scheduled, applies = subscription.plan, subscription.scheduled_plan, False
+    anchor, anchor_number = subscription.anchor, subscription.anchor_number
     opened: list[BillingPeriod] = []
     number, start = last.number, last.ends_at
     while start <= now:
-        if scheduled is not None and subscription.scheduled_at is not None and subscription.scheduled_at <= start:
-            plan, applies = scheduled, True
         number += 1
-        period = nth_period(subscription.anchor, plan.billed_every, number)
+        if not applies and scheduled and subscription.scheduled_at and subscription.scheduled_at <= start:
+            if scheduled.billed_every != plan.billed_every:
+                anchor, anchor_number = start, number
+            plan, applies = scheduled, True
+        period = nth_period(anchor, plan.billed_every, number - anchor_number)
         if period.start != start:
             raise ValueError(f"period {number} starts at {period.start}, not where the last one ended, at {start}")
         opened.append(BillingPeriod.of(subscription, number, period, plan, price_at(plan, start)))
         start = period.end
-    return Renewal(subscription, tuple(opened), plan, applies)
+    return Renewal(subscription, tuple(opened), plan, applies, anchor=anchor, anchor_number=anchor_number)
 
 
 def ending(subscription: Subscription, ends_at: datetime, now: datetime, price_at: Prices) -> Renewal:

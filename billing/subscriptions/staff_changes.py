@@ -76,7 +76,7 @@ def change_plan(account: int, target: Plan, now: datetime, shown_at: datetime, d
     """Put the account on another plan now, in either direction, at the amounts that were shown at `shown_at`.
 
     Raises QuoteExpired where the preview is too old or anything it showed is different now, AlreadyOnPlan,
-    IncomparablePlans, and UnderReview for a parked subscription.
+    OnlyAtPeriodEnd, and UnderReview for a parked subscription.
     """
     quotes.check_age(shown_at, now)
     with transaction.atomic():

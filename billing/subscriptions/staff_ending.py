@@ -67,7 +67,7 @@ def _end(account: int, now: datetime, priced_at: datetime, *, credit: bool) -> E
     amount = quotes.unused(period, priced_at) if credit else in_currency(Decimal(0), period.currency)
     if amount:
         rest = Period(max(now, period.starts_at), period.ends_at)
-        line = Line(Kind.CREDIT, f"Unused time on {period.plan.name}", -amount, rest)
+        line = Line(Kind.CREDIT, f"Unused time on {period.plan.name}", -amount, rest, period)
         issuing.issue([Bill(subscription, period.currency, (line,))], now)
     follows = renewal.end(subscription, now)
     documents = documents_after(account, last, period.currency)

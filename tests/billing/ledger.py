@@ -31,12 +31,14 @@ def lines(invoice: Invoice) -> list[tuple[str, Decimal]]:
 
 
 def bill(subscription: Subscription, *amounts: object) -> Bill:
-    period = subscription.periods.get().period
+    sold = subscription.periods.get()
     kinds = [InvoiceLine.Kind.CHARGE if money(amount) >= 0 else InvoiceLine.Kind.CREDIT for amount in amounts]
     return Bill(
         subscription,
         "USD",
-        tuple(Line(kind, "test", money(amount), period) for kind, amount in zip(kinds, amounts, strict=True)),
+        tuple(
+            Line(kind, "test", money(amount), sold.period, sold) for kind, amount in zip(kinds, amounts, strict=True)
+        ),
     )
 
 
@@ -59,37 +61,40 @@ def schedule(subscription: Subscription, target: Plan) -> None:
 
 
 def assert_explained(subscription: Subscription) -> None:
-    """Every cent of the account's ledger is accounted for, and no period was credited beyond what was billed for it.
-
-    Billed (all lines but the balance used, of invoices that are not void) - credit notes = paid + still due - balance.
-    """
-    account, currency = subscription.account_id, subscription.plan.currency
-    documents = Invoice.objects.filter(account=account)
+    """Every cent of the account's ledger is accounted for, and no period was credited beyond what was billed for it."""
+    documents = Invoice.objects.filter(account=subscription.account_id)
     for invoice in documents:
         assert invoice.total == _sum(invoice.lines.all()), invoice
         assert 0 <= invoice.settled <= max(invoice.total, Decimal(0)), invoice
+    for currency in set(documents.values_list("currency", flat=True)):
+        _assert_explained_in(subscription.account_id, currency)
+    for period in BillingPeriod.objects.filter(subscription__account=subscription.account_id):
+        billed_lines = InvoiceLine.objects.of_period(period)
+        net = _sum(billed_lines.exclude(kind=InvoiceLine.Kind.BALANCE))
+        notes = CreditNote.objects.filter(invoice__in=billed_lines.filter(amount__gt=0).values("invoice"))
+        assert net - _sum(notes) >= 0, "credit never exceeds what was billed"
+
+
+def _assert_explained_in(account: int, currency: str) -> None:
+    """Billed (by invoices that are not void, but for the balance used) - credit notes = paid + still due - balance."""
+    documents = Invoice.objects.filter(account=account, currency=currency)
     standing = documents.exclude(status=Invoice.Status.VOID)
     billed = _sum(InvoiceLine.objects.filter(invoice__in=standing).exclude(kind=InvoiceLine.Kind.BALANCE))
-    noted = _sum(CreditNote.objects.filter(account=account))
-    paid = _sum(Payment.objects.filter(invoice__account=account))
+    noted = _sum(CreditNote.objects.filter(account=account, currency=currency))
+    paid = _sum(Payment.objects.filter(invoice__account=account, invoice__currency=currency))
     due = sum((invoice.due for invoice in documents), Decimal(0))
     balance = ledger.balance(account, currency)
     assert billed - noted == paid + due - balance
     assert balance >= 0
     assert not (balance and due), "a balance is used for what is due"
-    for period in BillingPeriod.objects.filter(subscription=subscription):
-        billed_lines = InvoiceLine.objects.within(subscription, period.period)
-        net = _sum(billed_lines.exclude(kind=InvoiceLine.Kind.BALANCE))
-        notes = CreditNote.objects.filter(invoice__in=billed_lines.values("invoice"))
-        assert net - _sum(notes) >= 0, "credit never exceeds what was billed"
 
 
 def assert_tiled(subscription: Subscription) -> None:
-    """Its periods follow one another without gap or overlap, counted from the anchor (law L7)."""
+    """Its periods follow one another without gap or overlap, the last ones counted from the anchor (law L7)."""
     live = fresh(subscription)
     periods = list(BillingPeriod.objects.filter(subscription=live).order_by("number"))
     assert [period.number for period in periods] == list(range(len(periods)))
-    assert periods[0].starts_at == live.anchor
+    assert periods[live.anchor_number].starts_at == live.anchor
     assert periods[-1].ends_at == live.period_ends_at
     for before, after in itertools.pairwise(periods):
         assert before.ends_at == after.starts_at

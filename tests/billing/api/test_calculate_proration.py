@@ -210,10 +210,21 @@ def test_two_currencies_and_two_intervals_are_refused(bob: Customer) -> None:
     sell("tokyo", "4900", currency="JPY")
     sell("yearly", "490", interval="year")
     (currency,) = errors(preview(bob, target_plan="tokyo"))["target_plan"]
-    (interval,) = errors(preview(bob, target_plan="yearly"))["target_plan"]
-    assert "choose a plan in USD" in currency
-    assert "billed every month" in interval
+    (interval,) = errors(preview(bob, target_plan="yearly", current_plan="starter"))["target_plan"]
+    assert "billed in USD; it can only follow at the period's end" in currency
+    assert "billed every year, but starter every month" in interval
     assert list(errors(preview(bob, target_plan="pro", current_plan="tokyo"))) == ["target_plan"]
+
+
+def test_to_a_longer_interval_a_period_begins(customer: Callable[..., Customer]) -> None:
+    """The own plan's unused time is credited, and the new period is charged in full."""
+    with moved_by_hand("2025-10-01T00:00:00Z") as clock:
+        bob = customer("bob", "starter")
+        sell("yearly", "490", interval="year")
+        clock.move_to("2025-10-16T09:30:00Z")
+        quote = preview(bob, target_plan="yearly").json()
+    assert (quote["credit_from_current"], quote["charge_for_target"], quote["prorated_amount"]) == (14.97, 490, 475.03)
+    assert (quote["days_remaining"], quote["days_total"], quote["direction"]) == (16, 31, "upgrade")
 
 
 def test_a_trailing_slash_is_accepted(bob: Customer) -> None:

@@ -10,7 +10,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from billing.models import Feature, Plan, Route
+from billing.models import Feature, Plan, Route, Subscription
+from tests.billing.sale import sell
 from tests.cast import Customer
 from tests.contract import problem
 from tests.schema import CheckedClient
@@ -158,9 +159,46 @@ def test_they_change_nothing(dave: Customer) -> None:
             problem(dave.api.generic(method, f"/api/v1/{path}"), 405, "method_not_allowed")
 
 
-def test_everybody_may_look_and_sees_the_same(alice: Customer) -> None:
+def test_everybody_may_look_and_who_is_known_sees_what_is_available(bob: Customer) -> None:
     browser = Client()
-    browser.force_login(alice.user)
-    for path in ("plans", "plans/pro", "features"):
-        seen = {client.get(f"/api/v1/{path}").content for client in (Client(), browser, alice.api)}
-        assert len(seen) == 1
+    browser.force_login(bob.user)
+    assert get("features").content == bob.api.get("/api/v1/features").content
+    for path in ("plans", "plans/pro"):
+        public = get(path).json()
+        for client in (browser, bob.api):
+            known = client.get(f"/api/v1/{path}").json()
+            assert [plan.pop("available") for plan in known.get("results", [known])]
+            assert known == public
+
+
+def test_what_is_available_to_a_customer(bob: Customer, settings: Any) -> None:
+    settings.LARGEST_INVOICE = 400
+    sell("twin", "29", rank=Plan.objects.get(code="starter").rank)
+    sell("yearly", "290", interval="year")
+    sell("euro", "19", currency="EUR")
+    sell("waiting", "59", upgrade_mode="next_period")
+    known = {plan["code"]: plan["available"] for plan in bob.api.get("/api/v1/plans?limit=50").json()["results"]}
+    assert known == {
+        "community": "at_period_end",
+        "starter": None,
+        "pro": "now",
+        "business": "now",
+        "plus": "now",
+        "enterprise": "by_staff",
+        "twin": "by_staff",
+        "yearly": "now",
+        "euro": "at_period_end",
+        "waiting": "at_period_end",
+    }
+    Subscription.objects.update(parked_at=timezone.now(), parked_because="a test")
+    parked = {plan["available"] for plan in bob.api.get("/api/v1/plans").json()["results"]}
+    assert parked == {None, "by_staff"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_plan_every_plan_is_available(django_user_model: Any, catalogue: None) -> None:
+    Plan.objects.update(is_default=False)
+    user = django_user_model.objects.create_user("newcomer")
+    browser = Client()
+    browser.force_login(user)
+    assert {plan["available"] for plan in browser.get("/api/v1/plans").json()["results"]} == {"now"}

@@ -15,7 +15,6 @@ from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.subscriptions import changes
 from ratelimit.keys import shard_of
 from tests.billing.api.plan_changes import refused
-from tests.billing.sale import sell
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from usage.drain import drain
@@ -93,9 +92,7 @@ def test_not_a_lower_plan(carol: Customer) -> None:
 
 def test_targets_that_cannot_be_had(carol: Customer) -> None:
     Plan.objects.filter(code="starter").update(archived_at=datetime(2025, 1, 1, tzinfo=UTC))
-    sell("tokyo", "4900", currency="JPY", rank=1)
-    sell("yearly", "490", interval="year", rank=1)
-    for target in ("gold", "starter", "tokyo", "yearly", "", None, [], True):
+    for target in ("gold", "starter", "", None, [], True):
         body = refused(carol.post(PATH, {"target_plan": target}), 400, "invalid")
         assert list(body["errors"]) == ["target_plan"]
     assert list(refused(carol.post(PATH, {}), 400, "invalid")["errors"]) == ["target_plan"]

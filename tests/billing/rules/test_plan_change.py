@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 
 from billing.rules.periods import MONTH, YEAR, Interval, IntervalUnit
 from billing.rules.plan_change import (
+    Available,
     CurrencyMismatch,
     Direction,
-    IncomparablePlans,
     IntervalMismatch,
+    NextPeriod,
+    OnlyAtPeriodEnd,
     PlanTerms,
+    UpgradeMode,
+    available,
     blockers,
     days_until,
     decide,
+    opens_period,
 )
 from tests.billing.refuses import refuses
 
@@ -59,15 +64,56 @@ def test_a_plan_is_the_same_as_itself_after_an_edit() -> None:
 def test_two_currencies_are_refused(code: str) -> None:
     with refuses(CurrencyMismatch, rf"{code} is sold in EUR, but starter is billed in USD") as refusal:
         decide(STARTER, replace(PRO, code=code, currency="EUR"))
-    assert isinstance(refusal.value, IncomparablePlans)
+    assert isinstance(refusal.value, OnlyAtPeriodEnd)
     assert refusal.value.field == "target_plan"
 
 
-@pytest.mark.parametrize("code", ["pro", "starter"])
-def test_two_intervals_are_refused(code: str) -> None:
-    with refuses(IntervalMismatch, rf"{code} is billed every year, but starter every month") as refusal:
-        decide(STARTER, replace(PRO, code=code, interval=YEAR))
+def test_a_shorter_interval_can_only_follow() -> None:
+    with refuses(IntervalMismatch, r"pro is billed every month, but starter every year") as refusal:
+        decide(replace(STARTER, interval=YEAR), PRO)
     assert refusal.value.field == "target_plan"
+
+
+@pytest.mark.parametrize(
+    ("rank", "price", "direction"),
+    [(1, 1, Direction.UPGRADE), (2, 1, Direction.UPGRADE), (0, 9_999, Direction.DOWNGRADE)],
+)
+def test_a_longer_interval_goes_by_rank_alone(rank: int, price: int, direction: Direction) -> None:
+    target = PlanTerms("yearly", rank, Decimal(price), "USD", YEAR)
+    assert decide(STARTER, target) is direction
+    assert opens_period(STARTER, target, direction)
+
+
+@pytest.mark.parametrize(
+    ("mode", "begins"), [(UpgradeMode.PRORATE, False), (UpgradeMode.FULL_PERIOD, True), (UpgradeMode.NEXT_PERIOD, None)]
+)
+def test_the_upgrade_mode_of_the_target_decides(mode: UpgradeMode, begins: bool | None) -> None:
+    target = replace(PRO, upgrade_mode=mode)
+    if begins is None:
+        with pytest.raises(NextPeriod):
+            decide(STARTER, target)
+    else:
+        assert opens_period(STARTER, target, decide(STARTER, target)) is begins
+    assert decide(PRO, replace(STARTER, upgrade_mode=mode)) is Direction.DOWNGRADE, "it is a mode of upgrades"
+    assert not opens_period(PRO, replace(STARTER, upgrade_mode=mode), Direction.DOWNGRADE)
+
+
+@pytest.mark.parametrize(
+    ("target", "way"),
+    [
+        (STARTER, None),
+        (PRO, Available.NOW),
+        (replace(PRO, rank=0), Available.AT_PERIOD_END),
+        (replace(PRO, currency="EUR"), Available.AT_PERIOD_END),
+        (replace(PRO, interval=YEAR), Available.NOW),
+        (replace(PRO, interval=YEAR, rank=0), Available.AT_PERIOD_END),
+        (replace(PRO, upgrade_mode=UpgradeMode.FULL_PERIOD), Available.NOW),
+        (replace(PRO, upgrade_mode=UpgradeMode.NEXT_PERIOD), Available.AT_PERIOD_END),
+        (replace(STARTER, code="twin"), Available.BY_STAFF),
+    ],
+)
+def test_how_a_customer_gets_there(target: PlanTerms, way: Available | None) -> None:
+    assert available(STARTER, target) is way
 
 
 def test_twelve_months_and_a_year_are_one_interval() -> None:

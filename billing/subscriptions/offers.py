@@ -1,0 +1,37 @@
+"""Which plans an account can get, and how: now, at its period's end, or by staff."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from billing.invoicing.review import largest_invoice
+from billing.models import Plan
+from billing.rules.plan_change import Available, PlanTerms, available
+from billing.subscriptions.current import current_subscription
+from billing.subscriptions.refusals import NoSubscription
+
+
+class Offers:
+    """What one account is offered at an instant. A subscription is opened on first use."""
+
+    def __init__(self, account: int, now: datetime) -> None:
+        self._held: PlanTerms | None = None
+        self._is_parked = False
+        try:
+            current = current_subscription(account, now)
+        except NoSubscription:
+            return
+        self._held, self._is_parked = current.period.terms, current.subscription.is_parked
+
+    def available(self, plan: Plan) -> Available | None:
+        """How the account gets to a plan; None where it is on it, or the plan is not on sale.
+
+        Only staff change a parked subscription, and issue an invoice beyond the bound.
+        """
+        if not plan.is_on_sale or (self._held is not None and self._held.code == plan.code):
+            return None
+        if self._is_parked:
+            return Available.BY_STAFF
+        way = Available.NOW if self._held is None else available(self._held, plan.terms)
+        is_too_large = way is Available.NOW and plan.price > largest_invoice(plan.currency)
+        return Available.BY_STAFF if is_too_large else way
