@@ -9,6 +9,7 @@ from functools import partial
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, transaction
+from redis.exceptions import ResponseError
 
 from billing.entitlements.api_keys import Caller
 from billing.rules.entitlement import QUOTA
@@ -75,7 +76,7 @@ def _void_failed(admission: Admission, event: Event, now_ms: int, used: int) -> 
         record = admission.call.keyed.record if admission.call.keyed else b""
         try:
             return asking_redis(lambda: _void_in_redis(event, now_ms, record))[1]
-        except RedisUnreachable as error:
+        except (RedisUnreachable, ResponseError) as error:
             logger.warning("charge %s of a failed call is voided in PostgreSQL: %s", event.charge, error)
     return used - event.tokens * _void_failed_in_postgres(event, now_ms)
 
@@ -109,7 +110,7 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
     event, now_ms = event_of(row), to_ms(now)
     try:
         status, _ = asking_redis(lambda: _take_back_in_redis(event, now_ms))
-    except RedisUnreachable:
+    except (RedisUnreachable, ResponseError):
         status = _take_back_in_postgres(event, now_ms)
     if status is not Voided.VOIDED:
         raise AlreadyVoided
