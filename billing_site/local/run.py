@@ -83,7 +83,7 @@ class Run:
 
     def _start(self, held: int) -> None:
         self._lay_out()
-        self._start_engines()
+        self._start_engines(held)
         say("preparing the database ...")
         password, users = self._prepare()
         say("starting the site ...")
@@ -109,15 +109,16 @@ class Run:
         os.environ.setdefault("SANDBOX", "1")
         os.environ.setdefault("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{self._host}")
 
-    def _start_engines(self) -> None:
+    def _start_engines(self, held: int) -> None:
         if not os.environ.get("DATABASE_URL"):
             say("starting PostgreSQL ...")
             home, sockets = self.places.local / "postgres", self.places.postgres_sockets
-            self.supervisor.start(Postgres(home, sockets, log=self.logs / "postgres.log"))
+            log = self.logs / "postgres.log"
+            self.supervisor.start(Postgres(home, sockets, log=log, descriptors=[held]))
         if not os.environ.get("REDIS_URL"):
             say("starting Valkey ...")
             home, socket = self.places.local / "valkey", self.places.valkey_socket
-            self.supervisor.start(Valkey(home, socket, log=self.logs / "valkey.log"))
+            self.supervisor.start(Valkey(home, socket, log=self.logs / "valkey.log", descriptors=[held]))
 
     def _prepare(self) -> "tuple[str, list[TestUser]]":
         """The password of the logins, and the test users: neither in a database that was given."""
@@ -158,7 +159,15 @@ class Run:
         }
         for name, argv in commands.items():
             log = self.logs / f"{name}.log"
-            command = Command(name, argv, log=log, env=os.environ, cwd=CHECKOUT, descriptors=[held])
+            command = Command(
+                name,
+                argv,
+                log=log,
+                env=os.environ,
+                cwd=CHECKOUT,
+                descriptors=[held],
+                patience_seconds=GRACEFUL_SECONDS + 2,  # gunicorn ends its workers itself after that time
+            )
             self.supervisor.start(command)
 
     @property

