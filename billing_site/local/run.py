@@ -114,7 +114,7 @@ class Run:
             say("starting PostgreSQL ...")
             home, sockets = self.places.local / "postgres", self.places.postgres_sockets
             log = self.logs / "postgres.log"
-            self.supervisor.start(Postgres(home, sockets, log=log, descriptors=[held]))
+            self.supervisor.start(Postgres(home, sockets, log=log, descriptors=[held], say=say))
         if not os.environ.get("REDIS_URL"):
             say("starting Valkey ...")
             home, socket = self.places.local / "valkey", self.places.valkey_socket
