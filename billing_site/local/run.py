@@ -56,14 +56,12 @@ class Run:
 
     def until_ended(self) -> int:
         self.places.local.mkdir(parents=True, exist_ok=True)
-        with only_run_here(self.places.local / "run.lock") as held:
+        self._listen_to_signals()
+        with contextlib.suppress(Ended), only_run_here(self.places.local / "run.lock", say) as held:
             refuse_taken_port(self.host, self.port)
             try:
-                self._listen_to_signals()
                 self._start(held)
                 self.supervisor.tend_until(self.make.was_interrupted, float("inf"))
-            except Ended:
-                pass
             finally:
                 self.ended = True
                 say("\nending ...")

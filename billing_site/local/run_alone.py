@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from billing_site.local.engines.locks import kill_holders, try_lock
@@ -19,7 +19,7 @@ class Refused(Exception):
 
 
 @contextlib.contextmanager
-def only_run_here(path: Path) -> Iterator[int]:
+def only_run_here(path: Path, say: Callable[[str], None] = print) -> Iterator[int]:
     """Hold the checkout's lock. Yields its descriptor, for every process of the run to inherit.
 
     Raises Refused at once when another run holds it. What a killed run left behind has 30 seconds to end, and is then
@@ -27,11 +27,14 @@ def only_run_here(path: Path) -> Iterator[int]:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        deadline = time.monotonic() + LEFTOVERS_SECONDS
+        deadline: float | None = None
         while not try_lock(descriptor):
             holder = os.pread(descriptor, 20, 0).decode().strip()
             if _lives(holder):
                 raise Refused(f"this checkout is already running (process {holder}); end it with Ctrl-C there")
+            if deadline is None:
+                say("waiting for what a killed run left behind to end ...")
+                deadline = time.monotonic() + LEFTOVERS_SECONDS
             if time.monotonic() > deadline:
                 kill_holders(path)
                 if try_lock(descriptor):

@@ -18,6 +18,7 @@ import pytest
 import requests
 
 import billing_site
+from billing_site.local.engines.locks import lock
 from billing_site.local.engines.process import wait_until
 
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
@@ -182,6 +183,22 @@ def test_a_closed_terminal_ends_it_and_what_does_not_listen(site: Site) -> None:
     site.process.send_signal(signal.SIGINT)  # whoever closes a terminal has often pressed Ctrl-C before
     assert site.end(signal.SIGHUP) == 0
     assert site.nothing_runs()
+
+
+def test_it_can_be_ended_while_it_waits_for_what_a_killed_run_left_behind(site: Site) -> None:
+    site.local.mkdir()
+    held = lock(site.local / "run.lock", 0)
+    leftover = subprocess.Popen(["sleep", "600"], pass_fds=[held])
+    os.close(held)
+    try:
+        with site.output.open("wb") as output:
+            site.process = subprocess.Popen(RUN, cwd=CHECKOUT, env=site.env, stdout=output, stderr=output)
+        wait_until(lambda: "waiting for what a killed run" in site.output.read_text(), 30, "it does not wait")
+        assert site.end(signal.SIGINT) == 0
+        assert "Traceback" not in site.output.read_text()
+    finally:
+        leftover.kill()
+        leftover.wait()
 
 
 def test_a_taken_port_is_said_before_anything_starts(site: Site) -> None:
