@@ -103,7 +103,7 @@ class Subscription(FencedModel):
 
     def put_on(self, plan: Plan, now: datetime) -> None:
         """Another plan from `now` on; a scheduled change is dropped, and the usage window follows its rule."""
-        kept = kept_window(self, self.plan, plan, now)
+        kept = kept_window(self, self.plan, plan, now, opens_period=False)
         self.former_quota_window_from, self.former_quota_window_until = kept
         self.plan = plan
         self.drop_schedule(now)

@@ -142,21 +142,27 @@ def effective_plan(facts: Facts, now: datetime) -> str:
     return facts.plan
 
 
-def window_in_force(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Period:
-    """The usage window at `now`, whether or not the renewal has applied a scheduled change yet."""
-    plan = plans[facts.plan]
+def _as_applied(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Facts:
+    """The facts with a scheduled change that is due, whether or not the renewal has applied it yet."""
     if facts.scheduled_at is None or now < facts.scheduled_at:
-        return window_on(facts, plan, now)
-    target = plans[facts.scheduled_plan]
-    since, until = kept_window(facts, plan, target, facts.scheduled_at)
-    changed = replace(facts, former_quota_window_from=since, former_quota_window_until=until)
-    return window_on(changed, target, now)
+        return facts
+    plan, target = plans[facts.plan], plans[facts.scheduled_plan]
+    since, until = kept_window(facts, plan, target, facts.scheduled_at, opens_period=True)
+    return replace(
+        facts,
+        plan=facts.scheduled_plan,
+        scheduled_plan="",
+        scheduled_at=None,
+        former_quota_window_from=since,
+        former_quota_window_until=until,
+    )
 
 
 def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan: str | None = None) -> Entitlement:
     """What the account may do at `now`; with `plan`, what it might do had it changed to that plan (for suggestions)."""
-    offer = plans[plan or effective_plan(facts, now)]
-    window = window_in_force(facts, plans, now)
+    facts = _as_applied(facts, plans, now)
+    offer = plans[plan or facts.plan]
+    window = window_on(facts, plans[facts.plan], now)
     overrides = [o for o in facts.overrides if o.expires_at is None or now < o.expires_at]
     quota = _overridden("quota", offer.monthly_token_quota, overrides)
     if quota is not None:

@@ -51,12 +51,13 @@ def window_on(holder: WindowHolder, plan: WindowedPlan, now: datetime) -> Period
 
 
 def kept_window(
-    holder: WindowHolder, plan: WindowedPlan, target: WindowedPlan, at: datetime
+    holder: WindowHolder, plan: WindowedPlan, target: WindowedPlan, at: datetime, *, opens_period: bool
 ) -> tuple[datetime | None, datetime | None]:
     """The window in which a change from `plan` to `target` at an instant falls: from, and until when it holds.
 
-    A change from unlimited to limited ends it, unless the plan was changed in this window before: what was used of a
-    quota then must not be given again.
+    A change from unlimited to limited ends it when a billing period begins with it (`opens_period`): the limited plan
+    is paid from there. Within a period it does not where the plan was changed in this window before: what was used of
+    a quota then must not be given again.
     """
     since, until = holder.former_quota_window_from, holder.former_quota_window_until
     if plan.quota_window == target.quota_window and plan.monthly_token_quota is target.monthly_token_quota is None:
@@ -64,5 +65,6 @@ def kept_window(
     window = window_on(holder, plan, at - timedelta.resolution)
     ends = at.replace(microsecond=0)  # windows begin at whole seconds
     was_changed = until is not None and at < until
-    counts_anew = plan.monthly_token_quota is None and target.monthly_token_quota is not None and not was_changed
+    loses_unlimited = plan.monthly_token_quota is None and target.monthly_token_quota is not None
+    counts_anew = loses_unlimited and (opens_period or not was_changed)
     return window.start, ends if counts_anew and ends > window.start else window.end

@@ -218,4 +218,5 @@ def _record(renewals: Sequence[Renewal]) -> None:
 def _window_kept(renewed: Renewal) -> tuple[datetime | None, datetime | None]:
     subscription = renewed.subscription
     assert subscription.scheduled_plan is not None and subscription.scheduled_at is not None
-    return kept_window(subscription, subscription.plan, subscription.scheduled_plan, subscription.scheduled_at)
+    plan, target, at = subscription.plan, subscription.scheduled_plan, subscription.scheduled_at
+    return kept_window(subscription, plan, target, at, opens_period=True)

@@ -24,6 +24,7 @@ from billing.fence.models import CATALOGUE
 from billing.models import Fence
 from billing_site.local.engines.process import last_line, wait_until
 from billing_site.local.supervisor import Command
+from tests.ports import free_port
 
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
 UP_SECONDS = 90.0
@@ -64,8 +65,8 @@ def gunicorn(django_db_setup: None, django_db_blocker: Any) -> Iterator[Server]:
         database = connection.settings_dict["NAME"]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "gunicorn.log"
-        server = Server(_free_port())
-        command = Command("web", _argv(server.port), log=log, env=_environment(database), cwd=CHECKOUT)
+        server = Server(free_port())
+        command = Command("web", _argv(server.port), log=log, env=environment(database), cwd=CHECKOUT)
         command.start()
 
         def is_healthy() -> bool:
@@ -91,18 +92,12 @@ def server(gunicorn: Server, catalogue: None) -> Server:
     return gunicorn
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _argv(port: int) -> list[str]:
     config = ["--config", "python:billing_site.gunicorn_config", "--bind", f"127.0.0.1:{port}"]
     return [sys.executable, "-m", "gunicorn", *config, "--workers", "2", "--graceful-timeout", "1"]
 
 
-def _environment(database: str) -> dict[str, str]:
+def environment(database: str) -> dict[str, str]:
     ours = {
         "DJANGO_SETTINGS_MODULE": "billing_site.settings",
         "DATABASE_URL": urlunsplit(urlsplit(settings.DATABASE_URL)._replace(path=f"/{database}")),
@@ -116,4 +111,4 @@ def _environment(database: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in NOT_OF_THE_RUN} | ours
 
 
-__all__ = ["Server", "gunicorn", "server"]
+__all__ = ["Server", "environment", "gunicorn", "server"]

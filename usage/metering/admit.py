@@ -167,7 +167,7 @@ def _settle_unknown(asked: list[Call], admission: Admission | None) -> None:
         try:
             refuse()
         except (OperationalError, InterfaceError):
-            unsettled.settle_later(event.charge, refuse)
+            unsettled.settle_later(event, refuse)
 
 
 def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int, published_times: int) -> None:

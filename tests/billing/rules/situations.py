@@ -41,8 +41,8 @@ PLANS = {"starter": STARTER, "pro": PRO}
 FACTS = Facts(account=7, version=1, active=True, plan="starter", anchor=ANCHOR)
 
 
-def change(facts: Facts, plan: PlanOffer, target: PlanOffer, at: datetime) -> Facts:
-    since, until = kept_window(facts, plan, target, at)
+def change(facts: Facts, plan: PlanOffer, target: PlanOffer, at: datetime, *, opens_period: bool = False) -> Facts:
+    since, until = kept_window(facts, plan, target, at, opens_period=opens_period)
     return replace(facts, former_quota_window_from=since, former_quota_window_until=until)
 
 

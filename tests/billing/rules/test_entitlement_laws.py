@@ -66,17 +66,19 @@ def test_a_late_beat_makes_no_difference(situation: Situation, half_days: int, b
     facts, plans = situation
     assert facts.scheduled_at is not None
     now = facts.scheduled_at + half_days * DAY / 2 + beside * MICROSECOND
-    changed = change(facts, plans["starter"], plans["pro"], facts.scheduled_at)
+    changed = change(facts, plans["starter"], plans["pro"], facts.scheduled_at, opens_period=True)
     applied = replace(changed, plan="pro", scheduled_plan="", scheduled_at=None)
     assert entitle(applied, plans, now) == entitle(facts, plans, now)
 
 
 @settings(deadline=None)
 @given(
-    st.lists(st.tuples(INSTANTS, st.sampled_from(["a", "b", "c", "d"])), min_size=1, max_size=6),
+    st.lists(st.tuples(INSTANTS, st.sampled_from(["a", "b", "c", "d"]), st.booleans()), min_size=1, max_size=6),
     st.lists(st.builds(TopUp, st.just(1_000), INSTANTS, MAYBE), max_size=3),
 )
-def test_windows_of_any_changes_follow_each_other(steps: list[tuple[datetime, str]], top_ups: list[TopUp]) -> None:
+def test_windows_of_any_changes_follow_each_other(
+    steps: list[tuple[datetime, str, bool]], top_ups: list[TopUp]
+) -> None:
     """None comes back, none overlaps another, and each top-up counts in one of them at most."""
     quotas = {"a": 9, "b": 9, "c": None, "d": None}
     plans = {
@@ -90,8 +92,9 @@ def test_windows_of_any_changes_follow_each_other(steps: list[tuple[datetime, st
     for half_days in range(240):
         now = BASE + half_days * DAY / 2
         while steps and steps[0][0] <= now:
-            at, code = steps.pop(0)
-            facts = replace(change(facts, plans[facts.plan], plans[code], at), plan=code)
+            at, code, opens_period = steps.pop(0)
+            changed = change(facts, plans[facts.plan], plans[code], at, opens_period=opens_period)
+            facts = replace(changed, plan=code)
         window = entitle(facts, plans, now).window
         if not windows or windows[-1] != window:
             windows.append(window)
