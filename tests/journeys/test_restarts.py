@@ -19,7 +19,7 @@ from django.db import connection
 from billing_site.local.engines.process import wait_until
 from tests.cast import Customer
 from tests.journeys.server import Server, forget_catalogues, running
-from tests.journeys.slow_clients import SlowClients
+from tests.slow_clients import SlowClients
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CLIENTS = 6

@@ -16,8 +16,8 @@ from django.db import connection
 from billing_site.local.engines.process import wait_until
 from tests.cast import Customer
 from tests.journeys.server import Server, forget_catalogues, running
-from tests.journeys.slow_clients import LARGE, SENT, SlowClients
 from tests.journeys.test_metrics import admitted
+from tests.slow_clients import LARGE, SENT, SlowClients
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EACH = 40
