@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import struct
 import threading
@@ -48,7 +49,7 @@ class Channel:
         """Raises BrokenPipeError when the connection is closed."""
         with self.lock:
             if self.broken:
-                raise BrokenPipeError("the connection is closed")
+                raise BrokenPipeError(errno.EPIPE, "the connection is closed")
             if self.unsent:
                 self.unsent.put(data)
                 return
@@ -89,7 +90,8 @@ class Channel:
         with self.lock:
             self.broken = True
             if self.unsent:
-                self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                with contextlib.suppress(OSError):
+                    self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self.unsent.close()
             self.raw.close()
 

@@ -41,6 +41,7 @@ def binds() -> Iterator[dict[str, Any]]:
             yield found
         finally:
             command.stop()
+        assert "Traceback" not in (Path(folder) / "log").read_text()
 
 
 def _listens(path: str) -> bool:
@@ -136,6 +137,17 @@ def test_clients_that_do_not_read_hold_no_thread(binds: dict[str, Any]) -> None:
         for one in lazy:
             rest = b"".join(iter(lambda: one.recv(1_000_000), b""))  # noqa: B023  # it is read in this turn
             assert rest.partition(b"\r\n\r\n")[2] == b"x" * LARGE
+
+
+def test_clients_that_go_leave_nothing_behind(binds: dict[str, Any]) -> None:
+    """Whatever they were in the middle of; the log stays quiet, too."""
+    for sent in (b"GET /large HTTP/1.1\r\n" + LAST + b"\r\n", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf"):
+        for _ in range(5):
+            with connect(binds["inet"]) as one:
+                one.sendall(sent)
+                if b"large" in sent:
+                    assert one.recv(15, socket.MSG_WAITALL) == b"HTTP/1.1 200 OK"
+    assert len(answers(binds["inet"], b"GET / HTTP/1.1\r\n" + LAST + b"\r\n")) == 1
 
 
 def test_a_stream_comes_piece_by_piece(binds: dict[str, Any]) -> None:
