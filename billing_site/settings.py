@@ -1,4 +1,4 @@
-"""Every setting, and every environment variable that sets one (the web server's: run, gunicorn_config, serving/refusals)."""
+"""Every setting, and every environment variable that sets one (the web server's: run, gunicorn_config, serving)."""
 
 from pathlib import Path
 from typing import Any
