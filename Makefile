@@ -1,10 +1,11 @@
-# make run | make test | make test-long | make lint | make chaos | make soak | make bench | make bench-quick; PYTHON chooses the interpreter that .venv is made with.
+# make run | make test | make test-long | make lint | make lock | make chaos | make soak | make bench | make bench-quick
+# PYTHON chooses the interpreter that .venv is made with; with UPGRADE=1 `make lock` takes the newest versions.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-long lint chaos soak bench bench-quick
+.PHONY: run test test-long lint lock chaos soak bench bench-quick
 
 # $(call install,FILE): make .venv and install FILE into it, unless exactly that was done before.
 define install
@@ -40,6 +41,14 @@ lint:
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -W "ignore:Got an error checking:RuntimeWarning" manage.py makemigrations --check --dry-run
+
+# The first file first: the other two are held to its versions.
+lock:
+	$(call install,requirements-dev.txt)
+	@for name in requirements requirements-dev requirements-bench; do \
+		$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(if $(UPGRADE),--upgrade) \
+			--custom-compile-command "make lock" --output-file $$name.txt $$name.in || exit 1; \
+	done
 
 chaos:
 	$(call install,requirements-dev.txt)

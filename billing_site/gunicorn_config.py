@@ -10,8 +10,11 @@ from billing_site.environment import folder, number
 
 wsgi_app = "billing_site.wsgi:application"
 workers = number("WEB_CONCURRENCY", 2, most=10_000)
-worker_class = "gthread"
+worker_class = "billing_site.serving.worker.BufferingWorker"
 threads = 8
+# Of each worker. At the limit the oldest client that is waited for makes room. A connection may take two more
+# descriptors, for what does not fit into memory, and many systems give a process 1024.
+worker_connections = 400
 timeout = 60
 graceful_timeout = 25
 keepalive = 15

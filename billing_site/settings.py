@@ -1,4 +1,4 @@
-"""Every setting, and every environment variable that sets one (those of the web server: run, gunicorn_config)."""
+"""Every setting, and every environment variable that sets one (the web server's: run, gunicorn_config, serving)."""
 
 from pathlib import Path
 from typing import Any

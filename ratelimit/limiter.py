@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys
-from ratelimit.limits import Decision, KeptAnswer, Limit, Outcome, Standing, Take
+from ratelimit.limits import LARGEST_VERSION, Decision, KeptAnswer, Limit, Outcome, Standing, Take
 from ratelimit.servers.single import Command, Store
 from ratelimit.servers.wire import Argument, pack
 
@@ -124,9 +124,15 @@ def admit(
     return _decision(store.run(command, epoch=epoch), asked, event)
 
 
+def _version(held: bytes) -> int:
+    """What a fence says; 0 for what is no version (see lua/fragments/fence.lua), as where there is none."""
+    version = int(held) if held.isdigit() and len(held) < 20 else 0
+    return version if version <= LARGEST_VERSION else 0
+
+
 def _fence_version(held: bytes, known: bytes) -> int:
     """An account's fence: 0 where it was not published, unless the caller must load later facts first."""
-    version = int(held)
+    version = _version(held)
     return 0 if held.startswith(b"0") and version <= int(known) else version
 
 
@@ -134,7 +140,7 @@ def _decision(reply: Any, asked: AdmitCommand, event: str) -> Decision | StaleFa
     audit, answer = b"", None
     if type(reply) is not bytes:
         if reply[0] == Outcome.STALE:
-            return StaleFacts(_fence_version(reply[1], asked.versions.account), int(reply[2]))
+            return StaleFacts(_fence_version(reply[1], asked.versions.account), _version(reply[2]))
         if reply[0] == Outcome.SKEWED:
             return Decision(Outcome.SKEWED, reply[1], "", ())
         reply, first_event, audit, head, body = reply

@@ -6,7 +6,9 @@ from enum import IntEnum
 from typing import NamedTuple
 
 LARGEST_NUMBER = 10**15 - 1
-"""No quota, limit, cost or version may exceed this: the scripts' numbers are doubles, and sums must stay exact."""
+"""No quota, limit or cost may exceed this: the scripts' numbers are doubles, and sums must stay exact."""
+LARGEST_VERSION = 10**14 - 1
+"""No fence reaches this by edits. What stands above it was written by no script, and no version is raised above it."""
 
 
 class Limit(NamedTuple):

@@ -6,7 +6,7 @@ import hashlib
 from importlib.resources import files
 from typing import NamedTuple
 
-from ratelimit.limits import Outcome
+from ratelimit.limits import LARGEST_VERSION, Outcome
 
 LARGEST_SKEW_MS = 5_000
 RECORD_LIFE_MS = 24 * 3600 * 1000
@@ -34,18 +34,22 @@ def _build(name: str, *fragments: str, **constants: int) -> Script:
 
 _LIMITS = ("counter", "limits", "ring", "ring_take", "quota")
 _NUMBERS = {"LARGEST_SKEW_MS": LARGEST_SKEW_MS} | {outcome.name: outcome.value for outcome in Outcome}
+_FENCES = {"LARGEST_VERSION": LARGEST_VERSION}
 _RECORDS = {"RECORD_LIFE_MS": RECORD_LIFE_MS, "MOST_RERUNS": MOST_RERUNS}
 ADMIT = _build("admit", *_LIMITS, **_NUMBERS)
 """For most calls: one quota, no Idempotency-Key. Each function that a script defines costs a call 0.15 us."""
 ADMIT_ANY = _build("admit", "number", *_LIMITS, "quotas", "record", "keyed", **_RECORDS, **_NUMBERS)
 VOID = _build("void", "number", "counter", "quota", "record")
 END_RUN = _build("end_run")
-PUBLISH = _build("publish", "number", "counter", "fence", "quota", "committed", "records")
+PUBLISH = _build("publish", "number", "counter", "fence", "quota", "committed", "records", **_FENCES)
 RESTORE = _build("restore", "number", "records")
 RELEASE_KEYS = _build("release_keys")
-RAISE_FENCES = _build("raise_fences", "number", "counter", "fence")
-ANNOUNCE_FENCE = _build("announce_fence", "number", "counter", "fence")
+RAISE_FENCES = _build("raise_fences", "number", "fence", **_FENCES)
+ANNOUNCE_FENCE = _build("announce_fence", "number", "fence", **_FENCES)
 ACKNOWLEDGE = _build("acknowledge", "number", "counter", "quota", "committed")
 ACKNOWLEDGE_HEAD = _build("acknowledge_head", "number", "counter", "quota", "committed")
-READ_QUOTAS = _build("read_quotas", "counter")
+READ_QUOTAS = _build("read_quotas", "number", "counter", "quota", "committed")
 CORRECT_PENDING = _build("correct_pending", "number", "counter", "quota", "committed")
+DAMAGED = _build(
+    "damaged", "number", "counter", "fence", "ring", "quota", "committed", "record", **_FENCES, **_RECORDS, **_NUMBERS
+)

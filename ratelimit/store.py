@@ -11,21 +11,31 @@ import redis
 from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 
 from ratelimit.servers.cluster import Cluster
 from ratelimit.servers.replicas import Replicas
-from ratelimit.servers.single import RedisUnreachable, SingleServer, Store
+from ratelimit.servers.single import CANNOT_SERVE, OF_A_CLUSTER, RedisUnreachable, SingleServer, Store, code_of
 
 
 @contextmanager
 def reaching_redis() -> Iterator[None]:
-    """What an ordinary client raises when Redis is out of reach, as RedisUnreachable."""
+    """What an ordinary client raises when Redis is out of reach, or cannot serve, as RedisUnreachable.
+
+    Any other error reply is about what was asked, and is raised as it is: redis' ResponseError.
+    """
     try:
         yield
     except (RedisError, RedisClusterException, OSError) as error:
+        if is_about_a_key(error):
+            raise
         raise RedisUnreachable(str(error)) from error
+
+
+def is_about_a_key(error: Exception) -> bool:
+    """Whether it is an error reply that tells of what was asked, not of the server."""
+    return isinstance(error, ResponseError) and code_of(error) not in CANNOT_SERVE | OF_A_CLUSTER
 
 
 @cache

@@ -68,17 +68,16 @@ def lose_postgres(monkeypatch: pytest.MonkeyPatch, django_db_blocker: Any) -> It
         connections["default"].close()
 
 
-class SilentPostgres:
-    """PostgreSQL behind a socket of its own, which `hang()` makes hold back everything; `resume()` lets it through."""
+class SilentEngine:
+    """An engine behind a socket of its own, which `hang()` makes hold back everything; `resume()` lets it through."""
 
-    def __init__(self, folder: Path, behind: str) -> None:
-        self.folder = folder
+    def __init__(self, path: Path, behind: Path) -> None:
         self._behind = behind
         self._flows = threading.Event()
         self._flows.set()
         self._hangs_at: tuple[bytes, bool] | None = None
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(folder / SOCKET_NAME))
+        self._listener.bind(str(path))
         self._listener.listen(200)
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -86,7 +85,7 @@ class SilentPostgres:
         self._flows.clear()
 
     def hang_at(self, word: bytes, *, executed: bool) -> None:
-        """Hang when a client says this; `executed`: PostgreSQL still hears it, and only its answer is held back."""
+        """Hang when a client says this; `executed`: the engine still hears it, and only its answer is held back."""
         self._hangs_at = word, executed
 
     def resume(self) -> None:
@@ -102,7 +101,7 @@ class SilentPostgres:
             while True:
                 client, _ = self._listener.accept()
                 server = socket.socket(socket.AF_UNIX)
-                server.connect(str(Path(self._behind) / SOCKET_NAME))
+                server.connect(str(self._behind))
                 for pair in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self._carry, args=pair, daemon=True).start()
 
@@ -120,6 +119,14 @@ class SilentPostgres:
         for end in (source, target):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+class SilentPostgres(SilentEngine):
+    """The PostgreSQL that listens in the folder `behind`."""
+
+    def __init__(self, folder: Path, behind: str) -> None:
+        self.folder = folder
+        super().__init__(folder / SOCKET_NAME, Path(behind) / SOCKET_NAME)
 
 
 @pytest.fixture

@@ -56,14 +56,12 @@ class Run:
 
     def until_ended(self) -> int:
         self.places.local.mkdir(parents=True, exist_ok=True)
-        with only_run_here(self.places.local / "run.lock") as held:
+        self._listen_to_signals()
+        with contextlib.suppress(Ended), only_run_here(self.places.local / "run.lock", say) as held:
             refuse_taken_port(self.host, self.port)
             try:
-                self._listen_to_signals()
                 self._start(held)
                 self.supervisor.tend_until(self.make.was_interrupted, float("inf"))
-            except Ended:
-                pass
             finally:
                 self.ended = True
                 say("\nending ...")
@@ -83,7 +81,7 @@ class Run:
 
     def _start(self, held: int) -> None:
         self._lay_out()
-        self._start_engines()
+        self._start_engines(held)
         say("preparing the database ...")
         password, users = self._prepare()
         say("starting the site ...")
@@ -109,15 +107,16 @@ class Run:
         os.environ.setdefault("SANDBOX", "1")
         os.environ.setdefault("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{self._host}")
 
-    def _start_engines(self) -> None:
+    def _start_engines(self, held: int) -> None:
         if not os.environ.get("DATABASE_URL"):
             say("starting PostgreSQL ...")
             home, sockets = self.places.local / "postgres", self.places.postgres_sockets
-            self.supervisor.start(Postgres(home, sockets, log=self.logs / "postgres.log"))
+            log = self.logs / "postgres.log"
+            self.supervisor.start(Postgres(home, sockets, log=log, descriptors=[held], say=say))
         if not os.environ.get("REDIS_URL"):
             say("starting Valkey ...")
             home, socket = self.places.local / "valkey", self.places.valkey_socket
-            self.supervisor.start(Valkey(home, socket, log=self.logs / "valkey.log"))
+            self.supervisor.start(Valkey(home, socket, log=self.logs / "valkey.log", descriptors=[held]))
 
     def _prepare(self) -> "tuple[str, list[TestUser]]":
         """The password of the logins, and the test users: neither in a database that was given."""
@@ -158,7 +157,15 @@ class Run:
         }
         for name, argv in commands.items():
             log = self.logs / f"{name}.log"
-            command = Command(name, argv, log=log, env=os.environ, cwd=CHECKOUT, descriptors=[held])
+            command = Command(
+                name,
+                argv,
+                log=log,
+                env=os.environ,
+                cwd=CHECKOUT,
+                descriptors=[held],
+                patience_seconds=GRACEFUL_SECONDS + 2,  # gunicorn ends its workers itself after that time
+            )
             self.supervisor.start(command)
 
     @property

@@ -2,14 +2,15 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-LEFTOVERS_SECONDS = 15  # what a killed run started ends by itself within this time
+from billing_site.local.engines.locks import kill_holders, try_lock
+
+LEFTOVERS_SECONDS = 30  # what a killed run started should end by itself within this time; then it is killed
 POLL_SECONDS = 0.05
 
 
@@ -18,32 +19,36 @@ class Refused(Exception):
 
 
 @contextlib.contextmanager
-def only_run_here(path: Path) -> Iterator[int]:
-    """Hold the checkout's lock. Yields its descriptor: processes that inherit it hold the lock till the last one ends.
+def only_run_here(path: Path, say: Callable[[str], None] = print) -> Iterator[int]:
+    """Hold the checkout's lock. Yields its descriptor, for every process of the run to inherit.
 
-    Raises Refused at once when another run holds it. What a killed run left behind has 15 seconds to end.
+    Raises Refused at once when another run holds it. What a killed run left behind has 30 seconds to end, and is then
+    killed. At the end so is what has inherited the lock and still runs: when this returns, nothing does.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        deadline = time.monotonic() + LEFTOVERS_SECONDS
-        while not _locked(descriptor):
+        deadline: float | None = None
+        while not try_lock(descriptor):
             holder = os.pread(descriptor, 20, 0).decode().strip()
-            if _lives(holder) or time.monotonic() > deadline:
+            if _lives(holder):
                 raise Refused(f"this checkout is already running (process {holder}); end it with Ctrl-C there")
+            if deadline is None:
+                say("waiting for what a killed run left behind to end ...")
+                deadline = time.monotonic() + LEFTOVERS_SECONDS
+            if time.monotonic() > deadline:
+                kill_holders(path)
+                if try_lock(descriptor):
+                    break
+                raise Refused(f"what a killed run started still holds {path}; end it")
             time.sleep(POLL_SECONDS)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield descriptor
+        try:
+            yield descriptor
+        finally:
+            kill_holders(path)
     finally:
         os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _lives(pid: str) -> bool:

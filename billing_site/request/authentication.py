@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from billing.entitlements import api_keys
 from billing.entitlements.api_keys import BadCredentials, Caller
 from billing.models.api_keys import bears_checksum
+from billing_site.request.client_address import client_address
 from usage.api.contract import find_caller
 
 FLOOD_SECONDS = 60
@@ -60,7 +61,7 @@ def _look_up(request: HttpRequest, key: str) -> api_keys.Identity:
         raise BadCredentials("unknown")
     if bears_checksum(key):  # what somebody made up does not, and costs those who come from its address nothing
         return api_keys.look_up(key)
-    failures = f"unknown-keys:{_address(request)}"
+    failures = f"unknown-keys:{client_address(request)}"
     if (cache.get(failures) or 0) >= settings.UNKNOWN_KEYS_PER_MINUTE:
         raise Flooded(_seconds_left(failures))
     try:
@@ -82,12 +83,6 @@ def _seconds_left(failures: str) -> int:
     """Until the address' failures are forgotten: whole seconds, at least one."""
     milliseconds = cache.pttl(failures)  # type: ignore[attr-defined]  # django-redis has it beyond Django's methods
     return max(1, math.ceil((milliseconds or 0) / 1000))
-
-
-def _address(request: HttpRequest) -> str:
-    header = settings.CLIENT_ADDRESS_HEADER
-    name = f"HTTP_{header.upper().replace('-', '_')}" if header else "REMOTE_ADDR"
-    return str(request.META.get(name, ""))[:64]
 
 
 def _by_session(request: HttpRequest) -> Caller | None:

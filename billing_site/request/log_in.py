@@ -20,7 +20,7 @@ from django.forms import BaseForm
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from billing_site.request.authentication import _address as address_of
+from billing_site.request.client_address import client_address
 from ratelimit import process_state
 
 FAILURES_BY_ADDRESS: Final = 20
@@ -48,7 +48,7 @@ class ThrottledBackend(ModelBackend):
         """The user, or None for a wrong name or password. Raises LogInRefused."""
         counters = [(f"log-in:name:{_digest(username or '')}", FAILURES_BY_NAME)]
         if request is not None:
-            counters.append((f"log-in:address:{_digest(address_of(request))}", FAILURES_BY_ADDRESS))
+            counters.append((f"log-in:address:{_digest(client_address(request))}", FAILURES_BY_ADDRESS))
         for key, most in counters:
             _count(key, most)
         if not _hashing.acquire(blocking=False):

@@ -64,7 +64,7 @@ class Store(ABC):
 
     @abstractmethod
     def run(self, command: Command, *, epoch: int | None = None) -> Any:
-        """The script's reply. Raises RedisUnreachable, or redis' ResponseError for a faulty script.
+        """The script's reply. Raises RedisUnreachable, or redis' ResponseError: of a faulty script, or a damaged key.
 
         With an `epoch`: raises ServerChanged, and runs nothing, when that is no longer the server's.
         """
@@ -151,7 +151,7 @@ class SingleServer(Store):
 
     def _give_up(self, error: BaseException) -> None:
         """Raises RedisUnreachable where the error means that; the connection is closed unless the reply was read."""
-        if isinstance(error, ResponseError) and _code(error) not in self.cannot_serve:
+        if isinstance(error, ResponseError) and code_of(error) not in self.cannot_serve:
             return
         # Or the next caller would read this call's late reply. A replica that was a primary stays one for this
         # connection; the address may name another by now.
@@ -225,6 +225,6 @@ class SingleServer(Store):
             wire.connection.disconnect()
 
 
-def _code(error: ResponseError) -> str:
+def code_of(error: ResponseError) -> str:
     """The first word of an error reply, which redis-py cuts off where it knows it."""
     return error.status_code or str(error).partition(" ")[0]

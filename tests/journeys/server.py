@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -24,6 +26,7 @@ from billing.fence.models import CATALOGUE
 from billing.models import Fence
 from billing_site.local.engines.process import last_line, wait_until
 from billing_site.local.supervisor import Command
+from tests.ports import free_port
 
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
 UP_SECONDS = 90.0
@@ -36,6 +39,7 @@ class Server:
     """Where it listens."""
 
     port: int
+    process: subprocess.Popen[bytes] = field(init=False)
 
     @property
     def url(self) -> str:
@@ -49,9 +53,17 @@ class Server:
             session.headers["Authorization"] = f"Bearer {key}"
         return session
 
+    def connect(self, timeout: float = 30) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers."""
+        master = self.process.pid
+        return [int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+
     def raw(self, request: bytes) -> bytes:
         """What it answers to these bytes, until it closes the connection."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connected:
+        with self.connect() as connected:
             connected.sendall(request)
             connected.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connected.recv(65536), b""))
@@ -62,14 +74,24 @@ def gunicorn(django_db_setup: None, django_db_blocker: Any) -> Iterator[Server]:
     """Started once a run, ended with it however it ends. Tests take `server`, which gives it a fresh catalogue."""
     with django_db_blocker.unblock():
         database = connection.settings_dict["NAME"]
+    with running(database) as server:
+        yield server
+
+
+@contextmanager
+def running(database: str, *arguments: str, **environment: str) -> Iterator[Server]:
+    """A server of the caller's own, with more of gunicorn's arguments and variables."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "gunicorn.log"
-        server = Server(_free_port())
-        command = Command("web", _argv(server.port), log=log, env=_environment(database), cwd=CHECKOUT)
+        server = Server(free_port())
+        argv = [*_argv(server.port), *arguments]
+        command = Command("web", argv, log=log, env=environment(database) | environment, cwd=CHECKOUT)
         command.start()
+        assert command.process is not None
+        server.process = command.process
 
         def is_healthy() -> bool:
-            assert command.process is not None and command.process.poll() is None, last_line(log)
+            assert server.process.poll() is None, last_line(log)
             try:
                 return requests.get(f"{server.url}/health", timeout=5).status_code == 200
             except requests.RequestException:
@@ -85,16 +107,15 @@ def gunicorn(django_db_setup: None, django_db_blocker: Any) -> Iterator[Server]:
 @pytest.fixture
 def server(gunicorn: Server, catalogue: None) -> Server:
     """The server, told that whatever it remembers of earlier tests' catalogues is stale."""
-    version = time.time_ns() // 1_000_000
-    Fence.objects.update_or_create(subject=CATALOGUE, defaults={"version": version, "pushed": version - 1})
-    push.push([CATALOGUE])
+    forget_catalogues()
     return gunicorn
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def forget_catalogues() -> None:
+    """Tell all servers that what they remember of a catalogue is stale."""
+    version = time.time_ns() // 1_000_000
+    Fence.objects.update_or_create(subject=CATALOGUE, defaults={"version": version, "pushed": version - 1})
+    push.push([CATALOGUE])
 
 
 def _argv(port: int) -> list[str]:
@@ -102,7 +123,7 @@ def _argv(port: int) -> list[str]:
     return [sys.executable, "-m", "gunicorn", *config, "--workers", "2", "--graceful-timeout", "1"]
 
 
-def _environment(database: str) -> dict[str, str]:
+def environment(database: str) -> dict[str, str]:
     ours = {
         "DJANGO_SETTINGS_MODULE": "billing_site.settings",
         "DATABASE_URL": urlunsplit(urlsplit(settings.DATABASE_URL)._replace(path=f"/{database}")),
@@ -116,4 +137,4 @@ def _environment(database: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in NOT_OF_THE_RUN} | ours
 
 
-__all__ = ["Server", "gunicorn", "server"]
+__all__ = ["Server", "environment", "forget_catalogues", "gunicorn", "running", "server"]

@@ -106,12 +106,26 @@ def test_what_is_no_number_is_an_error_and_nothing_changes(
     assert everything() == before
 
 
-@pytest.mark.parametrize("which", ["stream", "quota"])
-def test_a_key_of_another_type_is_an_error_and_nothing_changes(account: Account, everything: Any, which: str) -> None:
-    client().sadd(account.keys.stream if which == "stream" else key_of(account), "member")
+def test_a_stream_of_another_type_is_an_error_and_nothing_changes(account: Account, everything: Any) -> None:
+    client().sadd(account.keys.stream, "member")
     before = everything()
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         account.store.run(
             Command(scripts.CORRECT_PENDING, [account.keys.stream, key_of(account)], [b"1-1", *ARGUMENTS[1:]])
         )
     assert everything() == before
+
+
+@pytest.mark.parametrize("field", ["", "l", "p", "r", "v"])
+def test_what_is_no_quota_is_replaced(account: Account, server: Any, field: str) -> None:
+    """Without a field: of another type."""
+    account.published(account.counter(50, 9))
+    account.admit(Wants(TOKENS, 5))
+    if field:
+        server.hset(key_of(account), field, "nan")
+    else:
+        server.set(key_of(account), "text")
+    assert correct(account, read(account), 5)
+    assert read(account)[1] == RedisQuota(7, 3, 5)
+    assert server.pexpiretime(key_of(account)) == account.counter(7, 3).words()[2]
+    assert account.used(TOKENS) == 12

@@ -91,4 +91,6 @@ def add_headers(response: HttpResponseBase, admission: Admission) -> HttpRespons
             headers["x-usage-event"] = "X-Usage-Event", admission.decision.event
         if admission.replayed:
             headers["idempotency-replayed"] = "Idempotency-Replayed", "true"
+    elif admission.request.invalid_key:  # of a metered call, which is charged nothing for it
+        headers["x-usage-cost"] = "X-Usage-Cost", "0"
     return response

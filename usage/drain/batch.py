@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from django.db import transaction
+from redis.exceptions import ResponseError
 
-from ratelimit import counters
+from ratelimit import counters, damage
 from ratelimit.counters import Counter, Entry, Pending
 from ratelimit.keys import AccountKeys, shard_of, stream
 from ratelimit.store import store
@@ -138,8 +139,21 @@ def _read_all(shards: Sequence[int]) -> dict[int, list[StreamEntry]]:
 
 def read(shard: int, count: int) -> list[StreamEntry]:
     """From the head of the stream, the bare reply: redis-py would take as long to make it its own as to fetch it."""
+    return _entries(shard, b"XRANGE", b"-", b"+", count)
+
+
+def last_entry(shard: int) -> StreamEntry | None:
+    return next(iter(_entries(shard, b"XREVRANGE", b"+", b"-", 1)), None)
+
+
+def _entries(shard: int, command: bytes, first: bytes, last: bytes, count: int) -> list[StreamEntry]:
+    """None where something else stands in the stream's place."""
     name = stream(shard).encode()
-    found = store().ask(name, b"XRANGE", name, b"-", b"+", b"COUNT", count)
+    try:
+        found = store().ask(name, command, name, first, last, b"COUNT", count)
+    except ResponseError as error:
+        damage.tell(f"the stream of shard {shard}", "nothing of that shard is drained", error)
+        return []
     return [(stream_id, fields[1] if fields[0] == b"e" else b"") for stream_id, fields in found]
 
 
@@ -172,7 +186,20 @@ def _release_orphans(known: Iterable[Event]) -> None:
 
 def _acknowledge(part: _Part, kept: Mapping[Window, Counter]) -> None:
     """Remove what was read from the head of the stream, and store its counters in Redis."""
-    name, moved = stream(part.shard).encode(), part.moved()
+    moved = part.moved()
+    try:
+        _settle(part, kept, moved)
+    except ResponseError as error:
+        damaged = damage.find(store(), [kept[window].key for window in moved])
+        if not damaged:
+            raise
+        for key in damaged:
+            damage.tell(f"the quota {key.decode()}", "its events are drained, and it is left as it is", error)
+        _settle(part, kept, {window: pending for window, pending in moved.items() if kept[window].key not in damaged})
+
+
+def _settle(part: _Part, kept: Mapping[Window, Counter], moved: Mapping[Window, Pending]) -> None:
+    name = stream(part.shard).encode()
     settled = [(kept[window], pending) for window, pending in moved.items()]
     if counters.acknowledge_head(store(), name, part.entries[0][0], part.entries[-1][0], settled):
         return

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import OperationalError, connection
 from psycopg.errors import LockNotAvailable
 
+from billing.postgres.session_locks import ending_on_failure
 from billing.rules.periods import MONTH, month_window, period_start
 from usage.log import exports, partitions
 from usage.log.exports import ExportError
@@ -162,5 +163,6 @@ def _alone() -> Iterator[None]:
             cursor.execute(f"SET lock_timeout = '{LOCK_WAIT}'; SET statement_timeout = 0")
             yield
         finally:
-            cursor.execute("RESET lock_timeout; RESET statement_timeout")
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+            with ending_on_failure():
+                cursor.execute("RESET lock_timeout; RESET statement_timeout")
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])

@@ -14,6 +14,7 @@ from functools import partial
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
+from redis.exceptions import ResponseError
 
 from billing.catalogue import published
 from billing.catalogue.published import Catalogue
@@ -29,7 +30,8 @@ from ratelimit.limits import Decision, Outcome
 from ratelimit.servers.single import NotExecuted, RedisUnreachable, ServerChanged
 from ratelimit.store import store
 from usage.log import events
-from usage.metering import fallback, kept_answers, unsettled
+from usage.log.events import MalformedEvent
+from usage.metering import bypass, fallback, kept_answers, unsettled
 from usage.metering.admission import Admission
 from usage.metering.call import Call, ChargeRequest, prepare
 from usage.sync import publish
@@ -87,7 +89,8 @@ def _decide(
         snapshot = snapshots.snapshot(caller.account, now_ms)
         caller.confirm(snapshot.facts.version, active=snapshot.facts.active)
         call = prepare(event_id, snapshot, caller, request_of(snapshot.catalogue), now_ms)
-        by_redis, published_times = not breaker.is_open, snapshot.published.times
+        by_redis = not (breaker.is_open or bypass.is_bypassed(caller.account))
+        published_times = snapshot.published.times
         try:
             answer = _ask_redis(call) if by_redis else _decide_without(call)
         except ServerChanged:
@@ -96,6 +99,9 @@ def _decide(
             breaker.trip(error)
             if not isinstance(error, NotExecuted):
                 asked_in_vain.append(call)
+            continue
+        except (ResponseError, MalformedEvent) as error:
+            bypass.begin(caller.account, error)  # the script has refused what it found, before it wrote anything
             continue
         except fallback.CommitUnknown:
             asked_in_vain.append(call)
@@ -139,7 +145,7 @@ def _ask_redis(call: Call) -> Decision | limiter.StaleFacts | None:
         now_ms=call.now_ms if settings.RATELIMIT_CLOCK == "process" else None,
         epoch=snapshot.published.epoch,
     )
-    if call.keyed is not None and isinstance(answer, Decision) and kept_answers.is_unanswered(answer):
+    if call.keyed is not None and isinstance(answer, Decision) and answer.audit:
         return kept_answers.look_up(call, answer)
     return answer
 
@@ -148,7 +154,7 @@ def _decide_without(call: Call) -> Decision | limiter.StaleFacts:
     """The setting WHEN_REDIS_IS_DOWN decides how."""
     if settings.WHEN_REDIS_IS_DOWN == fallback.REFUSE:
         raise Unavailable
-    return fallback.decide(call)
+    return fallback.decide(call, alone=not breaker.is_open)
 
 
 def _settle_unknown(asked: list[Call], admission: Admission | None) -> None:
@@ -161,7 +167,7 @@ def _settle_unknown(asked: list[Call], admission: Admission | None) -> None:
         try:
             refuse()
         except (OperationalError, InterfaceError):
-            unsettled.settle_later(event.charge, refuse)
+            unsettled.settle_later(event, refuse)
 
 
 def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int, published_times: int) -> None:

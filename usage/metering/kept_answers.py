@@ -8,6 +8,7 @@ from contextlib import suppress
 from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
+from redis.exceptions import ResponseError
 
 from ratelimit import counters, limiter
 from ratelimit.limits import Decision, KeptAnswer, Outcome
@@ -36,7 +37,7 @@ def keep(admission: Admission, response: HttpResponseBase | None) -> None:
         return
     record = admission.call.keyed.record
     # Without an end the request is in flight for its time, and may run again then.
-    with suppress(RedisUnreachable):
+    with suppress(RedisUnreachable, ResponseError):
         asking_redis(lambda: limiter.end_run(store(), record, event.charge, answer))
 
 
@@ -59,19 +60,17 @@ def given_again(answer: KeptAnswer) -> HttpResponse:
     return response
 
 
-def is_unanswered(decision: Decision) -> bool:
-    """Whether Redis knows the request under its key, and no answer to it."""
-    return decision.outcome in (Outcome.RERUN, Outcome.EXHAUSTED)
-
-
 def look_up(call: Call, decision: Decision) -> Decision | None:
-    """The decision on a request that Redis knows without an answer, after a look into PostgreSQL.
+    """The decision on a request that Redis knows, after a look into PostgreSQL where Redis has no answer to it.
 
     PostgreSQL has the answers of calls that were decided without Redis. None: the charge was voided without Redis, the
     key is free now, and the call is to be decided anew. While PostgreSQL is out of reach Redis' decision holds.
+    Raises MalformedEvent when Redis' record has no event that could be voided.
     """
     assert call.keyed is not None
     event = decode(decision.audit)
+    if decision.outcome not in (Outcome.RERUN, Outcome.EXHAUSTED):
+        return decision
     try:
         answer, is_uncharged = idempotency.kept(event)
     except (OperationalError, InterfaceError):

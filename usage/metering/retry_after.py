@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.conf import settings
+from redis.exceptions import ResponseError
 
 from billing.rules.entitlement import MINUTE, MINUTE_MS, Entitlement, Metered, stretches
 from ratelimit import limiter
@@ -113,7 +114,7 @@ def _minute_under(admission: Admission, minute: Limit) -> Standing | None:
     now_ms = call.now_ms if settings.RATELIMIT_CLOCK == "process" else None
     try:
         answer = limiter.admit(store(), command, Take(), charged_at_ms=call.now_ms, event="", now_ms=now_ms)
-    except RedisUnreachable:
+    except (RedisUnreachable, ResponseError):
         return None
     if isinstance(answer, StaleFacts) or not answer.standings:
         return None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from datetime import datetime, timedelta
+from enum import Enum
 from functools import partial
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, transaction
+from redis.exceptions import ResponseError
 
 from billing.entitlements.api_keys import Caller
 from billing.rules.entitlement import QUOTA
@@ -62,7 +64,7 @@ def void_failed_call(admission: Admission) -> None:
     try:
         used = _void_failed(admission, event, now_ms, used)
     except (OperationalError, InterfaceError):
-        unsettled.settle_later(event.charge, partial(_void_failed_in_postgres, event, now_ms))
+        unsettled.settle_later(event, partial(_void_failed_in_postgres, event, now_ms))
     admission.note_void(used if window == event.window_start * 1000 else admission.quota.used)
 
 
@@ -75,7 +77,7 @@ def _void_failed(admission: Admission, event: Event, now_ms: int, used: int) -> 
         record = admission.call.keyed.record if admission.call.keyed else b""
         try:
             return asking_redis(lambda: _void_in_redis(event, now_ms, record))[1]
-        except RedisUnreachable as error:
+        except (RedisUnreachable, ResponseError) as error:
             logger.warning("charge %s of a failed call is voided in PostgreSQL: %s", event.charge, error)
     return used - event.tokens * _void_failed_in_postgres(event, now_ms)
 
@@ -87,6 +89,31 @@ def _void_failed_in_postgres(event: Event, now_ms: int) -> bool:
             return False
         record_without_redis([event.voided(now_ms)])
     return True
+
+
+class Settled(Enum):
+    """What became of a charge that nobody had settled."""
+
+    VOIDED = "taken back"
+    ALREADY = "was taken back before"
+    SERVED = "stands: its request was repeated under its Idempotency-Key, or has ended"
+    NOT_CHARGED = "is not charged"
+
+
+def settle_charge(charge: UUID, now: datetime) -> Settled:
+    """Take back the charge of a call that was not served, as its process would have done it; the log is up to now."""
+    at = from_ms(events.minted_at_ms(str(charge)))
+    rows = {row.id: row for row in UsageLog.objects.filter(id__in=[charge, adjustment_of(charge)], charged_at=at)}
+    row = rows.get(charge)
+    if row is None or row.kind != events.CHARGE:
+        return Settled.NOT_CHARGED
+    if len(rows) > 1:
+        return Settled.ALREADY
+    event = event_of(row)
+    with transaction.atomic():
+        if record := idempotency.find_of_charge(event.account, event.charge):
+            event = event._replace(key=record.key, fingerprint=record.fingerprint)
+        return Settled.VOIDED if _void_failed_in_postgres(event, to_ms(now)) else Settled.SERVED
 
 
 def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
@@ -109,7 +136,7 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
     event, now_ms = event_of(row), to_ms(now)
     try:
         status, _ = asking_redis(lambda: _take_back_in_redis(event, now_ms))
-    except RedisUnreachable:
+    except (RedisUnreachable, ResponseError):
         status = _take_back_in_postgres(event, now_ms)
     if status is not Voided.VOIDED:
         raise AlreadyVoided

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -40,6 +41,7 @@ INSERT INTO usage_reconciling SELECT account_id %% %(shards)s, account_id, start
     UNION SELECT account_id, NULL FROM usage_usagelog WHERE charged_at >= %(since)s
 ) AS found WHERE %(account)s IS NULL OR account_id = %(account)s
 """
+QUOTA_KEY = re.compile(rb"\{s\d+\}:q:(\d{1,18}):(\d{1,11})")
 KNOWN_TO_REDIS = "COPY usage_reconciling (shard, account_id, starts_at) FROM STDIN"
 INDEX = "CREATE INDEX IF NOT EXISTS usage_reconciling_order ON usage_reconciling (shard, account_id)"
 BATCH = """
@@ -141,16 +143,21 @@ def collect(since: datetime, account: int | None = None) -> int:
 
 def _known_to_redis(account: int | None) -> Iterator[tuple[int, int]]:
     """Accounts and windows (Unix seconds) of Redis' quotas and of its streams."""
-    pattern = "{s*}:q:*" if account is None else f"{shard_tag(shard_of(account))}:q:{account}:*"
-    with reaching_redis():
-        for key in client().scan_iter(match=pattern, count=1_000):
-            _, _, number, window = key.split(b":")
-            yield int(number), int(window)
+    yield from quotas_in_redis("{s*}" if account is None else shard_tag(shard_of(account)), account)
     for shard in range(settings.RATELIMIT_SHARDS) if account is None else [shard_of(account)]:
         last, _ = counters.read_quotas(store(), stream(shard).encode(), [])
         backlog = StreamBacklog(shard)
         backlog.read_to(last)
         yield from (each for each in backlog.pending if account in (None, each[0]))
+
+
+def quotas_in_redis(tag: str, account: int | None = None) -> Iterator[tuple[int, int]]:
+    """Accounts and windows (Unix seconds) that Redis has a quota of, by the tag of their shard."""
+    pattern = f"{tag}:q:*" if account is None else f"{tag}:q:{account}:*"
+    with reaching_redis():
+        for key in client().scan_iter(match=pattern, count=1_000):
+            if match := QUOTA_KEY.fullmatch(key):
+                yield int(match[1]), int(match[2])
 
 
 def forget_collected() -> None:

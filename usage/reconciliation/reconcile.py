@@ -15,8 +15,9 @@ from django.utils import timezone
 from billing.fence import push
 from usage.log import partitions
 from usage.models import Reconciliation, SetAsideEntry, WindowUsage
-from usage.reconciliation import compare, repair
+from usage.reconciliation import compare, mend, repair
 from usage.reconciliation.drift import Drift, Part
+from usage.reconciliation.mend import DamagedKey
 from usage.sync.shard_locks import holding_off_drains
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,10 @@ MOST_LOGGED = 20
 
 @dataclass(slots=True)
 class Report:
-    """What a reconciliation has seen. `drifting` and `repaired` are accounts; the others count windows."""
+    """What a reconciliation has seen. `drifting` and `repaired` are accounts; the others count windows.
+
+    `damaged` are keys of Redis that somebody has overwritten; a repair has mended them before it compared.
+    """
 
     accounts: int = 0
     windows: int = 0
@@ -38,9 +42,12 @@ class Report:
     unpublished: int = 0
     left_out: int = 0
     set_aside: int = 0
+    damaged: int = 0
 
     def __str__(self) -> str:
         compared = f"{self.accounts:,} accounts and {self.windows:,} windows compared"
+        if self.damaged:
+            compared += f", {self.damaged:,} damaged keys of Redis"
         if not self.drifting:
             return f"{compared}, no drift"
         parts = ", ".join(f"{part} {count:,}" for part, count in sorted(self.parts.items()))
@@ -87,14 +94,15 @@ class _Run:
 
 def reconcile(
     now: datetime,
-    found: Callable[[Drift], None],
+    found: Callable[[Drift | DamagedKey], None],
     *,
     whole: bool = False,
     account: int | None = None,
     repairing: bool = False,
     progress: Callable[[int, int], None] = lambda compared, total: None,
 ) -> Report:
-    """Compare windows begun in the past two months, or with `whole` all that the log holds; `found` gets each drift.
+    """Compare windows begun in the past two months, or with `whole` all that the log holds; `found` gets each drift,
+    and each damaged key of Redis.
 
     `progress` gets accounts compared and accounts in all. Raises LogShortened, RedisUnreachable,
     django's OperationalError.
@@ -102,6 +110,9 @@ def reconcile(
     wanted = partitions.SINCE_EVER if whole else datetime.combine((now - BACK).date(), time(), UTC)
     since = max(wanted, partitions.oldest_kept())
     run = _Run(now, since, found, repairing=repairing)
+    for key in mend.mend(now, account) if repairing else mend.find(account):
+        run.report.damaged += 1
+        found(key)
     total = compare.collect(since, account)
     for shard in range(settings.RATELIMIT_SHARDS):
         for accounts in compare.batches(shard):
@@ -121,12 +132,12 @@ def nightly(now: datetime) -> Report:
     """Reconcile, repair nothing, and tell the operator's log what was found."""
     logged = itertools.count()
 
-    def log(drift: Drift) -> None:
+    def log(drift: Drift | DamagedKey) -> None:
         if next(logged) < MOST_LOGGED:
             logger.error("drift: %s", drift)
 
     report = reconcile(now, log)
-    logger.log(logging.ERROR if report.drifting else logging.INFO, "reconciled: %s", report)
+    logger.log(logging.ERROR if report.drifting or report.damaged else logging.INFO, "reconciled: %s", report)
     return report
 
 
@@ -136,6 +147,6 @@ def _record(now: datetime, report: Report) -> None:
         finished_at=timezone.now(),
         accounts=report.accounts,
         windows=report.windows,
-        drifting=report.drifting,
+        drifting=report.drifting or report.damaged,  # either is to alarm somebody
         repaired=report.repaired,
     )

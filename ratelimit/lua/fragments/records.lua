@@ -9,16 +9,16 @@ local function records_check(first_key, first_word)
     if ARGV[at + 3] ~= '' then natural(ARGV[at + 3]) end
     natural(ARGV[at + 4])
     natural(ARGV[at + 5])
-    redis.call('HLEN', KEYS[i])
   end
 end
 
--- A record that is present is newer, or the same, and one whose event was voided is over. A released key is freed.
+-- A record that is present is newer, or the same, and one whose event was voided is over. A released key is freed. What is
+-- no record stays until it is mended.
 local function records_bring(first_key, first_word)
   for i = first_key, #KEYS, 2 do
     local at = first_word + 6 * (i - first_key) / 2
     if ARGV[at + 5] == '0' then
-      if redis.call('HGET', KEYS[i], 'e') == ARGV[at + 1] then redis.call('DEL', KEYS[i]) end
+      if redis.pcall('HGET', KEYS[i], 'e') == ARGV[at + 1] then redis.call('DEL', KEYS[i]) end
     elseif redis.call('EXISTS', KEYS[i], KEYS[i + 1]) == 0 then
       redis.call('HSET', KEYS[i], 'f', ARGV[at], 'e', ARGV[at + 1], 'a', ARGV[at + 2], 'n', ARGV[at + 4])
       if ARGV[at + 3] ~= '' then redis.call('HSET', KEYS[i], 't', ARGV[at + 3]) end

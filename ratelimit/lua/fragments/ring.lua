@@ -2,7 +2,7 @@
 -- every eighth. A stamp is 4 bytes: milliseconds modulo 2^32; ages are unsigned differences, so the wrap is harmless.
 --   head  capacity, place of the next stamp, count, the oldest stamp, the time of the last one in full; then the stamps
 --         since the place was last a multiple of 8         body  a circle of `capacity` stamps, which is one, too
-local WRAP, HEADER, HEAD, BLOCK = 4294967296, '>I4I4I4I4d', 24, 8
+local WRAP, HEADER, HEAD, BLOCK, DAY_MS = 4294967296, '>I4I4I4I4d', 24, 8, 86400000
 
 -- The i-th of those that count, from 0. One that has expired with the body has left the window: nil.
 local function ring_stamp(body, head, capacity, place, used, i)
@@ -14,10 +14,14 @@ local function ring_stamp(body, head, capacity, place, used, i)
 end
 
 -- Capacity, place, how many count now, the oldest of them, the instant they are counted at, and by how much that is ahead:
--- a server clock that stepped back must not free a slot early, so time stands still until it has caught up.
+-- a server clock that stepped back must not free a slot early, so time stands still until it has caught up, for a day.
+-- An error for what no script has written.
 local function ring_read(body, head, window, now)
   if not head then return 0, 0, 0, 0, now, 0 end
   local capacity, place, used, oldest, last = struct.unpack(HEADER, head)
+  if place >= capacity or used > capacity or #head ~= HEAD + 4 * (place % BLOCK) or last > now + DAY_MS then
+    error('not a ring')
+  end
   local at = math.max(now, last)
   if at - last >= window then return capacity, place, 0, 0, at, at - now end
   if used == 0 or (at - oldest) % WRAP < window then return capacity, place, used, oldest, at, at - now end

@@ -23,7 +23,7 @@ if not head and window > 0 then call('STRLEN', KEYS[3]) end -- MGET says nothing
 local capacity, place, used, oldest, at, ahead = ring_read(body, head, window, now)
 local takes = requests > 0 and window > 0
 if takes and used >= maximum then violated = 1 end
-if takes and (used == capacity or place % BLOCK == BLOCK - 1) then call('STRLEN', body) end -- before the first write
+if takes and (used == capacity or place % BLOCK == BLOCK - 1) or used > maximum then call('STRLEN', body) end -- before a write
 local count, most, expiry = #ARGV[3] / 16 - 1, limit_read(ARGV[3], 1)
 if count % 1 ~= 0 then error('not the limits of a call') end
 local tokens, fresh = quota_held(KEYS[6])

@@ -7,8 +7,8 @@
 local count = natural(ARGV[3])
 local first_key, first_word = 3 + count, 4 + 3 * count
 records_check(first_key, first_word)
-fence_check(KEYS[1], ARGV[1])
-fence_check(KEYS[2], ARGV[2])
+fence_check(ARGV[1])
+fence_check(ARGV[2])
 local quotas = {}
 for i = 3, 2 + count do
   local at = 3 * i - 5

@@ -168,6 +168,12 @@ class TestFromUnlimitedToLimited:
         at_once = replace(change(up, PRO, STARTER, NOW - DAY), plan="starter")
         assert entitle(at_once, PLANS, NOW).window == NOVEMBER
 
+    def test_also_there_when_a_period_of_the_limited_plan_begins(self) -> None:
+        up = replace(change(FACTS, STARTER, PRO, PERIOD.start - DAY), plan="pro")
+        down = replace(up, scheduled_plan="starter", scheduled_at=PERIOD.start)
+        assert entitle(down, PLANS, PERIOD.start - MICROSECOND).window == NOVEMBER
+        assert entitle(down, PLANS, NOW).window == Period(PERIOD.start, NOVEMBER.end)
+
     def test_in_the_window_after_that_it_does(self) -> None:
         up = replace(change(FACTS, STARTER, PRO, NOW - 30 * DAY), plan="pro")
         down = replace(change(up, PRO, STARTER, NOW), plan="starter")

@@ -65,10 +65,12 @@ def test_a_late_beat_makes_no_difference(situation: Situation, half_days: int, b
 
 @settings(deadline=None)
 @given(
-    st.lists(st.tuples(INSTANTS, st.sampled_from(["a", "b", "c", "d"])), min_size=1, max_size=6),
+    st.lists(st.tuples(INSTANTS, st.sampled_from(["a", "b", "c", "d"]), st.booleans()), min_size=1, max_size=6),
     st.lists(st.builds(TopUp, st.just(1_000), INSTANTS, MAYBE), max_size=3),
 )
-def test_windows_of_any_changes_follow_each_other(steps: list[tuple[datetime, str]], top_ups: list[TopUp]) -> None:
+def test_windows_of_any_changes_follow_each_other(
+    steps: list[tuple[datetime, str, bool]], top_ups: list[TopUp]
+) -> None:
     """None comes back, none overlaps another, and each top-up counts in one of them at most."""
     quotas = {"a": 9, "b": 9, "c": None, "d": None}
     plans = {
@@ -82,8 +84,9 @@ def test_windows_of_any_changes_follow_each_other(steps: list[tuple[datetime, st
     for half_days in range(240):
         now = BASE + half_days * DAY / 2
         while steps and steps[0][0] <= now:
-            at, code = steps.pop(0)
-            facts = replace(change(facts, plans[facts.plan], plans[code], at), plan=code)
+            at, code, with_period = steps.pop(0)
+            changed = change(facts, plans[facts.plan], plans[code], at, with_period=with_period)
+            facts = replace(changed, plan=code)
         window = entitle(facts, plans, now).window
         if not windows or windows[-1] != window:
             windows.append(window)

@@ -16,7 +16,8 @@ import redis
 import billing_site
 from billing_site.local.engines import EngineError, Places, Postgres, Valkey
 from billing_site.local.engines import postgres as postgres_module
-from billing_site.local.engines.process import Account, lock, private_folder, spawn, unprivileged_account, wait_until
+from billing_site.local.engines.locks import lock
+from billing_site.local.engines.process import Account, private_folder, spawn, unprivileged_account, wait_until
 from tests.ports import free_port
 
 ROOT = os.geteuid() == 0

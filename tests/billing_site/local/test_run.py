@@ -18,11 +18,12 @@ import pytest
 import requests
 
 import billing_site
+from billing_site.local.engines.locks import lock
 from billing_site.local.engines.process import wait_until
 
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
 UP_SECONDS = 90
-END_SECONDS = 30
+END_SECONDS = 60
 RUN = (sys.executable, "-m", "billing_site.local.run")
 IN_THE_BACKGROUND_OF_A_SCRIPT = ("sh", "-c", 'trap "" INT; exec "$0" "$@"', *RUN)
 """Such a run inherits SIGINT as ignored, and has to end on it all the same."""
@@ -79,11 +80,13 @@ class Site:
                     return False
         return True
 
-    def pid_of(self, pattern: str) -> int:
-        listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    def pid_of(self, pattern: str, parent: int | None = None) -> int:
+        """The first child of the run, or of another parent, whose command line has the pattern in it."""
+        listing = subprocess.run(["ps", "-ewwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
         assert self.process
-        mine = [line.split(None, 2) for line in listing.splitlines()]
-        return next(int(pid) for pid, parent, args in mine if int(parent) == self.process.pid and pattern in args)
+        parent = parent or self.process.pid
+        found = [line.split(None, 2) for line in listing.splitlines()]
+        return next(int(pid) for pid, above, args in found if int(above) == parent and pattern in args)
 
 
 @pytest.fixture
@@ -169,6 +172,33 @@ def _may_enter_the_admin(base: str, password: str) -> bool:
     form = {"username": "staff", "password": password, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
     answer = browser.post(f"{base}/admin/login/?next=/admin/", data=form, timeout=10)
     return answer.status_code == 200 and answer.url == f"{base}/admin/"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells who holds a lock")
+def test_a_closed_terminal_ends_it_and_what_does_not_listen(site: Site) -> None:
+    site.start()
+    os.kill(site.pid_of("postgres: checkpointer", site.pid_of("bin/postgres")), signal.SIGSTOP)
+    os.kill(site.pid_of("gunicorn", site.pid_of("gunicorn")), signal.SIGSTOP)
+    assert site.process
+    site.process.send_signal(signal.SIGINT)  # whoever closes a terminal has often pressed Ctrl-C before
+    assert site.end(signal.SIGHUP) == 0
+    assert site.nothing_runs()
+
+
+def test_it_can_be_ended_while_it_waits_for_what_a_killed_run_left_behind(site: Site) -> None:
+    site.local.mkdir()
+    held = lock(site.local / "run.lock", 0)
+    leftover = subprocess.Popen(["sleep", "600"], pass_fds=[held])
+    os.close(held)
+    try:
+        with site.output.open("wb") as output:
+            site.process = subprocess.Popen(RUN, cwd=CHECKOUT, env=site.env, stdout=output, stderr=output)
+        wait_until(lambda: "waiting for what a killed run" in site.output.read_text(), 30, "it does not wait")
+        assert site.end(signal.SIGINT) == 0
+        assert "Traceback" not in site.output.read_text()
+    finally:
+        leftover.kill()
+        leftover.wait()
 
 
 def test_a_taken_port_is_said_before_anything_starts(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from billing_site.local.engines.locks import lock
 from billing_site.local.run_alone import Refused, only_run_here, port_number, refuse_taken_port
+
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells who holds a lock")
 
 
 def test_a_second_run_of_a_checkout_is_refused_at_once_and_names_the_first(tmp_path: Path) -> None:
@@ -21,27 +25,44 @@ def test_a_second_run_of_a_checkout_is_refused_at_once_and_names_the_first(tmp_p
         pass
 
 
-def test_what_a_killed_run_left_behind_is_waited_for(tmp_path: Path) -> None:
+def left_by_a_killed_run(path: Path, *argv: str) -> "subprocess.Popen[bytes]":
+    """A process that has inherited the lock of a run that is no more."""
     killed = subprocess.Popen(["true"])
     killed.wait()
-    lock = tmp_path / "lock"
-    with only_run_here(lock) as held:
-        leftover = subprocess.Popen(["sleep", "0.3"], pass_fds=[held])
-    lock.write_text(str(killed.pid))
-    with only_run_here(lock):
-        assert leftover.poll() is not None or leftover.wait(5) == 0
+    held = lock(path, 0)
+    path.write_text(str(killed.pid))
+    leftover = subprocess.Popen(argv, pass_fds=[held], start_new_session=True)
+    os.close(held)
+    return leftover
 
 
-def test_leftovers_that_stay_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_killed_run_left_behind_is_waited_for(tmp_path: Path) -> None:
+    leftover = left_by_a_killed_run(tmp_path / "lock", "sleep", "0.3")
+    with only_run_here(tmp_path / "lock"):
+        assert leftover.wait(5) == 0
+
+
+@LINUX
+def test_what_stays_of_a_killed_run_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("billing_site.local.run_alone.LEFTOVERS_SECONDS", 0.1)
+    leftover = left_by_a_killed_run(tmp_path / "lock", "sh", "-c", "trap '' TERM; kill -STOP $$")
+    with only_run_here(tmp_path / "lock"):
+        assert leftover.wait(5) == -signal.SIGKILL
+
+
+@LINUX
+def test_at_the_end_nothing_that_it_started_runs_and_others_do(tmp_path: Path) -> None:
+    started = [sys.executable, "-c", "import os; os.setsid(); os.fork(); input()"]
     with only_run_here(tmp_path / "lock") as held:
-        leftover = subprocess.Popen([sys.executable, "-c", "input()"], pass_fds=[held], stdin=subprocess.PIPE)
-    (tmp_path / "lock").write_text("")
+        child = subprocess.Popen(started, pass_fds=[held], stdin=subprocess.PIPE)
+        asking = subprocess.Popen(["sleep", "60"], stdin=(tmp_path / "lock").open())
     try:
-        with pytest.raises(Refused, match="already running"), only_run_here(tmp_path / "lock"):
-            pass
+        os.close(lock(tmp_path / "lock", 0))  # no fork of it is left either
+        assert child.wait(5) == -signal.SIGKILL
+        assert asking.poll() is None
     finally:
-        leftover.communicate(b"\n")
+        asking.kill()
+        asking.wait()
 
 
 def test_a_taken_port_is_refused_with_another_one_to_try() -> None:

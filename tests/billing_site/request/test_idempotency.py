@@ -84,7 +84,7 @@ def test_what_is_a_key(bob: Customer, key: str, status: int) -> None:
         assert (response.status_code, response["X-Usage-Cost"]) == (200, "2")
     else:
         assert list(problem(response, 400, "invalid", {"errors"})["errors"]) == ["Idempotency-Key"]
-        assert used(bob) == 0
+        assert (response["X-Usage-Cost"], "X-Usage-Event" in response, used(bob)) == ("0", False, 0)
 
 
 def test_a_failed_call_frees_its_key(bob: Customer) -> None:

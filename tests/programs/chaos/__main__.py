@@ -19,7 +19,14 @@ from billing_site.local.engines.places import Places
 from billing_site.local.make import Make
 from billing_site.local.run_alone import Refused, only_run_here
 from billing_site.local.supervisor import GaveUp
-from tests.programs.chaos import outage_faults, postgres_faults, process_faults, redis_faults, site_changes
+from tests.programs.chaos import (
+    client_faults,
+    outage_faults,
+    postgres_faults,
+    process_faults,
+    redis_faults,
+    site_changes,
+)
 from tests.programs.chaos.evidence import Verdict
 from tests.programs.chaos.experiment import EXPERIMENTS, Experiment, Impossible, run
 from tests.programs.chaos.proxy import ProxyError
@@ -32,6 +39,7 @@ MODULES = (
     process_faults,
     postgres_faults,
     site_changes,
+    client_faults,
 )  # importing them registers their experiments
 SIMULATOR_ENDS_SECONDS = 20.0
 

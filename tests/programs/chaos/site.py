@@ -30,6 +30,8 @@ from tests.programs.chaos.proxy import Proxy
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
 UP_SECONDS = 90.0
 SHARDS = 64
+SLOW_CLIENT_SECONDS = 8
+"""The site's setting, shorter than it is by default."""
 OURS = ("DATABASE_URL", "REDIS_", "CACHE_URL", "BROKER_URL", "RATELIMIT_", "WHEN_REDIS_IS_DOWN", "WEB_", "GUNICORN_")
 """Settings of the caller's shell that are meant for another server."""
 
@@ -90,6 +92,7 @@ class Site:
             "SECRET_KEY": "chaos",
             "SANDBOX": "1",
             "LONGEST_REQUEST_SECONDS": str(LONGEST_REQUEST_SECONDS),
+            "WEB_SLOW_CLIENT_SECONDS": str(SLOW_CLIENT_SECONDS),
             "DJANGO_SETTINGS_MODULE": "billing_site.settings",
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
             "PYTHONUNBUFFERED": "1",

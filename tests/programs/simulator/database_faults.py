@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 from django.db import OperationalError, connection
 
+from tests.programs.simulator.hangs import COMMIT, Hangs, late_statement
 from tests.programs.simulator.schedule import Process
 
 
@@ -39,6 +40,12 @@ class Observer:
         self._raw.close()
 
 
+def closed_connection() -> psycopg.Connection[Any]:
+    raw = psycopg.connect(connection.connection.info.dsn, password=_password())
+    raw.close()
+    return raw
+
+
 def _password() -> str:
     return str(connection.settings_dict.get("PASSWORD") or "")
 
@@ -60,9 +67,11 @@ class Faults:
 def watch_connection(
     process: Process,
     faults: Faults,
+    hangs: Hangs,
     observer: Observer,
     executed: Callable[[Process, str, Any, int], None],
     committed: Callable[[Process], None],
+    commit_given_up: Callable[[Process], Callable[[], None]],
 ) -> None:
     """Have the present thread's connection pause as its process does. Called once in each process' own thread."""
     commit = connection._commit
@@ -75,6 +84,7 @@ def watch_connection(
     def paused(execute: Any, sql: Any, parameters: Any, many: bool, context: Any) -> Any:
         what = " ".join(str(sql).split())[:50]
         process.pause(what)
+        hangs.meet(process, what, late_statement(sql, parameters))
         if faults.strike():
             hang_up(what)
         try:
@@ -89,12 +99,13 @@ def watch_connection(
         return result
 
     def paused_commit() -> None:
-        process.pause("commit")
+        process.pause(COMMIT)
+        hangs.meet(process, COMMIT, lambda raw: raw.commit(), lambda: commit_given_up(process))
         if faults.strike():
-            hang_up("commit")
+            hang_up(COMMIT)
         _name_backend(process)
         commit()
-        process.give_turn_back_if_blocked("commit")
+        process.give_turn_back_if_blocked(COMMIT)
         committed(process)
         process.pause("committed")
         if faults.strike():

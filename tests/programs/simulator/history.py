@@ -10,10 +10,11 @@ from django.conf import settings
 
 from tests.programs.simulator import laws, operations
 from tests.programs.simulator.schedule import Process, State, describe
-from tests.programs.simulator.truth import Call
+from tests.programs.simulator.standings import Call
 from tests.programs.simulator.world import World
 
-FAULTS = ("kill", "refused", "late", "reply lost", "flush", "failover", "partition", "outage", "edit", "database")
+LOSSES, HANGS = ("flush", "failover"), ("PostgreSQL hangs", "Redis hangs", "both hang")
+FAULTS = ("kill", "refused", "late", "reply lost", *LOSSES, "partition", "outage", "edit", "database", *HANGS)
 FEATURES = {"trace_start": 10, "trace_expand": 5, "risk_score": 2}
 QUOTAS = (0, 9, 20, 20, 30, 45, 60)
 MONTH_END_MS = int(datetime(2031, 4, 1, tzinfo=UTC).timestamp()) * 1000
@@ -124,12 +125,18 @@ class History:
 
     def _fault(self) -> None:
         world, random, server = self.world, self.random, self.world.server
-        possible = sorted(self.faults & {"flush", "failover", "partition", "outage"})
-        if server.travelling and random.random() < 0.5:
+        if server.travelling and not server.hangs and random.random() < 0.5:
             world.note(server.deliver(random.randrange(len(server.travelling))))
             return
+        if world.hangs.sent and not world.hangs.goes_on and random.random() < 0.5:
+            world.note(world.hangs.arrive(random.randrange(len(world.hangs.sent)), random.random() < 0.5))
+            world.schedule.look_at_blocked()
+            return
+        possible = sorted(self.faults & {*LOSSES, *HANGS, "partition", "outage"})
         kind = random.choice(possible) if possible else ""
-        if kind in ("flush", "failover") and random.random() < 0.4:
+        if kind in HANGS:
+            self._hang(kind)
+        elif kind in LOSSES and not server.hangs and random.random() < 0.4:
             world.note(kind)
             world.truth.lose(server.flush if kind == "flush" else server.replace_by_copy)
         elif kind == "partition":
@@ -139,6 +146,17 @@ class History:
         elif kind == "outage":
             server.cut_off = set() if server.cut_off else set(world.names)
             world.note(f"cut off: {sorted(server.cut_off)}")
+
+    def _hang(self, kind: str) -> None:
+        """An engine hangs, or goes on; of both that hang either may be the first to go on."""
+        hangs, server = self.world.hangs, self.world.server
+        postgres, redis = kind != "Redis hangs", kind != "PostgreSQL hangs"
+        if kind == "both hang" and (hangs.goes_on or server.hangs):
+            postgres = hangs.goes_on and (not server.hangs or self.random.random() < 0.5)
+            redis = not postgres
+        hangs.goes_on ^= postgres
+        server.hangs ^= redis
+        self.world.note(f"PostgreSQL hangs: {hangs.goes_on}, Redis hangs: {server.hangs}")
 
     def _recover(self) -> None:
         """The faults are over: what still travels arrives or never does, and every process does its duty once more."""

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ratelimit.keys import AccountKeys
-from tests.programs.simulator.truth import Call, Truth, void_id
+from tests.programs.simulator.standings import Call
+from tests.programs.simulator.truth import Truth, void_id
 
 
 class Row(NamedTuple):
@@ -124,6 +125,8 @@ def _wrong(truth: Truth, call: Call, event: str, rows: dict[str, Row]) -> str:
         return "charged in part"
     if call.key or call.answer == "unknown" or event in truth.given_up:
         return ""
+    if call.answer == "unavailable":
+        return "answered 503 and charged" if net else ""
     if event != call.event:
         return "charged although it was not admitted" if net else ""
     if event in truth.lost or void_id(event) in truth.lost:

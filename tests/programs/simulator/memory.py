@@ -123,9 +123,9 @@ def seeded(
         minted(event)
         return event
 
-    def settle_later_and_tell(charge: str, work: Callable[[], object]) -> None:
-        unsettles(charge)
-        settle_later(charge, work)
+    def settle_later_and_tell(event: events.Event, work: Callable[[], object]) -> None:
+        unsettles(event.charge)
+        settle_later(event, work)
 
     replaced: list[tuple[Any, str, Any]] = [
         (module, "time", clock) for module in (admit, voiding, drain, published, api_keys)

@@ -16,7 +16,8 @@ from ratelimit.servers.single import RedisUnreachable
 from tests.programs.simulator.database_faults import replace_if_cut
 from tests.programs.simulator.memory import Clock
 from tests.programs.simulator.schedule import Process
-from tests.programs.simulator.truth import Call, Truth
+from tests.programs.simulator.standings import Call
+from tests.programs.simulator.truth import Truth
 from usage.drain import drain as streams
 from usage.log import events, second_charges
 from usage.metering import admit, kept_answers, unsettled, voiding
@@ -33,6 +34,8 @@ def call(process: Process, truth: Truth, call: Call) -> None:
     try:
         admission = admit.admit(Caller(call.account), lambda catalogue: _charge_request(call, catalogue))
     except (Unavailable, *NO_DATABASE):
+        if not process.dead:
+            call.answer = "unavailable"
         return
     call.replayed = admission.replayed
     if admission.answer is None and not admission.admitted:

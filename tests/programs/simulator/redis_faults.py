@@ -44,6 +44,7 @@ class Server:
         self.faults = faults
         self.run_id = 1
         self.cut_off: set[str] = set()
+        self.hangs = False
         self.was_out_of_reach = False
         self.travelling: list[tuple[str, Command]] = []
         self.own.flushall()
@@ -146,7 +147,9 @@ class Way(SingleServer):
     def fault(self, what: str) -> str:
         process = here()
         assert process is not None
-        fault = "cut off" if process.name in self.server.cut_off else self.server.fault()
+        server = self.server
+        # What is sent to one that hangs arrives when it goes on.
+        fault = "cut off" if process.name in server.cut_off else "late" if server.hangs else server.fault()
         if fault:
             process.pause(f"{what}: {fault}")
         return fault

@@ -155,6 +155,10 @@ class Schedule:
         process.steps_left = steps
         process.resume()
         self._await(process)
+        self.look_at_blocked()
+
+    def look_at_blocked(self) -> None:
+        """Whoever has got its lock goes on to its next pause."""
         for waiting in list(self.blocked):
             self._await_blocked(waiting)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from ratelimit.limits import Outcome
 from tests.programs.simulator.database_faults import Observer
 from tests.programs.simulator.redis_faults import Ran, Server
 from tests.programs.simulator.schedule import Process
+from tests.programs.simulator.standings import Call, Quota, Standing, Untold
 from usage.log.batch import decode
 from usage.log.events import CHARGE, VOID, Event, adjustment_of
 from usage.metering import fallback
@@ -21,74 +21,6 @@ from usage.metering import fallback
 
 class LawBroken(Exception):
     """A law does not hold; the message says which one and with what numbers."""
-
-
-@dataclass
-class Call:
-    """One metered call as its client sees it."""
-
-    account: int
-    feature: str
-    tokens: int
-    key: str = ""
-    fails: bool = False
-    tracked: bool = False
-    keeps_answer: bool = False
-    """Whether its answer is such that it can be kept, under a key."""
-    minted: list[str] = field(default_factory=list)
-    quota_then: int = 0
-    """Which of the account's quotas was in force when the call was made."""
-    answer: str = "unknown"
-    """served, failed, refused; unknown when the client got none, or 503."""
-    event: str = ""
-    """What the answer names; a replay names its first run's."""
-    replayed: bool = False
-    void: str = ""
-    """asked, done, not found."""
-
-    def __str__(self) -> str:
-        key = f" key={self.key}" if self.key else ""
-        return f"{self.answer} {self.feature} of {self.account}{key} {self.event[-12:]} {self.void}"
-
-
-@dataclass
-class Quota:
-    """An account's quota: its values in turn, each with the fence's version it came with."""
-
-    held: list[tuple[int, int]]
-    told_at: int = 0
-    """Which of them Redis knows, by its version: it judges by none before that."""
-
-    def largest(self, since: int) -> int:
-        return max(maximum for _, maximum in self.held[since:])
-
-    def told(self, version: int) -> None:
-        known = [at for at, (held_version, _) in enumerate(self.held) if held_version <= version]
-        self.told_at = max(self.told_at, *known)
-
-
-@dataclass
-class Standing:
-    """What an account has really used of a window: by PostgreSQL's log, and on its way there."""
-
-    logged: dict[str, int]
-    undrained: dict[str, int]
-
-    @property
-    def used(self) -> int:
-        return sum(self.logged.values()) + sum(self.undrained.values())
-
-
-@dataclass
-class Untold:
-    """A charge made without Redis, until Redis knows the fence's version that came with it."""
-
-    account: int
-    window_start: int
-    tokens: int
-    version: int
-    beside: set[str]
-    """Processes that could still ask Redis then, or started later."""
 
 
 class Truth:
@@ -175,10 +107,18 @@ class Truth:
         self.unseen |= {event.charge for event in self.waiting(event.account)}
         undrained = sum(max(tokens, 0) for tokens in standing.undrained.values())
         self.check_quota(event, undrained, self.call_of(event.charge).quota_then, f"{process.name}, without Redis,")
+        self._note_untold(process, event)
+
+    def _note_untold(self, process: Process, event: Event) -> None:
         version = self.observer.rows("SELECT version FROM billing_fence WHERE subject = %s", event.account)[0][0]
         self.unpublished[event.charge] = Untold(
             event.account, event.window_start, event.tokens, version, self._asking_redis(process)
         )
+
+    def commit_given_up(self, process: Process) -> Callable[[], None]:
+        """To be called when it is executed late: nobody was admitted by it, but Redis has to be told of it."""
+        event = self._inserted.pop(process, None)
+        return lambda: self._note_untold(process, event) if event is not None else None
 
     def call_of(self, event: str) -> Call:
         return next(call for call in reversed(self.calls) if event in call.minted)

@@ -16,11 +16,20 @@ from django.test import override_settings
 import ratelimit.store
 from billing.catalogue import published
 from billing.models import LimitOverride, Plan, Subscription
-from tests.programs.simulator.database_faults import Faults, Observer, cut, forget_connection, watch_connection
+from tests.programs.simulator.database_faults import (
+    Faults,
+    Observer,
+    closed_connection,
+    cut,
+    forget_connection,
+    watch_connection,
+)
+from tests.programs.simulator.hangs import Hangs
 from tests.programs.simulator.memory import Chance, Clock, OwnGlobals, remembered, seeded
 from tests.programs.simulator.redis_faults import Client, Ran, Server, Way, WayOfTheProcess
 from tests.programs.simulator.schedule import Process, Schedule, State, here
-from tests.programs.simulator.truth import Call, Truth
+from tests.programs.simulator.standings import Call
+from tests.programs.simulator.truth import Truth
 from usage.drain import drain
 from usage.log import partitions
 
@@ -41,6 +50,7 @@ class World:
     def __init__(self) -> None:
         self.observer = Observer()
         self.clock, self.chance, self.faults = Clock(), Chance(), Faults()
+        self.hangs = Hangs(closed_connection(), self.observer.await_end_of)
         self.server = Server(settings.REDIS_URL, self._ran)
         self.truth = Truth(self.server, self.observer)
         self.schedule = Schedule(self.observer.blockers, lambda _: cut(self.observer))
@@ -78,6 +88,7 @@ class World:
         self.clock.now_ms, self.chance.random = start_ms, random
         self.server.begin(random, faults)
         self.faults.begin(random, "database" in faults)
+        self.hangs.begin(random, bool(faults & {"PostgreSQL hangs", "both hang"}))
         self.schedule.trace.clear()
         self.schedule.put_in_memory(None)
         for memory in self._memories:
@@ -106,13 +117,17 @@ class World:
 
     def end_faults(self) -> None:
         self.server.faults = frozenset()
-        self.server.cut_off = set()
+        self.server.cut_off, self.server.hangs = set(), False
         self.faults.begin(Random(0), False)
+        self.hangs.end()
 
     # The processes
 
     def _live(self, process: Process) -> None:
-        watch_connection(process, self.faults, self.observer, self.truth.executed, self._committed)
+        truth = self.truth
+        watch_connection(
+            process, self.faults, self.hangs, self.observer, truth.executed, self._committed, truth.commit_given_up
+        )
         for task in process.tasks():
             process.run(task)
             if process.dead:
@@ -151,6 +166,7 @@ class World:
                 self.schedule.kill(process)
         self.process(name).memory.forget()
         self.ways[name].forget()
+        self.hangs.forget(name)
         self.truth.started(name)
 
     def is_calling_under_a_key(self) -> bool:

@@ -156,6 +156,30 @@ class TestChangesOfPlan:
             clock.move_to("2031-04-01T00:00:00Z")
             assert self.stands(one) == (0, 500, "2031-05-01T00:00:00Z")
 
+    def test_what_an_unlimited_plan_used_does_not_block_the_period_that_follows_it(self, customer: CustomerOn) -> None:
+        """Up within a period, down at its end, and the calendar month goes on: the next period's quota is paid."""
+        Feature.objects.filter(code="trace_start").update(tokens=300)
+        with moved_by_hand("2031-02-10T00:00:00Z") as clock:
+            one = customer("one", "starter")
+            clock.move_to("2031-03-05T00:00:00Z")
+            assert one.api.get("/api/v1/trace/start").status_code == 200
+            assert one.post("/api/v1/billing/upgrade", {"target_plan": "pro"}).status_code == 200
+            assert one.post("/api/v1/billing/downgrade", {"target_plan": "starter"}).status_code == 200
+            process_state.start_anew()
+            for _ in range(2):
+                assert one.api.get("/api/v1/trace/start").status_code == 200
+            clock.move_to("2031-03-09T23:59:59.999Z")
+            assert self.stands(one) == (900, "unlimited", "2031-04-01T00:00:00Z")
+            clock.move_to("2031-03-10T00:00:00Z")
+            assert one.api.get("/api/v1/trace/start").status_code == 200
+            assert self.stands(one) == (300, 500, "2031-04-01T00:00:00Z")
+            assert renewal.renew_due(timezone.now()).changed == 1
+            process_state.start_anew()
+            assert self.stands(one) == (300, 500, "2031-04-01T00:00:00Z")
+            assert one.api.get("/api/v1/trace/start").status_code == 429
+            clock.move_to("2031-04-01T00:00:00Z")
+            assert self.stands(one) == (0, 500, "2031-05-01T00:00:00Z")
+
     def test_up_to_unlimited_and_down_again_is_one_quota(self, alice: Customer) -> None:
         with moved_by_hand("2031-03-05T00:00:00Z"):
             alice.api.get("/api/v1/trace/start")

@@ -13,6 +13,7 @@ from tests.cast import Customer
 from tests.outages import SilentPostgres, lose_postgres, lost_replies, no_redis, silent_postgres
 from tests.usage.histories import admit, in_redis, sums
 from usage.drain import drain
+from usage.log.events import CHARGE, Event
 from usage.metering import unsettled, voiding
 from usage.metering.admit import Unavailable
 from usage.sync import outage
@@ -103,22 +104,22 @@ def test_what_comes_in_as_the_last_is_settled_is_settled_too(settings: Any, monk
         done = real()
         if not settled.is_set() and not late:
             late.append(1)
-            unsettled.settle_later("late", settled.set)  # its thread finds this one at work
+            unsettled.settle_later(named("late"), settled.set)  # its thread finds this one at work
         return done
 
     late: list[int] = []
     monkeypatch.setattr(unsettled, "settle", settle)
-    unsettled.settle_later("first", lambda: None)
+    unsettled.settle_later(named("first"), lambda: None)
     assert settled.wait(30)
 
 
 def test_what_fails_otherwise_keeps_nobody_waiting_and_is_named(caplog: pytest.LogCaptureFixture) -> None:
     done: list[str] = []
-    unsettled.settle_later("first", lambda: 1 / 0)
-    unsettled.settle_later("second", lambda: done.append("second"))
+    unsettled.settle_later(named("first"), lambda: 1 / 0)
+    unsettled.settle_later(named("second"), lambda: done.append("second"))
     assert unsettled.settle()
     assert done == ["second"]
-    assert "charge first stands" in caplog.text
+    assert "charge first of account 1, 10 tokens, stands" in caplog.text
 
 
 def test_in_turn_and_from_where_postgresql_failed() -> None:
@@ -131,7 +132,7 @@ def test_in_turn_and_from_where_postgresql_failed() -> None:
         done.append(name)
 
     for name in "abc":
-        unsettled.settle_later(name, lambda name=name: work(name))  # type: ignore[misc]
+        unsettled.settle_later(named(name), lambda name=name: work(name))  # type: ignore[misc]
     assert not unsettled.settle()
     assert unsettled.settle()
     assert done == ["a", "b", "c"]
@@ -144,7 +145,7 @@ def test_not_more_than_a_process_can_remember(
     monkeypatch.setattr(unsettled, "MOST", most)
     done: list[int] = []
     for number in range(2):
-        unsettled.settle_later(str(number), lambda: done.append(0))
+        unsettled.settle_later(named(str(number)), lambda: done.append(0))
     assert unsettled.settle()
     assert len(done) == kept
     assert ("too many wait" in caplog.text) is (kept < 2)
@@ -160,8 +161,12 @@ def test_by_itself_as_soon_as_it_can(settings: Any) -> None:
             raise OperationalError("gone")
         settled.set()
 
-    unsettled.settle_later("charge", work)
+    unsettled.settle_later(named("charge"), work)
     assert settled.wait(60)
+
+
+def named(charge: str) -> Event:
+    return Event(charge, CHARGE, 1, 0, 1, "trace_start", 10, 0)
 
 
 def out_of_reach(*_: Any) -> None:

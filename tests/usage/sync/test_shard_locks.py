@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from billing.catalogue import published
+from billing.postgres.guard import guard
 from ratelimit import process_state
 from ratelimit.keys import shard_of
 from tests.billing.waiting import locks, until
@@ -77,3 +79,34 @@ def test_a_counter_is_not_told_while_its_events_are_committed_but_still_pending(
         assert drain_oldest([shard]).entries == 1
     thread.join()
     assert used == [20]
+
+
+@pytest.mark.parametrize("holding", [holding_off_drains, draining])
+def test_a_session_that_cannot_give_a_lock_back_ends(holding: Any, settings: Any) -> None:
+    """PostgreSQL is known to hang for a moment: nobody is let to it, and the connection would keep the lock."""
+    settings.DATABASE_HANGS_AFTER_MS = 1000
+    free: list[list[int]] = []
+
+    def try_to_drain() -> None:
+        with draining([7]) as mine:
+            free.append(mine)
+
+    with pytest.raises(OperationalError, match="hangs"), holding([7]):
+        guard.is_open = True
+    guard.is_open = False
+    until(lambda: not locks("locktype = 'advisory' AND classid = %s", SPACE))
+    in_thread(try_to_drain).join()
+    assert free == [[7]]
+
+
+def test_nor_does_one_keep_some_of_the_locks_that_it_did_not_all_get() -> None:
+    def ask_in_vain() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '20ms'")
+        with pytest.raises(OperationalError, match="lock timeout"), holding_off_drains([6, 7]):
+            pass
+        until(lambda: not locks("locktype = 'advisory' AND classid = %s AND objid = 6", SPACE))
+
+    with draining([7]):
+        in_thread(ask_in_vain).join()
+        assert not locks("locktype = 'advisory' AND classid = %s AND objid = 6", SPACE)

@@ -14,9 +14,11 @@ from billing.management.progress import ProgressBar
 from usage.reconciliation import reconcile
 from usage.reconciliation.compare import LogShortened
 from usage.reconciliation.drift import Drift
+from usage.reconciliation.mend import DamagedKey
 from usage.reconciliation.reconcile import Report
 
 MOST_PRINTED = 100
+ADVICE = "manage.py reconcile_usage --repair puts it right"
 
 
 class Command(BaseCommand):
@@ -44,7 +46,7 @@ class Command(BaseCommand):
             bar = bar or ProgressBar(self.stderr, total, shown=options["verbosity"] > 0)
             bar.advance(compared - bar.done)
 
-        def found(drift: Drift) -> None:
+        def found(drift: Drift | DamagedKey) -> None:
             nonlocal printed
             printed += 1
             if printed <= MOST_PRINTED:
@@ -68,6 +70,8 @@ class Command(BaseCommand):
         if printed > MOST_PRINTED:
             self.stdout.write(f"... and {printed - MOST_PRINTED:,} more")
         self._sum_up(report, time.perf_counter() - began)
+        if report.damaged and not options["repair"]:
+            raise CommandError(f"{report.damaged:,} keys of Redis are damaged; {ADVICE}")
 
     def _sum_up(self, report: Report, seconds: float) -> None:
         self.stdout.write(f"{report}, in {seconds:.1f} s")
@@ -84,7 +88,7 @@ class Command(BaseCommand):
                 "--retry-set-aside"
             )
         if left := report.drifting - report.repaired:
-            advice = "try again" if report.repaired else "manage.py reconcile_usage --repair puts it right"
+            advice = "try again" if report.repaired else ADVICE
             raise CommandError(f"{left:,} accounts drift; {advice}")
 
 

@@ -1,0 +1,1 @@
+"""How bytes come in and go out: whole requests to threads, answers to clients, and a deadline for each client."""
