@@ -31,6 +31,7 @@ PAGES = {
     ],
     "Usage": [
         ("Usage log", "usage.usagelog", "receipt_long"),
+        ("Usage resets", "usage.usagereset", "restart_alt"),
         ("Set-aside entries", "usage.setasideentry", "report"),
         ("Redis outages", "usage.redisoutage", "power_off"),
     ],

@@ -18,6 +18,7 @@ class UsageLog(models.Model):
         CHARGE = "charge"
         VOID = "void"
         SETTLE = "settle"
+        RESET = "reset"
         REFUSED = "refused"
         """Of no tokens: takes the id of a call that was refused when it was not known whether Redis had charged it."""
 
@@ -44,6 +45,23 @@ class UsageLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.event_id}"
+
+
+class UsageReset(models.Model):
+    """Staff gave an account the quota of a window anew. Its rows of the log take back what was used."""
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="usage_resets")
+    window_starts_at = models.DateTimeField()
+    tokens = models.BigIntegerField(help_text="What was used of the window, and was given back.")
+    reason = models.CharField(max_length=200, help_text="The customer does not see it.")
+    reset_at = models.DateTimeField()
+    reset_by = models.CharField(max_length=150, help_text="Who did it.")
+
+    class Meta:
+        ordering = ["-reset_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.account}: {self.tokens} tokens"
 
 
 class WindowUsage(models.Model):

@@ -45,5 +45,7 @@ class Happened(StrEnum):
     """key: its prefix"""
     API_KEY_REVOKED = "api_key.revoked"
     """key: its prefix"""
+    USAGE_RESET = "usage.reset"
+    """Staff gave the quota of the present window anew: reset, tokens"""
     LIMITS_CHANGED = "limits.changed"
     """override or top_up: the row that was saved or deleted"""

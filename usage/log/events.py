@@ -15,14 +15,14 @@ LATEST_MS = 253_370_764_800_000 - 1
 """The end of the year 9998: a year later the month that an instant falls into has no end that Python can name."""
 DEEPEST_METADATA = 32
 MINTED_AHEAD = 32
-CHARGE, VOID, SETTLE, REFUSED = "charge", "void", "settle", "refused"
+CHARGE, VOID, SETTLE, REFUSED, RESET = "charge", "void", "settle", "refused", "reset"
 """Kinds: a charge; what takes all of one back; what takes back the part it did not need; a call that was refused
-when nobody knew whether Redis had charged it, whose id it takes."""
+when nobody knew whether Redis had charged it, whose id it takes; what staff gave back of a window's feature."""
 CALLS = {CHARGE: 1, VOID: -1}
 """What an event of a kind adds to the calls that were made; any other adds none. Its tokens it adds as they are."""
 ADJUSTMENTS = frozenset({VOID, SETTLE})
 """Kinds that follow a charge, of which it has one at most."""
-GATEWAY, TRACK = "gateway", "track"
+GATEWAY, TRACK, STAFF = "gateway", "track", "staff"
 # Metadata are looked through before they are written, so circles need no second look.
 _write_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _quoted = lru_cache(4_096)(_write_json)
@@ -101,7 +101,7 @@ class Event(NamedTuple):
     def id(self) -> uuid.UUID:
         """Unique in the log and the same on every delivery: the charge's own, or one derived from it."""
         charge = uuid.UUID(self.charge)
-        return charge if self.kind == CHARGE else adjustment_of(charge)
+        return adjustment_of(charge) if self.kind in ADJUSTMENTS else charge
 
     @property
     def charged_at_ms(self) -> int:

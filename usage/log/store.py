@@ -18,7 +18,7 @@ from billing.rules.instants import from_ms
 from usage.log import keyed_charges, partitions, sums
 from usage.log.batch import DAY_MS, EventBatch, Move
 from usage.log.copy_format import COLUMNS, END, HEADER, encoded
-from usage.log.events import CHARGE, Event
+from usage.log.events import ADJUSTMENTS, Event
 
 STAGING = f"""
 CREATE TEMPORARY TABLE IF NOT EXISTS usage_arrived ON COMMIT DELETE ROWS AS
@@ -138,7 +138,7 @@ def _copying(table: str) -> Iterator[Copy]:
 
 
 def _id(event: Event) -> str:
-    return event.charge if event.kind == CHARGE else str(event.id)
+    return event.charge if event.kind not in ADJUSTMENTS else str(event.id)
 
 
 def record_without_redis(events: Sequence[Event]) -> None:
@@ -146,3 +146,11 @@ def record_without_redis(events: Sequence[Event]) -> None:
     with transaction.atomic():
         store(events)
         push.invalidate_counters({event.account for event in events})
+
+
+def record_reset(events: Sequence[Event]) -> None:
+    """Store what staff give back of a window, in the caller's transaction; Redis learns it before its next call."""
+    sums.move(Counter(EventBatch.of(_insert_once(events)).moves()), days=False)
+    accounts = {event.account for event in events}
+    push.invalidate_counters(accounts)
+    transaction.on_commit(lambda: push.push(accounts), robust=True)

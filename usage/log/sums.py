@@ -9,11 +9,14 @@ from typing import NamedTuple
 from django.db import connection
 
 from usage.log.batch import Move
-from usage.log.events import CALLS
+from usage.log.events import CALLS, RESET
 
 _WHEN = " ".join(f"WHEN '{kind}' THEN {calls}" for kind, calls in CALLS.items())
 CALLS_OF_KIND = f"CASE kind {_WHEN} ELSE 0 END"
 """`events.CALLS` in SQL, for a row of the log."""
+
+DAY_TOKENS_OF_KIND = f"CASE kind WHEN '{RESET}' THEN 0 ELSE tokens END"
+"""What a row of the log adds to the tokens of its day: what staff gave back of a quota was used all the same."""
 
 # Arrays of numbers go as text (see `_array`), and features as places in an array of their own.
 MOVED = """(
@@ -64,10 +67,11 @@ class WindowCounter(NamedTuple):
     revision: int
 
 
-def move(moves: Counter[Move], *, windows: bool = True) -> None:
+def move(moves: Counter[Move], *, windows: bool = True, days: bool = True) -> None:
     """Add what rows of the log move to the sums, each move as often as it is counted.
 
-    Without `windows` the counters of the windows are left out: they have been moved, as far as a quota allows.
+    Without `windows` the counters of the windows are left out: they have been moved, as far as a quota allows. Without
+    `days` the days are, as DAY_TOKENS_OF_KIND says.
     """
     if not moves:
         return
@@ -80,7 +84,7 @@ def move(moves: Counter[Move], *, windows: bool = True) -> None:
         sums[1] += CALLS.get(kind, 0) * times
     columns = [_array(column) for column in (*zip(*moved, strict=True), *zip(*moved.values(), strict=True))]
     with connection.cursor() as cursor:
-        for statement in SUMS if windows else SUMS[1:]:
+        for statement in SUMS[0 if windows else 1 : None if days else -1]:
             cursor.execute(statement, [list(features), *columns])
 
 

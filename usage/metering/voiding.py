@@ -28,7 +28,7 @@ from usage.log.rows import event_of
 from usage.log.store import record_without_redis
 from usage.metering import kept_answers, unsettled
 from usage.metering.admission import Admission
-from usage.models import UsageLog
+from usage.models import UsageLog, UsageReset
 from usage.sync.outage import asking_redis
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class TooLate(Exception):
 
 
 class AlreadyVoided(Exception):
-    """The charge was taken back before."""
+    """The charge was taken back before, by itself or with all of its window."""
 
 
 def void_failed_call(admission: Admission) -> None:
@@ -133,6 +133,8 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
         raise AlreadyVoided
     if now - row.charged_at > VOIDABLE_FOR:
         raise TooLate
+    if UsageReset.objects.filter(account=caller.account, reset_at__gte=row.charged_at).exists():
+        raise AlreadyVoided
     event, now_ms = event_of(row), to_ms(now)
     try:
         status, _ = asking_redis(lambda: _take_back_in_redis(event, now_ms))

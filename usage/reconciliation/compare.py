@@ -22,7 +22,7 @@ from ratelimit.store import client, reaching_redis, store
 from usage.log import partitions
 from usage.log.batch import decode
 from usage.log.events import MalformedEvent
-from usage.log.sums import CALLS_OF_KIND
+from usage.log.sums import CALLS_OF_KIND, DAY_TOKENS_OF_KIND
 from usage.reconciliation import drift
 from usage.reconciliation.drift import Drift, WindowComparison
 
@@ -55,6 +55,7 @@ SUMS = f"""
 WITH log AS MATERIALIZED (
     SELECT account_id, window_starts_at AS starts_at, (charged_at AT TIME ZONE 'UTC')::date AS date, feature,
         sum(tokens)::bigint AS tokens,
+        sum({DAY_TOKENS_OF_KIND})::bigint AS day_tokens,
         sum({CALLS_OF_KIND})::bigint AS calls
     FROM usage_usagelog WHERE account_id = ANY(%(accounts)s) AND charged_at >= %(since)s GROUP BY 1, 2, 3, 4
 ), kept AS (
@@ -85,7 +86,7 @@ UNION ALL
 SELECT 'day', account_id, NULL, NULL, date, feature,
     coalesce(l.tokens, 0), coalesce(l.calls, 0), coalesce(daily.tokens, 0), coalesce(daily.calls, 0), 0, 0
 FROM (
-    SELECT account_id, date, feature, sum(tokens)::bigint AS tokens, sum(calls)::bigint AS calls FROM log
+    SELECT account_id, date, feature, sum(day_tokens)::bigint AS tokens, sum(calls)::bigint AS calls FROM log
     GROUP BY 1, 2, 3
 ) l FULL JOIN daily USING (account_id, date, feature)
 WHERE (coalesce(l.tokens, 0), coalesce(l.calls, 0)) <> (coalesce(daily.tokens, 0), coalesce(daily.calls, 0))

@@ -15,7 +15,7 @@ from ratelimit import counters
 from ratelimit.keys import AccountKeys, stream
 from ratelimit.store import store
 from usage.log import idempotency
-from usage.log.sums import CALLS_OF_KIND
+from usage.log.sums import CALLS_OF_KIND, DAY_TOKENS_OF_KIND
 from usage.models import WindowUsage
 from usage.reconciliation import compare
 from usage.reconciliation.compare import StreamBacklog
@@ -70,7 +70,7 @@ WHERE kept.account_id = given.account_id AND kept.window_starts_at = given.start
 """
 SUM_DAYS = f"""
 UPDATE usage_dailyusage kept SET (tokens, calls) = (
-    SELECT coalesce(sum(log.tokens), 0),
+    SELECT coalesce(sum({DAY_TOKENS_OF_KIND}), 0),
         coalesce(sum({CALLS_OF_KIND}), 0)
     FROM usage_usagelog log WHERE log.account_id = kept.account_id AND log.feature = kept.feature
         AND log.charged_at >= kept.date::timestamp AT TIME ZONE 'UTC'

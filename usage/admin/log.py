@@ -1,4 +1,4 @@
-"""Admin pages of what was used. The log is read here, a page at a time and never counted, however long it grows."""
+"""Admin pages of the usage log, which is read a page at a time and never counted, however long it grows."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.models import User
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.paginator import InfinitePaginator
@@ -17,10 +17,8 @@ from unfold.views import ChangeList
 from billing.admin.base import ModelAdmin, ReadOnly
 from billing.models import Feature
 from billing.rules.periods import month_window
-from ratelimit.servers.single import RedisUnreachable
 from usage.log import events
-from usage.models import RedisOutage, SetAsideEntry, UsageLog
-from usage.reconciliation import set_aside
+from usage.models import UsageLog
 
 PAGE = 50
 LAST_PAGE = 1000
@@ -150,7 +148,7 @@ class UsageLogAdmin(ReadOnly, ModelAdmin[UsageLog]):
     def kind_shown(self, row: UsageLog) -> str:
         return row.kind
 
-    kind_shown.label = {events.CHARGE: "info", events.VOID: "warning", "refused": "danger"}  # type: ignore[attr-defined]
+    kind_shown.label = {events.CHARGE: "info", events.VOID: "warning", events.RESET: "success", "refused": "danger"}  # type: ignore[attr-defined]
 
 
 def _accounts(username: str) -> list[int]:
@@ -158,59 +156,3 @@ def _accounts(username: str) -> list[int]:
     exact = list(User.objects.filter(username=username).values_list("pk", flat=True))
     begun = User.objects.filter(username__istartswith=username).order_by("username")
     return exact or list(begun.values_list("pk", flat=True)[:ACCOUNTS_FOUND])
-
-
-@admin.register(SetAsideEntry)
-class SetAsideEntryAdmin(ReadOnly, ModelAdmin[SetAsideEntry]):
-    """Staff look at entries, try them again or delete them, each with its permission; the admin's log keeps who did."""
-
-    list_display = ["set_aside_at", "shard", "stream_id", "error"]
-    list_filter = ["shard"]
-    search_fields = ["stream_id", "error"]
-    ordering = ["-set_aside_at", "-pk"]
-    fieldsets = [(None, {"fields": [("shard", "stream_id", "set_aside_at"), "error", "payload_shown"]})]
-    readonly_fields = ["payload_shown"]
-    actions = ["retry"]
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return bool(request.user.has_perm("usage.delete_setasideentry"))
-
-    # A method instead of the permission's name: that one Unfold looks up in the database whenever Django checks itself.
-    def has_retry_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("usage.change_setasideentry"))
-
-    @admin.action(description="Try again: count those that can be read now", permissions=["retry"])
-    def retry(self, request: HttpRequest, queryset: QuerySet[SetAsideEntry]) -> None:
-        chosen = list(queryset.order_by())
-        try:
-            done = set_aside.retry(queryset, timezone.now())
-        except RedisUnreachable:
-            text = "Redis is out of reach. Those that are still here were not counted; try again later."
-            messages.error(request, text)
-            return
-        finally:
-            left = set(SetAsideEntry.objects.filter(pk__in=[entry.pk for entry in chosen]).values_list("pk", flat=True))
-            for entry in chosen:
-                if entry.pk not in left:
-                    self.log_change(request, entry, "Counted.")
-        messages.add_message(request, messages.WARNING if done.left else messages.SUCCESS, f"{done}.")
-
-    @admin.display(description="payload")
-    def payload_shown(self, row: SetAsideEntry) -> str:
-        return bytes(row.payload).decode(errors="backslashreplace")
-
-
-@admin.register(RedisOutage)
-class RedisOutageAdmin(ReadOnly, ModelAdmin[RedisOutage]):
-    """The times in which calls were decided by PostgreSQL instead of Redis."""
-
-    list_display = ["began_at", "ended_at", "lasted"]
-    ordering = ["-began_at"]
-    fields = ["began_at", "ended_at", "lasted"]
-    readonly_fields = ["lasted"]
-
-    @admin.display(description="lasted")
-    def lasted(self, row: RedisOutage) -> str:
-        if row.ended_at is None:
-            return "goes on"
-        return f"{(row.ended_at - row.began_at).total_seconds():,.1f} s"

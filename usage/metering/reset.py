@@ -1,0 +1,71 @@
+"""Gives an account its quota of the present usage window anew, as staff decide."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from billing.entitlements import snapshots
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
+from billing.rules.instants import to_ms
+from usage.drain import drain
+from usage.log.events import RESET, STAFF, Event, mint
+from usage.log.store import record_reset
+from usage.models import FeatureUsage, UsageReset, WindowUsage
+
+
+class NothingUsed(Exception):
+    """There is nothing to give back: the window is unused."""
+
+
+def reset_usage(account: int, now: datetime, *, reason: str, by: str) -> UsageReset:
+    """Take back all that the account has used of its present window; it acts on the next call.
+
+    Days and calls of the history stay: that was used. A call that is in flight at this moment and fails gives its
+    tokens back once more. A caller with a transaction of its own calls `drain.catch_up` before it, and then
+    `reset_caught_up`. Raises NothingUsed, and drain.Behind while Redis has calls that the log has not.
+    """
+    drain.catch_up(account)
+    return reset_caught_up(account, now, reason=reason, by=by)
+
+
+def reset_caught_up(account: int, now: datetime, *, reason: str, by: str) -> UsageReset:
+    """`reset_usage` of an account whose log is up to now. Raises NothingUsed."""
+    now_ms = to_ms(now)
+    window = snapshots.snapshot(account, now_ms).entitlement.window
+    with transaction.atomic():
+        # In the order of everybody who moves these sums: the window, then its features.
+        counter = WindowUsage.objects.select_for_update().filter(account_id=account, starts_at=window.start).first()
+        used = FeatureUsage.objects.select_for_update().filter(account_id=account, window_starts_at=window.start)
+        features = list(used.exclude(tokens=0).order_by("feature").values_list("feature", "tokens"))
+        if counter is None or not features:
+            raise NothingUsed
+        record_reset(
+            [
+                Event(
+                    charge=mint(now_ms),
+                    kind=RESET,
+                    account=account,
+                    window_start=to_ms(counter.starts_at) // 1000,
+                    window_end=to_ms(counter.ends_at) // 1000,
+                    feature=feature,
+                    tokens=-tokens,
+                    at_ms=now_ms,
+                    source=STAFF,
+                )
+                for feature, tokens in features
+            ]
+        )
+        given_back = sum(tokens for _, tokens in features)
+        reset = UsageReset.objects.create(
+            account_id=account,
+            window_starts_at=window.start,
+            tokens=given_back,
+            reason=reason,
+            reset_at=now,
+            reset_by=by,
+        )
+        record(Happened.USAGE_RESET, account, reset=reset.pk, tokens=given_back)
+    return reset
