@@ -10,10 +10,9 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 
-from billing.admin.action_pages import ActionPages, page_action
-from billing.admin.base import confirmed_action
+from billing.admin.action_pages import ActionPages, confirmed_action, page_action
 from billing.admin.documents import amount_of, credit_rows, invoice_shown
-from billing.admin.plan_offers import REFUSALS, downgrade_rows, limit_rows, missed_now, offer_row, offers, on_sale
+from billing.admin.plan_offers import REFUSALS, downgrade_table, limit_table, missed_now, offer_table, on_sale
 from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
 from billing.models import Plan, Subscription
@@ -24,6 +23,7 @@ from billing.subscriptions.current import current_subscription
 from billing.subscriptions.staff_changes import Documents
 
 MAY_CHANGE = "change_subscriptions"
+ENDED = "The subscription has ended."
 
 
 class PlanChangeAdmin(ActionPages[Subscription]):
@@ -56,9 +56,9 @@ class PlanChangeAdmin(ActionPages[Subscription]):
 
     def _choose_plan(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
         current = current_subscription(subscription.account_id, now)
-        plans = [offer_row(plan, direction) for plan, direction in offers(current)]
         title = f"Change the plan of {subscription.account} now"
-        return self.page(request, subscription, "choose_plan.html", title, current=current, plans=plans)
+        about = {"current": current, "table": offer_table(current)}
+        return self.page(request, subscription, "choose_plan.html", title, **about)
 
     def _preview(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         current = current_subscription(subscription.account_id, now)
@@ -75,7 +75,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
             "net": amount_of(proration.net, proration.currency),
             "price_before": amount_of(quote.current_cost, proration.currency),
             "price_after": amount_of(quote.target_cost, proration.currency),
-            "limits": limit_rows(previous, target),
+            "limits": limit_table(previous, target),
             "missed": missed_now(subscription.account_id, current, target, now),
             "shown_at": rfc3339(now),
         }
@@ -113,7 +113,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
         about = {
             "current": current,
             "days": days_until(now, current.period.ends_at),
-            "plans": downgrade_rows(subscription.account_id, current, now),
+            "table": downgrade_table(subscription.account_id, current, now),
         }
         title = f"Schedule a downgrade of {subscription.account}"
         return self.page(request, subscription, "choose_downgrade.html", title, **about)
@@ -138,8 +138,9 @@ class PlanChangeAdmin(ActionPages[Subscription]):
         permission=MAY_CHANGE,
         icon="event_busy",
     )
-    def cancel_scheduled_change(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        subscription = self._live(request, object_id)
+    def cancel_scheduled_change(self, request: HttpRequest, subscription: Subscription) -> HttpResponse:
+        if not subscription.is_live:
+            raise Http404(ENDED)
         try:
             with transaction.atomic():
                 changes.cancel_scheduled_change(subscription.account_id, timezone.now())
@@ -187,7 +188,7 @@ class PlanChangeAdmin(ActionPages[Subscription]):
     def _live(self, request: HttpRequest, object_id: str) -> Subscription:
         subscription = self.existing(request, object_id)
         if not subscription.is_live:
-            raise Http404("The subscription has ended.")
+            raise Http404(ENDED)
         return subscription
 
     def _refused(self, request: HttpRequest, subscription: Subscription, error: Refused) -> HttpResponse:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
+
+from django.utils.html import format_html
 
 from billing.admin.base import unlimited
-from billing.admin.documents import amount_of
+from billing.admin.documents import amount_of, button
 from billing.models import Plan
 from billing.rules.plan_change import Direction, IncomparablePlans, blockers, decide
 from billing.subscriptions import changes, refusals
@@ -35,25 +38,48 @@ def offers(current: CurrentSubscription) -> list[tuple[Plan, Direction]]:
     return found
 
 
-def offer_row(plan: Plan, direction: Direction) -> dict[str, Any]:
-    return {
-        "plan": plan,
-        "price": f"{amount_of(plan.price, plan.currency)} / {plan.interval}",
-        "direction": str(direction),
-        "quota": unlimited(plan.monthly_token_quota),
-        "rate": unlimited(plan.requests_per_minute),
-        "capabilities": ", ".join(plan.capability_codes()) or "none",
-    }
+def _plan_table(rows: list[list[str]], last: str) -> dict[str, Any]:
+    """`last` is the header of what can be done."""
+    about = ["Plan", "Price", "Direction", "Tokens / window", "Requests / minute", "Capabilities"]
+    return {"headers": [*about, last], "rows": rows}
 
 
-def limit_rows(before: Plan, after: Plan) -> list[tuple[str, str, str]]:
-    """What is limited, how much it is on the one plan, and on the other."""
+def _plan_row(plan: Plan, direction: Direction, last: str) -> list[str]:
     return [
+        format_html('<strong class="font-medium text-important">{}</strong>', plan),
+        f"{amount_of(plan.price, plan.currency)} / {plan.interval}",
+        str(direction),
+        unlimited(plan.monthly_token_quota),
+        unlimited(plan.requests_per_minute),
+        ", ".join(plan.capability_codes()) or "none",
+        last,
+    ]
+
+
+def offer_table(current: CurrentSubscription) -> dict[str, Any]:
+    """The plans that can be changed to, each with a link to its preview."""
+    rows = []
+    for plan, direction in offers(current):
+        preview = button(f"Preview {plan}", href=f"?target={quote(plan.code)}", variant="default")
+        rows.append(_plan_row(plan, direction, preview))
+    return _plan_table(rows, "")
+
+
+def limit_table(before: Plan, after: Plan) -> dict[str, Any]:
+    """What is limited on the one plan, and on the other."""
+    rows = [
         ("Tokens / window", unlimited(before.monthly_token_quota), unlimited(after.monthly_token_quota)),
         ("Window", before.get_quota_window_display(), after.get_quota_window_display()),
         ("Requests / minute", unlimited(before.requests_per_minute), unlimited(after.requests_per_minute)),
         ("Capabilities", ", ".join(before.capability_codes()) or "none", ", ".join(after.capability_codes()) or "none"),
     ]
+    return {"headers": ["Limit", str(before), str(after)], "rows": [[*row[:2], _changed(*row[1:])] for row in rows]}
+
+
+def _changed(before: str, after: str) -> str:
+    if before == after:
+        return after
+    return format_html('<strong class="font-semibold text-important">{}</strong>', after)
 
 
 def missed_now(account: int, current: CurrentSubscription, target: Plan, now: datetime) -> list[str] | None:
@@ -66,10 +92,15 @@ def missed_now(account: int, current: CurrentSubscription, target: Plan, now: da
         return None
 
 
-def downgrade_rows(account: int, current: CurrentSubscription, now: datetime) -> list[dict[str, Any]]:
-    """Lower plans, each with its `blockers`: capabilities in active use that it lacks. Raises ActivityUnknown."""
+def downgrade_table(account: int, current: CurrentSubscription, now: datetime) -> dict[str, Any]:
+    """Lower plans, each with a button or with the capabilities in active use that it lacks. Raises ActivityUnknown."""
     lower = [plan for plan, direction in offers(current) if direction is Direction.DOWNGRADE]
     in_use = changes.features_in_use(account, lower[0], now) if lower else frozenset()
-    return [
-        offer_row(plan, Direction.DOWNGRADE) | {"blockers": blockers(in_use, plan.capability_codes())} for plan in lower
-    ]
+    rows = []
+    for plan in lower:
+        last: str = button(f"Schedule {plan}", submit=1, name="target", value=plan.code)
+        if missed := blockers(in_use, plan.capability_codes()):
+            blocked = '<span class="text-red-700 dark:text-red-400">Blocked: in active use {}</span>'
+            last = format_html(blocked, ", ".join(missed))
+        rows.append(_plan_row(plan, Direction.DOWNGRADE, last))
+    return _plan_table(rows, "From the period's end")
