@@ -16,6 +16,7 @@ from django.utils import timezone
 from billing.models import LimitOverride, OutboxCursor, Plan, Subscription, TokenTopUp
 from tests.billing.forms import plan_form
 from tests.cast import Customer, Staff
+from tests.effort import LONG
 
 pytestmark = pytest.mark.django_db
 HOSTILE = ["\0", "x", "9" * 30]
@@ -166,8 +167,8 @@ def rows(customer: Customer) -> dict[str, dict[str, Any]]:
 def test_every_field_of_every_form(superuser: Staff, alice: Customer) -> None:
     wrong = {}
     for page, fields in rows(alice).items():
-        for name in fields:
-            for value in HOSTILE:
+        for at, name in enumerate(fields):
+            for value in HOSTILE if LONG else [HOSTILE[at % len(HOSTILE)]]:
                 if (found := status(superuser, "POST", page, fields | {name: value})) not in (200, 302, 400, 403, 404):
                     wrong[f"{page} {name} {value[:20]!r}"] = found
     assert not wrong, pprint.pformat(wrong)
