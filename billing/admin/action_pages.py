@@ -1,28 +1,58 @@
-"""Buttons on a row's page that make sense for its state, and the pages of their own that they lead to."""
+"""Buttons on a row's page that make sense for its state, and the pages of their own that they lead to.
+
+Each is a page and no dialog: it has an address, a way back and a heading that is read first, also without JavaScript.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar, cast
 
 from django.contrib import messages
-from django.contrib.admin.utils import unquote
-from django.http import Http404, HttpRequest, HttpResponse
+from django.contrib.admin.utils import quote, unquote
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.decorators import action
+from unfold.enums import ActionVariant
 
-from billing.admin.base import M, ModelAdmin, leave_dialog
+from billing.admin.base import M, ModelAdmin
 
 F = TypeVar("F", bound=Callable[..., HttpResponse])
 
 
-def page_action(label: str, *, permission: str, icon: str) -> Callable[[F], F]:
+def page_action(label: str, *, permission: str, icon: str, danger: bool = False) -> Callable[[F], F]:
     """A button that opens a page, which the decorated method answers: (request, object_id), GET and POST.
 
-    `permission` names a has_<permission>_permission method of ActionPages.
+    `permission` names a has_<permission>_permission method; `danger` is for what cannot be undone.
     """
-    return cast(Callable[[F], F], action(description=label, icon=icon, permissions=[permission]))
+    variant = ActionVariant.DANGER if danger else ActionVariant.DEFAULT
+    return cast(Callable[[F], F], action(description=label, icon=icon, permissions=[permission], variant=variant))
+
+
+def confirmed_action(
+    label: str, question: str, *, permission: str, icon: str, danger: bool = False, seen: str = ""
+) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """A button that opens a page with `question`; the decorated method acts on its POST, never on a GET.
+
+    The method gets (request, row). `seen` names an attribute of the row that the page sends back as it was shown.
+    """
+
+    def decorate(act: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @wraps(act)
+        def ask(self: ActionPages[M], request: HttpRequest, object_id: str) -> HttpResponse:
+            row = self.existing(request, object_id)
+            if request.method == "POST":
+                return act(self, request, row)
+            about = {"question": question, "button": label, "danger": danger}
+            if seen:
+                about |= {"seen": seen, "seen_value": getattr(row, seen)}
+            return self.page(request, row, "confirm.html", f"{label}?", **about)
+
+        return page_action(label, permission=permission, icon=icon, danger=danger)(ask)
+
+    return decorate
 
 
 class ActionPages(ModelAdmin[M]):
@@ -60,12 +90,14 @@ class ActionPages(ModelAdmin[M]):
             "back_url": self._page_of(row),
             **about,
         }
-        return TemplateResponse(request, f"admin/billing/{self.opts.model_name}/{template}", context)
+        # The model's own, or the one for all.
+        templates = [f"admin/billing/{self.opts.model_name}/{template}", f"admin/billing/{template}"]
+        return TemplateResponse(request, templates, context)
 
     def back(self, request: HttpRequest, row: M, message: str, level: int = messages.SUCCESS) -> HttpResponse:
         """To the row's page, with a message."""
         messages.add_message(request, level, message)
-        return leave_dialog(request, self._page_of(row))
+        return HttpResponseRedirect(self._page_of(row))
 
     def _page_of(self, row: M) -> str:
-        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row.pk])
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[quote(row.pk)])

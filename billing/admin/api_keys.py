@@ -6,17 +6,17 @@ import re
 from typing import Any, Final
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import quote
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
-from billing.admin.base import FencedAdmin, ModelForm, confirmed_action, leave_dialog
+from billing.admin.action_pages import ActionPages, confirmed_action
+from billing.admin.base import FencedAdmin, ModelForm
 from billing.models import ApiKey
 
 WHOLE_KEY: Final = re.compile(r"(?:bearer\s+)?(?P<prefix>[a-z0-9]{8})\.[\w.-]{20,}", re.IGNORECASE)
@@ -32,7 +32,7 @@ class ApiKeyForm(ModelForm[ApiKey]):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(FencedAdmin[ApiKey]):
+class ApiKeyAdmin(ActionPages[ApiKey], FencedAdmin[ApiKey]):
     """A key is revoked, never deleted: the audit log names it by its prefix."""
 
     form = ApiKeyForm
@@ -111,21 +111,19 @@ class ApiKeyAdmin(FencedAdmin[ApiKey]):
         context |= {"show_save_and_add_another": False, "show_save_and_continue": bool(kwargs.get("change"))}
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def has_revocable_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        if not self.has_change_permission(request):
-            return False
-        return object_id is None or ApiKey.objects.filter(pk=unquote(object_id), revoked=False).exists()
+    def sensible_actions(self, row: ApiKey) -> set[str]:
+        return set() if row.revoked else {"revoke"}
 
     @confirmed_action(
-        "Revoke",
+        "Revoke the key",
         "Calls with this key are refused from the next request on. This cannot be undone.",
-        permission="revocable",
+        permission="change",
         icon="block",
         danger=True,
     )
-    def revoke(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        key = get_object_or_404(ApiKey, pk=unquote(object_id))
-        key.revoke()
+    def revoke(self, request: HttpRequest, key: ApiKey) -> HttpResponse:
+        if not key.revoke():
+            return self.back(request, key, f"The key {key.prefix} was revoked before.", messages.WARNING)
         self.log_change(request, key, "Revoked.")
         self.message_user(request, f"The key {key.prefix} is revoked.", messages.SUCCESS)
-        return leave_dialog(request, reverse("admin:billing_apikey_changelist"))
+        return HttpResponseRedirect(reverse("admin:billing_apikey_changelist"))

@@ -1,14 +1,11 @@
-"""What our admin pages share: Unfold's look, what is read-only, and changes of state that ask first."""
+"""What our admin pages share: Unfold's look, and what is read-only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from unfold.decorators import action
-from unfold.enums import ActionVariant
+from django.http import HttpRequest
 
 if TYPE_CHECKING:
     # Unfold's classes are Django's with another look, but untyped.
@@ -38,7 +35,6 @@ else:
 
 
 M = TypeVar("M", bound=Model)
-F = TypeVar("F", bound=Callable[..., HttpResponse])
 
 
 class FencedAdmin(ModelAdmin[M]):
@@ -69,30 +65,6 @@ class ReadOnly:
         return False
 
 
-def confirmed_action(
-    label: str, question: str, *, permission: str, icon: str, danger: bool = False, form_class: type | None = None
-) -> Callable[[F], F]:
-    """A button that asks `question` in a dialog and acts on its POST, never on a GET.
-
-    `permission` names a has_<permission>_permission method; the decorated method gets (request, form, object_id).
-    """
-    decorate = action(
-        description=label,
-        icon=icon,
-        permissions=[permission],
-        variant=ActionVariant.DANGER if danger else ActionVariant.DEFAULT,
-        dialog={"title": f"{label}?", "description": question, "form_submit_text": label, "form_class": form_class},
-    )
-    return cast(Callable[[F], F], decorate)
-
-
-def leave_dialog(request: HttpRequest, url: str) -> HttpResponse:
-    """Go to a page after a dialog, which htmx has posted where there is JavaScript."""
-    if "HX-Request" in request.headers:
-        return HttpResponse(headers={"HX-Redirect": url})
-    return HttpResponseRedirect(url)
-
-
 def unlimited(number: int | None) -> str:
     return "unlimited" if number is None else f"{number:,}"
 
@@ -104,7 +76,5 @@ __all__ = [
     "ModelForm",
     "ReadOnly",
     "TabularInline",
-    "confirmed_action",
-    "leave_dialog",
     "unlimited",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -12,7 +13,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from billing.admin.base import FencedAdmin, confirmed_action, leave_dialog, unlimited
+from billing.admin.action_pages import ActionPages, confirmed_action
+from billing.admin.base import FencedAdmin, unlimited
 from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.api.sentences import to_staff
 from billing.catalogue import plans
@@ -68,7 +70,7 @@ class PlanForm(HistoryForm):
 
 
 @admin.register(Plan)
-class PlanAdmin(HistoryAdmin[Plan]):
+class PlanAdmin(ActionPages[Plan], HistoryAdmin[Plan]):
     """A plan is archived, never deleted: subscriptions and invoices refer to it."""
 
     form = PlanForm
@@ -155,46 +157,41 @@ class PlanAdmin(HistoryAdmin[Plan]):
 
     state.label = {"archived": "warning", "default": "info", "on sale": "success"}  # type: ignore[attr-defined]
 
-    def has_archivable_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return self._offers(request, object_id, archived_at=None, is_default=False)
-
-    def has_archived_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return self._offers(request, object_id, archived_at__isnull=False)
-
-    def _offers(self, request: HttpRequest, object_id: str | None, **state: Any) -> bool:
-        """Whether a button makes sense for the plan's present state, and the user may change plans."""
-        if not self.has_change_permission(request):
-            return False
-        return object_id is None or (object_id.isdecimal() and Plan.objects.filter(pk=object_id, **state).exists())
+    def sensible_actions(self, row: Plan) -> set[str]:
+        if not row.is_on_sale:
+            return {"put_on_sale"}
+        return set() if row.is_default else {"archive", "make_default"}
 
     @confirmed_action(
-        "Archive",
+        "Archive the plan",
         "Nobody can choose the plan from now on. Its subscribers keep it.",
-        permission="archivable",
+        permission="change",
         icon="archive",
     )
-    def archive(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._sell(request, object_id, "Archived.", lambda pk: plans.archive(pk, timezone.now()))
-
-    @confirmed_action("Put on sale", "Customers can choose the plan again.", permission="archived", icon="unarchive")
-    def put_on_sale(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._sell(request, object_id, "Put on sale.", plans.put_on_sale)
+    def archive(self, request: HttpRequest, plan: Plan) -> HttpResponse:
+        return self._sell(request, plan, "Archived.", lambda pk: plans.archive(pk, timezone.now()))
 
     @confirmed_action(
-        "Make default",
+        "Put the plan on sale", "Customers can choose the plan again.", permission="change", icon="unarchive"
+    )
+    def put_on_sale(self, request: HttpRequest, plan: Plan) -> HttpResponse:
+        return self._sell(request, plan, "Put on sale.", plans.put_on_sale)
+
+    @confirmed_action(
+        "Make it the default plan",
         "Customers who have not chosen a plan start on this one. Those who have started keep the plan they have.",
-        permission="archivable",
+        permission="change",
         icon="home",
     )
-    def make_default(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._sell(request, object_id, "Made the default plan.", plans.make_default)
+    def make_default(self, request: HttpRequest, plan: Plan) -> HttpResponse:
+        return self._sell(request, plan, "Made the default plan.", plans.make_default)
 
-    def _sell(self, request: HttpRequest, object_id: str, done: str, change: Any) -> HttpResponse:
+    def _sell(self, request: HttpRequest, plan: Plan, done: str, change: Callable[[int], Plan]) -> HttpResponse:
         try:
-            plan = change(int(object_id))
+            changed = change(plan.pk)
         except plans.NotForSale as refused:
-            self.message_user(request, to_staff(refused), messages.ERROR)
-        else:
-            self.log_change(request, plan, done)
-            self.message_user(request, f"{plan}: {done}", messages.SUCCESS)
-        return leave_dialog(request, reverse("admin:billing_plan_change", args=[object_id]))
+            return self.back(request, plan, to_staff(refused), messages.ERROR)
+        if (changed.archived_at, changed.is_default) == (plan.archived_at, plan.is_default):
+            return self.back(request, plan, f"{plan}: nothing was changed, it was so before.", messages.WARNING)
+        self.log_change(request, changed, done)
+        return self.back(request, plan, f"{plan}: {done}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 
@@ -27,7 +28,7 @@ def time_of(line: InvoiceLine) -> str:
 
 
 def invoice_shown(invoice: Invoice, lines: Iterable[InvoiceLine]) -> dict[str, Any]:
-    """An invoice as the table that `documents.html` draws."""
+    """An invoice as `documents.html` draws it."""
     rows = [[line.description, time_of(line), amount_of(line.amount, invoice.currency)] for line in lines]
     return {
         "table": {"headers": ["Line", "Time (UTC)", "Amount"], "rows": rows},
@@ -35,6 +36,11 @@ def invoice_shown(invoice: Invoice, lines: Iterable[InvoiceLine]) -> dict[str, A
         "is_negative": invoice.total < 0,
         "is_due": invoice.status == Invoice.Status.OPEN,
     }
+
+
+def button(text: str, **about: Any) -> str:
+    """Unfold's, in a cell of a table; `about` is what its template knows, such as `href`."""
+    return render_to_string("unfold/components/button.html", {"children": text, **about})
 
 
 def invoice_link(invoice: Invoice, page: str = "change") -> str:

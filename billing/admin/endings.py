@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 
-from billing.admin.action_pages import ActionPages, page_action
-from billing.admin.base import confirmed_action
+from billing.admin.action_pages import ActionPages, confirmed_action, page_action
 from billing.admin.documents import amount_of, documents_shown
 from billing.admin.plan_offers import REFUSALS
 from billing.api.sentences import to_staff
@@ -22,13 +20,14 @@ from billing.subscriptions import canceling, refusals, staff_ending
 from billing.subscriptions.quotes import shown_instant
 
 MAY_CHANGE = "change_subscriptions"
+ENDED = "The subscription has ended."
 WITH_PERIOD, NOW, NOW_WITH_CREDIT = "with_period", "now", "now_with_credit"
 
 
 class EndingAdmin(ActionPages[Subscription]):
     """Each way is shown before it is taken, taken through the functions of the API, and logged."""
 
-    @page_action("End the subscription", permission=MAY_CHANGE, icon="cancel")
+    @page_action("End the subscription", permission=MAY_CHANGE, icon="cancel", danger=True)
     def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
         subscription, now = self.live(request, object_id), timezone.now()
         try:
@@ -44,8 +43,9 @@ class EndingAdmin(ActionPages[Subscription]):
         permission=MAY_CHANGE,
         icon="undo",
     )
-    def take_back(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        subscription = self.live(request, object_id)
+    def take_back(self, request: HttpRequest, subscription: Subscription) -> HttpResponse:
+        if not subscription.is_live:
+            raise Http404(ENDED)
         try:
             with transaction.atomic():
                 canceling.take_back(subscription.account_id, timezone.now())
@@ -74,7 +74,7 @@ class EndingAdmin(ActionPages[Subscription]):
                 "billing": documents_shown(credited.documents),
                 "digest": credited.digest,
                 "button": f"End it now, credit {amount_of(credited.credit, credited.period.currency)}",
-                "variant": "danger",
+                "danger": True,
             },
             {
                 "name": NOW,
@@ -83,7 +83,7 @@ class EndingAdmin(ActionPages[Subscription]):
                 "billing": documents_shown(without.documents),
                 "digest": without.digest,
                 "button": "End it now, no credit",
-                "variant": "danger",
+                "danger": True,
             },
         ]
         about = {"period": credited.period, "then": credited.then, "shown_at": rfc3339(now)}
@@ -111,7 +111,7 @@ class EndingAdmin(ActionPages[Subscription]):
     def live(self, request: HttpRequest, object_id: str) -> Subscription:
         subscription = self.existing(request, object_id)
         if not subscription.is_live:
-            raise Http404("The subscription has ended.")
+            raise Http404(ENDED)
         return subscription
 
     def refused(self, request: HttpRequest, subscription: Subscription, error: Refused) -> HttpResponse:

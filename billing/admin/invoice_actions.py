@@ -14,8 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
 
-from billing.admin.action_pages import ActionPages, page_action
-from billing.admin.base import confirmed_action
+from billing.admin.action_pages import ActionPages, confirmed_action, page_action
 from billing.admin.documents import amount_of
 from billing.api.sentences import to_staff
 from billing.invoicing import credit_notes, payments
@@ -134,14 +133,13 @@ class InvoiceActions(ActionPages[Invoice]):
             return done
 
     @confirmed_action(
-        "Void",
+        "Void the invoice",
         "The invoice counts as never billed. This cannot be undone.",
         permission=MAY_CHANGE,
         icon="block",
         danger=True,
     )
-    def void(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        invoice = self.existing(request, object_id)
+    def void(self, request: HttpRequest, invoice: Invoice) -> HttpResponse:
         try:
             with transaction.atomic():
                 credit_notes.void(invoice, timezone.now())

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
-from django.urls import reverse
 from django.utils import timezone
-from unfold.forms import BaseDialogForm
 from unfold.paginator import InfinitePaginator
 
-from billing.admin.base import ModelAdmin, ReadOnly, confirmed_action, leave_dialog
-from billing.admin.look_ups import existing_key
+from billing.admin.action_pages import ActionPages, confirmed_action
+from billing.admin.base import ModelAdmin, ReadOnly
 from billing.models import OutboxCursor, OutboxMessage
 
-MOVED = "The message was delivered since you looked; nothing was changed."
+MOVED = "The message was delivered or skipped since you looked; nothing was changed."
 
 
 @admin.register(OutboxMessage)
@@ -53,19 +48,8 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(pk__in=chosen().values("pk")) if chosen else queryset
 
 
-class SkipForm(BaseDialogForm):  # type: ignore[misc]
-    """Holds which message staff were asked about, so that no later one is skipped in its place."""
-
-    delivered = forms.IntegerField(widget=forms.HiddenInput)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        cursor = OutboxCursor.objects.filter(pk=unquote(str(self.object_id))).first()
-        self.fields["delivered"].initial = cursor.delivered if cursor else None
-
-
 @admin.register(OutboxCursor)
-class OutboxCursorAdmin(ReadOnly, ModelAdmin[OutboxCursor]):
+class OutboxCursorAdmin(ReadOnly, ActionPages[OutboxCursor]):
     """How far each consumer has come with each account; a message that fails holds up that account's later ones."""
 
     list_display = ["consumer", "account", "state", "attempts", "error", "due_at"]
@@ -85,12 +69,10 @@ class OutboxCursorAdmin(ReadOnly, ModelAdmin[OutboxCursor]):
         return super().get_queryset(request).prefetch_related("account")
 
     def has_deciding_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        if not request.user.has_perm("billing.change_outboxcursor"):
-            return False
-        if object_id is None:
-            return True
-        existing_key(OutboxCursor, str(object_id))
-        return OutboxCursor.objects.failing().filter(pk=unquote(str(object_id))).exists()
+        return request.user.has_perm("billing.change_outboxcursor")
+
+    def sensible_actions(self, row: OutboxCursor) -> set[str]:
+        return {"retry", "skip"} if row.is_failing else set()
 
     def state(self, row: OutboxCursor) -> str:
         if row.delivered >= row.latest:
@@ -117,12 +99,11 @@ class OutboxCursorAdmin(ReadOnly, ModelAdmin[OutboxCursor]):
     @confirmed_action(
         "Try again now", "The message is delivered without waiting any longer.", permission="deciding", icon="replay"
     )
-    def retry(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        cursor = get_object_or_404(OutboxCursor, pk=unquote(object_id))
-        tried = cursor.retry(timezone.now())
-        if tried:
-            self.log_change(request, cursor, "Tried again.")
-        return self._back(request, cursor, "The message is tried again within a second." if tried else "")
+    def retry(self, request: HttpRequest, cursor: OutboxCursor) -> HttpResponse:
+        if not cursor.is_failing or not cursor.retry(timezone.now()):
+            return self.back(request, cursor, MOVED, messages.WARNING)
+        self.log_change(request, cursor, "Tried again.")
+        return self.back(request, cursor, "The message is tried again within a second.")
 
     @confirmed_action(
         "Skip this message",
@@ -130,18 +111,15 @@ class OutboxCursorAdmin(ReadOnly, ModelAdmin[OutboxCursor]):
         permission="deciding",
         icon="skip_next",
         danger=True,
-        form_class=SkipForm,
+        seen="delivered",  # so that no later message is skipped in place of the one that staff were asked about
     )
-    def skip(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        cursor = get_object_or_404(OutboxCursor, pk=unquote(object_id))
+    def skip(self, request: HttpRequest, cursor: OutboxCursor) -> HttpResponse:
         skipped = None
-        if form.cleaned_data["delivered"] == cursor.delivered:
+        if cursor.is_failing and request.POST.get("delivered") == str(cursor.delivered):
             with transaction.atomic():
                 skipped = cursor.skip(timezone.now())
                 if skipped is not None:
                     self.log_change(request, cursor, f"Skipped message {skipped.pk}, {skipped.kind}.")
-        return self._back(request, cursor, f"Message {skipped.pk} is skipped." if skipped else "")
-
-    def _back(self, request: HttpRequest, cursor: Model, done: str) -> HttpResponse:
-        messages.add_message(request, messages.SUCCESS if done else messages.WARNING, done or MOVED)
-        return leave_dialog(request, reverse("admin:billing_outboxcursor_change", args=[cursor.pk]))
+        if skipped is None:
+            return self.back(request, cursor, MOVED, messages.WARNING)
+        return self.back(request, cursor, f"Message {skipped.pk} is skipped.")

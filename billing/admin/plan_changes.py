@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 
-from billing.admin.action_pages import page_action
-from billing.admin.base import confirmed_action
+from billing.admin.action_pages import confirmed_action, page_action
 from billing.admin.documents import amount_of, credit_rows, documents_shown
-from billing.admin.endings import MAY_CHANGE, EndingAdmin
-from billing.admin.plan_offers import REFUSALS, downgrade_rows, limit_rows, missed_now, offer_row, offers, on_sale
+from billing.admin.endings import ENDED, MAY_CHANGE, EndingAdmin
+from billing.admin.plan_offers import REFUSALS, downgrade_table, limit_table, missed_now, offer_table, on_sale
 from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
 from billing.models import Plan, Subscription
@@ -63,9 +61,9 @@ class PlanChangeAdmin(EndingAdmin):
 
     def _choose_plan(self, request: HttpRequest, subscription: Subscription, now: datetime) -> HttpResponse:
         current = current_subscription(subscription.account_id, now)
-        plans = [offer_row(plan, direction) for plan, direction in offers(current)]
         title = f"Change the plan of {subscription.account} now"
-        return self.page(request, subscription, "choose_plan.html", title, current=current, plans=plans)
+        about = {"current": current, "table": offer_table(current)}
+        return self.page(request, subscription, "choose_plan.html", title, **about)
 
     def _preview(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
         current = current_subscription(subscription.account_id, now)
@@ -82,7 +80,7 @@ class PlanChangeAdmin(EndingAdmin):
             "net": amount_of(proration.net, proration.currency),
             "price_before": amount_of(quote.current_cost, proration.currency),
             "price_after": amount_of(quote.target_cost, proration.currency),
-            "limits": limit_rows(previous, target),
+            "limits": limit_table(previous, target),
             "missed": missed_now(subscription.account_id, current, target, now),
             "shown_at": rfc3339(now),
         }
@@ -106,7 +104,7 @@ class PlanChangeAdmin(EndingAdmin):
             return self._preview(request, subscription, target, now)
         return self.back(request, subscription, done)
 
-    @page_action("Schedule a downgrade", permission=MAY_CHANGE, icon="event")
+    @page_action("Schedule a change", permission=MAY_CHANGE, icon="event")
     def schedule_downgrade(self, request: HttpRequest, object_id: str) -> HttpResponse:
         subscription, now = self.live(request, object_id), timezone.now()
         try:
@@ -121,9 +119,9 @@ class PlanChangeAdmin(EndingAdmin):
         about = {
             "current": current,
             "days": days_until(now, current.period.ends_at),
-            "plans": downgrade_rows(subscription.account_id, current, now),
+            "table": downgrade_table(subscription.account_id, current, now),
         }
-        title = f"Schedule a downgrade of {subscription.account}"
+        title = f"Schedule a change of plan for {subscription.account}"
         return self.page(request, subscription, "choose_downgrade.html", title, **about)
 
     def _schedule(self, request: HttpRequest, subscription: Subscription, target: Plan, now: datetime) -> HttpResponse:
@@ -133,7 +131,7 @@ class PlanChangeAdmin(EndingAdmin):
         try:
             with transaction.atomic():
                 changed = changes.downgrade_with_effective_date(account, target, now, in_use)
-                done = f"Downgrade to {target} scheduled for {changed.scheduled_at:%Y-%m-%d %H:%M:%S} UTC."
+                done = f"Change to {target} scheduled for {changed.scheduled_at:%Y-%m-%d %H:%M:%S} UTC."
                 self.log_change(request, subscription, done)
         except refusals.ActiveFeatures as error:
             messages.error(request, to_staff(error))
@@ -146,8 +144,9 @@ class PlanChangeAdmin(EndingAdmin):
         permission=MAY_CHANGE,
         icon="event_busy",
     )
-    def cancel_scheduled_change(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        subscription = self.live(request, object_id)
+    def cancel_scheduled_change(self, request: HttpRequest, subscription: Subscription) -> HttpResponse:
+        if not subscription.is_live:
+            raise Http404(ENDED)
         try:
             with transaction.atomic():
                 changes.cancel_scheduled_change(subscription.account_id, timezone.now())

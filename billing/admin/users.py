@@ -8,9 +8,10 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import ManyToManyField, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from billing.admin.base import ModelAdmin
 from billing.fence.fenced import push_on_commit
@@ -31,11 +32,27 @@ else:
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
+
+class Choices:
+    """Many rows are chosen in one field that is searched by typing: two lists side by side are wider than a screen."""
+
+    def formfield_for_manytomany(
+        self, db_field: ManyToManyField[Any, Any], request: HttpRequest | None = None, **kwargs: Any
+    ) -> Any:
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+        if field is not None:
+            # Given in `kwargs`, Unfold would take away the class by which its script knows it.
+            field.widget = UnfoldAdminSelect2MultipleWidget()
+            field.widget.choices = field.choices
+            field.help_text = db_field.help_text  # without Django's words on the Control key
+        return field
+
+
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
 @admin.register(User)
-class UserAdmin(_UserAdmin):
+class UserAdmin(Choices, _UserAdmin):
     """Customers and staff. Only superusers give rights, or touch the accounts of those who have them."""
 
     form = UserChangeForm
@@ -44,6 +61,7 @@ class UserAdmin(_UserAdmin):
     list_display = ["username", "email", "plan", "is_active", "is_staff", "date_joined", "last_login"]
     list_filter = ["is_active", "is_staff", "is_superuser", "groups"]
     list_filter_sheet = False
+    filter_horizontal = ()
     search_fields = ["username", "email", "first_name", "last_name"]
     ordering = ["-date_joined", "-pk"]
 
@@ -90,8 +108,10 @@ def _may_touch(request: HttpRequest, user: User | None) -> bool:
 
 
 @admin.register(Group)
-class GroupAdmin(_GroupAdmin):
+class GroupAdmin(Choices, _GroupAdmin):
     """What a group may do is a superuser's business: whoever can write it gives its members, and himself, any right."""
+
+    filter_horizontal = ()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)

@@ -77,9 +77,12 @@ class ApiKey(FencedModel, AbstractAPIKey):
             record(Happened.API_KEY_ISSUED, key.account_id, key=key.prefix)
         return key, text
 
-    def revoke(self) -> None:
-        """Refuse calls with this key from the next request on, for good."""
+    def revoke(self) -> bool:
+        """Refuse calls with this key from the next request on, for good. False where it was revoked before."""
         with transaction.atomic():
+            if type(self).objects.select_for_update().get(pk=self.pk).revoked:
+                return False
             self.revoked = True
             self.save(update_fields=["revoked"])
             record(Happened.API_KEY_REVOKED, self.account_id, key=self.prefix)
+        return True

@@ -13,8 +13,9 @@ OURS: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
     " connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-# What libraries need beyond it: all of them set styles in their pages, and Alpine, which Unfold's admin is built with,
-# makes functions of the texts in its templates' attributes.
+# What libraries need beyond it. Styles in the page: Unfold's colours, htmx's indicator, the colours of REST framework's
+# code and two attributes on its log-in page, Swagger UI's page. Functions made of text: Alpine, whose expressions stand
+# in the attributes of Unfold's templates; they are more than its build for such a policy reads.
 WITH_STYLES: Final = OURS.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 WITH_ALPINE: Final = WITH_STYLES.replace("script-src 'self'", "script-src 'self' 'unsafe-eval'")
 OF_LIBRARIES: Final = (("/admin/", WITH_ALPINE), ("/api/", WITH_STYLES))

@@ -19,6 +19,7 @@ def plan_form(plan: Plan, **changes: Any) -> dict[str, Any]:
         "monthly_token_quota": "" if plan.monthly_token_quota is None else plan.monthly_token_quota,
         "requests_per_minute": "" if plan.requests_per_minute is None else plan.requests_per_minute,
         "quota_window": plan.quota_window,
+        "upgrade_mode": plan.upgrade_mode,
         "capabilities": list(plan.capabilities.values_list("pk", flat=True)),
     }
     return fields | changes

@@ -79,13 +79,13 @@ def gunicorn(django_db_setup: None, django_db_blocker: Any) -> Iterator[Server]:
 
 
 @contextmanager
-def running(database: str, *arguments: str, **environment: str) -> Iterator[Server]:
+def running(database: str, *arguments: str, **variables: str) -> Iterator[Server]:
     """A server of the caller's own, with more of gunicorn's arguments and variables."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "gunicorn.log"
         server = Server(free_port())
         argv = [*_argv(server.port), *arguments]
-        command = Command("web", argv, log=log, env=environment(database) | environment, cwd=CHECKOUT)
+        command = Command("web", argv, log=log, env=environment(database) | variables, cwd=CHECKOUT)
         command.start()
         assert command.process is not None
         server.process = command.process

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
+from django.template.defaultfilters import pluralize
 
 from billing.models import OutboxCursor
 from billing.outbox import consumers
@@ -39,11 +40,12 @@ class Command(BaseCommand):
             failing = OutboxCursor.objects.failing().count()
         except DatabaseError as error:
             raise CommandError(f"PostgreSQL does not answer: {' '.join(str(error).split())}") from error
-        self.stdout.write(f"{dispatcher.taken} deliveries made")
+        self.stdout.write(f"{dispatcher.taken} deliver{pluralize(dispatcher.taken, 'y,ies')} made")
         if not ended:
             raise CommandError("calls of consumers have not ended; their accounts wait for another try")
         if failing:
-            raise CommandError(f"{failing} accounts wait for a message that fails; see Outbox deliveries in the admin")
+            waits = "account waits" if failing == 1 else "accounts wait"
+            raise CommandError(f"{failing} {waits} for a message that fails; see Outbox deliveries in the admin")
 
     def _follow(self, dispatcher: Dispatcher) -> None:
         stop = threading.Event()

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from billing.entitlements import api_keys
 from billing.entitlements.api_keys import BadCredentials
-from billing.models import ApiKey
+from billing.models import ApiKey, OutboxMessage
 from tests.cast import Customer, Staff
 from usage.metering import admit
 from usage.metering.call import ChargeRequest
@@ -81,7 +81,7 @@ def test_a_revoked_key_fails_on_the_next_call(superuser: Staff, alice: Customer)
     key = ApiKey.objects.get()
     assert "cannot be undone" in superuser.open(page_of(key, "revoke")).content.decode()
     assert admit.admit(caller, lambda _: ChargeRequest()).admitted
-    assert superuser.send(page_of(key, "revoke"), _form_submitted="True").status_code == 302
+    assert superuser.send(page_of(key, "revoke")).status_code == 302
     with pytest.raises(BadCredentials, match="revoked"):
         admit.admit(caller, lambda _: ChargeRequest())
     with pytest.raises(BadCredentials, match="revoked"):
@@ -90,11 +90,15 @@ def test_a_revoked_key_fails_on_the_next_call(superuser: Staff, alice: Customer)
 
 def test_revoking_is_for_good(superuser: Staff, alice: Customer) -> None:
     key = ApiKey.objects.get()
-    superuser.send(page_of(key, "revoke"), _form_submitted="True")
+    superuser.send(page_of(key, "revoke"))
     superuser.send(page_of(key), name="again", revoked="")
     key = ApiKey.objects.get()
     assert (key.revoked, key.name) == (True, "alice's key")
-    assert superuser.send(page_of(key, "revoke"), _form_submitted="True").status_code == 403
+    assert "/revoke/" not in superuser.open(page_of(key)).content.decode()
+    again = superuser.client.post(f"/admin/{page_of(key, 'revoke')}", follow=True)
+    assert "was revoked before" in again.content.decode()
+    assert OutboxMessage.objects.filter(kind="api_key.revoked").count() == 1
+    assert [entry.change_message for entry in LogEntry.objects.filter(object_id=key.pk)].count("Revoked.") == 1
     assert superuser.send(page_of(key, "delete"), post="yes").status_code == 403
 
 
@@ -119,11 +123,11 @@ def test_only_staff_who_may_change_keys_revoke_them(clerk: Staff, alice: Custome
     key = ApiKey.objects.get()
     clerk.may("billing.view_apikey")
     assert clerk.open(page_of(key)).status_code == 200
-    assert clerk.send(page_of(key, "revoke"), _form_submitted="True").status_code == 403
+    assert clerk.send(page_of(key, "revoke")).status_code == 403
     assert make(clerk, alice.account).status_code == 403
     clerk.may("billing.change_apikey")
     clerk.user = type(clerk.user).objects.get(pk=clerk.user.pk)
-    assert clerk.send(page_of(key, "revoke"), _form_submitted="True").status_code == 302
+    assert clerk.send(page_of(key, "revoke")).status_code == 302
 
 
 def test_the_librarys_own_keys_have_no_page(superuser: Staff) -> None:

@@ -16,6 +16,7 @@ from django.utils import timezone
 from billing.models import LimitOverride, OutboxCursor, Plan, Subscription, TokenTopUp
 from tests.billing.forms import plan_form
 from tests.cast import Customer, Staff
+from tests.effort import LONG
 
 pytestmark = pytest.mark.django_db
 HOSTILE = ["\0", "x", "9" * 30]
@@ -71,9 +72,8 @@ def test_an_address_of_no_row(superuser: Staff, alice: Customer, method: str) ->
     for route in routes:
         for value in AS_ID:
             path = route.format(*[address(value)] * route.count("{}"))
-            found = status(superuser, method, path, {"post": "yes", "_form_submitted": "True"})
-            # A dialog asks before it looks.
-            if found not in (302, 400, 403, 404) and (method, found) != ("GET", 200):
+            found = status(superuser, method, path, {"post": "yes"})
+            if found not in (302, 400, 403, 404):
                 wrong[path[:80]] = found
     assert not wrong, pprint.pformat(wrong)
 
@@ -154,7 +154,7 @@ def rows(customer: Customer) -> dict[str, dict[str, Any]]:
         f"{of_subscription}/change_plan/": shown,
         f"{of_subscription}/schedule_downgrade/": {"target": "community"},
         f"{of_subscription}/release/": {"digest": "x"},
-        f"billing/outboxcursor/{cursor.pk}/skip/": {"delivered": "1", "_form_submitted": "True"},
+        f"billing/outboxcursor/{cursor.pk}/skip/": {"delivered": "1"},
         "auth/user/add/": {"username": "n", "password1": "kQ7#long-enough", "password2": "kQ7#long-enough"},
         f"auth/user/{customer.account}/change/": {
             "username": "n", "email": "a@example.com", "groups": "1", "user_permissions": "1", "is_active": "on",
@@ -167,8 +167,8 @@ def rows(customer: Customer) -> dict[str, dict[str, Any]]:
 def test_every_field_of_every_form(superuser: Staff, alice: Customer) -> None:
     wrong = {}
     for page, fields in rows(alice).items():
-        for name in fields:
-            for value in HOSTILE:
+        for at, name in enumerate(fields):
+            for value in HOSTILE if LONG else [HOSTILE[at % len(HOSTILE)]]:
                 if (found := status(superuser, "POST", page, fields | {name: value})) not in (200, 302, 400, 403, 404):
                     wrong[f"{page} {name} {value[:20]!r}"] = found
     assert not wrong, pprint.pformat(wrong)

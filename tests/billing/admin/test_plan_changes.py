@@ -25,7 +25,7 @@ from billing.subscriptions.quotes import calculate_proration
 from tests.billing.ledger import assert_explained, fresh, invoices, lines
 from tests.billing.staff import IN_USE, confirm, confirmation, on_starter_since_october, page, shown, text_of, told
 from tests.cast import Customer, Staff, call
-from tests.factories import make_plan, make_subscription
+from tests.factories import at, make_plan, make_subscription
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)
@@ -213,18 +213,17 @@ def test_a_period_that_ended_in_between_is_shown_again(superuser: Staff, october
     assert_explained(october)
 
 
-def test_plans_on_offer_are_those_on_sale_in_the_same_currency_and_interval(
-    superuser: Staff, october: Subscription
-) -> None:
+def test_plans_on_offer_are_those_on_sale_that_need_not_wait(superuser: Staff, october: Subscription) -> None:
     make_plan("euro", 9, currency="EUR")
-    make_plan("yearly", 9, interval="year")
+    make_plan("waiting", 9, 9_999, upgrade_mode="next_period")
+    make_plan("yearly", 9, 9_999, interval="year")
     make_plan("old", 9, archived_at=timezone.now())
     with freeze_time("2025-10-16"):
         text = text_of(superuser.open(page(october, "change_plan")))
-        assert re.findall(r"\?target=(\w+)", text) == ["community", "pro", "business", "plus", "enterprise"]
+        assert re.findall(r"\?target=(\w+)", text) == ["community", "pro", "business", "plus", "enterprise", "yearly"]
         for code, message in (
-            ("euro", "is sold in EUR"),
-            ("yearly", "is billed every"),
+            ("euro", "can only follow when the present period ends"),
+            ("waiting", "can only follow when the present period ends"),
             ("old", "No such plan is on sale"),
             ("none", "No such plan is on sale"),
             ("starter", "is on Starter already"),
@@ -256,3 +255,23 @@ def test_amounts_have_their_currencys_decimals(superuser: Staff, currency: str, 
         assert f'<dd id="net">{net}</dd>' in text
         confirm(superuser, subscription, confirmation(text))
     assert f"{in_currency(invoices(subscription)[-1].total, currency)} {currency}" == net
+
+
+def test_to_a_longer_interval_the_preview_says_that_a_period_begins(superuser: Staff, october: Subscription) -> None:
+    make_plan("yearly", 290, 9_999, interval="year")
+    with freeze_time("2025-10-16"):
+        text = text_of(superuser.open(f"{page(october, 'change_plan')}?target=yearly"))
+        assert "Period (begins now)" in text
+        assert "2025-10-16 00:00:00 to 2026-10-16 00:00:00" in text
+        answer = confirm(superuser, october, confirmation(text))
+    assert "Changed from Starter to Yearly: 275.03 USD" in told(answer)
+    assert fresh(october).period_ends_at == at("2026-10-16")
+
+
+def test_what_waits_for_the_periods_end_can_be_scheduled(superuser: Staff, october: Subscription) -> None:
+    for code, terms in (("euro", {"currency": "EUR"}), ("waiting", {"upgrade_mode": "next_period"})):
+        make_plan(code, 9, 9_999, **terms)
+    with freeze_time("2025-10-16"):
+        text = text_of(superuser.open(page(october, "schedule_downgrade")))
+        assert re.findall(r'name="target" value="(\w+)"', text) == ["community", "euro", "waiting"]
+        assert "scheduled for 2025-11-01" in told(confirm(superuser, october, {"target": "euro"}, "schedule_downgrade"))

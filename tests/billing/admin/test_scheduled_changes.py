@@ -34,10 +34,10 @@ def test_a_downgrade_is_scheduled_replaced_and_cancelled(superuser: Staff, octob
             answer = confirm(superuser, october, {"target": code}, "schedule_downgrade")
             assert "scheduled for 2025-11-01 00:00:00 UTC" in told(answer)
             assert fresh(october).scheduled_plan == Plan.objects.get(code=code)
-        answer = confirm(superuser, october, {"_form_submitted": "True"}, "cancel_scheduled_change")
+        answer = confirm(superuser, october, {}, "cancel_scheduled_change")
         assert "Scheduled change to Community cancelled" in told(answer)
         assert fresh(october).scheduled_plan is None
-        answer = confirm(superuser, october, {"_form_submitted": "True"}, "cancel_scheduled_change")
+        answer = confirm(superuser, october, {}, "cancel_scheduled_change")
         assert "No change is scheduled" in told(answer)
     assert LogEntry.objects.count() == 4
     assert fresh(october).plan.code == "business"
@@ -98,7 +98,7 @@ def test_only_staff_who_may_change_subscriptions_act(clerk: Staff, october: Subs
     text = text_of(clerk.open(page(october, "change")))
     assert not any(f"{each}/" in text for each in ACTIONS)
     assert clerk.open(page(october, action)).status_code == 403
-    assert clerk.send(page(october, action), target="pro", _form_submitted="True").status_code == 403
+    assert clerk.send(page(october, action), target="pro").status_code == 403
     clerk.may("billing.change_subscription")
     assert clerk.open(page(october, action)).status_code in (200, 302)
     assert "change_plan/" in text_of(clerk.open(page(october, "change")))
@@ -125,7 +125,7 @@ def test_a_log_entry_says_who_changed_what(superuser: Staff, october: Subscripti
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("number", ["0", "x", "9" * 30])
 def test_there_is_nothing_to_do_on_what_is_not_there(superuser: Staff, db: None, action: str, number: str) -> None:
-    answer = superuser.send(f"billing/subscription/{number}/{action}/", target="pro", _form_submitted="True")
+    answer = superuser.send(f"billing/subscription/{number}/{action}/", target="pro")
     assert answer.status_code == 404
 
 
@@ -134,7 +134,7 @@ def test_a_subscription_that_ended_is_only_looked_at(superuser: Staff, october: 
     october.status, october.ended_at = Subscription.Status.CANCELED, timezone.now()
     october.save()
     assert f"{action}/" not in text_of(superuser.open(page(october, "change")))
-    assert superuser.send(page(october, action), target="pro", _form_submitted="True").status_code == 404
+    assert superuser.send(page(october, action), target="pro").status_code == 404
     assert Subscription.objects.count() == 1, "looking opens none"
 
 

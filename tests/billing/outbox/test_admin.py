@@ -34,7 +34,7 @@ def page(cursor: OutboxCursor, action: str = "change") -> str:
 
 
 def press(staff: Staff, cursor: OutboxCursor, action: str, **fields: Any) -> str:
-    answer = staff.client.post(f"/admin/{page(cursor, action)}", {"_form_submitted": "True"} | fields, follow=True)
+    answer = staff.client.post(f"/admin/{page(cursor, action)}", fields, follow=True)
     return str(answer.content.decode())
 
 
@@ -100,11 +100,20 @@ def test_a_skip_of_what_was_delivered_meanwhile_skips_nothing(superuser: Staff, 
     assert cursor_of(failing.account_id).waiting.count() == 1
 
 
+def test_what_was_skipped_before_is_said_to_be(superuser: Staff, failing: OutboxCursor) -> None:
+    seen = failing.delivered
+    skip(superuser, failing)
+    for action in ("retry", "skip"):
+        assert "delivered or skipped since you looked" in press(superuser, failing, action, delivered=seen)
+    cursor = cursor_of(failing.account_id)
+    assert (cursor.waiting.count(), LogEntry.objects.count()) == (1, 1)
+
+
 @pytest.mark.parametrize("action", ["retry", "skip"])
 def test_those_who_may_only_look_change_nothing(clerk: Staff, failing: OutboxCursor, action: str) -> None:
     clerk.may("billing.view_outboxcursor")
     assert clerk.open(page(failing)).status_code == 200
-    assert clerk.send(page(failing, action), _form_submitted="True", delivered=failing.delivered).status_code == 403
+    assert clerk.send(page(failing, action), delivered=failing.delivered).status_code == 403
     assert cursor_of(failing.account_id).delivered == failing.delivered
 
 

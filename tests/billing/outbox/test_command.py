@@ -31,6 +31,8 @@ def test_it_delivers_what_is_due_and_ends() -> None:
     happened(ALICE, 1, 2)
     happened(BOB, 3)
     assert run() == "3 deliveries made"
+    happened(BOB, 4)
+    assert run() == "1 delivery made"
     assert run() == "0 deliveries made"
 
 
@@ -38,7 +40,7 @@ def test_what_fails_is_said_and_ends_it_with_an_error(monkeypatch: pytest.Monkey
     monkeypatch.setattr(dispatch_outbox.consumers, "configured", lambda: {"log": fail})
     happened(ALICE, 1)
     happened(BOB, 2)
-    with pytest.raises(CommandError, match="1 accounts wait for a message that fails"):
+    with pytest.raises(CommandError, match="1 account waits for a message that fails"):
         run()
 
 

@@ -20,6 +20,7 @@ import requests
 import billing_site
 from billing_site.local.engines.locks import lock
 from billing_site.local.engines.process import wait_until
+from tests.effort import LONG
 
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
 UP_SECONDS = 90
@@ -175,6 +176,7 @@ def _may_enter_the_admin(base: str, password: str) -> bool:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells who holds a lock")
+@pytest.mark.skipif(not LONG, reason="waits half a minute for a PostgreSQL that does not stop: make test-long")
 def test_a_closed_terminal_ends_it_and_what_does_not_listen(site: Site) -> None:
     site.start()
     os.kill(site.pid_of("postgres: checkpointer", site.pid_of("bin/postgres")), signal.SIGSTOP)
