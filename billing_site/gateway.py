@@ -25,7 +25,7 @@ from billing.catalogue import published
 from billing.entitlements.api_keys import BadCredentials
 from billing.http.access import access_of
 from billing.http.idempotency import IDEMPOTENCY_KEY
-from billing.models.catalogue import normalised_path
+from billing.models.features import normalised_path
 from billing_site.operations import metrics
 from billing_site.request import chunked, refusals
 from billing_site.request.authentication import CsrfFailed, Flooded, identify

@@ -19,7 +19,7 @@ from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.api.sentences import to_staff
 from billing.catalogue import plans
 from billing.models import Capability, Plan, Subscription
-from billing.models.catalogue import PlanQuerySet
+from billing.models.plans import PlanQuerySet
 from billing.rules import money
 
 BLANK_IS_UNLIMITED = ("monthly_token_quota", "requests_per_minute")

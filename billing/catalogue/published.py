@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError
 from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
 from billing.models import Feature, Plan, Route
-from billing.models.catalogue import normalised_path
+from billing.models.features import normalised_path
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules.entitlement import Metered, PlanOffer
 from billing.rules.routes import ParameterRoutes, has_parameters, why_no_route

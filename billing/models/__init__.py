@@ -3,7 +3,7 @@
 from billing.fence.models import Fence
 from billing.models.allowances import LimitOverride, TokenTopUp
 from billing.models.api_keys import ApiKey
-from billing.models.catalogue import Capability, Feature, Plan, Route
+from billing.models.features import Feature, Route
 from billing.models.invoices import (
     BalanceEntry,
     CreditNote,
@@ -12,6 +12,7 @@ from billing.models.invoices import (
     InvoiceLine,
     Payment,
 )
+from billing.models.plans import Capability, Plan
 from billing.models.stored_responses import StoredResponse
 from billing.models.subscriptions import BillingPeriod, Subscription
 from billing.outbox.models import OutboxCursor, OutboxMessage

@@ -12,7 +12,7 @@ from django.db import models, transaction
 from django.db.models import F, Func, Q, Value
 
 from billing.fence.fenced import FencedModel
-from billing.models.catalogue import Plan
+from billing.models.plans import Plan
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.periods import Period

@@ -27,13 +27,13 @@ class Canceled:
 def cancel(account: int, now: datetime, reason: str = "") -> Canceled:
     """Let the account's subscription end with its period; the default plan follows. It replaces what was scheduled.
 
-    Asked again, it only takes the new reason. Raises NothingToCancel, NoSubscription, UnderReview.
+    Asked again, it only takes a new reason. Raises NothingToCancel, NoSubscription, UnderReview.
     """
     with transaction.atomic():
         subscription = locked(account, now)
         then = check_cancelable(subscription)
         was_canceled = subscription.cancel_at is not None
-        subscription.cancel(reason, now)
+        subscription.cancel(reason or subscription.cancel_reason, now)
         if not was_canceled:
             record(Happened.CANCEL_SCHEDULED, account, subscription=subscription.pk, plan=subscription.plan.code)
     return Canceled(subscription, subscription.period_ends_at, then)

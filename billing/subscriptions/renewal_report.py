@@ -26,7 +26,7 @@ class RenewalReport:
     parked: list[int] = field(default_factory=list)
     """Primary keys of subscriptions that now wait for staff."""
     ended: int = 0
-    """Subscriptions of deactivated users."""
+    """Subscriptions that were canceled, or whose users are deactivated; what follows them opens periods, too."""
     failed: dict[int, str] = field(default_factory=dict)
     """The error by the primary key of the subscription, which stays due."""
 

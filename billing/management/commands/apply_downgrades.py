@@ -24,8 +24,8 @@ FAILURES_SHOWN = 20
 
 class Command(BaseCommand):
     help = (
-        "Close the billing periods that have ended: renew, apply scheduled downgrades, open the next period, issue its "
-        "invoice. Several at once do no harm, and what one left unfinished the next one does."
+        "Close the billing periods that have ended: renew or end, apply scheduled changes, open the next period, issue "
+        "its invoice. Several at once do no harm, and what one left unfinished the next one does."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -81,7 +81,7 @@ class Command(BaseCommand):
 
 
 def _ended(report: RenewalReport, verb: str) -> str:
-    return f", {report.ended:,} of deactivated users {verb}" if report.ended else ""
+    return f", {report.ended:,} {verb}" if report.ended else ""
 
 
 def _failures(failed: Mapping[int, str]) -> str:
