@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from billing.fence.fenced import push_on_commit
 from billing.rules.instants import to_ms
 from usage.log.events import VOID, adjustment_of
 from usage.log.idempotency import longest_request
@@ -18,7 +19,8 @@ from usage.models import IdempotencyRecord, UsageLog
 def void_second_charges(now: datetime) -> int:
     """Void all but one charge of each such request, once none of its runs can be in flight; returns how many.
 
-    Not before: a run that fails later is voided by itself, and then the other charge is the one that stands.
+    Not before: a run that fails later is voided by itself, and then the other charge is the one that stands. Redis is
+    told of each at once.
     """
     voided = 0
     for account, key in IdempotencyRecord.objects.exclude(others=[]).values_list("account_id", "key"):
@@ -27,6 +29,7 @@ def void_second_charges(now: datetime) -> int:
             record = held.exclude(others=[]).first()
             if record is not None and not _may_be_in_flight(record, now):
                 voided += _void_others(record, now)
+                push_on_commit(account)
     return voided
 
 

@@ -45,14 +45,15 @@ def settle() -> bool:
     """Do what can be done now. False as long as PostgreSQL does not answer."""
     waiting = _waiting
     while waiting:
-        event, work = waiting[0]
+        first = event, work = waiting[0]
         try:
             work()
         except NO_DATABASE:
             return False
         except Exception:
             logger.exception("%s stands", _named(event))
-        waiting.popleft()
+        if waiting and waiting[0] is first:  # or else another thread was at it, too
+            waiting.popleft()
     return True
 
 

@@ -127,3 +127,17 @@ def test_a_second_charge_is_voided_once_and_the_earlier_one_stays() -> None:
     assert [void_second_charges(now) for _ in range(2)] == [2, 0]
     assert UsageLog.objects.filter(kind="void").count() == 2
     assert (held(), sums(ACCOUNT)) == ({first.charge}, {10})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_redis_judges_by_it_at_once(bob: Customer, settings: Any) -> None:
+    """Not only when the fences are swept."""
+    first = buy(bob)
+    with no_redis(settings):
+        buy(bob)
+    process_state.start_anew()
+    assert outage.breaker.attempt()
+    drain.drain()
+    assert bob.api.get("/api/v1/usage/current").json()["tokens_used"] == 20
+    assert void_second_charges(first.decided_at + LIFE + timedelta(seconds=1)) == 1
+    assert bob.api.get("/api/v1/usage/current").json()["tokens_used"] == 10

@@ -138,6 +138,21 @@ def test_in_turn_and_from_where_postgresql_failed() -> None:
     assert done == ["a", "b", "c"]
 
 
+def test_two_at_it_at_once_leave_nothing_undone() -> None:
+    """The second takes the first one's work out of the row while that is still at it."""
+    done: list[str] = []
+
+    def work() -> None:
+        done.append("first")
+        if len(done) == 1:
+            assert unsettled.settle()
+
+    unsettled.settle_later(named("first"), work)
+    unsettled.settle_later(named("second"), lambda: done.append("second"))
+    assert unsettled.settle()
+    assert done == ["first", "first", "second"]
+
+
 @pytest.mark.parametrize(("most", "kept"), [(1, 1), (2, 2), (3, 2)])
 def test_not_more_than_a_process_can_remember(
     most: int, kept: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
