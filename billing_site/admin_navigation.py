@@ -15,6 +15,7 @@ PAGES = {
         ("Features", "billing.feature", "bolt"),
         ("Routes", "billing.route", "route"),
         ("Capabilities", "billing.capability", "extension"),
+        ("Token packs", "billing.tokenpack", "package_2"),
     ],
     "Customers": [
         ("Users", "auth.user", "person"),
@@ -22,6 +23,7 @@ PAGES = {
         ("API keys", "billing.apikey", "key"),
         ("Limit overrides", "billing.limitoverride", "tune"),
         ("Token top-ups", "billing.tokentopup", "add_circle"),
+        ("Pack purchases", "billing.tokenpackpurchase", "shopping_bag"),
     ],
     "Invoicing": [
         ("Invoices", "billing.invoice", "receipt"),

@@ -22,6 +22,7 @@ STATUSES = {
     "active_features": 400,
     "no_subscription": 404,
     "nothing_scheduled": 409,
+    "nothing_to_top_up": 409,
     "nothing_to_cancel": 409,
     "quote_expired": 409,
 }

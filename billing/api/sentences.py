@@ -36,6 +36,7 @@ SENTENCES: Final[Mapping[str, Promise]] = {
     "no_subscription": _("There is no subscription. Choose a plan: POST /api/v1/billing/upgrade."),
     "nothing_to_cancel": _("%(plan)s is what follows when a subscription ends: there is nothing to cancel."),
     "nothing_scheduled": _("No change is scheduled."),
+    "nothing_to_top_up": _("Tokens are unlimited on %(plan)s: there is nothing to add to."),
     "not_parked": _("The subscription is not parked, or not any more."),
     "quote_expired.unseen": _("Look at the change before you confirm it."),
     "quote_expired.future": _("The quote lies in the future. Ask for a new one."),

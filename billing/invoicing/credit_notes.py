@@ -30,7 +30,7 @@ def credit(invoice: Invoice, amount: Decimal, reason: str, now: datetime) -> Cre
             most = in_currency(left, invoice.currency)
             raise BillingError("credit_out_of_bounds", most=most, currency=invoice.currency, invoice=str(invoice))
         off_due = min(amount, invoice.due)
-        settle(invoice, off_due)
+        settle(invoice, off_due, credited=True)
         entries = give_back(invoice, amount - off_due, now) if amount > off_due else []
         note = CreditNote(
             account_id=invoice.account_id,

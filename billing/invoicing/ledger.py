@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from django.db.models import Sum
 
+from billing.invoicing.pack_activation import activate_paid
 from billing.models import BalanceEntry, BillingPeriod, Invoice, InvoiceLine, Subscription
 from billing.models.invoices import NOTHING
 from billing.outbox.kinds import Happened
@@ -65,8 +66,11 @@ def fits(amount: Decimal, most: Decimal, currency: str) -> bool:
     return amount.is_finite() and 0 < amount <= most and is_exact(amount, currency)
 
 
-def settle(invoice: Invoice, amount: Decimal) -> None:
-    """Take an amount that is at most what is due off an invoice; with nothing left due it is paid."""
+def settle(invoice: Invoice, amount: Decimal, *, credited: bool = False) -> None:
+    """Take an amount that is at most what is due off an invoice; with nothing left due it is paid.
+
+    What was bought with it counts from then on, unless the last of it was `credited`.
+    """
     if not amount:
         return
     invoice.settled += amount
@@ -74,6 +78,8 @@ def settle(invoice: Invoice, amount: Decimal) -> None:
         invoice.status = Invoice.Status.PAID
         record(Happened.INVOICE_PAID, invoice.account_id, invoice=invoice.pk)
     Invoice.objects.filter(pk=invoice.pk).update(settled=invoice.settled, status=invoice.status)
+    if invoice.status == Invoice.Status.PAID and not credited:
+        activate_paid(invoice)
 
 
 def lock_account(invoice: Invoice) -> None:

@@ -15,6 +15,7 @@ from billing.models.invoices import (
 from billing.models.plans import Capability, Plan
 from billing.models.stored_responses import StoredResponse
 from billing.models.subscriptions import BillingPeriod, Subscription
+from billing.models.token_packs import TokenPack, TokenPackPurchase
 from billing.outbox.models import OutboxCursor, OutboxMessage
 
 __all__ = [
@@ -36,5 +37,7 @@ __all__ = [
     "Route",
     "StoredResponse",
     "Subscription",
+    "TokenPack",
+    "TokenPackPurchase",
     "TokenTopUp",
 ]

@@ -134,6 +134,7 @@ class InvoiceLine(models.Model):
         BASE = "base", "base price of a period, in advance"
         CREDIT = "credit", "credit for unused time"
         CHARGE = "charge", "charge for remaining time"
+        PACK = "pack", "tokens on top of the quota"
         BALANCE = "balance", "balance used"
 
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines", db_index=False)

@@ -41,6 +41,8 @@ class Happened(StrEnum):
     """credit_note, invoice"""
     PAYMENT_RECORDED = "payment.recorded"
     """payment, invoice"""
+    TOKEN_PACK_BOUGHT = "token_pack.bought"
+    """purchase, pack, invoice"""
     API_KEY_ISSUED = "api_key.issued"
     """key: its prefix"""
     API_KEY_REVOKED = "api_key.revoked"

@@ -47,6 +47,12 @@ class NothingToCancel(PlanChangeRefused):
     code = "nothing_to_cancel"
 
 
+class NothingToTopUp(PlanChangeRefused):
+    """The tokens of the `plan` are unlimited."""
+
+    code = "nothing_to_top_up"
+
+
 class NotParked(PlanChangeRefused):
     code = "not_parked"
 

@@ -1,0 +1,69 @@
+"""Buying tokens on top of the quota."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from billing.invoicing import issuing, review
+from billing.invoicing.issuing import Bill, Line
+from billing.invoicing.ledger import Kind
+from billing.invoicing.pack_activation import activate
+from billing.models import Invoice, Subscription, TokenPack, TokenPackPurchase
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record
+from billing.rules.money import in_currency
+from billing.rules.periods import Period
+from billing.rules.usage_window import window_on
+from billing.subscriptions.changes import locked
+from billing.subscriptions.refusals import NothingToTopUp, UnderReview
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """A pack that was bought."""
+
+    purchase: TokenPackPurchase
+    invoice: Invoice
+    valid_until: datetime | None
+    """Where the tokens lapse; None until they count."""
+
+
+def buy(account: int, pack: TokenPack, now: datetime) -> Bought:
+    """Invoice a pack that is on sale.
+
+    Its tokens count at once where it says so or nothing is due, else once the invoice is paid. They are a top-up: they
+    belong to the usage window in which they begin to count. Raises NothingToTopUp on a plan of unlimited tokens,
+    UnderReview, NoSubscription.
+    """
+    with transaction.atomic():
+        subscription = locked(account, now)
+        if subscription.plan.monthly_token_quota is None:
+            raise NothingToTopUp(plan=subscription.plan.name)
+        ends = _lapse(subscription, pack, now)
+        price = in_currency(pack.price, pack.currency)
+        line = Line(Kind.PACK, f"{pack.name}: {pack.tokens:,} tokens", price, Period(now, ends))
+        bill = Bill(subscription, pack.currency, (line,))
+        if review.review_reason([bill], review.issued_today([account], now)):
+            raise UnderReview(reason="invoice")
+        (invoice,) = issuing.issue([bill], now)
+        purchase = TokenPackPurchase.objects.create(
+            account_id=account,
+            pack=pack,
+            invoice=invoice,
+            tokens=pack.tokens,
+            valid_days=pack.valid_days,
+            bought_at=now,
+        )
+        record(Happened.TOKEN_PACK_BOUGHT, account, purchase=purchase.pk, pack=pack.code, invoice=invoice.pk)
+        if pack.counts_at_once or invoice.status == Invoice.Status.PAID:
+            activate(purchase)
+            return Bought(purchase, invoice, ends)
+    return Bought(purchase, invoice, None)
+
+
+def _lapse(subscription: Subscription, pack: TokenPack, now: datetime) -> datetime:
+    ends = window_on(subscription, subscription.plan, now).end
+    return ends if pack.valid_days is None else min(ends, now + timedelta(days=pack.valid_days))

@@ -1,0 +1,85 @@
+"""Tokens that customers buy on top of their quota, and who bought which."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from simple_history.models import HistoricalRecords
+
+from billing.models.allowances import TokenTopUp
+from billing.models.invoices import Invoice
+from billing.models.plans import code_validator
+from billing.rules.money import UnknownCurrency, is_exact, minor_units
+from ratelimit.limits import LARGEST_NUMBER
+
+LONGEST_DAYS = 3_660
+
+
+class TokenPack(models.Model):
+    code = models.CharField(
+        max_length=50,
+        unique=True,
+        validators=[code_validator],
+        help_text="What the API calls the pack. Clients rely on it: it cannot be changed later.",
+    )
+    name = models.CharField(max_length=100)
+    tokens = models.PositiveBigIntegerField(validators=[MinValueValidator(1), MaxValueValidator(LARGEST_NUMBER)])
+    price = models.DecimalField(max_digits=15, decimal_places=4, validators=[MinValueValidator(Decimal(0))])
+    currency = models.CharField(max_length=3, default="USD", help_text="ISO 4217, such as USD.")
+    valid_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_DAYS)],
+        help_text="From when they count. Blank means when the usage window ends, which is the latest they can hold.",
+    )
+    counts_at_once = models.BooleanField(
+        default=False, help_text="The tokens count from the purchase on. Otherwise they do once the invoice is paid."
+    )
+    is_on_sale = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["tokens", "code"]
+        constraints = [
+            models.CheckConstraint(name="pack_countable", condition=Q(tokens__range=(1, LARGEST_NUMBER))),
+            models.CheckConstraint(name="pack_price_not_negative", condition=Q(price__gte=0)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        try:
+            decimals = minor_units(self.currency)
+        except UnknownCurrency as error:
+            raise ValidationError({"currency": str(error)}) from error
+        if self.price is not None and not is_exact(self.price, self.currency):
+            raise ValidationError({"price": f"{self.currency} has {decimals} decimals; {self.price} has more."})
+
+
+class TokenPackPurchase(models.Model):
+    """Written by `billing.entitlements.token_packs` and `billing.invoicing.pack_activation` alone."""
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="token_pack_purchases")
+    pack = models.ForeignKey(TokenPack, on_delete=models.PROTECT, related_name="purchases")
+    invoice = models.OneToOneField(Invoice, on_delete=models.PROTECT, related_name="token_pack_purchase")
+    tokens = models.PositiveBigIntegerField(help_text="As they were sold.")
+    valid_days = models.PositiveIntegerField(null=True)
+    bought_at = models.DateTimeField()
+    top_up = models.OneToOneField(
+        TokenTopUp, null=True, on_delete=models.SET_NULL, related_name="purchase", help_text="None until they count."
+    )
+    activated_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-bought_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.account}: {self.pack}"
