@@ -17,6 +17,7 @@ LINKS: Final = {
     "features": "features",
     "subscription": "billing-subscription",
     "invoices": "billing-invoices",
+    "token_packs": "token-packs",
     "usage": "usage-current",
     "usage_breakdown": "usage-breakdown",
     "usage_history": "usage-history",

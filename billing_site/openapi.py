@@ -13,21 +13,9 @@ from typing import Any, Final
 
 import yaml
 from django.conf import settings
-from django.views.decorators.cache import cache_control
-from django.views.decorators.gzip import gzip_page
-from django.views.decorators.http import conditional_page
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.renderers import (
-    OpenApiJsonRenderer,
-    OpenApiJsonRenderer2,
-    OpenApiYamlRenderer,
-    OpenApiYamlRenderer2,
-)
-from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from billing.http import problems
 from billing.http.access import access_of
@@ -37,7 +25,6 @@ from billing.http.problems import MEDIA_TYPE
 from billing.http.views import ApiView
 
 PARTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("openapi_parts.yaml").read_text())
-CACHED_SECONDS: Final = 300
 
 TAG_OF_SEGMENT: Final = {"plans": "plans", "features": "plans", "usage": "usage", "billing": "billing"}
 
@@ -147,21 +134,6 @@ class GatewayAuthenticationScheme(OpenApiAuthenticationExtension):  # type: igno
             {"type": "http", "scheme": "bearer", "description": "An API key."},
             {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME, "description": browser},
         ]
-
-
-class SchemaView(APIView):
-    """The document as JSON (default) or YAML."""
-
-    authentication_classes = ()
-    schema = None
-    renderer_classes = (OpenApiJsonRenderer2, OpenApiJsonRenderer, OpenApiYamlRenderer2, OpenApiYamlRenderer)
-
-    def get(self, request: Request) -> Response:
-        return Response(document())
-
-
-#: Clients keep a copy for some minutes and then ask whether it still holds (ETag, made before it is compressed).
-schema_view = cache_control(public=True, max_age=CACHED_SECONDS)(gzip_page(conditional_page(SchemaView.as_view())))
 
 
 _making = threading.Lock()

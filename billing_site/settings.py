@@ -11,6 +11,7 @@ from redis.retry import Retry
 from billing_site import environment as env
 from billing_site.local.engines.places import BROKER_DATABASE, CACHE_DATABASE, Places, as_broker, with_database
 from billing_site.operations.log_lines import lines_from
+from billing_site.serving import refusals
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PLACES = Places(BASE_DIR)
@@ -244,6 +245,8 @@ RATELIMIT_CLOCK = "server"  # the Redis server's clock judges the minute; "proce
 WHEN_REDIS_IS_DOWN = env.word("WHEN_REDIS_IS_DOWN", "fallback", ("fallback", "refuse", "admit"))
 # They share a minute while it is down.
 WEB_PROCESSES = env.number("WEB_PROCESSES", env.number("WEB_CONCURRENCY", 2, most=10_000), most=10_000)
+# Of the web server's own (serving/refusals.py); read here too, so that every command refuses a wrong one.
+WEB_SLOW_CLIENT_SECONDS, WEB_LARGEST_BODY_BYTES = refusals.SLOW_CLIENT_SECONDS, refusals.LARGEST_BODY
 # After it an Idempotency-Key is in flight no more, and the key itself is kept for a day.
 LONGEST_REQUEST_SECONDS = env.number("LONGEST_REQUEST_SECONDS", 60, most=86_400)
 RETRY_AFTER_MOST = env.number("RETRY_AFTER_MOST", 3600)  # seconds; a longer wait is told in a 429's body alone

@@ -27,7 +27,7 @@ WITH_PERIOD, NOW, NOW_WITH_CREDIT = "with_period", "now", "now_with_credit"
 class EndingAdmin(ActionPages[Subscription]):
     """Each way is shown before it is taken, taken through the functions of the API, and logged."""
 
-    @page_action("End the subscription", permission=MAY_CHANGE, icon="cancel", danger=True)
+    @page_action("End", permission=MAY_CHANGE, icon="cancel", danger=True)
     def end(self, request: HttpRequest, object_id: str) -> HttpResponse:
         subscription, now = self.live(request, object_id), timezone.now()
         try:

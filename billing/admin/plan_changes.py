@@ -104,7 +104,7 @@ class PlanChangeAdmin(EndingAdmin):
             return self._preview(request, subscription, target, now)
         return self.back(request, subscription, done)
 
-    @page_action("Schedule a change", permission=MAY_CHANGE, icon="event")
+    @page_action("Schedule", permission=MAY_CHANGE, icon="event")
     def schedule_downgrade(self, request: HttpRequest, object_id: str) -> HttpResponse:
         subscription, now = self.live(request, object_id), timezone.now()
         try:

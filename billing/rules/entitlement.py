@@ -198,7 +198,7 @@ def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan
         quota=quota,
         requests_per_minute=_overridden("minute", offer.requests_per_minute, overrides),
         window=window,
-        valid_until=min(_turning_points(facts, window, now)),
+        valid_until=min(_turning_points(present, window, now)),
         capabilities=offer.capabilities,
     )
 

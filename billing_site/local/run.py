@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from django.core.exceptions import ImproperlyConfigured
+
 from billing_site.local.engines import EngineError, Places, Postgres, Valkey
 from billing_site.local.make import Make
 from billing_site.local.run_alone import Refused, only_run_here, port_number, refuse_taken_port
@@ -31,7 +33,7 @@ def main() -> int:
     """Run until asked to end (exit code 0) or until something cannot be started or kept running (1)."""
     try:
         return Run(Places(CHECKOUT)).until_ended()
-    except (Refused, EngineError, GaveUp) as error:
+    except (Refused, EngineError, GaveUp, ImproperlyConfigured) as error:
         print(f"make run: {error}", file=sys.stderr, flush=True)
         return 1
 
@@ -121,7 +123,6 @@ class Run:
     def _prepare(self) -> "tuple[str, list[TestUser]]":
         """The password of the logins, and the test users: neither in a database that was given."""
         import django
-        from django.core.exceptions import ImproperlyConfigured
         from django.core.management import CommandError
         from django.db import Error, connections
 

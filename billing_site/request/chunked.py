@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from io import BytesIO
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ def give_a_length(request: HttpRequest) -> HttpResponse | None:
     largest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     try:
         body = _read(request.META["wsgi.input"], largest + 1)
-    except OSError:
+    except unreadable():
         return problems.respond(request, 400, "invalid", "The chunks of the body could not be read.")
     if len(body) > largest:
         return problems.respond(request, 413, "too_large", problems.TOO_LARGE.format(largest=largest))
@@ -31,6 +32,16 @@ def give_a_length(request: HttpRequest) -> HttpResponse | None:
     request.META["wsgi.input"] = BytesIO(body)
     request._stream = LimitedStream(BytesIO(body), len(body))  # type: ignore[assignment]
     return None
+
+
+@cache
+def unreadable() -> tuple[type[Exception], ...]:
+    """What reading raises where the body ends early, and under gunicorn where its chunks make no sense."""
+    try:
+        from gunicorn.http.errors import ParseException
+    except ImportError:
+        return (OSError,)
+    return (OSError, ParseException)
 
 
 def _read(stream: Any, most: int) -> bytes:

@@ -12,6 +12,7 @@ SLOW_CLIENT_SECONDS: Final = environment.number("WEB_SLOW_CLIENT_SECONDS", 30, m
 LARGEST_BODY: Final = environment.number("WEB_LARGEST_BODY_BYTES", 10_000_000)
 """More is not kept for a thread. What Django takes into memory has a limit of its own."""
 _SENTENCES: Final = {
+    400: ("Bad Request", "The request ended before all of it had come."),
     408: ("Request Timeout", f"The request did not arrive within {SLOW_CLIENT_SECONDS} seconds."),
     413: ("Content Too Large", f"The body is larger than {LARGEST_BODY} bytes."),
     431: ("Request Header Fields Too Large", f"The head of the request is larger than {LARGEST_HEAD} bytes."),
@@ -19,7 +20,7 @@ _SENTENCES: Final = {
 
 
 def refusal(status: int) -> bytes:
-    """A whole answer with this status: 408, 413 or 431."""
+    """A whole answer with this status: 400, 408, 413 or 431."""
     reason, sentence = _SENTENCES[status]
     head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
     return f"{head}Content-Length: {len(sentence) + 1}\r\n\r\n{sentence}\n".encode()

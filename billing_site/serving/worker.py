@@ -121,7 +121,7 @@ class BufferingWorker(ThreadWorker):
             conn.receive(data)
             self._advance(conn)
         elif conn.channel.incoming:
-            self.enqueue_req(conn)  # the parser says what is wrong with half a request
+            self._refuse(conn, 400)  # half a request, and no more of it will come: it is not run
         else:
             self._forget(conn)
 

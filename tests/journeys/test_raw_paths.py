@@ -112,6 +112,37 @@ def test_a_body_in_chunks_reaches_the_view(server: Server, bob: Customer) -> Non
     assert b"x-usage-cost: 10" not in response.lower(), response
 
 
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        b"zz\r\n",
+        b"-3\r\n",
+        b"2\r\n{}0\r\n\r\n",
+        b"2\r\n{}\r\n0\r\nTrailer: x\r\n\r\n",
+        b"2\r\n{}\r\n0\r\nbad trailer\r\n\r\n",
+        b"2\r\n{}\r\n0\r\n",
+        b"8\r\n{}\r\n",
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/v1/trace/start", "/api/v1/plans", "/admin/login/"])
+def test_chunks_that_are_none_are_refused_and_cost_nothing(
+    server: Server, bob: Customer, path: str, chunks: bytes
+) -> None:
+    sent = request(bob.key, "POST", path).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    response = server.raw(sent + chunks)
+    assert response.startswith(b"HTTP/1.1 4"), response
+    drain.drain()
+    assert not UsageLog.objects.filter(account=bob.user).exists()
+
+
+def test_a_body_cut_short_is_not_run(server: Server, bob: Customer) -> None:
+    """It would be taken for a whole one."""
+    sent = request(bob.key, "POST", "/api/v1/trace/start").replace(b"Content-Length: 0", b"Content-Length: 20")
+    assert server.raw(sent + b'{"a":1}').startswith(b"HTTP/1.1 400")
+    drain.drain()
+    assert not UsageLog.objects.filter(account=bob.user).exists()
+
+
 def test_two_requests_in_one_are_two(server: Server, bob: Customer) -> None:
     """No smuggling: a pipelined request is metered like the first, and lengths that contradict are refused."""
     one = request(bob.key, "GET", "/api/v1/trace/start").replace(b"Connection: close\r\n", b"")
