@@ -115,7 +115,9 @@ class Way(SingleServer):
         if fault in ("cut off", "refused"):
             self._lose(fault)
         if fault == "late":
-            server.travelling.append((self.name, command))
+            # Unless it was meant for a server that this one has replaced: that is noticed before anything is sent.
+            if epoch is None or (epoch == self.epoch and self._known_run_id in (0, server.run_id)):
+                server.travelling.append((self.name, command))
             self._lose(fault)
         reply = super().run(command, epoch=epoch)
         server.ran(Ran(self.name, command, reply))
