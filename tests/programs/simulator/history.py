@@ -51,7 +51,7 @@ class History:
         try:
             while self.operations_left or world.busy():
                 self._turn()
-            self._recover()
+            self.recover()
         except Exception as error:
             raise Failed(describe(error)) from error
         if found := laws.broken(world.truth, world.clock.now()):
@@ -158,7 +158,7 @@ class History:
         server.hangs ^= redis
         self.world.note(f"PostgreSQL hangs: {hangs.goes_on}, Redis hangs: {server.hangs}")
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
         """The faults are over: what still travels arrives or never does, and every process does its duty once more."""
         world, random, server = self.world, self.random, self.world.server
         world.end_faults()

@@ -39,7 +39,7 @@ class Truth:
         self.broken: list[str] = []
         self.unpublished: dict[str, Untold] = {}
         self.unseen: set[str] = set()
-        """Charges that another call of their account was decided without knowing of, by the side that could not."""
+        """Charges that another one under their key was made without knowing of, by the side that could not."""
         self._asking_redis = asking_redis
         self._inserted: dict[Process, Event] = {}
         self.settling: dict[str, set[str]] = defaultdict(set)
@@ -55,14 +55,17 @@ class Truth:
             outcome, used = judged
             event = decode(_bytes(arguments[4]))
             self.check_judged(event, used, ran.by)
-            if outcome == Outcome.REFUSED or ran.late:
-                return  # nobody waits for a late one any more: its call is decided without Redis, and judged there
+            if outcome == Outcome.REFUSED:
+                return
             untold = {
                 charged: charge
                 for charged, charge in self.unpublished.items()
-                if charge.account == event.account and ran.by in charge.beside
+                # A late one may have set out before its sender knew of an outage.
+                if charge.account == event.account and (ran.late or ran.by in charge.beside)
             }
-            self.unseen |= set(untold)
+            self._note_unseen(event, untold)
+            if ran.late:
+                return  # nobody waits for it any more: the quota was judged where its call was decided, without Redis
             overshoot = sum(charge.tokens for charge in untold.values() if charge.window_start == event.window_start)
             self.check_quota(event, overshoot, self.quotas[event.account].told_at, f"Redis, asked by {ran.by},")
         elif ran.script in ("raise_fences", "announce_fence"):
@@ -104,16 +107,21 @@ class Truth:
         standing = self.standing(event.account, event.window_start)
         if event.charge not in standing.logged:
             return  # rolled back, and this is another commit
-        self.unseen |= {event.charge for event in self.waiting(event.account)}
         undrained = sum(max(tokens, 0) for tokens in standing.undrained.values())
         self.check_quota(event, undrained, self.call_of(event.charge).quota_then, f"{process.name}, without Redis,")
         self._note_untold(process, event)
 
     def _note_untold(self, process: Process, event: Event) -> None:
+        self._note_unseen(event, (waiting.charge for waiting in self.waiting(event.account)))
         version = self.observer.rows("SELECT version FROM billing_fence WHERE subject = %s", event.account)[0][0]
         self.unpublished[event.charge] = Untold(
             event.account, event.window_start, event.tokens, version, self._asking_redis(process)
         )
+
+    def _note_unseen(self, event: Event, charges: Iterable[str]) -> None:
+        """The side that has made this charge could not know of those; of another key it need not."""
+        if key := self.call_of(event.charge).key:
+            self.unseen |= {charge for charge in charges if self.call_of(charge).key == key} - {event.charge}
 
     def commit_given_up(self, process: Process) -> Callable[[], None]:
         """To be called when it is executed late: nobody was admitted by it, but Redis has to be told of it."""
