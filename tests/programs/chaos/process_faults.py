@@ -145,7 +145,7 @@ def redis_and_drain(lab: Lab) -> None:
 @experiment(
     "everything",
     "in ten seconds: scripts and data flushed, replies lost, drain, worker, beat, Redis and PostgreSQL killed",
-    replace(EMPTIED, unavailable=True, minutes_anew=3),
+    replace(EMPTIED, unavailable=True, split=True, minutes_anew=3),
     stops_postgres=True,
     needs_celery=True,
 )

@@ -89,7 +89,8 @@ def slow_redis(lab: Lab) -> None:
     lab.site.proxy.passing()
 
 
-@experiment("lost-replies", "one script in ten runs, but its reply is lost, for 6 s")
+# The process that gets no reply goes on without Redis while the others do not.
+@experiment("lost-replies", "one script in ten runs, but its reply is lost, for 6 s", Allowance(split=True))
 def lost_replies(lab: Lab) -> None:
     with lab.losing_redis():
         lab.site.proxy.lose_replies(0.1)
