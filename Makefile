@@ -46,7 +46,7 @@ lint:
 lock:
 	$(call install,requirements-dev.txt)
 	@for name in requirements requirements-dev requirements-bench; do \
-		$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(if $(UPGRADE),--upgrade) \
+		$(BIN)/python -m uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes $(if $(UPGRADE),--upgrade) \
 			--custom-compile-command "make lock" --output-file $$name.txt $$name.in || exit 1; \
 	done
 
