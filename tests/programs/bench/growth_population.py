@@ -21,9 +21,9 @@ INSERT INTO auth_user (id, password, is_superuser, username, first_name, last_na
     SELECT n, '!', false, 'customer' || n, '', '', '', false, true, %(anchor)s
     FROM generate_series(%(first)s, %(last)s) AS n;
 INSERT INTO billing_subscription (id, account_id, plan_id, status, anchor, period_ends_at,
-        created_at, changed_at, parked_because)
+        created_at, changed_at, parked_because, cancel_reason, anchor_number)
     SELECT n, n, (%(plans)s::bigint[])[1 + n %% %(kinds)s], 'active', %(anchor)s, %(ends)s,
-        %(anchor)s, %(anchor)s, ''
+        %(anchor)s, %(anchor)s, '', '', 0
     FROM generate_series(%(first)s, %(last)s) AS n;
 INSERT INTO billing_billingperiod (subscription_id, number, starts_at, ends_at, plan_id, price, currency)
     SELECT n, 0, %(anchor)s, %(ends)s, plan.id, plan.price, plan.currency
