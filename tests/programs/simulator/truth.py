@@ -105,8 +105,8 @@ class Truth:
         if event is None:
             return
         standing = self.standing(event.account, event.window_start)
-        if event.charge not in standing.logged:
-            return  # rolled back, and this is another commit
+        if standing.logged.get(event.charge) != event.tokens:
+            return  # rolled back, and this is another commit, such as that of its refusal
         undrained = sum(max(tokens, 0) for tokens in standing.undrained.values())
         self.check_quota(event, undrained, self.call_of(event.charge).quota_then, f"{process.name}, without Redis,")
         self._note_untold(process, event)
