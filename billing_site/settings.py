@@ -188,7 +188,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "billing.http.json.ApiJSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_SCHEMA_CLASS": "billing_site.openapi.OperationSchema",
+    "DEFAULT_SCHEMA_CLASS": "billing_site.openapi.document.OperationSchema",
     "EXCEPTION_HANDLER": "billing.http.exception_handler.exception_handler",
     "COERCE_DECIMAL_TO_STRING": False,
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%SZ",  # times are in UTC throughout
@@ -198,8 +198,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "PREPROCESSING_HOOKS": ["billing_site.openapi.as_served"],
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "billing_site.openapi.with_parts"],
+    "PREPROCESSING_HOOKS": ["billing_site.openapi.document.as_served"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "billing_site.openapi.document.with_parts",
+    ],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_SETTINGS": {

@@ -19,7 +19,7 @@ from billing.http.access import NOTHING_HERE
 from billing.http.views import ApiView
 from billing_site import sandbox
 from billing_site.index import Index
-from billing_site.openapi_view import schema_view
+from billing_site.openapi.view import schema_view
 from billing_site.operations import views as operations
 from billing_site.request.log_in import says_when_to_come_again
 

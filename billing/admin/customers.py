@@ -13,7 +13,7 @@ from django.utils import timezone
 from billing.admin.base import ReadOnly, TabularInline, unlimited
 from billing.admin.documents import amount_of, invoice_link
 from billing.admin.history import HistoryAdmin, HistoryForm
-from billing.admin.plan_changes import PlanChangeAdmin
+from billing.admin.subscriptions.changes import PlanChangeAdmin
 from billing.models import BillingPeriod, Invoice, LimitOverride, Subscription, TokenTopUp
 from billing.models.subscriptions import SubscriptionQuerySet
 from billing.rules import money

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.test import Client
 
-from billing_site.openapi import document
+from billing_site.openapi.document import document
 from tests.cast import Customer
 from tests.contract import left, problem
 from tests.schema import CheckedClient

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import yaml
 from django.test import Client
 
-from billing_site.openapi import document
-from billing_site.openapi_view import CACHED_SECONDS
+from billing_site.openapi.document import document
+from billing_site.openapi.view import CACHED_SECONDS
 
 
 def test_schema_is_served_to_anybody_as_json_or_yaml(db: None) -> None:

@@ -12,7 +12,7 @@ from django.test import Client
 from billing.admin.features import views_answering
 from billing.models import Feature, Route
 from billing.rules.routes import why_no_route
-from billing_site.openapi import document
+from billing_site.openapi.document import document
 from tests.billing.forms import form_errors
 from tests.cast import Staff
 from usage.api.serializers import BREAKDOWN_SCHEMA

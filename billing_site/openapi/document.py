@@ -24,7 +24,7 @@ from billing.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, METERED
 from billing.http.problems import MEDIA_TYPE
 from billing.http.views import ApiView
 
-PARTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("openapi_parts.yaml").read_text())
+PARTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("parts.yaml").read_text())
 
 TAG_OF_SEGMENT: Final = {"plans": "plans", "features": "plans", "usage": "usage", "billing": "billing"}
 
@@ -166,7 +166,7 @@ def _documented_paths(view: Any) -> tuple[str, ...]:
 
 
 def with_parts(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Postprocessing hook: add openapi_parts.yaml and the plain problems, and leave out tags that nothing has."""
+    """Postprocessing hook: add parts.yaml and the plain problems, and leave out tags that nothing has."""
     parts = copy.deepcopy(PARTS)
     result["info"] |= parts["info"]
     components = result["components"]

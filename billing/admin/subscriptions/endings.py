@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from billing.admin.action_pages import ActionPages, confirmed_action, page_action
 from billing.admin.documents import amount_of, documents_shown
-from billing.admin.plan_offers import REFUSALS
+from billing.admin.subscriptions.offers import REFUSALS
 from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
 from billing.models import Subscription

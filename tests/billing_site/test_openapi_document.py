@@ -21,7 +21,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from billing.http.views import ApiView
 from billing.models import Route
-from billing_site.openapi import document
+from billing_site.openapi.document import document
 from billing_site.sandbox import SandboxView
 from tests import schema
 from tests.cast import Customer

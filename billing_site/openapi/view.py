@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing_site.openapi import document
+from billing_site.openapi.document import document
 
 CACHED_SECONDS: Final = 300
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from billing.admin.action_pages import confirmed_action, page_action
 from billing.admin.documents import amount_of, credit_rows, documents_shown
-from billing.admin.endings import ENDED, MAY_CHANGE, EndingAdmin
-from billing.admin.plan_offers import REFUSALS, downgrade_table, limit_table, missed_now, offer_table, on_sale
+from billing.admin.subscriptions.endings import ENDED, MAY_CHANGE, EndingAdmin
+from billing.admin.subscriptions.offers import REFUSALS, downgrade_table, limit_table, missed_now, offer_table, on_sale
 from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
 from billing.models import Plan, Subscription

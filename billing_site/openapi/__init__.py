@@ -1,0 +1,1 @@
+"""The OpenAPI document of the site: made of the views, and served."""
