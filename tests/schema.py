@@ -14,7 +14,7 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from billing_site import openapi
+from billing_site.openapi import document as of_the_site
 
 PREFIX = "/api/v1/"
 JSON, PROBLEM = "application/json", "application/problem+json"
@@ -25,7 +25,7 @@ NAME = "urn:openapi"
 def document() -> dict[str, Any]:
     """That of the site itself. It is made once a process, maybe by a test whose URLs are those of a host product."""
     with override_settings(ROOT_URLCONF="billing_site.urls"):
-        return openapi.document()
+        return of_the_site.document()
 
 
 class CheckedClient(Client):

@@ -135,17 +135,6 @@ def check_age(at: datetime, now: datetime) -> None:
         raise QuoteExpired(reason="old")
 
 
-def shown_instant(text: str) -> datetime:
-    """The instant of a preview. Raises QuoteExpired for what no preview has sent."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise QuoteExpired(reason="unseen")
-    return at
-
-
 def calculate_proration(
     account: int,
     target: Plan,

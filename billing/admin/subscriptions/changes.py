@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from billing.admin.action_pages import confirmed_action, page_action
 from billing.admin.documents import amount_of, credit_rows, documents_shown
-from billing.admin.subscriptions.endings import ENDED, MAY_CHANGE, EndingAdmin
+from billing.admin.subscriptions.endings import ENDED, MAY_CHANGE, EndingAdmin, shown_instant
 from billing.admin.subscriptions.offers import REFUSALS, downgrade_table, limit_table, missed_now, offer_table, on_sale
 from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
@@ -19,7 +19,6 @@ from billing.models import Plan, Subscription
 from billing.rules.plan_change import days_until
 from billing.subscriptions import changes, refusals, staff_changes
 from billing.subscriptions.current import current_subscription
-from billing.subscriptions.quotes import shown_instant
 
 
 class PlanChangeAdmin(EndingAdmin):

@@ -17,7 +17,6 @@ from billing.http.fields import rfc3339
 from billing.models import Subscription
 from billing.rules.refused import Refused
 from billing.subscriptions import canceling, refusals, staff_ending
-from billing.subscriptions.quotes import shown_instant
 
 MAY_CHANGE = "change_subscriptions"
 ENDED = "The subscription has ended."
@@ -116,3 +115,14 @@ class EndingAdmin(ActionPages[Subscription]):
 
     def refused(self, request: HttpRequest, subscription: Subscription, error: Refused) -> HttpResponse:
         return self.back(request, subscription, to_staff(error), messages.ERROR)
+
+
+def shown_instant(text: str) -> datetime:
+    """The instant of a preview. Raises QuoteExpired for what no preview has sent."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise refusals.QuoteExpired(reason="unseen")
+    return at
