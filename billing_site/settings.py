@@ -279,6 +279,7 @@ OWN_PATHS = (
     *(f"/api/v1/{name}" for name in ("plans", "features", "billing", "usage", "keys", "webhooks", "mcp")),
 )
 BILLING_ACTIVE_FEATURES = "usage.reports.activity.check_active_features"
+BILLING_USED_UNTIL = "usage.reports.used_until.used_until"
 UNKNOWN_KEYS_PER_MINUTE = 600  # look-ups of unknown keys an address may cause
 CLIENT_ADDRESS_HEADER = env.text("CLIENT_ADDRESS_HEADER", env.HEADER)  # such as X-Real-IP, where a proxy always sets it
 METRICS_TOKEN = env.text("METRICS_TOKEN", env.TOKEN)  # when set, /metrics wants it as a bearer token

@@ -195,8 +195,11 @@ class LimitOverrideAdmin(ExceptionAdmin):
 
 @admin.register(TokenTopUp)
 class TokenTopUpAdmin(ExceptionAdmin):
-    list_display = ["account", "tokens_shown", "starts_at", "expires_at", "reason"]
-    fieldsets = [(None, {"fields": [("account", "tokens"), ("starts_at", "expires_at"), "reason"]})]
+    list_display = ["account", "tokens_shown", "starts_at", "expires_at", "spent", "reason"]
+    fieldsets = [(None, {"fields": [("account", "tokens"), ("starts_at", "expires_at"), "spent", "reason"]})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: TokenTopUp | None = None) -> list[str]:
+        return [*super().get_readonly_fields(request, obj), "spent"]
 
     @admin.display(description="tokens", ordering="tokens")
     def tokens_shown(self, row: TokenTopUp) -> str:

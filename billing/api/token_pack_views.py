@@ -92,7 +92,10 @@ class TokenPackPurchases(ApiView):
         | problem(409, "nothing_to_top_up"),
     )
     def post(self, request: Request, code: str, **_: Any) -> HttpResponseBase:
-        """Buy a token pack: it is invoiced now. Its tokens belong to the usage window in which they begin to count."""
+        """Buy a token pack: it is invoiced now. Its tokens belong to the usage window in which they begin to count.
+
+        They are spent before the plan's own, those that lapse first before the others.
+        """
         now = timezone.now()
         return idempotent(request, now, lambda: _buy(request, code, now))
 

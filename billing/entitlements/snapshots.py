@@ -11,14 +11,17 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.db import InterfaceError, OperationalError
 
 from billing.bounded_cache import BoundedCache
 from billing.catalogue.published import Catalogue, catalogue, reload_catalogue
+from billing.entitlements import lapsed_top_ups
 from billing.fence.push import fence_version
 from billing.models import LimitOverride, Subscription, TokenTopUp
 from billing.postgres.guard import waiting_for_postgres
-from billing.rules.entitlement import Entitlement, Facts, Override, PlanOffer, TopUp, cheapest, entitle
+from billing.rules.entitlement import Entitlement, Facts, Override, PlanOffer, cheapest, entitle
 from billing.rules.instants import EPOCH, from_ms
+from billing.rules.top_ups import TopUp
 from billing.subscriptions import opening
 from billing.subscriptions.refusals import NoSubscription
 from ratelimit import process_state
@@ -51,15 +54,23 @@ class Snapshot:
     published: Published = field(default_factory=Published)
 
     def at(self, now_ms: int) -> Snapshot:
-        """This snapshot brought to an instant and to the process' catalogue, without asking PostgreSQL."""
+        """This snapshot brought to an instant and to the process' catalogue.
+
+        PostgreSQL is only asked where a top-up has lapsed meanwhile, of which nobody knows yet how much was spent.
+        """
         present = catalogue()
         if self.from_ms <= now_ms < self.until_ms and self.catalogue is present:
             return self
-        now = from_ms(now_ms)
-        entitlement = _shared(entitle(self.facts, present.plans, now))
+        if lapsed_top_ups.are_uncounted(self.facts, present.plans, from_ms(now_ms)):
+            return _count_lapsed(self, now_ms)
+        return self._brought(self.facts, present, now_ms)
+
+    def _brought(self, facts: Facts, present: Catalogue, now_ms: int) -> Snapshot:
+        entitlement = _shared(entitle(facts, present.plans, from_ms(now_ms)))
         # Another object: a thread that decides by this one must not find old limits beside new versions.
         brought = replace(
             self,
+            facts=facts,
             catalogue=present,
             entitlement=entitlement,
             versions=Versions(self.versions.account, present.version_text),
@@ -69,6 +80,10 @@ class Snapshot:
         if _accounts.get(self.facts.account) is self:
             _accounts.remember(self.facts.account, brought)
         return brought
+
+    def postponed(self, now_ms: int) -> Snapshot:
+        """This snapshot where what was spent of its lapsed top-ups cannot be found out now."""
+        return self._brought(lapsed_top_ups.postponed(self.facts, from_ms(now_ms)), catalogue(), now_ms)
 
     def suggest(self, passing: Iterable[str]) -> PlanOffer | None:
         return cheapest(self.catalogue.plans.values(), self.entitlement.plan, frozenset(passing))
@@ -80,8 +95,8 @@ _accounts: BoundedCache[int, Snapshot] = process_state.remember(
 _entitlements: BoundedCache[Entitlement, Entitlement] = process_state.remember(
     __name__, "_entitlements", lambda: BoundedCache(1_000)
 )
-_locks: tuple[threading.Lock, ...] = process_state.remember(
-    __name__, "_locks", lambda: tuple(threading.Lock() for _ in range(256))
+_locks: tuple[threading.RLock, ...] = process_state.remember(
+    __name__, "_locks", lambda: tuple(threading.RLock() for _ in range(256))
 )
 
 
@@ -106,21 +121,43 @@ def reload(account: int, at_least: int, now_ms: int) -> Snapshot:
         known = _accounts.get(account)
         if known is not None and known.facts.version >= at_least:
             return known.at(now_ms)
-        facts = _read_facts(account, from_ms(now_ms))
-        present = catalogue()
-        if not {facts.plan, facts.scheduled_plan} - {""} <= present.plans.keys():
-            present = reload_catalogue(present.version + 1)
-        entitlement = _shared(entitle(facts, present.plans, from_ms(now_ms)))
-        fresh = Snapshot(
-            facts=facts,
-            keys=AccountKeys(account),
-            catalogue=present,
-            entitlement=entitlement,
-            versions=Versions(str(facts.version).encode(), present.version_text),
-            from_ms=now_ms,
-            until_ms=entitlement.valid_until_ms,
-        )
-        return _accounts.remember(account, fresh)
+        return _read(account, now_ms)
+
+
+def _count_lapsed(known: Snapshot, now_ms: int) -> Snapshot:
+    """The snapshot read anew, with what was spent of its lapsed top-ups; without PostgreSQL that is tried later."""
+    account = known.facts.account
+    try:
+        with waiting_for_postgres(), _locks[account % len(_locks)]:
+            newest = _accounts.get(account, known)
+            if newest is not known:  # another thread was at it
+                return newest.at(now_ms)
+            try:
+                return _read(account, now_ms)
+            except (OperationalError, InterfaceError):
+                return known.postponed(now_ms)
+    except (OperationalError, InterfaceError):
+        return known.postponed(now_ms)
+
+
+def _read(account: int, now_ms: int) -> Snapshot:
+    facts, now = _read_facts(account, from_ms(now_ms)), from_ms(now_ms)
+    present = catalogue()
+    if not {facts.plan, facts.scheduled_plan} - {""} <= present.plans.keys():
+        present = reload_catalogue(present.version + 1)
+    if lapsed_top_ups.are_uncounted(facts, present.plans, now):
+        facts = lapsed_top_ups.counted(facts, present.plans, now)
+    entitlement = _shared(entitle(facts, present.plans, now))
+    fresh = Snapshot(
+        facts=facts,
+        keys=AccountKeys(account),
+        catalogue=present,
+        entitlement=entitlement,
+        versions=Versions(str(facts.version).encode(), present.version_text),
+        from_ms=now_ms,
+        until_ms=entitlement.valid_until_ms,
+    )
+    return _accounts.remember(account, fresh)
 
 
 def _shared(entitlement: Entitlement) -> Entitlement:
@@ -140,7 +177,10 @@ def _read_facts(account: int, now: datetime) -> Facts:
         version=version,
         **(_terms(subscription) if subscription is not None else _without_subscription(account)),
         overrides=tuple(Override(o.limit, o.maximum, o.expires_at) for o in overrides),
-        top_ups=tuple(TopUp(t.tokens, t.starts_at, t.expires_at) for t in TokenTopUp.objects.filter(account=account)),
+        top_ups=tuple(
+            TopUp(row.tokens, row.starts_at, row.expires_at, row.spent, row=row.pk)
+            for row in TokenTopUp.objects.filter(account=account)
+        ),
     )
 
 

@@ -86,7 +86,8 @@ class LimitOverride(Allowance):
 class TokenTopUp(Allowance):
     """Tokens on top of the quota of the usage window in which the top-up starts, until it expires or the window ends.
 
-    It never counts in two windows, so what was granted once cannot be spent twice.
+    It never counts in two windows, so what was granted once cannot be spent twice. `spent` is written by
+    `billing.entitlements.lapsed_top_ups` alone; a trigger takes it back where the account's top-ups change.
     """
 
     IN_MESSAGES = "top_up"
@@ -97,8 +98,14 @@ class TokenTopUp(Allowance):
     expires_at = models.DateTimeField(
         null=True, blank=True, help_text="Blank means when the usage window ends, which is the latest it can hold."
     )
+    spent = models.PositiveBigIntegerField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="What was used of it when it lapsed; blank until it has, and a call made it be counted.",
+    )
     reason = models.CharField(max_length=200, blank=True)
-    history = HistoricalRecords()
+    history = HistoricalRecords(excluded_fields=["spent"])
 
     class Meta:
         ordering = ["-starts_at"]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from billing.rules.instants import EPOCH, to_ms
 from billing.rules.periods import MONTH, Period
 from billing.rules.plan_change import PlanTerms
+from billing.rules.top_ups import TopUp, tokens_on_top
 from billing.rules.usage_window import CALENDAR_MONTH, kept_window, window_on
 from ratelimit.limits import LARGEST_NUMBER, Limit
 
@@ -59,13 +60,6 @@ class Override:
 
     limit: str
     maximum: int | None
-    expires_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TopUp:
-    tokens: int
-    starts_at: datetime
     expires_at: datetime | None = None
 
 
@@ -139,7 +133,9 @@ def changes_ahead(facts: Facts, now: datetime) -> bool:
 def stretches(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> tuple[Stretch, ...]:
     """What the account may do from `now` on, as far as facts and time say; never empty, and without a gap.
 
-    The last one goes on for ever: later windows begin unused and have the same limits.
+    The last one goes on for ever: later windows begin unused and have the same limits. What will have been spent of a
+    top-up when it lapses is not known: a stretch after that counts none of it, so its quota may be too low, never too
+    high.
     """
     first = entitle(facts, plans, now)
     edges = sorted({first.window.end, *(edge for edge in _edges(facts) if now < edge <= now + FORESEEN)})
@@ -183,6 +179,12 @@ def _followed_by(facts: Facts, plans: Mapping[str, PlanOffer], target: PlanOffer
     )
 
 
+def window_at(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Period:
+    """The account's usage window at `now`."""
+    present = facts_at(facts, plans, now)
+    return window_on(present, offer_of(present.plan, plans), now)
+
+
 def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan: str | None = None) -> Entitlement:
     """What the account may do at `now`; with `plan`, what it might do had it changed to that plan (for suggestions)."""
     present = facts_at(facts, plans, now)
@@ -191,8 +193,7 @@ def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan
     overrides = [o for o in facts.overrides if o.expires_at is None or now < o.expires_at]
     quota = _overridden("quota", offer.monthly_token_quota, overrides)
     if quota is not None:
-        quota += sum(top_up.tokens for top_up in facts.top_ups if _counts(top_up, window, now))
-        quota = min(quota, LARGEST_NUMBER)
+        quota = min(quota + tokens_on_top(facts.top_ups, window, now), LARGEST_NUMBER)
     return Entitlement(
         plan=offer,
         quota=quota,
@@ -227,12 +228,6 @@ def _overridden(limit: str, default: int | None, overrides: Iterable[Override]) 
     return next((override.maximum for override in overrides if override.limit == limit), default)
 
 
-def _counts(top_up: TopUp, window: Period, now: datetime) -> bool:
-    if not (window.contains(top_up.starts_at) and top_up.starts_at <= now):
-        return False
-    return top_up.expires_at is None or now < top_up.expires_at
-
-
 def _turning_points(facts: Facts, window: Period, now: datetime) -> Iterable[datetime]:
     """Instants after `now` at which time alone changes the answer; the window's end is always one of them."""
     yield window.end
@@ -247,5 +242,6 @@ def _edges(facts: Facts) -> Iterable[datetime]:
         facts.former_quota_window_until,
         *(override.expires_at for override in facts.overrides),
     ]
-    edges += [edge for top_up in facts.top_ups for edge in (top_up.starts_at, top_up.expires_at)]
+    for top_up in facts.top_ups:
+        edges += [top_up.starts_at, top_up.expires_at, top_up.count_again_at]
     return (edge for edge in edges if edge is not None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import cast
 
 from django.conf import settings
@@ -84,13 +83,17 @@ def lag_seconds(now_ms: int) -> float:
     return max(now_ms - oldest, 0) / 1000
 
 
-def catch_up(account: int) -> None:
+def catch_up(account: int, seconds: float = CATCH_UP_SECONDS) -> bool:
     """Bring the log and its sums up to every call of the account that was answered before. Raises Behind.
 
-    While Redis is out of reach they stay as they are: what it holds cannot be had, and new calls are in the log.
+    False while Redis is out of reach; then they stay as they are: what it holds cannot be had, and new calls are in
+    the log.
     """
-    with suppress(RedisUnreachable):
-        asking_redis(lambda: _catch_up(shard_of(account)))
+    try:
+        asking_redis(lambda: _catch_up(shard_of(account), seconds))
+    except RedisUnreachable:
+        return False
+    return True
 
 
 def catch_up_everywhere() -> None:
@@ -99,9 +102,9 @@ def catch_up_everywhere() -> None:
         _catch_up(shard)
 
 
-def _catch_up(shard: int) -> None:
+def _catch_up(shard: int, seconds: float = CATCH_UP_SECONDS) -> None:
     last = _last_entry(shard)
-    give_up_at = time.monotonic() + CATCH_UP_SECONDS
+    give_up_at = time.monotonic() + seconds
     while (first := _first_entry(shard)) is not None and last is not None and first <= last:
         if time.monotonic() > give_up_at:
             raise Behind(f"shard {shard} is not drained; is `manage.py drain_usage --follow` running?")

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import transaction
 
 from billing.entitlements import snapshots
+from billing.models import TokenTopUp
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.instants import to_ms
@@ -42,6 +43,9 @@ def reset_caught_up(account: int, now: datetime, *, reason: str, by: str) -> Usa
         features = list(used.exclude(tokens=0).order_by("feature").values_list("feature", "tokens"))
         if counter is None or not features:
             raise NothingUsed
+        # What was spent of top-ups that have lapsed is unused now, and lapsed: it is counted anew. Before the fence,
+        # as everybody takes these rows.
+        TokenTopUp.objects.filter(account=account, starts_at__gte=window.start).update(spent=None)
         record_reset(
             [
                 Event(

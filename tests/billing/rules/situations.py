@@ -14,10 +14,10 @@ from billing.rules.entitlement import (
     Facts,
     Override,
     PlanOffer,
-    TopUp,
 )
 from billing.rules.periods import MONTH, Period
 from billing.rules.plan_change import PlanTerms
+from billing.rules.top_ups import TopUp
 from billing.rules.usage_window import BILLING_PERIOD, CALENDAR_MONTH, kept_window, quota_window
 
 MICROSECOND = timedelta(microseconds=1)

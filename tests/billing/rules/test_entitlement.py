@@ -11,11 +11,11 @@ from billing.rules.entitlement import (
     NO_PLAN,
     Metered,
     Override,
-    TopUp,
     cheapest,
     entitle,
 )
 from billing.rules.periods import MONTH, YEAR, Interval, Period
+from billing.rules.top_ups import TopUp
 from billing.rules.usage_window import BILLING_PERIOD, CALENDAR_MONTH, quota_window
 from ratelimit.limits import LARGEST_NUMBER
 from tests.billing.rules.situations import (

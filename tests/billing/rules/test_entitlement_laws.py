@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.rules.entitlement import (
-    TopUp,
     entitle,
 )
 from billing.rules.periods import Period
+from billing.rules.top_ups import TopUp
 from billing.rules.usage_window import BILLING_PERIOD, CALENDAR_MONTH
 from tests.billing.rules.situations import (
     ANCHOR,
@@ -66,12 +66,12 @@ def test_a_late_beat_makes_no_difference(situation: Situation, half_days: int, b
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(INSTANTS, st.sampled_from(["a", "b", "c", "d"]), st.booleans()), min_size=1, max_size=6),
-    st.lists(st.builds(TopUp, st.just(1_000), INSTANTS, MAYBE), max_size=3),
+    st.lists(st.builds(TopUp, st.just(1_000), INSTANTS, MAYBE, st.none() | st.just(1_000)), max_size=3),
 )
 def test_windows_of_any_changes_follow_each_other(
     steps: list[tuple[datetime, str, bool]], top_ups: list[TopUp]
 ) -> None:
-    """None comes back, none overlaps another, and each top-up counts in one of them at most."""
+    """None comes back, none overlaps another, and each top-up counts in one of them at most, also what was spent."""
     quotas = {"a": 9, "b": 9, "c": None, "d": None}
     plans = {
         code: offer(code, quota=quotas[code], quota_window=CALENDAR_MONTH if code in "ac" else BILLING_PERIOD)
