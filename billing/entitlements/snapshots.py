@@ -15,14 +15,12 @@ from django.db import InterfaceError, OperationalError
 
 from billing.bounded_cache import BoundedCache
 from billing.catalogue.published import Catalogue, catalogue, reload_catalogue
-from billing.entitlements import lapsed_top_ups
 from billing.fence.push import fence_version
 from billing.models import LimitOverride, Subscription, TokenTopUp
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules.entitlement import Entitlement, Facts, Override, PlanOffer, cheapest, entitle
 from billing.rules.instants import EPOCH, from_ms
-from billing.rules.top_ups import TopUp
-from billing.subscriptions import opening
+from billing.subscriptions import lapsed_top_ups, opening
 from billing.subscriptions.refusals import NoSubscription
 from ratelimit import process_state
 from ratelimit.keys import AccountKeys
@@ -177,10 +175,7 @@ def _read_facts(account: int, now: datetime) -> Facts:
         version=version,
         **(_terms(subscription) if subscription is not None else _without_subscription(account)),
         overrides=tuple(Override(o.limit, o.maximum, o.expires_at) for o in overrides),
-        top_ups=tuple(
-            TopUp(row.tokens, row.starts_at, row.expires_at, row.spent, row=row.pk)
-            for row in TokenTopUp.objects.filter(account=account)
-        ),
+        top_ups=tuple(row.terms for row in TokenTopUp.objects.filter(account=account)),
     )
 
 

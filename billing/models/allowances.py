@@ -16,6 +16,7 @@ from billing.fence.fenced import FencedModel
 from billing.models.plans import LARGEST_RATE
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
+from billing.rules.top_ups import TopUp
 from ratelimit.limits import LARGEST_NUMBER
 
 
@@ -87,7 +88,7 @@ class TokenTopUp(Allowance):
     """Tokens on top of the quota of the usage window in which the top-up starts, until it expires or the window ends.
 
     It never counts in two windows, so what was granted once cannot be spent twice. `spent` is written by
-    `billing.entitlements.lapsed_top_ups` alone; a trigger takes it back where the account's top-ups change.
+    `billing.subscriptions.lapsed_top_ups` alone; a trigger takes it back where the account's top-ups change.
     """
 
     IN_MESSAGES = "top_up"
@@ -119,6 +120,11 @@ class TokenTopUp(Allowance):
 
     def __str__(self) -> str:
         return f"{self.account}: {self.tokens} tokens"
+
+    @property
+    def terms(self) -> TopUp:
+        """As the rules know it."""
+        return TopUp(self.tokens, self.starts_at, self.expires_at, self.spent, row=self.pk)
 
     def clean(self) -> None:
         if self.expires_at and self.starts_at and self.expires_at <= self.starts_at:

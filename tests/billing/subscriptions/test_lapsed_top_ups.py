@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from billing.fence import push
 from billing.models import TokenTopUp
+from billing.rules.periods import month_window
+from billing.subscriptions import lapsed_top_ups
 from ratelimit import process_state
 from tests.cast import Customer, Staff
 from tests.outages import lose_postgres, no_redis
@@ -88,6 +90,20 @@ class TestFoundOut:
         assert stands(ann) == (40, 150, 110)
         clock.tick(timedelta(days=2))
         assert stands(ann) == (40, 140, 100)
+
+    def test_also_after_the_window_for_those_who_bill_it(self, ann: Customer, clock: Any, settings: Any) -> None:
+        window = month_window(timezone.now())
+        top_up(ann)
+        use(ann, 40)
+        top_up(ann, 50, 99)
+        clock.move_to("2031-04-01T00:00:00Z")
+        with no_redis(settings):
+            lapsed_top_ups.count_closed(ann.account, window, timezone.now())
+        assert spent() == [None, None]
+        redis_is_back()
+        for _ in range(2):
+            lapsed_top_ups.count_closed(ann.account, window, timezone.now())
+            assert spent() == [40, None], "the other one has not lapsed within it"
 
     def test_and_shown_to_staff_who_cannot_write_it(self, clock: Any, superuser: Staff, ann: Customer) -> None:
         row = top_up(ann)
