@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from functools import cache
 
 from celery import shared_task
@@ -14,7 +15,10 @@ from billing.outbox import consumers, retention
 from billing.outbox.clock import ClockSkewed
 from billing.outbox.dispatcher import Dispatcher
 from billing.subscriptions import renewal
+from billing.subscriptions.bulk import moves, work
 
+MOVING_SECONDS = 10
+"""A run of the task that moves subscribers; the next one goes on."""
 logger = logging.getLogger(__name__)
 
 
@@ -30,6 +34,17 @@ def apply_due_changes() -> None:
         logger.info("%s", done)
     if done.failed:
         logger.error("%d subscriptions could not be renewed and are tried again in a minute", len(done.failed))
+
+
+@shared_task
+def move_subscribers() -> None:
+    """Try, or move, the subscribers of moves that staff have made. Several at once do no harm."""
+    until = timezone.now() + timedelta(seconds=MOVING_SECONDS)
+    try:
+        for move in moves.unfinished():
+            work.work_off(move, timezone.now, until)
+    except ClockSkewed as error:
+        logger.error("nobody is moved: %s", error)
 
 
 @shared_task

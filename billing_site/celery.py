@@ -27,6 +27,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(minutes=1),
         "options": {"expires": 55},
     },
+    "move-subscribers": {
+        "task": "billing.tasks.move_subscribers",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
     "purge-stored-answers": {
         "task": "billing.tasks.purge_stored_answers",
         "schedule": timedelta(hours=1),

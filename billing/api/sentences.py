@@ -37,6 +37,10 @@ SENTENCES: Final[Mapping[str, Promise]] = {
     "nothing_to_cancel": _("%(plan)s is what follows when a subscription ends: there is nothing to cancel."),
     "nothing_scheduled": _("No change is scheduled."),
     "nothing_to_top_up": _("Tokens are unlimited on %(plan)s: there is nothing to add to."),
+    "nobody_to_move": _("There is nobody to move: no subscription is chosen, or none of them can be moved."),
+    "same_plan": _("The subscribers are on that plan already. Choose another one."),
+    "move_state": _("The move is %(state)s."),
+    "tried_long_ago": _("The move was tried more than a day ago. Stop it, and make it anew."),
     "not_parked": _("The subscription is not parked, or not any more."),
     "quote_expired.unseen": _("Look at the change before you confirm it."),
     "quote_expired.future": _("The quote lies in the future. Ask for a new one."),
@@ -78,6 +82,21 @@ TO_STAFF: Final[Mapping[str, Promise]] = {
     "quote_expired.digest": _SHOWN_ANEW,
     "quote_expired.period": _("A new period has begun since you looked. This is how it stands now."),
 }
+#: Why one of many is not moved, by the code in its item.
+NOT_MOVED: Final[Mapping[str, Promise]] = {
+    "changed": _("changed since the move was tried: another plan, a new period, another price"),
+    "ending": _("ends with its period: canceled, or its user is deactivated"),
+    "another_follows": _("another change is scheduled for it"),
+    "price_not_comparable": _("its price cannot be kept: the plan is sold in another currency or interval"),
+    "under_review.parked": _("parked for staff"),
+    "under_review.invoice": _("its invoice would look wrong; change it by itself"),
+    "currency_mismatch": _("the plan is sold in another currency: only when the period ends"),
+    "interval_mismatch": _("the plan is billed in a shorter interval: only when the period ends"),
+    "next_period": _("the plan can only follow when the period ends"),
+    "no_subscription": _("has ended"),
+    "not_on_sale": _("the plan is not on sale any more"),
+    "failed": _("failed; see the log of the worker"),
+}
 
 
 def to_customer(refused: Refused) -> str:
@@ -86,6 +105,11 @@ def to_customer(refused: Refused) -> str:
 
 def to_staff(refused: Refused) -> str:
     return _sentence({**SENTENCES, **TO_STAFF}, refused)
+
+
+def why_not_moved(code: str) -> str:
+    """For staff; a code that has no sentence is shown as it is."""
+    return str(NOT_MOVED.get(code, code))
 
 
 def _sentence(sentences: Mapping[str, Promise], refused: Refused) -> str:

@@ -24,7 +24,12 @@ class Prices:
         """The plan of customers who have not chosen one; None while none is marked."""
         return Plan.objects.default()
 
-    def __call__(self, plan: Plan, at: datetime) -> Decimal:
+    def __call__(self, plan: Plan, at: datetime, kept: Decimal | None = None) -> Decimal:
+        """Of a subscription that `kept` a price of before: that one, unless the list price is lower."""
+        listed = self._listed(plan, at)
+        return listed if kept is None else min(listed, kept)
+
+    def _listed(self, plan: Plan, at: datetime) -> Decimal:
         if plan.priced_at <= at:
             return plan.price
         if plan.pk not in self._edits:

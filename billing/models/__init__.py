@@ -3,6 +3,7 @@
 from billing.fence.models import Fence
 from billing.models.allowances import LimitOverride, TokenTopUp
 from billing.models.api_keys import ApiKey
+from billing.models.bulk_moves import BulkMove, BulkMoveItem
 from billing.models.features import Feature, Route
 from billing.models.invoices import (
     BalanceEntry,
@@ -22,6 +23,8 @@ __all__ = [
     "ApiKey",
     "BalanceEntry",
     "BillingPeriod",
+    "BulkMove",
+    "BulkMoveItem",
     "Capability",
     "CreditNote",
     "DocumentNumber",

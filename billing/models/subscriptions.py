@@ -62,6 +62,16 @@ class Subscription(FencedModel):
         Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="scheduled_subscriptions"
     )
     scheduled_at = models.DateTimeField(null=True, blank=True, help_text="The scheduled plan is in force from here.")
+    kept_price = models.DecimalField(
+        max_digits=15,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        help_text="What a period on this plan costs at most, whatever its list price becomes.",
+    )
+    scheduled_kept_price = models.DecimalField(
+        max_digits=15, decimal_places=4, null=True, blank=True, help_text="The same, on the scheduled plan."
+    )
     former_quota_window_from = models.DateTimeField(null=True, editable=False)
     former_quota_window_until = models.DateTimeField(null=True, editable=False)
     period_ends_at = models.DateTimeField(help_text="End of the period opened last: the renewal is due then.")
@@ -95,6 +105,10 @@ class Subscription(FencedModel):
                 name="subscription_one_follows", condition=Q(scheduled_at__isnull=True) | Q(cancel_at__isnull=True)
             ),
             models.CheckConstraint(
+                name="subscription_kept_price_of_schedule",
+                condition=Q(scheduled_kept_price__isnull=True) | Q(scheduled_plan__isnull=False),
+            ),
+            models.CheckConstraint(
                 name="subscription_ended_when_canceled",
                 condition=Q(status="canceled", ended_at__isnull=False)
                 | Q(~Q(status="canceled"), ended_at__isnull=True),
@@ -124,21 +138,23 @@ class Subscription(FencedModel):
         """The period opened last, with its plan. While its renewal is late it has ended: see `current_subscription`."""
         return self.periods.select_related("plan").latest("number")
 
-    def put_on(self, plan: Plan, now: datetime, begun: BillingPeriod | None = None) -> None:
+    def put_on(
+        self, plan: Plan, now: datetime, begun: BillingPeriod | None = None, kept_price: Decimal | None = None
+    ) -> None:
         """Another plan from `now` on; a scheduled change is dropped, and the usage window follows its rule.
 
-        With a period that has `begun`, periods are counted from there.
+        With a period that has `begun`, periods are counted from there. A price that was kept ends with the plan.
         """
         kept = kept_window(self, self.plan, plan, now)
         self.former_quota_window_from, self.former_quota_window_until = kept
-        self.plan = plan
+        self.plan, self.kept_price = plan, kept_price
         if begun is not None:
             self.anchor, self.anchor_number, self.period_ends_at = begun.starts_at, begun.number, begun.ends_at
         self.drop_schedule(now)
 
-    def schedule(self, plan: Plan, at: datetime, now: datetime) -> None:
+    def schedule(self, plan: Plan, at: datetime, now: datetime, kept_price: Decimal | None = None) -> None:
         """The plan that follows at an instant; it replaces what was scheduled, an end too."""
-        self._let_follow(now, plan, at)
+        self._let_follow(now, plan, at, kept_price=kept_price)
 
     def cancel(self, reason: str, now: datetime) -> None:
         """Let it end with its period; that replaces a scheduled plan."""
@@ -155,8 +171,9 @@ class Subscription(FencedModel):
         at: datetime | None = None,
         cancel_at: datetime | None = None,
         reason: str = "",
+        kept_price: Decimal | None = None,
     ) -> None:
-        self.scheduled_plan, self.scheduled_at = plan, at
+        self.scheduled_plan, self.scheduled_at, self.scheduled_kept_price = plan, at, kept_price
         self.cancel_at, self.cancel_reason = cancel_at, reason
         self.changed_at = now
         self.save()

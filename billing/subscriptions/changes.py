@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from django.conf import settings
 from django.db import transaction
@@ -74,9 +75,12 @@ def upgrade(
         return change_now(quote, now)
 
 
-def change_now(quote: quotes.Quote, now: datetime, *, reviewed: bool = False) -> Changed:
+def change_now(
+    quote: quotes.Quote, now: datetime, *, reviewed: bool = False, kept_price: Decimal | None = None
+) -> Changed:
     """Put the locked subscription of a quote on its target now, in either direction, at the quote's amounts.
 
+    With the `kept_price` that the quote was made with it goes on at that price.
     Raises UnderReview for an invoice that looks wrong unless staff have looked (`reviewed`).
     """
     period, target, proration = quote.period, quote.target, quote.proration
@@ -91,11 +95,11 @@ def change_now(quote: quotes.Quote, now: datetime, *, reviewed: bool = False) ->
     bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or (charge,))
     if not reviewed and review.review_reason([bill], review.issued_today([subscription.account_id], now)):
         raise UnderReview(reason="invoice")
-    subscription.put_on(target, now, begun)
+    subscription.put_on(target, now, begun, kept_price)
     if begun is not None:
         _begin(begun, period)
     else:
-        BillingPeriod.objects.filter(pk=period.pk).update(plan=target, price=target.price)
+        BillingPeriod.objects.filter(pk=period.pk).update(plan=target, price=quote.price)
     (invoice,) = issuing.issue([bill], now)
     ids = {"subscription": subscription.pk, "invoice": invoice.pk}
     record(Happened.PLAN_CHANGED, subscription.account_id, from_plan=previous.code, to_plan=target.code, **ids)
@@ -109,7 +113,7 @@ def _period_to_begin(quote: quotes.Quote, now: datetime) -> BillingPeriod:
     """
     old, target, start = quote.period, quote.target, now.replace(microsecond=0)
     period = nth_period(start, target.billed_every, 0)
-    begun = BillingPeriod.of(old.subscription, old.number + 1, period, target, target.price)
+    begun = BillingPeriod.of(old.subscription, old.number + 1, period, target, quote.price)
     if start <= old.starts_at:
         begun.pk, begun.number = old.pk, old.number
     return begun

@@ -32,6 +32,8 @@ class CurrentSubscription:
     scheduled_at: datetime | None
     then: Plan | None
     """What the next period is going to be on; None where the subscription ends and nothing follows."""
+    then_at_most: Decimal | None
+    """What that period costs at most, where a price was kept."""
     unbilled: Decimal
     """What the renewal is still going to bill for periods that have begun, in the period's currency."""
 
@@ -59,6 +61,7 @@ class CurrentSubscription:
         left = max(self.balance - self.unbilled, Decimal(0))
         in_this_one = self.then is not None and self.then.currency == self.period.currency
         price = self.then.price if self.then is not None and in_this_one else Decimal(0)
+        price = price if self.then_at_most is None else min(price, self.then_at_most)
         return in_currency(max(price - left, Decimal(0)), self.period.currency)
 
 
@@ -84,6 +87,7 @@ def current_subscription(account: int, now: datetime) -> CurrentSubscription:
         scheduled_plan=scheduled_plan,
         scheduled_at=subscription.scheduled_at if is_ahead else None,
         then=price_list.default_plan if ends else scheduled_plan or renewed.plan,
+        then_at_most=None if ends else subscription.scheduled_kept_price if is_ahead else renewed.kept_price,
         unbilled=sum((period.price for period in renewed.opened), Decimal(0)),
     )
 
@@ -114,13 +118,13 @@ def _to_be_opened(last: BillingPeriod, at: datetime) -> BillingPeriod:
         if at < last.ends_at:
             return last
     plan, anchor, anchor_number = subscription.plan, subscription.anchor, subscription.anchor_number
-    scheduled = subscription.scheduled_plan
+    kept, scheduled = subscription.kept_price, subscription.scheduled_plan
     if scheduled is not None and subscription.scheduled_at is not None and subscription.scheduled_at <= at:
         if scheduled.billed_every != plan.billed_every:
             anchor, anchor_number = subscription.scheduled_at, last.number + 1
-        plan = scheduled
+        plan, kept = scheduled, subscription.scheduled_kept_price
     try:
         index, period = periods.period_at(anchor, plan.billed_every, at)
     except ValueError:
         return last
-    return BillingPeriod.of(subscription, anchor_number + index, period, plan, prices.Prices()(plan, period.start))
+    return BillingPeriod.of(subscription, anchor_number + index, period, plan, prices.Prices()(plan, period.start, kept))

@@ -23,7 +23,8 @@ def write_ends(ended: Sequence[Renewal]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE billing_subscription AS s SET status = 'canceled', ended_at = n.ended_at, scheduled_plan_id = NULL,"
-            " scheduled_at = NULL FROM unnest(%s::bigint[], %s::timestamptz[]) AS n (id, ended_at) WHERE s.id = n.id",
+            " scheduled_at = NULL, scheduled_kept_price = NULL"
+            " FROM unnest(%s::bigint[], %s::timestamptz[]) AS n (id, ended_at) WHERE s.id = n.id",
             [[each.subscription.pk for each in ended], [each.ends_at for each in ended]],
         )
     _record(Happened.SUBSCRIPTION_ENDED, [each.subscription for each in ended])

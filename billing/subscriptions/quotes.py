@@ -37,6 +37,8 @@ class Quote:
     direction: Direction
     proration: Proration
     at: datetime
+    price: Decimal
+    """For a whole period on the target: its list price, or one that is kept."""
     opens_period: bool = False
     """The change begins a period of the target, charged in full; or else the period stays, and its rest is charged."""
 
@@ -47,8 +49,8 @@ class Quote:
 
     @property
     def target_cost(self) -> Decimal:
-        """For the whole period, at the list price."""
-        return in_currency(self.target.price, self.period.currency)
+        """For the whole period."""
+        return in_currency(self.price, self.period.currency)
 
     def digest(self) -> str:
         """Equal for two quotes that show the same and whose change would bill the same.
@@ -92,19 +94,20 @@ class Quote:
             raise QuoteExpired(reason="credit")
 
 
-def quote(period: BillingPeriod, target: Plan, at: datetime) -> Quote:
+def quote(period: BillingPeriod, target: Plan, at: datetime, kept_price: Decimal | None = None) -> Quote:
     """What a change from the period's plan to the target costs at an instant. Raises OnlyAtPeriodEnd.
 
-    The credit is at most what was billed for the period net of earlier credits.
+    The target counts at its list price, unless a lower one is kept. The credit is at most what was billed for the period net of earlier credits.
     """
     direction = decide(period.terms, target.terms)
     begins = opens_period(period.terms, target.terms, direction)
-    old, new = (in_currency(price, period.currency) for price in (period.price, target.price))
+    price = target.price if kept_price is None else min(target.price, kept_price)
+    old, new = (in_currency(each, period.currency) for each in (period.price, price))
     proration = prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
     credit = proration.credit if period.pk is None else min(proration.credit, _billed(period))
     charge = new if begins else proration.charge
     proration = replace(proration, credit=credit, charge=charge, net=charge - credit)
-    return Quote(period, target, direction, proration, as_utc(at), begins)
+    return Quote(period, target, direction, proration, as_utc(at), price, begins)
 
 
 def unused(period: BillingPeriod, at: datetime) -> Decimal:

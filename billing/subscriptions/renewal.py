@@ -169,6 +169,7 @@ def _apply_schedules(changed: Sequence[Renewal]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE billing_subscription AS s SET plan_id = n.plan_id, scheduled_plan_id = NULL, scheduled_at = NULL,"
+            " kept_price = s.scheduled_kept_price, scheduled_kept_price = NULL,"
             " changed_at = s.scheduled_at, anchor = n.anchor, anchor_number = n.anchor_number,"
             " former_quota_window_from = n.since, former_quota_window_until = n.until"
             " FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::int[], %s::timestamptz[],"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from billing.catalogue.prices import Prices
 from billing.models import BillingPeriod, Plan, Subscription
@@ -29,6 +30,8 @@ class Renewal:
     """Where periods are counted from afterwards: another instant where the scheduled plan has another interval."""
     anchor_number: int = 0
     """Of the period that starts there."""
+    kept_price: Decimal | None = None
+    """What a period costs at most afterwards."""
 
 
 def renewal(subscription: Subscription, last: BillingPeriod, now: datetime, price_at: Prices) -> Renewal:
@@ -43,6 +46,7 @@ def renewal(subscription: Subscription, last: BillingPeriod, now: datetime, pric
         return ending(subscription, ends_at, now, price_at)
     plan, scheduled, applies = subscription.plan, subscription.scheduled_plan, False
     anchor, anchor_number = subscription.anchor, subscription.anchor_number
+    kept = subscription.kept_price
     opened: list[BillingPeriod] = []
     number, start = last.number, last.ends_at
     while start <= now:
@@ -50,13 +54,13 @@ def renewal(subscription: Subscription, last: BillingPeriod, now: datetime, pric
         if not applies and scheduled and subscription.scheduled_at and subscription.scheduled_at <= start:
             if scheduled.billed_every != plan.billed_every:
                 anchor, anchor_number = start, number
-            plan, applies = scheduled, True
+            plan, applies, kept = scheduled, True, subscription.scheduled_kept_price
         period = nth_period(anchor, plan.billed_every, number - anchor_number)
         if period.start != start:
             raise ValueError(f"period {number} starts at {period.start}, not where the last one ended, at {start}")
-        opened.append(BillingPeriod.of(subscription, number, period, plan, price_at(plan, start)))
+        opened.append(BillingPeriod.of(subscription, number, period, plan, price_at(plan, start, kept)))
         start = period.end
-    return Renewal(subscription, tuple(opened), plan, applies, anchor=anchor, anchor_number=anchor_number)
+    return Renewal(subscription, tuple(opened), plan, applies, None, None, anchor, anchor_number, kept)
 
 
 def ending(subscription: Subscription, ends_at: datetime, now: datetime, price_at: Prices) -> Renewal:
