@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
+from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -20,6 +22,7 @@ PAGES = {
     "Customers": [
         ("Users", "auth.user", "person"),
         ("Subscriptions", "billing.subscription", "autorenew"),
+        ("Moves of subscribers", "billing.bulkmove", "group_work"),
         ("API keys", "billing.apikey", "key"),
         ("Limit overrides", "billing.limitoverride", "tune"),
         ("Token top-ups", "billing.tokentopup", "add_circle"),
@@ -56,8 +59,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _may_see(request: HttpRequest, model: str) -> bool:
-    app, name = model.split(".")
-    return any(request.user.has_perm(f"{app}.{verb}_{name}") for verb in ("view", "change"))
+    return admin.site.get_model_admin(apps.get_model(model)).has_view_permission(request)
 
 
 def _item(title: str, model: str, icon: str) -> dict[str, Any]:

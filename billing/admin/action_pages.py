@@ -63,6 +63,9 @@ class ActionPages(ModelAdmin[M]):
     def has_change_subscriptions_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(request.user.has_perm("billing.change_subscription"))
 
+    def has_move_subscribers_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm("billing.move_subscribers"))
+
     def sensible_actions(self, row: M) -> set[str]:
         """Which of `actions_detail` make sense for the row as it is; for buttons only, the domain decides."""
         raise NotImplementedError

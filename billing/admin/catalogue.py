@@ -13,9 +13,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from billing.admin.action_pages import ActionPages, confirmed_action
+from billing.admin.action_pages import confirmed_action
 from billing.admin.base import FencedAdmin, unlimited
 from billing.admin.history import HistoryAdmin, HistoryForm
+from billing.admin.subscriptions.moving import MovingAdmin
 from billing.api.sentences import to_staff
 from billing.catalogue import plans
 from billing.models import Capability, Plan, Subscription
@@ -70,7 +71,7 @@ class PlanForm(HistoryForm):
 
 
 @admin.register(Plan)
-class PlanAdmin(ActionPages[Plan], HistoryAdmin[Plan]):
+class PlanAdmin(MovingAdmin, HistoryAdmin[Plan]):
     """A plan is archived, never deleted: subscriptions and invoices refer to it."""
 
     form = PlanForm
@@ -89,7 +90,7 @@ class PlanAdmin(ActionPages[Plan], HistoryAdmin[Plan]):
     list_filter = [SaleFilter]
     list_filter_sheet = True
     search_fields = ["code", "name"]
-    actions_detail = ["make_default", "archive", "put_on_sale"]
+    actions_detail = ["make_default", "archive", "put_on_sale", "move_subscribers"]
     fieldsets = [
         (None, {"fields": [("name", "code", "rank")]}),
         ("Price", {"fields": [("price", "currency", "interval"), "upgrade_mode"]}),
@@ -158,9 +159,10 @@ class PlanAdmin(ActionPages[Plan], HistoryAdmin[Plan]):
     state.label = {"archived": "warning", "default": "info", "on sale": "success"}  # type: ignore[attr-defined]
 
     def sensible_actions(self, row: Plan) -> set[str]:
+        moves = {"move_subscribers"} if getattr(row, "subscribers", 0) else set()
         if not row.is_on_sale:
-            return {"put_on_sale"}
-        return set() if row.is_default else {"archive", "make_default"}
+            return {"put_on_sale"} | moves
+        return moves if row.is_default else {"archive", "make_default"} | moves
 
     @confirmed_action(
         "Archive the plan",

@@ -7,13 +7,14 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Field, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from billing.admin.base import ReadOnly, TabularInline, unlimited
 from billing.admin.documents import amount_of, invoice_link
 from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.admin.subscriptions.changes import PlanChangeAdmin
+from billing.admin.subscriptions.moving import ask_where_to
 from billing.models import BillingPeriod, Invoice, LimitOverride, Subscription, TokenTopUp
 from billing.models.subscriptions import SubscriptionQuerySet
 from billing.rules import money
@@ -88,6 +89,7 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
     list_display = ["account", "plan", "status_shown", "anchor", "scheduled_plan", "scheduled_at", "created_at"]
     list_display_links = ["account"]
     list_filter = [ParkedFilter, EndingFilter, "status", "plan"]
+    actions = ["move_chosen"]
     list_select_related = ["account", "plan", "scheduled_plan"]
     search_fields = ["account__username", "account__email"]
     search_help_text = "Username or e-mail"
@@ -96,14 +98,19 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
         (None, {"fields": [("account", "plan", "status")]}),
         (
             "Now",
-            {"fields": [("present_period", "present_price"), ("balance", "next_invoice")]},
+            {"fields": [("present_period", "present_price", "kept_price"), ("balance", "next_invoice")]},
         ),
-        ("Scheduled change", {"fields": [("scheduled_plan", "scheduled_at")]}),
+        ("Scheduled change", {"fields": [("scheduled_plan", "scheduled_at", "scheduled_kept_price")]}),
         ("End", {"fields": [("cancel_at", "ended_at"), "cancel_reason"]}),
         ("Time", {"fields": [("anchor", "created_at")]}),
     ]
     readonly_fields = ["present_period", "present_price", "balance", "next_invoice"]
     inlines = [BillingPeriodInline, InvoiceInline]
+
+    @admin.action(description="Move to another plan …", permissions=["move_subscribers"])
+    def move_chosen(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> HttpResponse | None:
+        """Those that are chosen, all of one plan; of that plan's page the button moves all of its subscribers."""
+        return ask_where_to(self, request, queryset)
 
     @admin.display(description="status", ordering="status")
     def status_shown(self, row: Subscription) -> str:

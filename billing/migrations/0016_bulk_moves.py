@@ -7,112 +7,197 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('billing', '0015_token_packs'),
+        ("billing", "0015_token_packs"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BulkMove',
+            name="BulkMove",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('when', models.CharField(choices=[('at_period_end', 'when the present period of each ends'), ('now', 'now: unused time is credited, the rest of the period charged')], max_length=20)),
-                ('keeps_price', models.BooleanField(help_text="Whoever pays less than the target's price goes on paying what he pays.")),
-                ('reason', models.CharField(help_text='Why. Staff read it; the customers do not see it.', max_length=200)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('tried_at', models.DateTimeField(help_text='All were tried, and staff can see the sums.', null=True)),
-                ('confirmed_at', models.DateTimeField(null=True)),
-                ('stopped_at', models.DateTimeField(help_text='Whoever had not been moved by then stays.', null=True)),
-                ('finished_at', models.DateTimeField(null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "when",
+                    models.CharField(
+                        choices=[
+                            ("at_period_end", "when the present period of each ends"),
+                            ("now", "now: unused time is credited, the rest of the period charged"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "keeps_price",
+                    models.BooleanField(
+                        help_text="Whoever pays less than the target's price goes on paying what he pays."
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(help_text="Why. Staff read it; the customers do not see it.", max_length=200),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("tried_at", models.DateTimeField(help_text="All were tried, and staff can see the sums.", null=True)),
+                ("confirmed_at", models.DateTimeField(null=True)),
+                ("stopped_at", models.DateTimeField(help_text="Whoever had not been moved by then stays.", null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
             ],
             options={
-                'ordering': ['-pk'],
-                'permissions': [('move_subscribers', 'Can move many subscribers at once')],
-                'default_permissions': ('view',),
+                "ordering": ["-pk"],
+                "permissions": [("move_subscribers", "Can move many subscribers at once")],
+                "default_permissions": ("view",),
             },
         ),
         migrations.CreateModel(
-            name='BulkMoveItem',
+            name="BulkMoveItem",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('foreseen', models.CharField(blank=True, choices=[('', 'waiting'), ('moved', 'moved'), ('scheduled', 'scheduled'), ('refused', 'refused')], default='', max_length=10)),
-                ('outcome', models.CharField(blank=True, choices=[('', 'waiting'), ('moved', 'moved'), ('scheduled', 'scheduled'), ('refused', 'refused')], default='', max_length=10)),
-                ('refusal', models.CharField(blank=True, help_text='Why it cannot be moved, as a code.', max_length=50)),
-                ('keeps_price', models.BooleanField(default=False, help_text="It pays less than the target's price, and goes on so.")),
-                ('price_before', models.DecimalField(decimal_places=4, default=0, help_text='Of its present period.', max_digits=15)),
-                ('price_after', models.DecimalField(decimal_places=4, default=0, help_text='Of a period on the target.', max_digits=15)),
-                ('credit', models.DecimalField(decimal_places=4, default=0, max_digits=18)),
-                ('charge', models.DecimalField(decimal_places=4, default=0, max_digits=18)),
-                ('total', models.DecimalField(decimal_places=4, default=0, help_text='Of its invoice.', max_digits=18)),
-                ('seen', models.CharField(blank=True, help_text='A digest of what the try rested on.', max_length=64)),
-                ('tried_at', models.DateTimeField(null=True)),
-                ('done_at', models.DateTimeField(null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "foreseen",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "waiting"),
+                            ("moved", "moved"),
+                            ("scheduled", "scheduled"),
+                            ("refused", "refused"),
+                        ],
+                        default="",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "outcome",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "waiting"),
+                            ("moved", "moved"),
+                            ("scheduled", "scheduled"),
+                            ("refused", "refused"),
+                        ],
+                        default="",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "refusal",
+                    models.CharField(blank=True, help_text="Why it cannot be moved, as a code.", max_length=50),
+                ),
+                (
+                    "keeps_price",
+                    models.BooleanField(
+                        default=False, help_text="It pays less than the target's price, and goes on so."
+                    ),
+                ),
+                (
+                    "price_before",
+                    models.DecimalField(decimal_places=4, default=0, help_text="Of its present period.", max_digits=15),
+                ),
+                (
+                    "price_after",
+                    models.DecimalField(
+                        decimal_places=4, default=0, help_text="Of a period on the target.", max_digits=15
+                    ),
+                ),
+                ("credit", models.DecimalField(decimal_places=4, default=0, max_digits=18)),
+                ("charge", models.DecimalField(decimal_places=4, default=0, max_digits=18)),
+                ("total", models.DecimalField(decimal_places=4, default=0, help_text="Of its invoice.", max_digits=18)),
+                ("seen", models.CharField(blank=True, help_text="A digest of what the try rested on.", max_length=64)),
+                ("tried_at", models.DateTimeField(null=True)),
+                ("done_at", models.DateTimeField(null=True)),
             ],
             options={
-                'ordering': ['move', 'pk'],
-                'default_permissions': (),
+                "ordering": ["move", "pk"],
+                "default_permissions": (),
             },
         ),
         migrations.AddField(
-            model_name='subscription',
-            name='kept_price',
-            field=models.DecimalField(blank=True, decimal_places=4, help_text='What a period on this plan costs at most, whatever its list price becomes.', max_digits=15, null=True),
+            model_name="subscription",
+            name="kept_price",
+            field=models.DecimalField(
+                blank=True,
+                decimal_places=4,
+                help_text="What a period on this plan costs at most, whatever its list price becomes.",
+                max_digits=15,
+                null=True,
+            ),
         ),
         migrations.AddField(
-            model_name='subscription',
-            name='scheduled_kept_price',
-            field=models.DecimalField(blank=True, decimal_places=4, help_text='The same, on the scheduled plan.', max_digits=15, null=True),
+            model_name="subscription",
+            name="scheduled_kept_price",
+            field=models.DecimalField(
+                blank=True, decimal_places=4, help_text="The same, on the scheduled plan.", max_digits=15, null=True
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.CheckConstraint(condition=models.Q(('scheduled_kept_price__isnull', True), ('scheduled_plan__isnull', False), _connector='OR'), name='subscription_kept_price_of_schedule'),
+            model_name="subscription",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("scheduled_kept_price__isnull", True), ("scheduled_plan__isnull", False), _connector="OR"
+                ),
+                name="subscription_kept_price_of_schedule",
+            ),
         ),
         migrations.AddField(
-            model_name='bulkmove',
-            name='made_by',
-            field=models.ForeignKey(help_text='Empty: by a command.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="bulkmove",
+            name="made_by",
+            field=models.ForeignKey(
+                help_text="Empty: by a command.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='bulkmove',
-            name='source',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.plan'),
+            model_name="bulkmove",
+            name="source",
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.plan"),
         ),
         migrations.AddField(
-            model_name='bulkmove',
-            name='target',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.plan'),
+            model_name="bulkmove",
+            name="target",
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.plan"),
         ),
         migrations.AddField(
-            model_name='bulkmoveitem',
-            name='invoice',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.invoice'),
+            model_name="bulkmoveitem",
+            name="invoice",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.invoice"
+            ),
         ),
         migrations.AddField(
-            model_name='bulkmoveitem',
-            name='move',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='items', to='billing.bulkmove'),
+            model_name="bulkmoveitem",
+            name="move",
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="items", to="billing.bulkmove"
+            ),
         ),
         migrations.AddField(
-            model_name='bulkmoveitem',
-            name='subscription',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='billing.subscription'),
+            model_name="bulkmoveitem",
+            name="subscription",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="billing.subscription"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='bulkmove',
-            constraint=models.CheckConstraint(condition=models.Q(('source', models.F('target')), _negated=True), name='move_elsewhere'),
+            model_name="bulkmove",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("source", models.F("target")), _negated=True), name="move_elsewhere"
+            ),
         ),
         migrations.AddIndex(
-            model_name='bulkmoveitem',
-            index=models.Index(condition=models.Q(('foreseen', '')), fields=['move', 'id'], name='move_to_try'),
+            model_name="bulkmoveitem",
+            index=models.Index(condition=models.Q(("foreseen", "")), fields=["move", "id"], name="move_to_try"),
         ),
         migrations.AddIndex(
-            model_name='bulkmoveitem',
-            index=models.Index(condition=models.Q(('outcome', '')), fields=['move', 'id'], name='move_to_do'),
+            model_name="bulkmoveitem",
+            index=models.Index(condition=models.Q(("outcome", "")), fields=["move", "id"], name="move_to_do"),
         ),
         migrations.AddConstraint(
-            model_name='bulkmoveitem',
-            constraint=models.UniqueConstraint(fields=('move', 'subscription'), name='move_once'),
+            model_name="bulkmoveitem",
+            constraint=models.UniqueConstraint(fields=("move", "subscription"), name="move_once"),
         ),
     ]

@@ -13,7 +13,7 @@ from billing.models.subscriptions import Subscription
 
 
 class BulkMove(models.Model):
-    """Written by `billing.subscriptions.bulk` alone: tried one by one, shown to staff, confirmed, then done one by one."""
+    """Tried one by one, shown to staff, confirmed, then done one by one; by `billing.subscriptions.bulk` alone."""
 
     class When(models.TextChoices):
         AT_PERIOD_END = "at_period_end", "when the present period of each ends"
@@ -29,7 +29,9 @@ class BulkMove(models.Model):
     source = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+")
     target = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+")
     when = models.CharField(max_length=20, choices=When)
-    keeps_price = models.BooleanField(help_text="Whoever pays less than the target's price goes on paying what he pays.")
+    keeps_price = models.BooleanField(
+        help_text="Whoever pays less than the target's price goes on paying what he pays."
+    )
     reason = models.CharField(max_length=200, help_text="Why. Staff read it; the customers do not see it.")
     made_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -83,7 +85,9 @@ class BulkMoveItem(models.Model):
     refusal = models.CharField(max_length=50, blank=True, help_text="Why it cannot be moved, as a code.")
     keeps_price = models.BooleanField(default=False, help_text="It pays less than the target's price, and goes on so.")
     price_before = models.DecimalField(max_digits=15, decimal_places=4, default=0, help_text="Of its present period.")
-    price_after = models.DecimalField(max_digits=15, decimal_places=4, default=0, help_text="Of a period on the target.")
+    price_after = models.DecimalField(
+        max_digits=15, decimal_places=4, default=0, help_text="Of a period on the target."
+    )
     credit = models.DecimalField(max_digits=18, decimal_places=4, default=0)
     charge = models.DecimalField(max_digits=18, decimal_places=4, default=0)
     total = models.DecimalField(max_digits=18, decimal_places=4, default=0, help_text="Of its invoice.")

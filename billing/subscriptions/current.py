@@ -127,4 +127,6 @@ def _to_be_opened(last: BillingPeriod, at: datetime) -> BillingPeriod:
         index, period = periods.period_at(anchor, plan.billed_every, at)
     except ValueError:
         return last
-    return BillingPeriod.of(subscription, anchor_number + index, period, plan, prices.Prices()(plan, period.start, kept))
+    return BillingPeriod.of(
+        subscription, anchor_number + index, period, plan, prices.Prices()(plan, period.start, kept)
+    )

@@ -97,7 +97,8 @@ class Quote:
 def quote(period: BillingPeriod, target: Plan, at: datetime, kept_price: Decimal | None = None) -> Quote:
     """What a change from the period's plan to the target costs at an instant. Raises OnlyAtPeriodEnd.
 
-    The target counts at its list price, unless a lower one is kept. The credit is at most what was billed for the period net of earlier credits.
+    The target counts at its list price, unless a lower one is kept. The credit is at most what was billed for the
+    period net of earlier credits.
     """
     direction = decide(period.terms, target.terms)
     begins = opens_period(period.terms, target.terms, direction)

@@ -23,8 +23,8 @@ OTHERS_SECONDS = 1.0
 
 class Command(BaseCommand):
     help = (
-        "Move all subscribers of a plan, also an archived one, to another plan: tried first, shown, and done once that is "
-        "confirmed. Killed at any point, --go-on does the rest, and so does beat; each is moved once."
+        "Move all subscribers of a plan, also an archived one, to another plan: tried first, shown, and done "
+        "once that is confirmed. Killed at any point, --go-on does the rest, and so does beat; each is moved once."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -54,7 +54,9 @@ class Command(BaseCommand):
     def _begin(self, options: dict[str, Any]) -> BulkMove:
         missing = [name for name in ("source", "target", "when", "reason") if not (options[name] or "").strip()]
         if missing:
-            names = ", ".join(f"--{'from' if name == 'source' else 'to' if name == 'target' else name}" for name in missing)
+            names = ", ".join(
+                f"--{'from' if name == 'source' else 'to' if name == 'target' else name}" for name in missing
+            )
             raise CommandError(f"give {names}, or --go-on MOVE")
         if len(options["reason"]) > 200:
             raise CommandError("--reason takes at most 200 characters")

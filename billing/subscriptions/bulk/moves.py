@@ -134,7 +134,7 @@ def confirm(move: BulkMove, now: datetime) -> BulkMove:
 
 
 def stop(move: BulkMove, now: datetime) -> BulkMove:
-    """Move nobody more; it acts before the next one. Those that were moved stay where they are. Raises NotOfThatState."""
+    """Move nobody more; it acts before the next one, and those that were moved stay there. Raises NotOfThatState."""
     with transaction.atomic():
         held = _held(move, Move.State.TRYING, Move.State.READY, Move.State.MOVING)
         held.stopped_at = now

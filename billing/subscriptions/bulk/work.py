@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,7 +15,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 
-from billing.models import BillingPeriod, BulkMove, BulkMoveItem, Invoice, Plan, Subscription
+from billing.models import BillingPeriod, BulkMove, BulkMoveItem, Plan, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.money import in_currency
@@ -206,7 +205,7 @@ def _log(move: BulkMove, subscription: Subscription) -> None:
     LogEntry.objects.create(
         user_id=move.made_by_id,
         content_type=ContentType.objects.get_for_model(Subscription),
-        object_id=subscription.pk,
+        object_id=str(subscription.pk),
         object_repr=str(subscription)[:200],
         action_flag=CHANGE,
         change_message=f"Move {move.pk} from {move.source} to {move.target}, {move.get_when_display()}: {move.reason}",

@@ -16,6 +16,7 @@ from billing.models import Plan, Subscription
 from billing.rules.periods import Period
 from billing.rules.plan_change import OnlyAtPeriodEnd
 from billing.subscriptions import canceling, changes, quotes, refusals, renewal
+from billing.subscriptions.bulk import moves, work
 from billing.subscriptions.current import current_subscription
 from ratelimit import process_state
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices, lines, pay_in_full
@@ -179,8 +180,17 @@ def test_in_full_a_period_of_the_same_interval_begins(low: Plan) -> None:
     assert_explained(subscription)
 
 
-KINDS = st.sampled_from(["upgrade", "later", "cancel", "keep", "staff", "renew", "pay"])
+KINDS = st.sampled_from(["upgrade", "later", "cancel", "keep", "staff", "renew", "pay", "move now", "move at_period_end"])
 STEPS = st.lists(st.tuples(st.integers(0, 40 * 24), KINDS, st.integers(0, 6)), max_size=9)
+
+
+def move_all(subscription: Subscription, target: Plan, when: str, now: datetime) -> None:
+    """As one of many, who keep the lower price."""
+    move = moves.begin(moves.Order(subscription.plan, target, when, True, "x"), now)
+    assert work.work_off(move, lambda: now)
+    foreseen = moves.tally(move)
+    assert work.work_off(moves.confirm(move, now), lambda: now)
+    assert moves.tally(move).sums == foreseen.sums, "a preview says what is billed"
 
 
 class TestLives(TestCase):
@@ -226,6 +236,8 @@ class TestLives(TestCase):
                 canceling.take_back(account, now)
             elif step == "staff":
                 hand_over(Subscription.objects.live().get(account=account), target, now)
+            elif step.startswith("move "):
+                move_all(Subscription.objects.live().get(account=account), target, step.removeprefix("move "), now)
             elif step == "renew":
                 renewal.renew_due(now)
             elif step == "pay":
