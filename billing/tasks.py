@@ -9,8 +9,9 @@ from functools import cache
 from celery import shared_task
 from django.utils import timezone
 
+from billing.erasure import erase
 from billing.fence import push
-from billing.models import StoredResponse
+from billing.models import Erasure, StoredResponse
 from billing.outbox import consumers, retention
 from billing.outbox.clock import ClockSkewed
 from billing.outbox.dispatcher import Dispatcher
@@ -45,6 +46,16 @@ def move_subscribers() -> None:
             work.work_off(move, timezone.now, until)
     except ClockSkewed as error:
         logger.error("nobody is moved: %s", error)
+
+
+@shared_task
+def finish_erasures() -> None:
+    """Finish the erasures that a process which died, or Redis being away, has left unfinished."""
+    for erasure in Erasure.objects.filter(finished_at=None):
+        try:
+            erase.go_on(erasure, timezone.now())
+        except erase.ErasureWaits as waits:
+            logger.warning("%s waits: %s", erasure, waits)
 
 
 @shared_task

@@ -32,6 +32,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(seconds=10),
         "options": {"expires": 10},
     },
+    "finish-erasures": {
+        "task": "billing.tasks.finish_erasures",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 290},
+    },
     "purge-stored-answers": {
         "task": "billing.tasks.purge_stored_answers",
         "schedule": timedelta(hours=1),

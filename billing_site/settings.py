@@ -280,6 +280,8 @@ OWN_PATHS = (
 )
 BILLING_ACTIVE_FEATURES = "usage.reports.activity.check_active_features"
 BILLING_USED_UNTIL = "usage.reports.used_until.used_until"
+# Modules that erase what they hold of an account, and say why it cannot be deleted: as usage.erasure does.
+ACCOUNT_ERASERS = ["usage.erasure"]
 UNKNOWN_KEYS_PER_MINUTE = 600  # look-ups of unknown keys an address may cause
 CLIENT_ADDRESS_HEADER = env.text("CLIENT_ADDRESS_HEADER", env.HEADER)  # such as X-Real-IP, where a proxy always sets it
 METRICS_TOKEN = env.text("METRICS_TOKEN", env.TOKEN)  # when set, /metrics wants it as a bearer token

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import ManyToManyField, OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
+from billing.admin.action_pages import ActionPages, page_action
 from billing.admin.base import ModelAdmin
+from billing.api.sentences import to_staff
+from billing.erasure import deletion, erase
 from billing.fence.fenced import push_on_commit
-from billing.models import ApiKey, Subscription
+from billing.models import ApiKey, BillingPeriod, Subscription
+from billing.rules.refused import Refused
 
 if TYPE_CHECKING:
     # One base is enough for the type checker: Unfold changes nothing that it sees.
@@ -52,7 +57,7 @@ RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
 @admin.register(User)
-class UserAdmin(Choices, _UserAdmin):
+class UserAdmin(Choices, ActionPages[User], _UserAdmin):
     """Customers and staff. Only superusers give rights, or touch the accounts of those who have them."""
 
     form = UserChangeForm
@@ -64,6 +69,7 @@ class UserAdmin(Choices, _UserAdmin):
     filter_horizontal = ()
     search_fields = ["username", "email", "first_name", "last_name"]
     ordering = ["-date_joined", "-pk"]
+    actions_detail = ["erase"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         live = Subscription.objects.live().filter(account=OuterRef("pk"))
@@ -84,23 +90,58 @@ class UserAdmin(Choices, _UserAdmin):
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Keys end with their user: nobody may delete one by itself, since the log of calls names it."""
-        deleted, counts, lacking, protected = super().get_deleted_objects(objs, request)
-        return deleted, counts, lacking - {ApiKey._meta.verbose_name}, protected
+        """Keys, and subscriptions that were never billed, end with their user, though nobody may delete one by itself.
+
+        Whoever bought or called is protected, with the reason.
+        """
+        deleted, counts, lacking, _ = super().get_deleted_objects(objs, request)
+        protected = [sentence for user in objs if (sentence := _why_kept(user))]
+        with_them = {kind._meta.verbose_name for kind in (ApiKey, Subscription, BillingPeriod)}
+        return deleted, counts, lacking - with_them, protected
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         push_on_commit(obj.pk)
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
-        push_on_commit(obj.pk)
-        super().delete_model(request, obj)
+        deletion.delete_user(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         # One by one: a list may hold somebody with rights, and each account's keys end with it.
         for user in queryset:
             if self.has_delete_permission(request, user):
                 self.delete_model(request, user)
+
+    def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm("billing.erase_account"))
+
+    def sensible_actions(self, row: User) -> set[str]:
+        return set() if row.is_staff or row.is_superuser else {"erase"}
+
+    @page_action("Erase personal data", permission="erase", icon="person_off", danger=True)
+    def erase(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        user, now = self.existing(request, object_id), timezone.now()
+        if request.method == "POST":
+            agreed = request.POST.get("open_invoices") == "on"
+            try:
+                done = erase.erase(user.pk, now, request.user.pk, with_open_invoices=agreed)
+            except Refused as refused:
+                return self.back(request, user, to_staff(refused), messages.ERROR)
+            user.refresh_from_db()
+            self.log_change(request, user, f"Personal data erased ({done}).")
+            return self.back(request, user, "The personal data are erased. The ledger is kept.")
+        met = erase.holdings(user.pk)
+        goes = [[kind, f"{count:,}"] for kind, count in met.goes.items()]
+        about = {"met": met, "goes": {"headers": ["What", "Rows"], "rows": goes}}
+        return self.page(request, user, "erase.html", f"Erase the personal data of {user}?", **about)
+
+
+def _why_kept(user: User) -> str:
+    try:
+        deletion.check_deletable(user)
+    except Refused as refused:
+        return to_staff(refused)
+    return ""
 
 
 def _may_touch(request: HttpRequest, user: User | None) -> bool:

@@ -41,6 +41,16 @@ SENTENCES: Final[Mapping[str, Promise]] = {
     "same_plan": _("The subscribers are on that plan already. Choose another one."),
     "move_state": _("The move is %(state)s."),
     "tried_long_ago": _("The move was tried more than a day ago. Stop it, and make it anew."),
+    "erases_no_staff": _("%(account)s is staff. Take the rights away first: what staff did stays under their name."),
+    "open_invoices": _(
+        "Something is due on %(invoices)s. Settle, credit or void it first, or erase with it: it stays due, "
+        "and nobody can be asked for it."
+    ),
+    "erasure_waits": _("It is begun and not finished: %(why)s. It goes on by itself; ask again to see."),
+    "has_bought": _("%(account)s has bought something, and what was billed is kept. Erase the personal data instead."),
+    "has_called": _("%(account)s has made calls, and the log of them is kept. Erase the personal data instead."),
+    "was_erased": _("The personal data of %(account)s were erased; the account is kept."),
+    "calls_unknown": _("It cannot be told at the moment whether %(account)s has made calls: %(why)s. Try again."),
     "not_parked": _("The subscription is not parked, or not any more."),
     "quote_expired.unseen": _("Look at the change before you confirm it."),
     "quote_expired.future": _("The quote lies in the future. Ask for a new one."),

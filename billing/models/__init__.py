@@ -4,6 +4,7 @@ from billing.fence.models import Fence
 from billing.models.allowances import LimitOverride, TokenTopUp
 from billing.models.api_keys import ApiKey
 from billing.models.bulk_moves import BulkMove, BulkMoveItem
+from billing.models.erasures import Erasure
 from billing.models.features import Feature, Route
 from billing.models.invoices import (
     BalanceEntry,
@@ -28,6 +29,7 @@ __all__ = [
     "Capability",
     "CreditNote",
     "DocumentNumber",
+    "Erasure",
     "Feature",
     "Fence",
     "Invoice",

@@ -49,5 +49,7 @@ class Happened(StrEnum):
     """key: its prefix"""
     USAGE_RESET = "usage.reset"
     """Staff gave the quota of the present window anew: reset, tokens"""
+    ACCOUNT_ERASED = "account.erased"
+    """What named the person is gone; the ledger stays: erasure"""
     LIMITS_CHANGED = "limits.changed"
     """override or top_up: the row that was saved or deleted"""

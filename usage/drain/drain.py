@@ -90,10 +90,15 @@ def catch_up(account: int, seconds: float = CATCH_UP_SECONDS) -> bool:
     the log.
     """
     try:
-        asking_redis(lambda: _catch_up(shard_of(account), seconds))
+        catch_up_by_redis(account, seconds)
     except RedisUnreachable:
         return False
     return True
+
+
+def catch_up_by_redis(account: int, seconds: float = CATCH_UP_SECONDS) -> None:
+    """The same for who needs all of it. Raises Behind; RedisUnreachable."""
+    asking_redis(lambda: _catch_up(shard_of(account), seconds))
 
 
 def catch_up_everywhere() -> None:

@@ -1,0 +1,41 @@
+"""Deleting users of whom nothing has to stay: who never bought and never called, with keys and free subscriptions."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from billing.erasure import columns
+from billing.erasure.erasers import erasers
+from billing.fence.fenced import push_on_commit
+from billing.models import BalanceEntry, BillingPeriod, Erasure, Invoice, Subscription, TokenPackPurchase
+from billing.rules.refused import Refused
+
+
+class NotDeletable(Refused):
+    """Something has to stay. Parameter: the `account`. Its code says what: `has_bought`, `was_erased`."""
+
+
+def check_deletable(user: User) -> None:
+    """Raises NotDeletable, and what the modules of ACCOUNT_ERASERS raise."""
+    if Erasure.objects.filter(account=user).exists():
+        raise NotDeletable("was_erased", account=str(user))
+    if any(kind.objects.filter(account=user).exists() for kind in (Invoice, BalanceEntry, TokenPackPurchase)):
+        raise NotDeletable("has_bought", account=str(user))
+    for eraser in erasers():
+        eraser.check_deletable(user.pk)
+
+
+def delete_user(user: User) -> None:
+    """Delete the user with keys, exceptions and subscriptions that were never billed. Raises as `check_deletable`."""
+    with transaction.atomic():
+        # A call or a purchase at this moment waits for these, and finds no user then.
+        list(User.objects.select_for_update().filter(pk=user.pk))
+        list(Subscription.objects.select_for_update().filter(account=user))
+        check_deletable(user)
+        columns.forget_in_admin_log(user.pk)
+        columns.empty(user.pk)  # histories outlive their rows
+        BillingPeriod.objects.filter(subscription__account=user).delete()
+        Subscription.objects.filter(account=user).delete()
+        push_on_commit(user.pk)
+        user.delete()
