@@ -95,9 +95,10 @@ class UserAdmin(Choices, ActionPages[User], _UserAdmin):
         Whoever bought or called is protected, with the reason.
         """
         deleted, counts, lacking, _ = super().get_deleted_objects(objs, request)
-        protected = [sentence for user in objs if (sentence := _why_kept(user))]
+        if protected := [sentence for user in objs if (sentence := _why_kept(user))]:
+            return deleted, counts, set(), protected
         with_them = {kind._meta.verbose_name for kind in (ApiKey, Subscription, BillingPeriod)}
-        return deleted, counts, lacking - with_them, protected
+        return deleted, counts, lacking - with_them, []
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

@@ -6,14 +6,19 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
+from django.utils import timezone
 
 from billing.entitlements import api_keys
 from billing.entitlements.api_keys import BadCredentials
-from billing.models import ApiKey, LimitOverride
+from billing.erasure import erase
+from billing.models import ApiKey, BillingPeriod, LimitOverride, TokenTopUp
+from tests.billing.staff import text_of
 from tests.cast import Customer, Staff
+from tests.outages import redis_gone
 from usage.metering import admit
 from usage.metering.call import ChargeRequest
 
+__all__ = ["redis_gone"]
 pytestmark = pytest.mark.django_db
 
 
@@ -45,8 +50,44 @@ def test_every_page_opens(superuser: Staff, alice: Customer) -> None:
     assert "Community" in superuser.open("auth/user/").content.decode(), "the plan stands beside the name"
 
 
-def test_a_customer_who_was_sold_something_is_kept(superuser: Staff, alice: Customer) -> None:
-    superuser.send(f"auth/user/{alice.account}/delete/", post="yes")
+@pytest.mark.parametrize("door", ["page", "list"])
+def test_a_customer_who_was_sold_something_is_kept(superuser: Staff, bob: Customer, alice: Customer, door: str) -> None:
+    """And so is one who made a call, also while it waits in Redis; staff are told what to do instead."""
+    assert admit.admit(alice.caller, lambda catalogue: ChargeRequest(catalogue.features["trace_start"])).admitted
+    for customer, why in ((bob, "has bought"), (alice, "has made calls")):
+        text = text_of(delete(superuser, customer.account, door))
+        assert why in text
+        assert "Erase the personal data instead" in text
+        assert User.objects.filter(pk=customer.account).exists()
+
+
+def delete(staff: Staff, account: int, door: str) -> Any:
+    if door == "page":
+        return staff.send(f"auth/user/{account}/delete/", post="yes")
+    return staff.send("auth/user/", action="delete_selected", _selected_action=account, post="yes")
+
+
+@pytest.mark.parametrize("door", ["page", "list"])
+def test_who_never_bought_or_called_goes_with_all_of_it(clerk: Staff, alice: Customer, door: str) -> None:
+    """Alice has a key and a free subscription with its period; her reasons stay in no history."""
+    TokenTopUp.objects.create(account=alice.user, tokens=5, reason="alice asked").delete()
+    clerk.may("auth.view_user", "auth.delete_user")
+    assert "permission" not in clerk.open(f"auth/user/{alice.account}/delete/").content.decode()
+    assert delete(clerk, alice.account, door).status_code == 302
+    assert not User.objects.filter(pk=alice.account).exists()
+    assert not BillingPeriod.objects.filter(subscription__account=alice.account).exists()
+    assert not TokenTopUp.history.filter(reason__contains="alice").exists()
+    with pytest.raises(BadCredentials):
+        api_keys.look_up(alice.key)
+
+
+def test_whose_data_were_erased_is_kept(superuser: Staff, alice: Customer) -> None:
+    erase.erase(alice.account, timezone.now())
+    assert "were erased" in text_of(delete(superuser, alice.account, "page"))
+
+
+def test_without_redis_nobody_is_deleted(superuser: Staff, alice: Customer, redis_gone: None) -> None:
+    assert "cannot be told" in text_of(delete(superuser, alice.account, "page"))
     assert User.objects.filter(pk=alice.account).exists()
 
 
