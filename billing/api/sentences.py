@@ -50,6 +50,7 @@ SENTENCES: Final[Mapping[str, Promise]] = {
     "has_bought": _("%(account)s has bought something, and what was billed is kept. Erase the personal data instead."),
     "has_called": _("%(account)s has made calls, and the log of them is kept. Erase the personal data instead."),
     "was_erased": _("The personal data of %(account)s were erased; the account is kept."),
+    "is_named": _("%(account)s is named in %(what)s, which are kept. Deactivate the user instead."),
     "calls_unknown": _("It cannot be told at the moment whether %(account)s has made calls: %(why)s. Try again."),
     "not_parked": _("The subscription is not parked, or not any more."),
     "quote_expired.unseen": _("Look at the change before you confirm it."),

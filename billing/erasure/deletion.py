@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import ProtectedError
+from django.db.models.deletion import Collector
 
 from billing.erasure import columns
 from billing.erasure.erasers import erasers
@@ -13,7 +15,8 @@ from billing.rules.refused import Refused
 
 
 class NotDeletable(Refused):
-    """Something has to stay. Parameter: the `account`. Its code says what: `has_bought`, `was_erased`."""
+    """Something has to stay. Parameter: the `account`. Its code says what: `has_bought`, `was_erased`, or `is_named` in
+    rows of the kinds `what`."""
 
 
 def check_deletable(user: User) -> None:
@@ -24,6 +27,18 @@ def check_deletable(user: User) -> None:
         raise NotDeletable("has_bought", account=str(user))
     for eraser in erasers():
         eraser.check_deletable(user.pk)
+    if named := _protecting(user):
+        raise NotDeletable("is_named", account=str(user), what=sorted(named))
+
+
+def _protecting(user: User) -> set[str]:
+    """Kinds of other rows that keep their users: what staff did, or models of a host product."""
+    try:
+        Collector("default").collect([user])
+    except ProtectedError as error:
+        kinds = {type(row) for row in error.protected_objects} - {Subscription}
+        return {str(kind._meta.verbose_name_plural) for kind in kinds}
+    return set()
 
 
 def delete_user(user: User) -> None:

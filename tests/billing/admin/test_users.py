@@ -86,6 +86,12 @@ def test_whose_data_were_erased_is_kept(superuser: Staff, alice: Customer) -> No
     assert "were erased" in text_of(delete(superuser, alice.account, "page"))
 
 
+def test_staff_who_did_something_that_is_kept_are_kept(superuser: Staff, clerk: Staff, alice: Customer) -> None:
+    erase.erase(alice.account, timezone.now(), clerk.user.pk)
+    assert "is named in erasures" in text_of(delete(superuser, clerk.user.pk, "page"))
+    assert User.objects.filter(pk=clerk.user.pk).exists()
+
+
 def test_without_redis_nobody_is_deleted(superuser: Staff, alice: Customer, redis_gone: None) -> None:
     assert "cannot be told" in text_of(delete(superuser, alice.account, "page"))
     assert User.objects.filter(pk=alice.account).exists()
