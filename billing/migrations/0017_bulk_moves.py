@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0015_token_packs"),
+        ("billing", "0016_spent_top_ups"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -23,5 +23,5 @@ END $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("usage", "0007_usage_reset"), ("billing", "0017_erasure")]
+    dependencies = [("usage", "0007_usage_reset"), ("billing", "0018_erasure")]
     operations = [migrations.RunSQL(AFTER, BEFORE)]

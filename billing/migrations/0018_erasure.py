@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0016_bulk_moves"),
+        ("billing", "0017_bulk_moves"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
