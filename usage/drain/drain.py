@@ -83,11 +83,11 @@ def lag_seconds(now_ms: int) -> float:
     return max(now_ms - oldest, 0) / 1000
 
 
-def catch_up(account: int, seconds: float = CATCH_UP_SECONDS) -> bool:
-    """Bring the log and its sums up to every call of the account that was answered before. Raises Behind.
+def catch_up(account: int, seconds: float | None = None) -> bool:
+    """Bring the log and its sums up to every call of the account that was answered before.
 
-    False while Redis is out of reach; then they stay as they are: what it holds cannot be had, and new calls are in
-    the log.
+    Raises Behind after so many seconds, CATCH_UP_SECONDS by default. False while Redis is out of reach; then they stay
+    as they are: what it holds cannot be had, and new calls are in the log.
     """
     try:
         catch_up_by_redis(account, seconds)
@@ -96,7 +96,7 @@ def catch_up(account: int, seconds: float = CATCH_UP_SECONDS) -> bool:
     return True
 
 
-def catch_up_by_redis(account: int, seconds: float = CATCH_UP_SECONDS) -> None:
+def catch_up_by_redis(account: int, seconds: float | None = None) -> None:
     """The same for who needs all of it. Raises Behind; RedisUnreachable."""
     asking_redis(lambda: _catch_up(shard_of(account), seconds))
 
@@ -107,9 +107,9 @@ def catch_up_everywhere() -> None:
         _catch_up(shard)
 
 
-def _catch_up(shard: int, seconds: float = CATCH_UP_SECONDS) -> None:
+def _catch_up(shard: int, seconds: float | None = None) -> None:
     last = _last_entry(shard)
-    give_up_at = time.monotonic() + seconds
+    give_up_at = time.monotonic() + (CATCH_UP_SECONDS if seconds is None else seconds)
     while (first := _first_entry(shard)) is not None and last is not None and first <= last:
         if time.monotonic() > give_up_at:
             raise Behind(f"shard {shard} is not drained; is `manage.py drain_usage --follow` running?")
