@@ -15,7 +15,7 @@ from billing.models import Erasure, StoredResponse
 from billing.outbox import consumers, retention
 from billing.outbox.clock import ClockSkewed
 from billing.outbox.dispatcher import Dispatcher
-from billing.subscriptions import renewal
+from billing.subscriptions import renewal, trials
 from billing.subscriptions.bulk import moves, work
 
 MOVING_SECONDS = 10
@@ -56,6 +56,12 @@ def finish_erasures() -> None:
             erase.go_on(erasure, timezone.now())
         except erase.ErasureWaits as waits:
             logger.warning("%s waits: %s", erasure, waits)
+
+
+@shared_task
+def announce_ending_trials() -> None:
+    """Tell of trials that end within three days, each once. Several at once do no harm."""
+    trials.announce_ending(timezone.now())
 
 
 @shared_task

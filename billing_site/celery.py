@@ -37,6 +37,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(minutes=5),
         "options": {"expires": 290},
     },
+    "announce-ending-trials": {
+        "task": "billing.tasks.announce_ending_trials",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 295},
+    },
     "purge-stored-answers": {
         "task": "billing.tasks.purge_stored_answers",
         "schedule": timedelta(hours=1),

@@ -282,6 +282,9 @@ BILLING_ACTIVE_FEATURES = "usage.reports.activity.check_active_features"
 BILLING_USED_UNTIL = "usage.reports.used_until.used_until"
 # Modules that erase what they hold of an account, and say why it cannot be deleted: as usage.erasure does.
 ACCOUNT_ERASERS = ["usage.erasure"]
+# Which accounts, each with an instant, had a payment method then: the path of a function that takes a mapping and gives
+# the accounts that had one. Who adds or removes one raises the account's fence. Empty: nobody has one.
+BILLING_HAS_PAYMENT_METHOD = ""
 UNKNOWN_KEYS_PER_MINUTE = 600  # look-ups of unknown keys an address may cause
 CLIENT_ADDRESS_HEADER = env.text("CLIENT_ADDRESS_HEADER", env.HEADER)  # such as X-Real-IP, where a proxy always sets it
 METRICS_TOKEN = env.text("METRICS_TOKEN", env.TOKEN)  # when set, /metrics wants it as a bearer token

@@ -94,6 +94,7 @@ class PlanAdmin(MovingAdmin, HistoryAdmin[Plan]):
     fieldsets = [
         (None, {"fields": [("name", "code", "rank")]}),
         ("Price", {"fields": [("price", "currency", "interval"), "upgrade_mode"]}),
+        ("Trial", {"fields": [("trial_days", "trial_needs_payment_method")]}),
         (
             "What subscribers get",
             {"fields": [("monthly_token_quota", "requests_per_minute", "quota_window"), "capabilities"]},

@@ -24,11 +24,18 @@ from billing.subscriptions.current import CurrentSubscription, current_subscript
 class BillingPeriodInline(ReadOnly, TabularInline[BillingPeriod, Subscription]):
     model = BillingPeriod
     extra = 0
-    fields = ["number", "starts_at", "ends_at", "plan", "price_shown"]
-    readonly_fields = ["price_shown"]
+    fields = ["number", "starts_at", "ends_at", "title", "price_shown"]
+    readonly_fields = ["title", "price_shown"]
     ordering = ["-number"]
     hide_title = True
     per_page = 24
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[BillingPeriod]:
+        return super().get_queryset(request).select_related("plan")
+
+    @admin.display(description="sold")
+    def title(self, row: BillingPeriod) -> str:
+        return row.title
 
     @admin.display(description="price of the whole period")
     def price_shown(self, row: BillingPeriod) -> str:
@@ -81,6 +88,18 @@ class EndingFilter(admin.SimpleListFilter):
         return subscriptions.ending() if self.value() == "yes" else subscriptions
 
 
+class TrialFilter(admin.SimpleListFilter):
+    title = "trial"
+    parameter_name = "trial"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "On trial")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Subscription]:
+        subscriptions: SubscriptionQuerySet = queryset
+        return subscriptions.on_trial() if self.value() == "yes" else subscriptions
+
+
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
     """Written by billing.subscriptions.changes alone, which keeps plan, periods and schedule in step."""
@@ -88,7 +107,7 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
     change_form_before_template = "admin/billing/subscription/parked.html"
     list_display = ["account", "plan", "status_shown", "anchor", "scheduled_plan", "scheduled_at", "created_at"]
     list_display_links = ["account"]
-    list_filter = [ParkedFilter, EndingFilter, "status", "plan"]
+    list_filter = [ParkedFilter, EndingFilter, TrialFilter, "status", "plan"]
     actions = ["move_chosen"]
     list_select_related = ["account", "plan", "scheduled_plan"]
     search_fields = ["account__username", "account__email"]
@@ -100,6 +119,7 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
             "Now",
             {"fields": [("present_period", "present_price", "kept_price"), ("balance", "next_invoice")]},
         ),
+        ("Trial", {"fields": [("trial_ends_at", "trial_needs_payment_method")]}),
         ("Scheduled change", {"fields": [("scheduled_plan", "scheduled_at", "scheduled_kept_price")]}),
         ("End", {"fields": [("cancel_at", "ended_at"), "cancel_reason"]}),
         ("Time", {"fields": [("anchor", "created_at")]}),
@@ -116,12 +136,15 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
     def status_shown(self, row: Subscription) -> str:
         if row.is_live and row.cancel_at:
             return "Ending"
-        return "Parked" if row.is_parked else str(row.get_status_display())
+        if row.is_parked:
+            return "Parked"
+        return "Trial" if row.is_live and row.is_on_trial else str(row.get_status_display())
 
     status_shown.label = {  # type: ignore[attr-defined]
         "Active": "success",
         "Parked": "warning",
         "Ending": "warning",
+        "Trial": "info",
         "Canceled": "danger",
     }
 
@@ -131,7 +154,7 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
             return "none"
         period = current.period
         late = "" if period.pk else " (its close is late)"
-        return f"{period.plan}, {period.starts_at:%Y-%m-%d %H:%M:%S} to {period.ends_at:%Y-%m-%d %H:%M:%S}{late}"
+        return f"{period.title}, {period.starts_at:%Y-%m-%d %H:%M:%S} to {period.ends_at:%Y-%m-%d %H:%M:%S}{late}"
 
     @admin.display(description="price of the present period")
     def present_price(self, row: Subscription) -> str:

@@ -23,6 +23,7 @@ SUBSCRIBED = {
     "next_invoice_amount": 29.00,
     "balance": 0.00,
     "cancel_at": None,
+    "trial_ends_at": None,
 }
 INVOICED = {
     "number": "INV-000042",
@@ -61,6 +62,9 @@ class SubscriptionResponse(serializers.Serializer[Any]):
     next_invoice_amount = MoneyField(help_text="At present prices, the balance used.")
     balance = MoneyField(help_text="Owed to you; the next invoices use it.")
     cancel_at = TimeField(allow_null=True, help_text="The subscription ends here instead of being renewed.")
+    trial_ends_at = TimeField(
+        allow_null=True, help_text="The present period is a free trial and ends here. Null: it is none."
+    )
 
 
 class InvoiceLineSerializer(serializers.ModelSerializer[InvoiceLine]):

@@ -41,6 +41,7 @@ class SubscriptionDetail(ApiView):
             "next_invoice_amount": now.next_invoice_amount,
             "balance": now.balance,
             "cancel_at": now.cancel_at,
+            "trial_ends_at": now.trial_ends_at,
         }
         return Response(SubscriptionResponse(shown).data)
 

@@ -22,6 +22,7 @@ PREVIEWED = {
     "currency": "USD",
     "direction": "upgrade",
     "at": "2025-10-16T09:30:00Z",
+    "trial_ends_at": None,
 }
 ASKED = {
     "current_plan": "starter",
@@ -38,6 +39,15 @@ UPGRADED = {
     "invoice": "INV-000042",
     "current_period_start": "2025-10-01T00:00:00Z",
     "current_period_end": "2025-10-31T00:00:00Z",
+    "trial_ends_at": None,
+}
+TRIED = UPGRADED | {
+    "message": "Trial of Pro begun",
+    "previous_plan": "community",
+    "prorated_amount": 0.00,
+    "current_period_start": "2025-10-16T09:30:00Z",
+    "current_period_end": "2025-10-30T09:30:00Z",
+    "trial_ends_at": "2025-10-30T09:30:00Z",
 }
 SCHEDULED = {
     "message": "Downgrade scheduled",
@@ -46,6 +56,9 @@ SCHEDULED = {
     "effective_date": "2025-10-31",
     "days_until_downgrade": 15,
 }
+
+
+TRIAL = "Begin the plan's free trial where you get it: once, and while you pay nothing. False: pay now instead."
 
 
 class _TargetSerializer(StrictSerializer):
@@ -75,6 +88,7 @@ class ProrationRequest(_TargetSerializer):
     billing_cycle_start = DateOrTimeField(required=False, help_text="A date means 00:00 UTC. Default: your period's.")
     billing_cycle_end = DateOrTimeField(required=False, help_text="The first instant after. Default: your period's.")
     at = DateOrTimeField(required=False, help_text="What if the change were made then? Default: now.")
+    trial = serializers.BooleanField(default=True, help_text=TRIAL)
 
     def validate_current_plan(self, code: str) -> Plan:
         plan = Plan.objects.filter(code=code).first()
@@ -95,6 +109,9 @@ class ProrationResponse(serializers.Serializer[Any]):
     currency = serializers.CharField()
     direction = serializers.ChoiceField([str(direction) for direction in Direction])
     at = TimeField(help_text="The instant of this quote; send it as `quoted_at` to upgrade at these amounts.")
+    trial_ends_at = TimeField(
+        allow_null=True, help_text="The change begins a free trial, which ends here. Null: it begins none."
+    )
 
 
 @extend_schema_serializer(
@@ -105,9 +122,10 @@ class ProrationResponse(serializers.Serializer[Any]):
 )
 class UpgradeRequest(_TargetSerializer):
     quoted_at = TimeField(required=False, help_text="The `at` of a preview that is at most 15 minutes old.")
+    trial = serializers.BooleanField(default=True, help_text=TRIAL)
 
 
-@extend_schema_serializer(examples=[OpenApiExample("To pro", UPGRADED)])
+@extend_schema_serializer(examples=[OpenApiExample("To pro", UPGRADED), OpenApiExample("On its trial", TRIED)])
 class UpgradeResponse(serializers.Serializer[Any]):
     message = serializers.CharField()
     previous_plan = serializers.CharField(allow_null=True, help_text="Null: you had none.")
@@ -117,6 +135,7 @@ class UpgradeResponse(serializers.Serializer[Any]):
     invoice = serializers.CharField(allow_null=True, help_text="Its number. Null: a free plan was opened.")
     current_period_start = TimeField()
     current_period_end = TimeField()
+    trial_ends_at = TimeField(allow_null=True, help_text="Of the free trial that has begun. Null: none has.")
 
 
 @extend_schema_serializer(examples=[OpenApiExample("To starter", {"target_plan": "starter"})])

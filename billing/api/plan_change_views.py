@@ -52,6 +52,7 @@ class CalculateProration(ApiView):
                     cycle_start=given.get("billing_cycle_start"),
                     cycle_end=given.get("billing_cycle_end"),
                     at=given.get("at"),
+                    trial=given["trial"],
                 )
         except InvalidCycle as error:
             raise ValidationError({"billing_cycle_end": [to_customer(error)]}) from None
@@ -61,7 +62,8 @@ class CalculateProration(ApiView):
 class Upgrade(ApiView):
     """Move to a higher plan now, for a prorated invoice: period and anchor stay, a scheduled change is dropped.
 
-    Without a plan, get one: its first period begins now, at the full price.
+    Without a plan, get one: its first period begins now, at the full price. While you pay nothing and never had a
+    trial, the plan's trial begins instead, free of charge.
     """
 
     @extend_schema(
@@ -118,10 +120,11 @@ def _upgrade(request: Request, now: datetime) -> Callable[[], Response]:
 
     def change() -> Response:
         with as_problems():
-            changed = changes.upgrade(account, given["target_plan"], now, given.get("quoted_at"))
+            quoted_at, trial = given.get("quoted_at"), given["trial"]
+            changed = changes.upgrade(account, given["target_plan"], now, quoted_at, trial=trial)
         plan = changed.subscription.plan
         answer = {
-            "message": f"Upgraded to {plan.name}",
+            "message": f"Trial of {plan.name} begun" if changed.trial_ends_at else f"Upgraded to {plan.name}",
             "previous_plan": changed.previous_plan.code if changed.previous_plan else None,
             "current_plan": plan.code,
             "prorated_amount": changed.proration.net,
@@ -129,6 +132,7 @@ def _upgrade(request: Request, now: datetime) -> Callable[[], Response]:
             "invoice": changed.invoice.number if changed.invoice else None,
             "current_period_start": changed.period.start,
             "current_period_end": changed.period.end,
+            "trial_ends_at": changed.trial_ends_at,
         }
         return Response(UpgradeResponse(answer).data)
 
@@ -181,4 +185,5 @@ def _shown(quote: Quote) -> dict[str, Any]:
         "currency": proration.currency,
         "direction": str(quote.direction),
         "at": quote.at,
+        "trial_ends_at": quote.trial_ends_at,
     }

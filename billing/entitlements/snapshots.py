@@ -186,7 +186,7 @@ def _terms(subscription: Subscription) -> dict[str, Any]:
         "anchor": subscription.anchor,
         "scheduled_plan": subscription.scheduled_plan.code if subscription.scheduled_plan else "",
         "scheduled_at": subscription.scheduled_at,
-        "ends_at": subscription.cancel_at,
+        "ends_at": subscription.ends_at,
         "former_quota_window_from": subscription.former_quota_window_from,
         "former_quota_window_until": subscription.former_quota_window_until,
     }

@@ -17,7 +17,7 @@ from billing.rules.money import in_currency
 
 def base_price(period: BillingPeriod) -> Bill:
     """A period's price, billed in advance."""
-    line = Line(Kind.BASE, period.plan.name, in_currency(period.price, period.currency), period.period, period)
+    line = Line(Kind.BASE, period.title, in_currency(period.price, period.currency), period.period, period)
     return Bill(period.subscription, period.currency, (line,))
 
 

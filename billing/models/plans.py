@@ -20,6 +20,8 @@ from ratelimit.limits import LARGEST_NUMBER
 
 LARGEST_RATE = 1_000_000
 """Requests per minute: the exact window keeps four bytes for each."""
+LONGEST_TRIAL = 365
+"""Days."""
 
 code_validator = RegexValidator(r"^[a-z][a-z0-9_-]*$", "Use lower-case letters, digits, - and _; begin with a letter.")
 
@@ -67,6 +69,8 @@ class PlanQuerySet(models.QuerySet["Plan"]):
 class Plan(FencedModel):
     FIXED_ONCE_SOLD = ("currency", "interval", "quota_window")
     """Periods are counted in the interval, bills add up in the currency, and used tokens belong to a window."""
+    TERMS_OF_SALE = ("price", "trial_days", "trial_needs_payment_method")
+    """What a quote rests on: `priced_at` is when one of them was last edited."""
 
     code = models.CharField(
         max_length=50,
@@ -108,6 +112,16 @@ class Plan(FencedModel):
         default=UpgradeMode.PRORATE,
         help_text="How customers get here from a lower plan billed in the same interval.",
     )
+    trial_days = models.PositiveIntegerField(
+        default=0,
+        validators=[MaxValueValidator(LONGEST_TRIAL)],
+        help_text="Free days for accounts that pay nothing yet and never had a trial. 0 means none.",
+    )
+    trial_needs_payment_method = models.BooleanField(
+        default=False,
+        help_text="Of trials that begin from now on: without a payment method the subscription ends with its trial, and"
+        " the default plan follows. The default plan itself never asks for one.",
+    )
     is_default = models.BooleanField(default=False, help_text="The plan of customers who have not chosen one.")
     archived_at = models.DateTimeField(
         null=True, blank=True, help_text="Not for sale from then on. Subscribers keep it; a plan is never deleted."
@@ -127,6 +141,7 @@ class Plan(FencedModel):
             models.CheckConstraint(
                 name="plan_rate_countable", condition=Q(requests_per_minute__range=(0, LARGEST_RATE))
             ),
+            models.CheckConstraint(name="plan_trial_bounded", condition=Q(trial_days__range=(0, LONGEST_TRIAL))),
             models.UniqueConstraint(name="plan_one_default", fields=["is_default"], condition=Q(is_default=True)),
             models.CheckConstraint(
                 name="plan_default_for_sale", condition=Q(is_default=False) | Q(archived_at__isnull=True)
@@ -158,8 +173,8 @@ class Plan(FencedModel):
         return [capability.code for capability in self.capabilities.all()]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        before = Plan.objects.filter(pk=self.pk).values_list("price", flat=True).first() if self.pk else None
-        if before is not None and before != self.price:
+        before = Plan.objects.filter(pk=self.pk).values_list(*self.TERMS_OF_SALE).first() if self.pk else None
+        if before is not None and before != tuple(getattr(self, term) for term in self.TERMS_OF_SALE):
             self.priced_at = timezone.now()
             if kwargs.get("update_fields") is not None:
                 kwargs["update_fields"] = {*kwargs["update_fields"], "priced_at"}
@@ -172,6 +187,8 @@ class Plan(FencedModel):
             raise ValidationError({"currency": str(error)}) from error
         if self.price is not None and not is_exact(self.price, self.currency):
             raise ValidationError({"price": f"{self.currency} has {decimals} decimals; {self.price} has more."})
+        if self.trial_days and not self.price:
+            raise ValidationError({"trial_days": "The plan costs nothing: there is nothing to try."})
         if self.is_default and self.archived_at:
             raise ValidationError({"archived_at": "Make another plan the default before this one is archived."})
         if self.pk is None:

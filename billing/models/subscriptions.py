@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
@@ -13,6 +13,7 @@ from django.db.models import F, Func, Q, Value
 
 from billing.fence.fenced import FencedModel
 from billing.models.plans import Plan
+from billing.models.trials import Trial
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.periods import Period
@@ -31,6 +32,10 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         """Live ones, not parked, whose last period has ended by `now`: the next renewal takes them."""
         return self.live().filter(parked_at__isnull=True, period_ends_at__lte=now)
 
+    def on_trial(self) -> SubscriptionQuerySet:
+        """Live ones whose last period is their trial."""
+        return self.live().filter(trial_ends_at=F("period_ends_at"))
+
     def ending(self) -> SubscriptionQuerySet:
         """Live ones that were canceled and end with their period."""
         return self.live().filter(cancel_at__isnull=False)
@@ -44,7 +49,7 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         return self.exclude(status=Subscription.Status.ACTIVE, parked_at__isnull=False)
 
 
-class Subscription(FencedModel):
+class Subscription(Trial, FencedModel):
     """One live subscription an account. Written by `billing.subscriptions` alone."""
 
     class Status(models.TextChoices):
@@ -92,10 +97,16 @@ class Subscription(FencedModel):
                 fields=["period_ends_at", "id"],
                 name="subscription_due",
                 condition=Q(status="active", parked_at__isnull=True),
-            )
+            ),
+            models.Index(
+                fields=["trial_notice_at"], name="trial_notice_due", condition=Q(trial_notice_at__isnull=False)
+            ),
         ]
         constraints = [
             models.UniqueConstraint(name="subscription_one_live", fields=["account"], condition=Q(status="active")),
+            models.UniqueConstraint(
+                name="subscription_one_trial", fields=["account"], condition=Q(trial_ends_at__isnull=False)
+            ),
             models.CheckConstraint(
                 name="subscription_schedule_whole",
                 condition=Q(scheduled_plan__isnull=True, scheduled_at__isnull=True)
@@ -131,8 +142,13 @@ class Subscription(FencedModel):
 
     @property
     def ends_at(self) -> datetime | None:
-        """Where it ends instead of being renewed: it was canceled, or its user is deactivated. None: it is renewed."""
-        return self.period_ends_at if self.cancel_at is not None or not self.account.is_active else None
+        """Where it ends instead of being renewed; None: it is renewed.
+
+        It was canceled, its user is deactivated, or its trial ends without the payment method that was asked for; where
+        another plan is scheduled, none is.
+        """
+        ends = self.cancel_at is not None or not self.account.is_active or self.lacks_payment_method
+        return self.period_ends_at if ends else None
 
     def current_period(self) -> BillingPeriod:
         """The period opened last, with its plan. While its renewal is late it has ended: see `current_subscription`."""
@@ -143,13 +159,19 @@ class Subscription(FencedModel):
     ) -> None:
         """Another plan from `now` on; a scheduled change is dropped, and the usage window follows its rule.
 
-        With a period that has `begun`, periods are counted from there. A price that was kept ends with the plan.
+        With a period that has `begun`, periods are counted from there, and a trial has ended; where it is the trial, they
+        are counted from its end. A price that was kept ends with the plan.
         """
-        kept = kept_window(self, self.plan, plan, now)
+        anchor, number = begun.anchor if begun is not None else (None, 0)
+        kept = kept_window(self, self.plan, plan, now, anchor=anchor)
         self.former_quota_window_from, self.former_quota_window_until = kept
         self.plan, self.kept_price = plan, kept_price
-        if begun is not None:
-            self.anchor, self.anchor_number, self.period_ends_at = begun.starts_at, begun.number, begun.ends_at
+        if begun is not None and anchor is not None:
+            self.anchor, self.anchor_number, self.period_ends_at = anchor, number, begun.ends_at
+            if begun.is_trial:
+                self.begin_trial(plan, begun.period)
+            else:
+                self.cut_trial(begun.starts_at)
         self.drop_schedule(now)
 
     def schedule(self, plan: Plan, at: datetime, now: datetime, kept_price: Decimal | None = None) -> None:
@@ -201,6 +223,7 @@ class BillingPeriod(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="billing_periods", db_index=False)
     price = models.DecimalField(max_digits=15, decimal_places=4)
     currency = models.CharField(max_length=3)
+    is_trial = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         ordering = ["subscription", "number"]
@@ -208,6 +231,7 @@ class BillingPeriod(models.Model):
             models.UniqueConstraint(name="period_once", fields=["subscription", "number"]),
             models.CheckConstraint(name="period_forward", condition=Q(starts_at__lt=F("ends_at"))),
             models.CheckConstraint(name="period_price_not_negative", condition=Q(price__gte=0)),
+            models.CheckConstraint(name="period_trial_free", condition=Q(is_trial=False) | Q(price=0)),
             # A range of one id instead of btree_gist, which not every server has.
             ExclusionConstraint(
                 name="period_no_overlap",
@@ -234,11 +258,29 @@ class BillingPeriod(models.Model):
             currency=plan.currency,
         )
 
+    @classmethod
+    def trial_of(cls, subscription: Subscription, number: int, start: datetime, plan: Plan) -> BillingPeriod:
+        """The trial that begins at an instant, not saved yet."""
+        trial = cls.of(subscription, number, Period(start, start + timedelta(days=plan.trial_days)), plan, Decimal(0))
+        trial.is_trial = True
+        return trial
+
     @property
     def period(self) -> Period:
         return Period(self.starts_at, self.ends_at)
 
     @property
+    def title(self) -> str:
+        """What was sold, as lines and pages call it."""
+        return f"Trial of {self.plan.name}" if self.is_trial else self.plan.name
+
+    @property
+    def anchor(self) -> tuple[datetime, int]:
+        """Where periods are counted from once this one has begun out of turn, and the number of the one there."""
+        return (self.ends_at, self.number + 1) if self.is_trial else (self.starts_at, self.number)
+
+    @property
     def terms(self) -> PlanTerms:
-        """The plan as it was sold for this period, at the period's price."""
-        return PlanTerms(self.plan.code, self.plan.rank, self.price, self.currency, self.plan.billed_every)
+        """The plan as it was sold for this period, at the period's price; a trial at the list price."""
+        price = self.plan.price if self.is_trial else self.price
+        return PlanTerms(self.plan.code, self.plan.rank, price, self.currency, self.plan.billed_every)

@@ -24,6 +24,10 @@ class Happened(StrEnum):
     """It ends with its period: subscription, plan"""
     CANCEL_WITHDRAWN = "subscription.cancel_withdrawn"
     """It is renewed after all: subscription, plan"""
+    TRIAL_STARTED = "subscription.trial_started"
+    """After the `subscription.opened` or `subscription.plan_changed` of the same instant: subscription, plan"""
+    TRIAL_ENDING = "subscription.trial_ending"
+    """Once, three days before its end; of a trial that long or shorter, never: subscription, plan"""
     SUBSCRIPTION_ENDED = "subscription.ended"
     """Canceled, ended by staff, or with its period as its user is deactivated. Where a plan follows, it is in the
     `subscription.opened` of the same instant: subscription, plan"""

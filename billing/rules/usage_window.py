@@ -52,18 +52,29 @@ def window_on(holder: WindowHolder, plan: WindowedPlan, now: datetime) -> Period
 
 
 def kept_window(
-    holder: WindowHolder, plan: WindowedPlan, target: WindowedPlan, at: datetime, *, with_period: bool = False
+    holder: WindowHolder,
+    plan: WindowedPlan,
+    target: WindowedPlan,
+    at: datetime,
+    *,
+    with_period: bool = False,
+    anchor: datetime | None = None,
 ) -> tuple[datetime | None, datetime | None]:
     """The window in which a change from `plan` to `target` at an instant falls: from, and until when it holds.
 
     A change `with_period`, at the end of a billing period, ends it. So does one from unlimited to limited, unless the
-    plan was changed in this window before: what was used of a quota then must not be given again.
+    plan was changed in this window before: what was used of a quota then must not be given again. `anchor` is where
+    billing periods are counted from afterwards, if that moves: after a trial, the window of a paid period begins there.
     """
     since, until = holder.former_quota_window_from, holder.former_quota_window_until
-    if plan.quota_window == target.quota_window and plan.monthly_token_quota is target.monthly_token_quota is None:
+    paid_from = anchor if target.quota_window == BILLING_PERIOD else None
+    is_same_kind = plan.quota_window == target.quota_window
+    if is_same_kind and paid_from is None and plan.monthly_token_quota is target.monthly_token_quota is None:
         return since, until
     window = window_on(holder, plan, at - timedelta.resolution)
     ends = at.replace(microsecond=0)  # windows begin at whole seconds
     was_changed = until is not None and at < until
-    counts_anew = plan.monthly_token_quota is None and target.monthly_token_quota is not None and not was_changed
-    return window.start, ends if (with_period or counts_anew) and ends > window.start else window.end
+    leads_to_a_quota = target.monthly_token_quota is not None or is_same_kind
+    counts_anew = plan.monthly_token_quota is None and leads_to_a_quota and not was_changed
+    holds_until = ends if (with_period or counts_anew) and ends > window.start else window.end
+    return window.start, min(holds_until, paid_from) if paid_from and at < paid_from else holds_until

@@ -51,13 +51,25 @@ class Changed:
     proration: Proration
     """How the invoice came about."""
 
+    @property
+    def trial_ends_at(self) -> datetime | None:
+        """Of the trial that the change has begun; None where it has begun none."""
+        return self.period.end if self.subscription.is_on_trial else None
+
 
 def upgrade(
-    account: int, target: Plan, now: datetime, quoted_at: datetime | None = None, digest: str | None = None
+    account: int,
+    target: Plan,
+    now: datetime,
+    quoted_at: datetime | None = None,
+    digest: str | None = None,
+    *,
+    trial: bool = True,
 ) -> Changed:
     """Move the account to a higher plan now: its period stays and the rest is charged, or one begins (`opens_period`).
 
-    An account without a subscription gets one, at the full price. With `quoted_at` the amounts are those of a quote of
+    An account without a subscription gets one, at the full price. Where the account gets the target's `trial`, that
+    begins, and the rest of a free period is dropped. With `quoted_at` the amounts are those of a quote of
     that instant; with its `digest` as well they are those that were shown, or nothing is done. Raises NotAnUpgrade,
     QuoteExpired, UnderReview, OnlyAtPeriodEnd, NoSubscription (the user is deactivated).
     """
@@ -65,8 +77,9 @@ def upgrade(
         try:
             subscription = locked(account, now)
         except NoSubscription:
-            return _open(account, target, now, quoted_at)
+            return _open(account, target, now, quoted_at, trial=trial)
         quote = quotes.quote(subscription.current_period(), target, quoted_at or now)
+        quote = quotes.with_trial(quote) if trial else quote
         if quote.direction is not Direction.UPGRADE or not target.is_on_sale:
             raise NotAnUpgrade(target=target.name, current=quote.period.plan.name)
         if quoted_at is not None:
@@ -88,7 +101,7 @@ def change_now(
     rest = Period(max(now, period.starts_at), period.ends_at)
     begun = _period_to_begin(quote, now) if quote.opens_period else None
     if begun is not None:
-        charge = Line(Kind.BASE, target.name, proration.charge, begun.period, begun)
+        charge = Line(Kind.BASE, begun.title, proration.charge, begun.period, begun)
     else:
         charge = Line(Kind.CHARGE, f"Remaining time on {target.name}", proration.charge, rest, period)
     lines = [Line(Kind.CREDIT, f"Unused time on {previous.name}", -proration.credit, rest, period), charge]
@@ -103,17 +116,23 @@ def change_now(
     (invoice,) = issuing.issue([bill], now)
     ids = {"subscription": subscription.pk, "invoice": invoice.pk}
     record(Happened.PLAN_CHANGED, subscription.account_id, from_plan=previous.code, to_plan=target.code, **ids)
+    if begun is not None and begun.is_trial:
+        record(Happened.TRIAL_STARTED, subscription.account_id, subscription=subscription.pk, plan=target.code)
     return Changed(previous, subscription, (begun or period).period, invoice, proration)
 
 
 def _period_to_begin(quote: quotes.Quote, now: datetime) -> BillingPeriod:
-    """The target's period from now on, to the second.
+    """The target's period from now on, to the second, or its trial.
 
     It takes the place of one that has begun in this very second: no period is empty.
     """
     old, target, start = quote.period, quote.target, now.replace(microsecond=0)
-    period = nth_period(start, target.billed_every, 0)
-    begun = BillingPeriod.of(old.subscription, old.number + 1, period, target, quote.price)
+    number = old.number + 1
+    if quote.trial_days:
+        begun = BillingPeriod.trial_of(old.subscription, number, start, target)
+    else:
+        period = nth_period(start, target.billed_every, 0)
+        begun = BillingPeriod.of(old.subscription, number, period, target, quote.price)
     if start <= old.starts_at:
         begun.pk, begun.number = old.pk, old.number
     return begun
@@ -188,16 +207,17 @@ def locked(account: int, now: datetime) -> Subscription:
     return subscription if subscription.is_live else locked(account, now)
 
 
-def _open(account: int, target: Plan, now: datetime, quoted_at: datetime | None) -> Changed:
+def _open(account: int, target: Plan, now: datetime, quoted_at: datetime | None, *, trial: bool) -> Changed:
     """Open a subscription for an account that has none, and bill it. Raises as `upgrade`."""
     quote = quotes.opening_quote(account, target, quoted_at or now)
+    quote = quotes.with_trial(quote) if trial else quote
     if not target.is_on_sale:
         raise NotAnUpgrade(target=target.name, current=NO_PLAN.name)
     if quoted_at is not None:
         quotes.check_age(quoted_at, now)
         if target.priced_at > quoted_at:
             raise QuoteExpired(reason="price")
-    subscription = opening.subscribe(account, target, now)
+    subscription = opening.subscribe(account, target, now, on_trial=quote.trial_days > 0)
     if subscription.is_parked:
         raise UnderReview(reason="invoice")  # which takes all of it back
     period = subscription.current_period().period

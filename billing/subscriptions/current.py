@@ -49,8 +49,14 @@ class CurrentSubscription:
 
     @property
     def cancel_at(self) -> datetime | None:
-        """The subscription ends here instead of being renewed."""
-        return self.subscription.cancel_at
+        """The subscription ends here instead of being renewed: it was canceled, or its trial ends without the payment
+        method that it needs."""
+        return self.subscription.ends_at
+
+    @property
+    def trial_ends_at(self) -> datetime | None:
+        """None where the period is no trial."""
+        return self.period.ends_at if self.period.is_trial else None
 
     @property
     def next_invoice_amount(self) -> Decimal:

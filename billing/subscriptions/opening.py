@@ -12,8 +12,9 @@ from billing.models import BillingPeriod, Plan, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.periods import nth_period
-from billing.rules.usage_window import kept_window
+from billing.rules.usage_window import BILLING_PERIOD, kept_window
 from billing.subscriptions.refusals import NoSubscription
+from billing.subscriptions.trials import is_offered_at_first
 
 
 def get_or_open_subscription(account: int, now: datetime) -> Subscription:
@@ -30,28 +31,37 @@ def get_or_open_subscription(account: int, now: datetime) -> Subscription:
     if default is None or not get_user_model().objects.filter(pk=account, is_active=True).exists():
         raise NoSubscription
     try:
-        return subscribe(account, default, now)
+        return subscribe(account, default, now, on_trial=is_offered_at_first(account, default))
     except IntegrityError:
         # Another process opened it in the same moment.
         return live.get()
 
 
-def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
+def subscribe(account: int, plan: Plan, now: datetime, *, on_trial: bool = False) -> Subscription:
     """Open a live subscription whose first period starts now, to the second, and bill that period.
 
-    Where its invoice looks wrong the subscription is parked and nothing is billed. Raises IntegrityError where the
-    account has a live subscription.
+    `on_trial` it is the plan's trial. Where its invoice looks wrong the subscription is parked and nothing is billed.
+    Raises IntegrityError where the account has a live subscription, or a second trial would begin.
     """
-    anchor = now.replace(microsecond=0)
-    first = nth_period(anchor, plan.billed_every, 0)
+    start = now.replace(microsecond=0)
+    subscription = Subscription(account_id=account, plan=plan, created_at=now, changed_at=now)
+    if on_trial:
+        opened = BillingPeriod.trial_of(subscription, 0, start, plan)
+        subscription.begin_trial(plan, opened.period)
+        if plan.quota_window == BILLING_PERIOD:
+            subscription.former_quota_window_until = start  # no window reaches back before it
+    else:
+        opened = BillingPeriod.of(subscription, 0, nth_period(start, plan.billed_every, 0), plan, plan.price)
+    subscription.anchor, subscription.anchor_number = opened.anchor
+    subscription.period_ends_at = opened.ends_at
     with transaction.atomic():
-        subscription = Subscription.objects.create(
-            account_id=account, plan=plan, anchor=anchor, created_at=now, changed_at=now, period_ends_at=first.end
-        )
-        opened = BillingPeriod.of(subscription, 0, first, plan, plan.price)
+        subscription.save()
         opened.save()
-        record(Happened.SUBSCRIPTION_OPENED, account, subscription=subscription.pk, plan=plan.code)
-        bills = [review.base_price(opened)] if plan.price else []
+        ids: dict[str, int | str] = {"subscription": subscription.pk, "plan": plan.code}
+        record(Happened.SUBSCRIPTION_OPENED, account, **ids)
+        if on_trial:
+            record(Happened.TRIAL_STARTED, account, **ids)
+        bills = [review.base_price(opened)] if opened.price else []
         if reason := review.review_reason(bills, review.issued_today([account], now)):
             subscription.park(reason, now)
         else:

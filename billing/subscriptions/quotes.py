@@ -16,6 +16,7 @@ from billing.rules.periods import Period, as_utc, nth_period
 from billing.rules.plan_change import Direction, IntervalMismatch, decide, opens_period
 from billing.rules.proration import Proration, prorate
 from billing.rules.refused import Refused
+from billing.subscriptions import trials
 from billing.subscriptions.current import period_at
 from billing.subscriptions.refusals import NoSubscription, QuoteExpired
 
@@ -41,6 +42,14 @@ class Quote:
     """For a whole period on the target: its list price, or one that is kept."""
     opens_period: bool = False
     """The change begins a period of the target, charged in full; or else the period stays, and its rest is charged."""
+    trial_days: int = 0
+    """The period that begins is the target's trial, of so many days, and nothing is charged; 0: it is none."""
+
+    @property
+    def trial_ends_at(self) -> datetime | None:
+        """Where the trial ends that would begin at the quote's instant."""
+        start = self.at.replace(microsecond=0)
+        return start + timedelta(days=self.trial_days) if self.trial_days else None
 
     @property
     def current_cost(self) -> Decimal:
@@ -64,6 +73,7 @@ class Quote:
             (self.at.isoformat(), subscription.pk, subscription.changed_at.isoformat(), subscription.scheduled_plan_id),
             (self.period.number, self.current_cost, self.target_cost, currency),
             (self.proration.credit, self.proration.charge, self.proration.days_remaining, self.opens_period),
+            self.trial_days,
             limits_of(self.period.plan),
             limits_of(self.target),
             in_currency(ledger.balance(subscription.account_id, currency), currency),
@@ -98,10 +108,11 @@ def quote(period: BillingPeriod, target: Plan, at: datetime, kept_price: Decimal
     """What a change from the period's plan to the target costs at an instant. Raises OnlyAtPeriodEnd.
 
     The target counts at its list price, unless a lower one is kept. The credit is at most what was billed for the
-    period net of earlier credits.
+    period net of earlier credits. A trial ends with the change, and leaves no time to prorate: a period of the target
+    begins.
     """
     direction = decide(period.terms, target.terms)
-    begins = opens_period(period.terms, target.terms, direction)
+    begins = period.is_trial or opens_period(period.terms, target.terms, direction)
     price = target.price if kept_price is None else min(target.price, kept_price)
     old, new = (in_currency(each, period.currency) for each in (period.price, price))
     proration = prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
@@ -109,6 +120,16 @@ def quote(period: BillingPeriod, target: Plan, at: datetime, kept_price: Decimal
     charge = new if begins else proration.charge
     proration = replace(proration, credit=credit, charge=charge, net=charge - credit)
     return Quote(period, target, direction, proration, as_utc(at), price, begins)
+
+
+def with_trial(quote: Quote) -> Quote:
+    """What the customer's own upgrade costs instead where it begins the target's trial: nothing."""
+    account = quote.period.subscription.account_id
+    if quote.direction is not Direction.UPGRADE or not trials.is_offered(account, quote.target, quote.period):
+        return quote
+    nothing = in_currency(Decimal(0), quote.proration.currency)
+    proration = replace(quote.proration, credit=nothing, charge=nothing, net=nothing)
+    return replace(quote, proration=proration, opens_period=True, trial_days=quote.target.trial_days)
 
 
 def unused(period: BillingPeriod, at: datetime) -> Decimal:
@@ -148,19 +169,22 @@ def calculate_proration(
     cycle_start: datetime | None = None,
     cycle_end: datetime | None = None,
     at: datetime | None = None,
+    trial: bool = True,
 ) -> Quote:
     """A quote as of `at` (now unless given) for the account's period of then, or for a plan and a cycle that are given.
 
     A `current` that is given counts at its list price; the account's own plan at the price its period was sold for.
-    Of the own period and plan the amounts are those that a change at the instant bills, as far as is known now. Writes
-    nothing but the subscription of an account that has none yet. Raises InvalidCycle, OnlyAtPeriodEnd.
+    Of the own period and plan the amounts are those that a change at the instant bills, as far as is known now; with
+    the target's `trial`, where the account gets it. Writes nothing but the subscription of an account that has none
+    yet. Raises InvalidCycle, OnlyAtPeriodEnd.
     """
     try:
         period = period_at(account, as_utc(at or now), now)
     except NoSubscription:
         period = opening_quote(account, target, as_utc(at or now)).period
         if current is None and cycle_start is cycle_end is None:
-            return opening_quote(account, target, as_utc(at or now))
+            opening = opening_quote(account, target, as_utc(at or now))
+            return with_trial(opening) if trial else opening
     cycle = _cycle(cycle_start or period.starts_at, cycle_end or period.ends_at)
     if current is not None and current.billed_every != target.billed_every:
         raise IntervalMismatch(
@@ -169,10 +193,12 @@ def calculate_proration(
             target_interval=target.billed_every,
             interval=current.billed_every,
         )
-    if current is not None or cycle != period.period:
+    is_own = current is None and cycle == period.period
+    if not is_own:
         plan, price = (period.plan, period.price) if current is None else (current, current.price)
         period = BillingPeriod.of(period.subscription, period.number, cycle, plan, price)
-    return quote(period, target, at or now)
+    found = quote(period, target, at or now)
+    return with_trial(found) if trial and is_own else found
 
 
 def _cycle(start: datetime, end: datetime) -> Period:

@@ -26,6 +26,7 @@ from billing.outbox.clock import check_clock
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
 from billing.rules.usage_window import kept_window
+from billing.subscriptions import trials
 from billing.subscriptions.ending import write_ends
 from billing.subscriptions.renewal_report import RenewalReport
 from billing.subscriptions.renewal_rule import Renewal, ending, renewal
@@ -58,6 +59,7 @@ def renew(subscriptions: Sequence[Subscription], now: datetime, *, reviewed: boo
     `reviewed`: staff have looked at what is suspicious about them, so nothing is parked.
     """
     latest, prices = _latest_periods(subscriptions), Prices()
+    trials.ask_for_payment_methods(subscriptions)
     return _write([renewal(row, latest[row.pk], now, prices) for row in subscriptions], now, reviewed)
 
 

@@ -90,11 +90,15 @@ def _assert_explained_in(account: int, currency: str) -> None:
 
 
 def assert_tiled(subscription: Subscription) -> None:
-    """Its periods follow one another without gap or overlap, the last ones counted from the anchor (law L7)."""
+    """Its periods follow one another without gap or overlap, the last ones counted from the anchor (law L7).
+
+    On trial that is the trial's end, where the next one begins.
+    """
     live = fresh(subscription)
     periods = list(BillingPeriod.objects.filter(subscription=live).order_by("number"))
     assert [period.number for period in periods] == list(range(len(periods)))
-    assert periods[live.anchor_number].starts_at == live.anchor
+    starts = [*(period.starts_at for period in periods), *([live.period_ends_at] if live.is_on_trial else [])]
+    assert starts[live.anchor_number] == live.anchor
     assert periods[-1].ends_at == live.period_ends_at
     for before, after in itertools.pairwise(periods):
         assert before.ends_at == after.starts_at

@@ -1,0 +1,58 @@
+"""Trials: who gets one, and the message that one ends soon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import transaction
+
+from billing.models import BillingPeriod, Plan, Subscription
+from billing.outbox.kinds import Happened
+from billing.outbox.record import record_all
+from billing.payment_methods import accounts_with_payment_method
+
+BATCH = 500
+
+
+def is_offered(account: int, target: Plan, period: BillingPeriod) -> bool:
+    """Whether the account gets the target's trial by an upgrade from its period: while it pays nothing, and once."""
+    pays = period.is_trial or period.price > 0
+    had_one = Subscription.objects.filter(account=account, trial_ends_at__isnull=False)
+    return target.trial_days > 0 and not pays and not had_one.exists()
+
+
+def is_offered_at_first(account: int, default: Plan) -> bool:
+    """Whether the account starts on the default plan's trial: with the first subscription that it ever has."""
+    return default.trial_days > 0 and not Subscription.objects.filter(account=account).exists()
+
+
+def ask_for_payment_methods(subscriptions: Sequence[Subscription]) -> None:
+    """Find out at once which of a batch have the payment method that their trial needs."""
+    asked = [row for row in subscriptions if row.needs_payment_method]
+    having = accounts_with_payment_method({row.account_id: row.trial_ends_at for row in asked if row.trial_ends_at})
+    for row in asked:
+        row.has_payment_method = row.account_id in having
+
+
+def announce_ending(now: datetime) -> int:
+    """Write the message of each trial that ends within three days, once; how many. Several at once do no harm.
+
+    None for a deactivated user, and none where the trial has ended before anybody came to write it.
+    """
+    told = 0
+    while True:
+        with transaction.atomic():
+            rows = Subscription.objects.filter(trial_notice_at__lte=now).order_by("trial_notice_at", "pk")
+            rows = rows.select_related("plan", "account").select_for_update(skip_locked=True, of=("self",))
+            batch = list(rows[:BATCH])
+            if not batch:
+                return told
+            ending = [
+                (row.account_id, {"subscription": row.pk, "plan": row.plan.code})
+                for row in batch
+                if row.is_live and row.account.is_active and row.trial_ends_at and now < row.trial_ends_at
+            ]
+            record_all(Happened.TRIAL_ENDING, ending)
+            Subscription.objects.filter(pk__in=[row.pk for row in batch]).update(trial_notice_at=None)
+        told += len(ending)
