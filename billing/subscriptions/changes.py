@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.module_loading import import_string
 
 from billing.invoicing import issuing, review
@@ -217,7 +217,13 @@ def _open(account: int, target: Plan, now: datetime, quoted_at: datetime | None,
         quotes.check_age(quoted_at, now)
         if target.priced_at > quoted_at:
             raise QuoteExpired(reason="price")
-    subscription = opening.subscribe(account, target, now, on_trial=quote.trial_days > 0)
+        if Subscription.objects.filter(account=account, ended_at__gt=quoted_at).exists():
+            raise QuoteExpired(reason="subscription")
+    try:
+        subscription = opening.subscribe(account, target, now, on_trial=quote.trial_days > 0)
+    except IntegrityError:
+        # Another process has opened one in the same moment: this is an upgrade from there.
+        return upgrade(account, target, now, quoted_at, trial=trial)
     if subscription.is_parked:
         raise UnderReview(reason="invoice")  # which takes all of it back
     period = subscription.current_period().period
