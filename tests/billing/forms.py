@@ -20,6 +20,7 @@ def plan_form(plan: Plan, **changes: Any) -> dict[str, Any]:
         "requests_per_minute": "" if plan.requests_per_minute is None else plan.requests_per_minute,
         "quota_window": plan.quota_window,
         "upgrade_mode": plan.upgrade_mode,
+        "trial_days": plan.trial_days,
         "capabilities": list(plan.capabilities.values_list("pk", flat=True)),
     }
     return fields | changes

@@ -127,7 +127,7 @@ def test_a_new_plan_is_priced_in_its_currencys_decimals(
     superuser: Staff, db: None, price: str, currency: str, accepted: bool
 ) -> None:
     fields = {"name": "Basic", "code": "basic", "rank": 5, "interval": "year", "quota_window": "calendar_month"}
-    fields["upgrade_mode"] = "prorate"
+    fields |= {"upgrade_mode": "prorate", "trial_days": 0}
     response = superuser.send("billing/plan/add/", **fields, price=price, currency=currency)
     assert (response.status_code == 302) is accepted
     if accepted:

@@ -53,6 +53,7 @@ class TestPlans:
             "price": 29.00,
             "currency": "USD",
             "interval": "month",
+            "trial_days": 0,
             "monthly_token_quota": 500,
             "requests_per_minute": 30,
             "capabilities": ["investigator"],

@@ -42,9 +42,18 @@ PLANS = {"starter": STARTER, "pro": PRO}
 FACTS = Facts(account=7, version=1, active=True, plan="starter", anchor=ANCHOR)
 
 
-def change(facts: Facts, plan: PlanOffer, target: PlanOffer, at: datetime, *, with_period: bool = False) -> Facts:
-    since, until = kept_window(facts, plan, target, at, with_period=with_period)
-    return replace(facts, former_quota_window_from=since, former_quota_window_until=until)
+def change(
+    facts: Facts,
+    plan: PlanOffer,
+    target: PlanOffer,
+    at: datetime,
+    *,
+    with_period: bool = False,
+    anchor: datetime | None = None,
+) -> Facts:
+    since, until = kept_window(facts, plan, target, at, with_period=with_period, anchor=anchor)
+    kept = replace(facts, former_quota_window_from=since, former_quota_window_until=until)
+    return kept if anchor is None else replace(kept, anchor=anchor)
 
 
 KINDS = st.sampled_from([CALENDAR_MONTH, BILLING_PERIOD])

@@ -63,32 +63,40 @@ def test_a_late_beat_makes_no_difference(situation: Situation, half_days: int, b
     assert entitle(applied, plans, now) == entitle(facts, plans, now)
 
 
+WAYS = st.sampled_from(["within", "with period", 0, 1, 7, 14, 60])
+
+
 @settings(deadline=None)
 @given(
-    st.lists(st.tuples(INSTANTS, st.sampled_from(["a", "b", "c", "d"]), st.booleans()), min_size=1, max_size=6),
+    st.lists(st.tuples(INSTANTS, st.sampled_from(["a", "b", "c", "d"]), WAYS), min_size=1, max_size=6),
     st.lists(st.builds(TopUp, st.just(1_000), INSTANTS, MAYBE, st.none() | st.just(1_000)), max_size=3),
 )
 def test_windows_of_any_changes_follow_each_other(
-    steps: list[tuple[datetime, str, bool]], top_ups: list[TopUp]
+    steps: list[tuple[datetime, str, str | int]], top_ups: list[TopUp]
 ) -> None:
-    """None comes back, none overlaps another, and each top-up counts in one of them at most, also what was spent."""
+    """None comes back, none overlaps another, and each top-up counts in one of them at most, also what was spent.
+
+    A change leaves the period, comes with its end, or begins one: a paid one now, or a trial of some days.
+    """
     quotas = {"a": 9, "b": 9, "c": None, "d": None}
     plans = {
         code: offer(code, quota=quotas[code], quota_window=CALENDAR_MONTH if code in "ac" else BILLING_PERIOD)
         for code in quotas
     }
     facts = replace(FACTS, plan="a", anchor=ANCHOR)
-    steps = sorted(steps)
+    steps = sorted(steps, key=lambda step: step[0])
     windows: list[Period] = []
     counted: dict[TopUp, set[datetime]] = {top_up: set() for top_up in top_ups}
     for half_days in range(240):
         now = BASE + half_days * DAY / 2
         while steps and steps[0][0] <= now:
-            at, code, with_period = steps.pop(0)
-            changed = change(facts, plans[facts.plan], plans[code], at, with_period=with_period)
+            at, code, way = steps.pop(0)
+            anchor = at.replace(microsecond=0) + timedelta(days=way) if isinstance(way, int) else None
+            with_period = way == "with period"
+            changed = change(facts, plans[facts.plan], plans[code], at, with_period=with_period, anchor=anchor)
             facts = replace(changed, plan=code)
         window = entitle(facts, plans, now).window
-        if not windows or windows[-1] != window:
+        if not windows or windows[-1].start != window.start:  # a trial may bring its end forward
             windows.append(window)
         for top_up in top_ups:
             entitlement = entitle(replace(facts, top_ups=(top_up,)), plans, now)

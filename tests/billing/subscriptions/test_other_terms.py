@@ -12,7 +12,7 @@ from hypothesis.extra.django import TestCase
 
 from billing.entitlements import snapshots
 from billing.invoicing import ledger
-from billing.models import Plan, Subscription
+from billing.models import BillingPeriod, Plan, Subscription
 from billing.rules.periods import Period
 from billing.rules.plan_change import OnlyAtPeriodEnd
 from billing.subscriptions import canceling, changes, quotes, refusals, renewal
@@ -181,9 +181,9 @@ def test_in_full_a_period_of_the_same_interval_begins(low: Plan) -> None:
 
 
 KINDS = st.sampled_from(
-    ["upgrade", "later", "cancel", "keep", "staff", "renew", "pay", "move now", "move at_period_end"]
+    ["upgrade", "without trial", "later", "cancel", "keep", "staff", "renew", "pay", "move now", "move at_period_end"]
 )
-STEPS = st.lists(st.tuples(st.integers(0, 40 * 24), KINDS, st.integers(0, 6)), max_size=9)
+STEPS = st.lists(st.tuples(st.integers(0, 40 * 24), KINDS, st.integers(0, 9)), max_size=9)
 
 
 def move_all(subscription: Subscription, target: Plan, when: str, now: datetime) -> None:
@@ -210,6 +210,9 @@ class TestLives(TestCase):
             make_plan("quarterly", 80, 1, interval="quarter"),
             make_plan("yearly", 999, 3, interval="year"),
             make_plan("euro", 45, 2, currency="EUR"),
+            Plan.objects.get(code="free"),
+            make_plan("tried", 53, 2, trial_days=14),
+            make_plan("asking", 530, 3, trial_days=60, interval="year", trial_needs_payment_method=True),
         ]
         now = at("2025-01-31 10:00:00")
         account = make_subscription(plans[0], now).account_id
@@ -219,6 +222,7 @@ class TestLives(TestCase):
             for subscription in Subscription.objects.filter(account=account):
                 assert_tiled(subscription)
                 assert_explained(subscription)
+            assert BillingPeriod.objects.filter(subscription__account=account, is_trial=True).count() <= 1
         rows = list(Subscription.objects.filter(account=account).order_by("pk"))
         for ended, follows in itertools.pairwise(rows):
             first = follows.periods.earliest("number")
@@ -226,10 +230,11 @@ class TestLives(TestCase):
 
     def take(self, step: str, account: int, target: Plan, now: datetime) -> None:
         try:
-            if step == "upgrade":
-                quote = quotes.calculate_proration(account, target, now)
-                changed = changes.upgrade(account, target, now)
-                assert changed.proration == quote.proration, "a preview says what is billed"
+            if step in ("upgrade", "without trial"):
+                quote = quotes.calculate_proration(account, target, now, trial=step == "upgrade")
+                changed = changes.upgrade(account, target, now, trial=step == "upgrade")
+                said = quote.proration, quote.trial_ends_at
+                assert (changed.proration, changed.trial_ends_at) == said, "a preview says what is billed"
             elif step == "later":
                 changes.downgrade_with_effective_date(account, target, now, NOBODY_USES_ANYTHING)
             elif step == "cancel":
