@@ -61,7 +61,11 @@ class SubscriptionResponse(serializers.Serializer[Any]):
     scheduled_plan_date = serializers.DateField(allow_null=True, help_text="In UTC.")
     next_invoice_amount = MoneyField(help_text="At present prices, the balance used.")
     balance = MoneyField(help_text="Owed to you; the next invoices use it.")
-    cancel_at = TimeField(allow_null=True, help_text="The subscription ends here instead of being renewed.")
+    cancel_at = TimeField(
+        allow_null=True,
+        help_text="The subscription ends here instead of being renewed: canceled, or a trial without the payment method"
+        " that it needs.",
+    )
     trial_ends_at = TimeField(
         allow_null=True, help_text="The present period is a free trial and ends here. Null: it is none."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from django.conf import settings
@@ -257,13 +257,6 @@ class BillingPeriod(models.Model):
             price=price,
             currency=plan.currency,
         )
-
-    @classmethod
-    def trial_of(cls, subscription: Subscription, number: int, start: datetime, plan: Plan) -> BillingPeriod:
-        """The trial that begins at an instant, not saved yet."""
-        trial = cls.of(subscription, number, Period(start, start + timedelta(days=plan.trial_days)), plan, Decimal(0))
-        trial.is_trial = True
-        return trial
 
     @property
     def period(self) -> Period:

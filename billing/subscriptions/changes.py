@@ -23,7 +23,7 @@ from billing.rules.entitlement import NO_PLAN
 from billing.rules.periods import Period, nth_period
 from billing.rules.plan_change import Available, Direction, available, blockers
 from billing.rules.proration import Proration
-from billing.subscriptions import opening, quotes, renewal
+from billing.subscriptions import opening, quotes, renewal, trials
 from billing.subscriptions.opening import get_or_open_subscription
 from billing.subscriptions.refusals import (
     ActiveFeatures,
@@ -129,7 +129,7 @@ def _period_to_begin(quote: quotes.Quote, now: datetime) -> BillingPeriod:
     old, target, start = quote.period, quote.target, now.replace(microsecond=0)
     number = old.number + 1
     if quote.trial_days:
-        begun = BillingPeriod.trial_of(old.subscription, number, start, target)
+        begun = trials.period_of(old.subscription, number, start, target)
     else:
         period = nth_period(start, target.billed_every, 0)
         begun = BillingPeriod.of(old.subscription, number, period, target, quote.price)

@@ -13,8 +13,8 @@ from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.periods import nth_period
 from billing.rules.usage_window import BILLING_PERIOD, kept_window
+from billing.subscriptions import trials
 from billing.subscriptions.refusals import NoSubscription
-from billing.subscriptions.trials import is_offered_at_first
 
 
 def get_or_open_subscription(account: int, now: datetime) -> Subscription:
@@ -31,7 +31,7 @@ def get_or_open_subscription(account: int, now: datetime) -> Subscription:
     if default is None or not get_user_model().objects.filter(pk=account, is_active=True).exists():
         raise NoSubscription
     try:
-        return subscribe(account, default, now, on_trial=is_offered_at_first(account, default))
+        return subscribe(account, default, now, on_trial=trials.is_offered_at_first(account, default))
     except IntegrityError:
         # Another process opened it in the same moment.
         return live.get()
@@ -46,7 +46,7 @@ def subscribe(account: int, plan: Plan, now: datetime, *, on_trial: bool = False
     start = now.replace(microsecond=0)
     subscription = Subscription(account_id=account, plan=plan, created_at=now, changed_at=now)
     if on_trial:
-        opened = BillingPeriod.trial_of(subscription, 0, start, plan)
+        opened = trials.period_of(subscription, 0, start, plan)
         subscription.begin_trial(plan, opened.period)
         if plan.quota_window == BILLING_PERIOD:
             subscription.former_quota_window_until = start  # no window reaches back before it

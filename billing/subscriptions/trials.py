@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.db import transaction
 
@@ -11,6 +12,7 @@ from billing.models import BillingPeriod, Plan, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
 from billing.payment_methods import accounts_with_payment_method
+from billing.rules.periods import Period
 
 BATCH = 500
 
@@ -25,6 +27,14 @@ def is_offered(account: int, target: Plan, period: BillingPeriod) -> bool:
 def is_offered_at_first(account: int, default: Plan) -> bool:
     """Whether the account starts on the default plan's trial: with the first subscription that it ever has."""
     return default.trial_days > 0 and not Subscription.objects.filter(account=account).exists()
+
+
+def period_of(subscription: Subscription, number: int, start: datetime, plan: Plan) -> BillingPeriod:
+    """The trial of a plan that begins at an instant, not saved yet."""
+    days = Period(start, start + timedelta(days=plan.trial_days))
+    trial = BillingPeriod.of(subscription, number, days, plan, Decimal(0))
+    trial.is_trial = True
+    return trial
 
 
 def ask_for_payment_methods(subscriptions: Sequence[Subscription]) -> None:

@@ -156,6 +156,18 @@ def check_outbox_consumers(**_: Any) -> Iterable[CheckMessage]:
             yield Error(f"The outbox's consumer {name!r} is not there: {error}.", hint=hint, id="billing_site.E014")
 
 
+@register(ENFORCEMENT)
+def check_payment_methods(**_: Any) -> Iterable[CheckMessage]:
+    """A path that leads nowhere would only show when the first trial ends."""
+    path = settings.BILLING_HAS_PAYMENT_METHOD
+    try:
+        if path:
+            import_string(path)
+    except ImportError as error:
+        hint = "Let BILLING_HAS_PAYMENT_METHOD be the path of a function, or empty."
+        yield Error(f"Nobody says who has a payment method: {error}.", hint=hint, id="billing_site.E017")
+
+
 @register(Tags.security, deploy=True)
 def check_what_is_open(**_: Any) -> Iterable[CheckMessage]:
     """What is meant for trying things out, and who stands between the site and its clients."""

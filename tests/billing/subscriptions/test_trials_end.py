@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.checks import run_checks
 from django.db import transaction
 
 from billing.models import Plan, Subscription
@@ -139,6 +140,10 @@ class TestPaymentMethod:
         assert enforced(asked, END) == "asking"
         assert renewal.renew_due(END).renewed == 1
         assert lines(invoices(asked)[-1]) == [("base", 62)]
+
+    def test_a_function_that_is_not_there_is_found_at_start(self, settings: Any) -> None:
+        settings.BILLING_HAS_PAYMENT_METHOD = "billing.nowhere.has_one"
+        assert [error.id for error in run_checks(tags=["enforcement"])] == ["billing_site.E017"]
 
     def test_a_whole_batch_is_asked_about_at_once(self, free: Plan, asking: Plan, settings: Any) -> None:
         settings.BILLING_HAS_PAYMENT_METHOD = f"{__name__}.asked_once"
