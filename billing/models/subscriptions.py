@@ -159,8 +159,8 @@ class Subscription(Trial, FencedModel):
     ) -> None:
         """Another plan from `now` on; a scheduled change is dropped, and the usage window follows its rule.
 
-        With a period that has `begun`, periods are counted from there, and a trial has ended; where it is the trial, they
-        are counted from its end. A price that was kept ends with the plan.
+        With a period that has `begun`, periods are counted from there, and a trial has ended; where it is the trial,
+        they are counted from its end. A price that was kept ends with the plan.
         """
         anchor, number = begun.anchor if begun is not None else (None, 0)
         kept = kept_window(self, self.plan, plan, now, anchor=anchor)

@@ -140,3 +140,33 @@ class TestWithoutThePaymentMethod:
         assert (during["cancel_at"], during["next_invoice_amount"]) == ("2031-10-15T00:00:00Z", 0)
         assert statuses == [200, 403, 403, 403]
         assert (after["plan"], after["current_period_start"]) == ("community", "2031-10-15T00:00:00Z")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_used_stays_used_until_the_paid_period_begins(customer: Callable[..., Customer], tried: None) -> None:
+    """The trial raises the quota of the window that it falls in, and brings its end forward."""
+    Plan.objects.filter(code="starter").update(trial_days=14, quota_window="billing_period")
+    priced_long_ago()
+    found = []
+    with moved_by_hand("2031-10-01T00:00:00Z") as clock:
+        alice = customer("alice", "community")
+
+        def use_ten() -> None:
+            assert alice.api.get("/api/v1/trace/start").status_code == 200
+            usage = alice.api.get("/api/v1/usage/current").json()
+            found.append((usage["tokens_used"], usage["quota"], usage["resets_at"]))
+
+        use_ten()
+        clock.move_to("2031-10-16T09:30:00Z")
+        upgrade(alice, "starter")
+        use_ten()
+        clock.move_to("2031-10-30T09:30:00Z")
+        use_ten()
+        tasks.apply_due_changes()
+        use_ten()
+    assert found == [
+        (10, 100, "2031-11-01T00:00:00Z"),
+        (20, 500, "2031-10-30T09:30:00Z"),
+        (10, 500, "2031-11-30T09:30:00Z"),
+        (20, 500, "2031-11-30T09:30:00Z"),
+    ]

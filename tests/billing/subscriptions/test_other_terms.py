@@ -13,11 +13,12 @@ from hypothesis.extra.django import TestCase
 from billing.entitlements import snapshots
 from billing.invoicing import ledger
 from billing.models import BillingPeriod, Plan, Subscription
+from billing.rules.entitlement import entitle
 from billing.rules.periods import Period
 from billing.rules.plan_change import OnlyAtPeriodEnd
 from billing.subscriptions import canceling, changes, quotes, refusals, renewal
 from billing.subscriptions.bulk import moves, work
-from billing.subscriptions.current import current_subscription
+from billing.subscriptions.current import current_subscription, period_at
 from ratelimit import process_state
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices, lines, pay_in_full
 from tests.factories import at, make_plan, make_subscription, money
@@ -253,5 +254,15 @@ class TestLives(TestCase):
                     pay_in_full(invoice, now)
         except (refusals.PlanChangeRefused, OnlyAtPeriodEnd):
             pass
-        assert current_subscription(account, now).period.period.contains(now)
+        current = current_subscription(account, now)
+        assert current.period.period.contains(now)
+        self.is_enforced(account, current.plan, now, now)
+        next_plan = period_at(account, current.period.ends_at, now).plan
+        self.is_enforced(account, next_plan, current.period.ends_at, now)
         assert money(ledger.balance(account, "USD")) >= 0
+
+    def is_enforced(self, account: int, plan: Plan, at: datetime, now: datetime) -> None:
+        """A call at that instant is judged by the plan, as far as is known now."""
+        process_state.start_anew()
+        known = snapshots.snapshot(account, round(now.timestamp() * 1000))
+        assert entitle(known.facts, known.catalogue.plans, at).plan.code == plan.code
