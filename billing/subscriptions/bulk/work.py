@@ -187,7 +187,8 @@ def _kept(move: BulkMove, period: BillingPeriod, target: Plan) -> Decimal | None
         return None
     if (period.currency, period.plan.interval) != (target.currency, target.interval):
         raise PriceNotComparable
-    return period.price if period.price < target.price else None
+    price = period.terms.price  # of a trial that of its plan
+    return price if price < target.price else None
 
 
 def _seen(subscription: Subscription, period: BillingPeriod, target: Plan) -> str:

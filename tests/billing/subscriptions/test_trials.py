@@ -22,6 +22,7 @@ from billing.subscriptions import (
 )
 from billing.subscriptions.current import current_subscription
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices, lines
+from tests.billing.subscriptions.test_other_terms import move_all
 from tests.billing.subscriptions.trials import enforced, live, periods
 from tests.factories import at, make_plan, make_subscription
 
@@ -229,6 +230,13 @@ class TestWithin:
         ended = staff_ending.end_now(account, now, now, shown.digest, credit=credit)
         assert (ended.credit, ended.then, live(on_trial).anchor) == (0, free, now)
         assert ledger.balance(account, "USD") == 0
+
+    def test_one_of_many_that_are_moved_keeps_the_price_of_its_plan(self, on_trial: Subscription, pro: Plan) -> None:
+        """Not that of its trial, which would be nothing for ever."""
+        move_all(on_trial, make_plan("best", 93, 9), "at_period_end", NOW)
+        assert current_subscription(on_trial.account_id, NOW).next_invoice_amount == pro.price
+        renewal.renew_due(END)
+        assert lines(invoices(on_trial)[-1]) == [("base", 62)]
 
     def test_a_year_may_be_tried_too(self, free: Plan) -> None:
         yearly = make_plan("yearly", 310, 1, interval="year", trial_days=14)
