@@ -23,6 +23,8 @@ SUBSCRIBED = {
     "next_invoice_amount": 29.00,
     "balance": 0.00,
     "cancel_at": None,
+    "discount": None,
+    "coupon": None,
 }
 INVOICED = {
     "number": "INV-000042",
@@ -58,9 +60,15 @@ class SubscriptionResponse(serializers.Serializer[Any]):
     currency = serializers.CharField()
     scheduled_plan = serializers.CharField(allow_null=True)
     scheduled_plan_date = serializers.DateField(allow_null=True, help_text="In UTC.")
-    next_invoice_amount = MoneyField(help_text="At present prices, the balance used.")
+    next_invoice_amount = MoneyField(
+        help_text="At present prices, the discount of a coupon taken off, the balance used."
+    )
     balance = MoneyField(help_text="Owed to you; the next invoices use it.")
     cancel_at = TimeField(allow_null=True, help_text="The subscription ends here instead of being renewed.")
+    discount = MoneyField(allow_null=True, help_text="What a coupon takes off `period_price`. Null: none does.")
+    coupon = serializers.CharField(
+        allow_null=True, help_text="The code of that coupon. `GET /billing/coupon` has the one of your next periods."
+    )
 
 
 class InvoiceLineSerializer(serializers.ModelSerializer[InvoiceLine]):

@@ -41,6 +41,8 @@ class SubscriptionDetail(ApiView):
             "next_invoice_amount": now.next_invoice_amount,
             "balance": now.balance,
             "cancel_at": now.cancel_at,
+            "discount": in_currency(now.period.discount, now.period.currency) if now.period.discount else None,
+            "coupon": now.period.coupon.code if now.period.coupon and now.period.discount else None,
         }
         return Response(SubscriptionResponse(shown).data)
 

@@ -12,6 +12,7 @@ from django.db import models, transaction
 from django.db.models import F, Func, Q, Value
 
 from billing.fence.fenced import FencedModel
+from billing.models.coupons import Coupon
 from billing.models.plans import Plan
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
@@ -189,9 +190,9 @@ class Subscription(FencedModel):
 
 
 class BillingPeriod(models.Model):
-    """What was sold for one stretch of time, at a price that is copied when the period opens.
+    """What was sold for one stretch of time, at a price and a discount that are copied when the period opens.
 
-    No edit of the plan reaches it; a change of plan puts the new plan's price in its place.
+    No edit of plan or coupon reaches it; a change of plan puts the new plan's price and discount in their place.
     """
 
     subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="periods", db_index=False)
@@ -201,6 +202,12 @@ class BillingPeriod(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="billing_periods", db_index=False)
     price = models.DecimalField(max_digits=15, decimal_places=4)
     currency = models.CharField(max_length=3)
+    coupon = models.ForeignKey(
+        Coupon, null=True, on_delete=models.PROTECT, related_name="billing_periods", db_index=False
+    )
+    discount = models.DecimalField(
+        max_digits=15, decimal_places=4, default=0, db_default=0, help_text="What the coupon takes off the price."
+    )
 
     class Meta:
         ordering = ["subscription", "number"]
@@ -208,6 +215,7 @@ class BillingPeriod(models.Model):
             models.UniqueConstraint(name="period_once", fields=["subscription", "number"]),
             models.CheckConstraint(name="period_forward", condition=Q(starts_at__lt=F("ends_at"))),
             models.CheckConstraint(name="period_price_not_negative", condition=Q(price__gte=0)),
+            models.CheckConstraint(name="period_discount_within_price", condition=Q(discount__range=(0, F("price")))),
             # A range of one id instead of btree_gist, which not every server has.
             ExclusionConstraint(
                 name="period_no_overlap",
@@ -237,6 +245,11 @@ class BillingPeriod(models.Model):
     @property
     def period(self) -> Period:
         return Period(self.starts_at, self.ends_at)
+
+    @property
+    def net_price(self) -> Decimal:
+        """What the whole of it costs: its price less the discount."""
+        return self.price - self.discount
 
     @property
     def terms(self) -> PlanTerms:

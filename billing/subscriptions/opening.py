@@ -13,6 +13,7 @@ from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.periods import nth_period
 from billing.rules.usage_window import kept_window
+from billing.subscriptions import discounts
 from billing.subscriptions.refusals import NoSubscription
 
 
@@ -49,7 +50,9 @@ def subscribe(account: int, plan: Plan, now: datetime) -> Subscription:
             account_id=account, plan=plan, anchor=anchor, created_at=now, changed_at=now, period_ends_at=first.end
         )
         opened = BillingPeriod.of(subscription, 0, first, plan, plan.price)
+        discounts.discount_opened([opened])
         opened.save()
+        discounts.count_uses([opened])
         record(Happened.SUBSCRIPTION_OPENED, account, subscription=subscription.pk, plan=plan.code)
         bills = [review.base_price(opened)] if plan.price else []
         if reason := review.review_reason(bills, review.issued_today([account], now)):
