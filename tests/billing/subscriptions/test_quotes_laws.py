@@ -70,3 +70,4 @@ def test_a_preview_is_what_the_change_bills(
         amounts = dict(lines(changed.invoice))
         assert amounts.get("credit", 0) == -shown.proration.credit
         assert amounts.get("charge", money(0)) == shown.proration.charge
+        assert amounts.get("discount", 0) == -shown.proration.discount
