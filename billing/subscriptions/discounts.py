@@ -142,7 +142,7 @@ def beside(period: Any) -> CouponRedemption | None:
 
 
 def _is_unused(period: BillingPeriod, at: datetime) -> bool:
-    """Whether as much of the period remains as when its coupon began to count."""
+    """Whether as much of the period remains as when its coupon began to count, to the second."""
     if period.coupon_id is None:
         return False
     since = period.starts_at
@@ -153,7 +153,8 @@ def _is_unused(period: BillingPeriod, at: datetime) -> bool:
 
 
 def _remaining(period: BillingPeriod, at: datetime) -> object:
-    return prorate(NOTHING, None, period.period, at, period.currency, settings.PRORATION_GRANULARITY).remaining
+    second = at.replace(microsecond=0)
+    return prorate(NOTHING, None, period.period, second, period.currency, settings.PRORATION_GRANULARITY).remaining
 
 
 def _is_withdrawn(period: BillingPeriod, coupon: Coupon) -> bool:

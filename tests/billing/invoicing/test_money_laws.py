@@ -21,9 +21,10 @@ from billing.models import CreditNote, Invoice, Payment, Plan, Subscription
 from billing.rules.money import from_minor, minor_units
 from billing.rules.periods import nth_period
 from billing.subscriptions import changes, coupons, quotes, refusals, renewal
+from tests.billing.coupons import COUPONS, any_coupon
 from tests.billing.ledger import assert_discounted, assert_explained, assert_tiled, fresh, hand_over, invoices
 from tests.effort import examples
-from tests.factories import at, make_coupon, make_plan, make_subscription
+from tests.factories import at, make_plan, make_subscription
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]  # other tests run all of these lines, once each
 _codes = itertools.count()
@@ -31,15 +32,6 @@ CURRENCIES = st.sampled_from(["USD", "JPY", "KWD"])
 GRANULARITIES = st.sampled_from(["day", "second"])
 ANCHORS = st.integers(0, 3 * 365 * 86_400).map(lambda seconds: at("2023-01-01") + timedelta(seconds=seconds))
 MINOR_PRICES = st.integers(0, 200_000)
-COUPONS = st.fixed_dictionaries(
-    {
-        "full from": st.integers(1, 8),
-        "percent": st.integers(1, 10_000).map(lambda hundredths: Decimal(hundredths) / 100),
-        "amount": st.one_of(st.just(0), MINOR_PRICES),
-        "periods": st.sampled_from([None, 1, 2]),
-        "plans": st.lists(st.booleans(), min_size=7, max_size=7),
-    }
-)
 LAWS = examples(15, 400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -73,7 +65,7 @@ STEPS = st.one_of(
     st.tuples(st.just("pay"), st.integers(1, 100)),
     st.tuples(st.just("credit"), st.integers(1, 100)),
     st.tuples(st.just("void"), st.integers(0, 5)),
-    st.tuples(st.just("redeem"), st.integers(0, 10_000)),
+    st.tuples(st.just("redeem"), COUPONS),
     st.tuples(st.just("give up"), st.just(0)),
 )
 
@@ -86,7 +78,7 @@ class Customer:
         self.subscription = make_subscription(plans[0], anchor)
         self.scheduled: tuple[Plan, datetime] | None = None
 
-    def do(self, step: str, value: int) -> None:
+    def do(self, step: str, value: Any) -> None:
         """Time only moves forward; the rest may be refused, by an error that says so."""
         try:
             self.clock.move_to(self.now)
@@ -125,16 +117,8 @@ class Customer:
     def _cancel(self, _: int) -> None:
         changes.cancel_scheduled_change(self.subscription.account_id, self.now)
 
-    def _redeem(self, value: int) -> None:
-        """A coupon of its own: an amount, or a percentage, of one, two or all periods, for all plans or for one."""
-        plan = self.plans[0]
-        terms: dict[str, Any] = {"periods": (None, 1, 2)[value % 3], "plans": self.plans[: value % 2]}
-        if value % 5:
-            terms["percent"] = Decimal(max(value, 1)) / 100
-        else:
-            terms |= {"amount": from_minor(value + 1, plan.currency), "currency": plan.currency}
-        coupon = make_coupon(f"C{next(_codes)}", **terms)
-        coupons.redeem(self.subscription.account_id, coupon.code, self.now)
+    def _redeem(self, drawn: dict[str, Any]) -> None:
+        coupons.redeem(self.subscription.account_id, any_coupon(drawn, self.plans).code, self.now)
 
     def _give_up(self, _: int) -> None:
         coupons.give_up(self.subscription.account_id, self.now)
@@ -189,7 +173,7 @@ def test_every_cent_is_explained_whatever_happens(
     granularity: str,
     prices: list[int],
     anchor: datetime,
-    steps: list[tuple[str, int]],
+    steps: list[tuple[str, Any]],
 ) -> None:
     limits: dict[str, Any] = {"LARGEST_INVOICE": 10**9, "MOST_INVOICES_A_DAY": 10**6}
     with override_settings(PRORATION_GRANULARITY=granularity, **limits), rolled_back(), freeze_time(anchor) as clock:
@@ -215,6 +199,7 @@ def _assert_numbered() -> None:
     paid=st.booleans(),
     noted=st.integers(0, 100),
     coupon=COUPONS,
+    full_from=st.integers(1, 8),
 )
 @LAWS
 def test_a_chain_at_one_instant_costs_what_the_direct_change_costs(
@@ -226,16 +211,14 @@ def test_a_chain_at_one_instant_costs_what_the_direct_change_costs(
     paid: bool,
     noted: int,
     coupon: dict[str, Any],
+    full_from: int,
 ) -> None:
     """On the ledger: invoices, what is due and the balance, also after a payment or a credit note, with a coupon."""
     with override_settings(PRORATION_GRANULARITY=granularity, LARGEST_INVOICE=10**9), rolled_back():
         plans = plans_of(prices, currency, "month")
-        full = [plan.pk for plan in plans[coupon["full from"] :]]  # up to the last, so that both ways begin a period
+        full = [plan.pk for plan in plans[full_from:]]  # up to the last, so that both ways begin a period
         Plan.objects.filter(pk__in=full).update(upgrade_mode="full_period")
-        amount = from_minor(coupon["amount"], currency)
-        terms = {"amount": amount, "currency": currency} if amount else {"percent": coupon["percent"]}
-        for_plans = [plan for plan, is_for in zip(plans, coupon["plans"], strict=False) if is_for]
-        code = make_coupon(f"C{next(_codes)}", periods=coupon["periods"], plans=for_plans, **terms).code
+        code = any_coupon(coupon, plans).code
         outcomes = []
         for chain in ([plans[-1]], plans[1:]):
             subscription = make_subscription(plans[0], anchor)
