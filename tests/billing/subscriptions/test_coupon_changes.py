@@ -9,19 +9,13 @@ import pytest
 from freezegun import freeze_time
 
 from billing.invoicing import credit_notes
-from billing.models import CouponRedemption, Plan
-from billing.subscriptions import (
-    changes,
-    coupons,
-    quotes,
-    refusals,
-    renewal,
-    staff_changes,
-    staff_ending,
-)
+from billing.models import BulkMove, CouponRedemption, Plan
+from billing.subscriptions import changes, coupons, quotes, refusals, renewal, staff_changes, staff_ending
+from billing.subscriptions.bulk import moves, work
+from billing.subscriptions.current import current_subscription
 from tests.billing.coupons import assert_sound, redeemed, totals, used
-from tests.billing.ledger import invoices, lines, pay_in_full
-from tests.factories import at, make_coupon, make_plan, money
+from tests.billing.ledger import fresh, invoices, lines, pay_in_full
+from tests.factories import at, make_coupon, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
 START, MIDDLE, END = at("2025-10-01"), at("2025-10-16 09:30:00"), at("2025-11-01")
@@ -195,3 +189,44 @@ def test_a_quote_ends_with_what_it_was_made_of(low: Plan, high: Plan, by_digest:
     with pytest.raises(refusals.QuoteExpired) as error:
         changes.upgrade(subscription.account_id, high, later, MIDDLE, shown if by_digest else None)
     assert error.value.parameters["reason"] == ("digest" if by_digest else "coupon")
+
+
+class TestOfMany:
+    def test_each_is_moved_net_of_its_coupon(self, low: Plan, high: Plan) -> None:
+        subscription = redeemed(low, periods=1)
+        make_subscription(low, START)
+        move = tried(low, high)
+        sums = moves.tally(move).sums
+        assert (sums["credit"], sums["charge"], sums["total"]) == (32, 72, 40)
+        assert used(subscription) == 0, "it was only tried"
+        moves.confirm(move, MIDDLE)
+        assert work.work_off(move, lambda: MIDDLE)
+        assert (totals(subscription), used(subscription)) == ([31, 8], 1)
+        assert_sound(subscription)
+
+    def test_who_gave_it_up_since_is_left(self, low: Plan, high: Plan) -> None:
+        subscription = redeemed(low)
+        move = tried(low, high)
+        coupons.give_up(subscription.account_id, MIDDLE)
+        moves.confirm(move, MIDDLE)
+        assert work.work_off(move, lambda: MIDDLE)
+        assert fresh(subscription).plan == low
+
+    def test_a_price_that_is_kept_is_discounted(self, low: Plan, high: Plan) -> None:
+        subscription = redeemed(low, periods=2)
+        move = tried(low, high, keeps_price=True)
+        moves.confirm(move, MIDDLE)
+        assert work.work_off(move, lambda: MIDDLE)
+        last = invoices(subscription)[-1]
+        assert lines(last) == [("credit", -16), ("charge", 16), ("discount", -8)]
+        assert current_subscription(subscription.account_id, MIDDLE).next_invoice_amount == HALF
+        renewal.renew_due(END)
+        assert totals(subscription)[-1] == HALF
+        assert_sound(subscription)
+
+
+def tried(source: Plan, target: Plan, *, keeps_price: bool = False) -> BulkMove:
+    order = moves.Order(source, target, BulkMove.When.NOW, keeps_price, "retired")
+    move = moves.begin(order, MIDDLE)
+    assert work.work_off(move, lambda: MIDDLE)
+    return move
