@@ -18,6 +18,7 @@ PAGES = {
         ("Routes", "billing.route", "route"),
         ("Capabilities", "billing.capability", "extension"),
         ("Token packs", "billing.tokenpack", "package_2"),
+        ("Coupons", "billing.coupon", "percent"),
     ],
     "Customers": [
         ("Users", "auth.user", "person"),
@@ -27,6 +28,7 @@ PAGES = {
         ("Limit overrides", "billing.limitoverride", "tune"),
         ("Token top-ups", "billing.tokentopup", "add_circle"),
         ("Pack purchases", "billing.tokenpackpurchase", "shopping_bag"),
+        ("Coupon redemptions", "billing.couponredemption", "redeem"),
     ],
     "Invoicing": [
         ("Invoices", "billing.invoice", "receipt"),

@@ -18,6 +18,7 @@ LINKS: Final = {
     "subscription": "billing-subscription",
     "invoices": "billing-invoices",
     "token_packs": "token-packs",
+    "coupon": "billing-coupon",
     "usage": "usage-current",
     "usage_breakdown": "usage-breakdown",
     "usage_history": "usage-history",

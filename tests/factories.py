@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 
-from billing.models import Plan, Subscription
+from billing.models import Coupon, Plan, Subscription
 from billing.subscriptions import opening
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -29,6 +29,15 @@ def make_plan(code: str, price: Any, rank: int = 0, **fields: Any) -> Plan:
     plan = Plan(code=code, name=code.title(), price=money(price), rank=rank, priced_at=LONG_AGO, **fields)
     plan.save()
     return plan
+
+
+def make_coupon(code: str = "SPRING", **terms: Any) -> Coupon:
+    """Half the price of all periods, unless `terms` say otherwise; `plans` may be among them."""
+    plans = terms.pop("plans", ())
+    coupon = Coupon(code=code, name=code.title(), **({} if "amount" in terms else {"percent": money(50)}) | terms)
+    coupon.save()
+    coupon.plans.set(plans)
+    return coupon
 
 
 def make_subscription(plan: Plan, since: datetime, name: str = "") -> Subscription:

@@ -11,27 +11,25 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from billing.admin.base import ReadOnly, TabularInline, unlimited
-from billing.admin.documents import amount_of, invoice_link
+from billing.admin.documents import amount_of, invoice_link, redemption_link
 from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.admin.subscriptions.changes import PlanChangeAdmin
 from billing.admin.subscriptions.moving import ask_where_to
 from billing.models import BillingPeriod, Invoice, LimitOverride, Subscription, TokenTopUp
 from billing.models.subscriptions import SubscriptionQuerySet
 from billing.rules import money
+from billing.subscriptions import discounts
 from billing.subscriptions.current import CurrentSubscription, current_subscription
 
 
 class BillingPeriodInline(ReadOnly, TabularInline[BillingPeriod, Subscription]):
     model = BillingPeriod
     extra = 0
-    fields = ["number", "starts_at", "ends_at", "title", "price_shown"]
-    readonly_fields = ["title", "price_shown"]
+    fields = ["number", "starts_at", "ends_at", "title", "price_shown", "discount_shown"]
+    readonly_fields = ["title", "price_shown", "discount_shown"]
     ordering = ["-number"]
     hide_title = True
     per_page = 24
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[BillingPeriod]:
-        return super().get_queryset(request).select_related("plan")
 
     @admin.display(description="sold")
     def title(self, row: BillingPeriod) -> str:
@@ -40,6 +38,13 @@ class BillingPeriodInline(ReadOnly, TabularInline[BillingPeriod, Subscription]):
     @admin.display(description="price of the whole period")
     def price_shown(self, row: BillingPeriod) -> str:
         return f"{money.in_currency(row.price, row.currency)} {row.currency}"
+
+    @admin.display(description="discount")
+    def discount_shown(self, row: BillingPeriod) -> str:
+        return f"{amount_of(row.discount, row.currency)}, {row.coupon}" if row.discount else "none"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[BillingPeriod]:
+        return super().get_queryset(request).select_related("plan", "coupon")
 
 
 class InvoiceInline(ReadOnly, TabularInline[Invoice, Subscription]):
@@ -117,14 +122,20 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
         (None, {"fields": [("account", "plan", "status")]}),
         (
             "Now",
-            {"fields": [("present_period", "present_price", "kept_price"), ("balance", "next_invoice")]},
+            {
+                "fields": [
+                    ("present_period", "present_price", "kept_price"),
+                    ("balance", "next_invoice"),
+                    "coupon",
+                ]
+            },
         ),
         ("Trial", {"fields": [("trial_ends_at", "trial_needs_payment_method")]}),
         ("Scheduled change", {"fields": [("scheduled_plan", "scheduled_at", "scheduled_kept_price")]}),
         ("End", {"fields": [("cancel_at", "ended_at"), "cancel_reason"]}),
         ("Time", {"fields": [("anchor", "created_at")]}),
     ]
-    readonly_fields = ["present_period", "present_price", "balance", "next_invoice"]
+    readonly_fields = ["present_period", "present_price", "balance", "next_invoice", "coupon"]
     inlines = [BillingPeriodInline, InvoiceInline]
 
     @admin.action(description="Move to another plan …", permissions=["move_subscribers"])
@@ -170,6 +181,11 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
     def next_invoice(self, row: Subscription) -> str:
         current = _current(row)
         return amount_of(current.next_invoice_amount, current.period.currency) if current else "none"
+
+    @admin.display(description="coupon of the next periods")
+    def coupon(self, row: Subscription) -> str:
+        redemption = discounts.active(row.account_id) if row.is_live else None
+        return redemption_link(redemption) if redemption else "none"
 
 
 def _current(row: Subscription) -> CurrentSubscription | None:

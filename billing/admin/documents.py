@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 
-from billing.models import Invoice, InvoiceLine
+from billing.models import CouponRedemption, Invoice, InvoiceLine
 from billing.rules.money import in_currency
 from billing.subscriptions.staff_changes import Documents
 
@@ -46,6 +46,18 @@ def button(text: str, **about: Any) -> str:
 def invoice_link(invoice: Invoice, page: str = "change") -> str:
     url = reverse(f"admin:billing_invoice_{page}", args=[invoice.pk])
     return format_html('<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', url, invoice)
+
+
+def redemption_link(redemption: CouponRedemption) -> str:
+    """To where it is withdrawn, with what it gives."""
+    url, coupon = reverse("admin:billing_couponredemption_change", args=[redemption.pk]), redemption.coupon
+    link = '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>, {} off, {}'
+    return format_html(link, url, coupon, coupon.takes(), periods_shown(redemption.periods_left, "left"))
+
+
+def periods_shown(periods: int | None, what: str = "") -> str:
+    """How many a coupon discounts; None means all."""
+    return f"{'all' if periods is None else periods} period{'' if periods == 1 else 's'} {what}".strip()
 
 
 def credit_rows(invoices: Iterable[Invoice]) -> list[list[str]]:

@@ -24,6 +24,8 @@ SUBSCRIBED = {
     "balance": 0.00,
     "cancel_at": None,
     "trial_ends_at": None,
+    "discount": None,
+    "coupon": None,
 }
 INVOICED = {
     "number": "INV-000042",
@@ -59,7 +61,9 @@ class SubscriptionResponse(serializers.Serializer[Any]):
     currency = serializers.CharField()
     scheduled_plan = serializers.CharField(allow_null=True)
     scheduled_plan_date = serializers.DateField(allow_null=True, help_text="In UTC.")
-    next_invoice_amount = MoneyField(help_text="At present prices, the balance used.")
+    next_invoice_amount = MoneyField(
+        help_text="At present prices, the discount of a coupon taken off, the balance used."
+    )
     balance = MoneyField(help_text="Owed to you; the next invoices use it.")
     cancel_at = TimeField(
         allow_null=True,
@@ -68,6 +72,10 @@ class SubscriptionResponse(serializers.Serializer[Any]):
     )
     trial_ends_at = TimeField(
         allow_null=True, help_text="The present period is a free trial and ends here. Null: it is none."
+    )
+    discount = MoneyField(allow_null=True, help_text="What a coupon takes off `period_price`. Null: none does.")
+    coupon = serializers.CharField(
+        allow_null=True, help_text="The code of that coupon. `GET /billing/coupon` has the one of your next periods."
     )
 
 

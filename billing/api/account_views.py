@@ -42,6 +42,8 @@ class SubscriptionDetail(ApiView):
             "balance": now.balance,
             "cancel_at": now.cancel_at,
             "trial_ends_at": now.trial_ends_at,
+            "discount": in_currency(now.period.discount, now.period.currency) if now.period.discount else None,
+            "coupon": now.period.coupon.code if now.period.coupon and now.period.discount else None,
         }
         return Response(SubscriptionResponse(shown).data)
 

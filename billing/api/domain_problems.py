@@ -24,6 +24,7 @@ STATUSES = {
     "nothing_scheduled": 409,
     "nothing_to_top_up": 409,
     "nothing_to_cancel": 409,
+    "no_coupon": 409,
     "quote_expired": 409,
 }
 """By the refusal's code."""
@@ -48,6 +49,8 @@ def as_problems() -> Iterator[None]:
         raise ValidationError({error.field: [to_customer(error)]}) from None
     except refusals.UnderReview as error:
         raise Problem(403, "forbidden", to_customer(error)) from None
+    except refusals.CouponInvalid as error:
+        raise Problem(400, error.code, to_customer(error), reason=error.parameters["reason"]) from None
     except refusals.PlanChangeRefused as error:
         status, detail = STATUSES[error.code], to_customer(error)
         members: dict[str, Any] = {"errors": {"target_plan": [detail]}} if status == 400 else {}

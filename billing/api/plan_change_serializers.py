@@ -23,6 +23,8 @@ PREVIEWED = {
     "direction": "upgrade",
     "at": "2025-10-16T09:30:00Z",
     "trial_ends_at": None,
+    "discount": None,
+    "coupon": None,
 }
 ASKED = {
     "current_plan": "starter",
@@ -89,6 +91,12 @@ class ProrationRequest(_TargetSerializer):
     billing_cycle_end = DateOrTimeField(required=False, help_text="The first instant after. Default: your period's.")
     at = DateOrTimeField(required=False, help_text="What if the change were made then? Default: now.")
     trial = serializers.BooleanField(default=True, help_text=TRIAL)
+    coupon = serializers.CharField(
+        max_length=50,
+        required=False,
+        help_text="What if you redeem this coupon first? Its code; nothing is redeemed. Before you upgrade at such "
+        "amounts, redeem it and ask for a new quote.",
+    )
 
     def validate_current_plan(self, code: str) -> Plan:
         plan = Plan.objects.filter(code=code).first()
@@ -99,12 +107,12 @@ class ProrationRequest(_TargetSerializer):
 
 @extend_schema_serializer(examples=[OpenApiExample("Starter to pro, halfway", PREVIEWED)])
 class ProrationResponse(serializers.Serializer[Any]):
-    prorated_amount = MoneyField(help_text="Charge less credit; below zero where you would be owed.")
+    prorated_amount = MoneyField(help_text="Charge less discount and credit; below zero where you would be owed.")
     days_remaining = serializers.IntegerField(min_value=0, help_text="Today included.")
     days_total = serializers.IntegerField(min_value=0)
     current_plan_cost = MoneyField()
     target_plan_cost = MoneyField()
-    credit_from_current = MoneyField()
+    credit_from_current = MoneyField(help_text="Net of the discount that the period was billed with.")
     charge_for_target = MoneyField()
     currency = serializers.CharField()
     direction = serializers.ChoiceField([str(direction) for direction in Direction])
@@ -112,6 +120,8 @@ class ProrationResponse(serializers.Serializer[Any]):
     trial_ends_at = TimeField(
         allow_null=True, help_text="The change begins a free trial, which ends here. Null: it begins none."
     )
+    discount = MoneyField(allow_null=True, help_text="What a coupon takes off the charge. Null: none does.")
+    coupon = serializers.CharField(allow_null=True, help_text="The code of that coupon.")
 
 
 @extend_schema_serializer(

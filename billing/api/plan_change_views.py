@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
+from billing.api.coupon_codes import COUPON_INVALID, find_coupon
 from billing.api.domain_problems import as_problems, asked
 from billing.api.plan_change_serializers import (
     DowngradeRequest,
@@ -38,14 +39,15 @@ ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {
 class CalculateProration(ApiView):
     """What a change of plan would cost; changes nothing."""
 
-    @extend_schema("calculateProration", request=ProrationRequest, responses=ProrationResponse)
+    @extend_schema("calculateProration", request=ProrationRequest, responses={200: ProrationResponse} | COUPON_INVALID)
     def post(self, request: Request, **_: Any) -> Response:
-        now = timezone.now()
+        now, account = timezone.now(), account_of(request)
         given = asked(ProrationRequest, request)
+        coupon = find_coupon(account, given["coupon"], now) if "coupon" in given else None
         try:
             with as_problems():
                 quote = calculate_proration(
-                    account_of(request),
+                    account,
                     given["target_plan"],
                     now,
                     current=given.get("current_plan"),
@@ -53,6 +55,7 @@ class CalculateProration(ApiView):
                     cycle_end=given.get("billing_cycle_end"),
                     at=given.get("at"),
                     trial=given["trial"],
+                    coupon=coupon,
                 )
         except InvalidCycle as error:
             raise ValidationError({"billing_cycle_end": [to_customer(error)]}) from None
@@ -186,4 +189,6 @@ def _shown(quote: Quote) -> dict[str, Any]:
         "direction": str(quote.direction),
         "at": quote.at,
         "trial_ends_at": quote.trial_ends_at,
+        "discount": proration.discount if quote.coupon else None,
+        "coupon": quote.coupon.code if quote.coupon else None,
     }

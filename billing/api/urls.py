@@ -2,7 +2,14 @@
 
 from django.urls import re_path
 
-from billing.api import account_views, cancel_views, catalogue_views, plan_change_views, token_pack_views
+from billing.api import (
+    account_views,
+    cancel_views,
+    catalogue_views,
+    coupon_views,
+    plan_change_views,
+    token_pack_views,
+)
 
 urlpatterns = [
     re_path(r"^plans/?$", catalogue_views.PlanList.as_view(), name="plans"),
@@ -16,6 +23,7 @@ urlpatterns = [
     re_path(r"^billing/upgrade/?$", plan_change_views.Upgrade.as_view(), name="billing-upgrade"),
     re_path(r"^billing/downgrade/?$", plan_change_views.Downgrade.as_view(), name="billing-downgrade"),
     re_path(r"^billing/cancel/?$", cancel_views.Cancel.as_view(), name="billing-cancel"),
+    re_path(r"^billing/coupon/?$", coupon_views.CouponView.as_view(), name="billing-coupon"),
     re_path(r"^billing/token-packs/?$", token_pack_views.TokenPackList.as_view(), name="token-packs"),
     re_path(
         r"^billing/token-packs/(?P<code>[a-z0-9_-]+)/?$",

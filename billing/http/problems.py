@@ -43,7 +43,8 @@ class Problem(exceptions.APIException):
         self.code = code
         self.members = members
         # What REST framework sends as Retry-After; seconds.
-        self.wait = RETRY_AFTER_SECONDS if status_code == status.HTTP_503_SERVICE_UNAVAILABLE else None
+        is_unavailable = status_code == status.HTTP_503_SERVICE_UNAVAILABLE
+        self.wait = RETRY_AFTER_SECONDS if is_unavailable else members.get("retry_after")
         # And as WWW-Authenticate, without which a 401 is none.
         self.auth_header = "Bearer" if status_code == status.HTTP_401_UNAUTHORIZED else None
 

@@ -4,6 +4,7 @@ from billing.fence.models import Fence
 from billing.models.allowances import LimitOverride, TokenTopUp
 from billing.models.api_keys import ApiKey
 from billing.models.bulk_moves import BulkMove, BulkMoveItem
+from billing.models.coupons import Coupon, CouponRedemption
 from billing.models.erasures import Erasure
 from billing.models.features import Feature, Route
 from billing.models.invoices import (
@@ -27,6 +28,8 @@ __all__ = [
     "BulkMove",
     "BulkMoveItem",
     "Capability",
+    "Coupon",
+    "CouponRedemption",
     "CreditNote",
     "DocumentNumber",
     "Erasure",

@@ -134,6 +134,7 @@ class InvoiceLine(models.Model):
         BASE = "base", "base price of a period, in advance"
         CREDIT = "credit", "credit for unused time"
         CHARGE = "charge", "charge for remaining time"
+        DISCOUNT = "discount", "discount of a coupon"
         PACK = "pack", "tokens on top of the quota"
         BALANCE = "balance", "balance used"
 

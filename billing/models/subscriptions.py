@@ -12,6 +12,7 @@ from django.db import models, transaction
 from django.db.models import F, Func, Q, Value
 
 from billing.fence.fenced import FencedModel
+from billing.models.coupons import Coupon
 from billing.models.plans import Plan
 from billing.models.trials import Trial
 from billing.outbox.kinds import Happened
@@ -211,9 +212,9 @@ class Subscription(Trial, FencedModel):
 
 
 class BillingPeriod(models.Model):
-    """What was sold for one stretch of time, at a price that is copied when the period opens.
+    """What was sold for one stretch of time, at a price and a discount that are copied when the period opens.
 
-    No edit of the plan reaches it; a change of plan puts the new plan's price in its place.
+    No edit of plan or coupon reaches it; a change of plan puts the new plan's price and discount in their place.
     """
 
     subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="periods", db_index=False)
@@ -224,6 +225,12 @@ class BillingPeriod(models.Model):
     price = models.DecimalField(max_digits=15, decimal_places=4)
     currency = models.CharField(max_length=3)
     is_trial = models.BooleanField(default=False, db_default=False)
+    coupon = models.ForeignKey(
+        Coupon, null=True, on_delete=models.PROTECT, related_name="billing_periods", db_index=False
+    )
+    discount = models.DecimalField(
+        max_digits=15, decimal_places=4, default=0, db_default=0, help_text="What the coupon takes off the price."
+    )
 
     class Meta:
         ordering = ["subscription", "number"]
@@ -232,6 +239,7 @@ class BillingPeriod(models.Model):
             models.CheckConstraint(name="period_forward", condition=Q(starts_at__lt=F("ends_at"))),
             models.CheckConstraint(name="period_price_not_negative", condition=Q(price__gte=0)),
             models.CheckConstraint(name="period_trial_free", condition=Q(is_trial=False) | Q(price=0)),
+            models.CheckConstraint(name="period_discount_within_price", condition=Q(discount__range=(0, F("price")))),
             # A range of one id instead of btree_gist, which not every server has.
             ExclusionConstraint(
                 name="period_no_overlap",
@@ -271,6 +279,11 @@ class BillingPeriod(models.Model):
     def anchor(self) -> tuple[datetime, int]:
         """Where periods are counted from once this one has begun out of turn, and the number of the one there."""
         return (self.ends_at, self.number + 1) if self.is_trial else (self.starts_at, self.number)
+
+    @property
+    def net_price(self) -> Decimal:
+        """What the whole of it costs: its price less the discount."""
+        return self.price - self.discount
 
     @property
     def terms(self) -> PlanTerms:

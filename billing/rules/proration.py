@@ -14,14 +14,16 @@ Granularity = Literal["day", "second"]
 
 @dataclass(frozen=True, slots=True)
 class Proration:
-    """The two lines of a change and their sum, each with the currency's decimals."""
+    """The lines of a change and their sum, each with the currency's decimals."""
 
     credit: Decimal
     """For the unused time of the old price; never negative, to be subtracted."""
     charge: Decimal
     """For the remaining time at the new price; never negative."""
+    discount: Decimal
+    """What a coupon takes off the charge; never negative, to be subtracted."""
     net: Decimal
-    """Exactly charge - credit: negative where the change owes the customer."""
+    """Exactly charge - discount - credit: negative where the change owes the customer."""
     remaining: Fraction
     """In days or seconds, as ``granularity`` says; within ``[0, total]``."""
     total: Fraction
@@ -39,12 +41,16 @@ def prorate(
     at: datetime,
     currency: str,
     granularity: Granularity = "day",
+    *,
+    discount: Decimal = Decimal(0),
 ) -> Proration:
-    """Credit for the rest of the period at the old price, charge for it at the new one.
+    """Credit for the rest of the period at the old price, charge for it at the new one less its discount.
 
-    Prices are for the whole period. None is a side that does not exist: no old price when a subscription starts in
-    mid-period, no new one when it is cancelled. By day the UTC date of ``at`` decides and counts as remaining; by
-    second the instant does, to the microsecond. Before the period's start all of it remains, from its end on nothing.
+    Prices are for the whole period, the old one net of the discount it was sold with; ``discount`` is what a coupon
+    takes off the new one, at most all of it. None is a side that does not exist: no old price when a subscription
+    starts in mid-period, no new one when it is cancelled. By day the UTC date of ``at`` decides and counts as
+    remaining; by second the instant does, to the microsecond. Before the period's start all of it remains, from its end
+    on nothing.
 
     The fraction is exact and each line is rounded once, which gives law L6: a line depends on its own price only, so
     B's charge on the way A→B is to the cent B's credit on the way B→C (same ``at``; by day, same UTC date), and A→B→C
@@ -60,10 +66,13 @@ def prorate(
     remaining, total = _remaining_and_total(period, at, granularity)
     credit = _share(old_price, remaining / total, currency)
     charge = _share(new_price, remaining / total, currency)
+    # The net price's share is rounded, as the credit for it will be: a discount, too, depends on its own price only.
+    reduced = charge if new_price is None else _share(new_price - discount, remaining / total, currency)
     return Proration(
         credit=credit,
         charge=charge,
-        net=from_minor(to_minor(charge, currency) - to_minor(credit, currency), currency),
+        discount=from_minor(to_minor(charge, currency) - to_minor(reduced, currency), currency),
+        net=from_minor(to_minor(reduced, currency) - to_minor(credit, currency), currency),
         remaining=remaining,
         total=total,
         days_remaining=period.days_remaining(at),

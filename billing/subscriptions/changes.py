@@ -23,7 +23,7 @@ from billing.rules.entitlement import NO_PLAN
 from billing.rules.periods import Period, nth_period
 from billing.rules.plan_change import Available, Direction, available, blockers
 from billing.rules.proration import Proration
-from billing.subscriptions import opening, quotes, renewal, trials
+from billing.subscriptions import discounts, opening, quotes, renewal, trials
 from billing.subscriptions.opening import get_or_open_subscription
 from billing.subscriptions.refusals import (
     ActiveFeatures,
@@ -105,14 +105,21 @@ def change_now(
     else:
         charge = Line(Kind.CHARGE, f"Remaining time on {target.name}", proration.charge, rest, period)
     lines = [Line(Kind.CREDIT, f"Unused time on {previous.name}", -proration.credit, rest, period), charge]
+    if (discount := quote.discount) is not None:
+        lines += review.discount_lines(discount.coupon, proration.discount, charge.period, begun or period)
     bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or (charge,))
     if not reviewed and review.review_reason([bill], review.issued_today([subscription.account_id], now)):
         raise UnderReview(reason="invoice")
     subscription.put_on(target, now, begun, kept_price)
+    sold = begun or BillingPeriod(pk=period.pk, subscription=subscription, plan=target, price=quote.price)
+    if discount is not None:
+        sold.coupon, sold.discount = discount.coupon, discount.amount
     if begun is not None:
         _begin(begun, period)
     else:
-        BillingPeriod.objects.filter(pk=period.pk).update(plan=target, price=quote.price)
+        sold.save(update_fields=["plan", "price", "coupon", "discount"])
+    if discount is not None and discount.uses is not None:
+        discounts.count_uses([sold])
     (invoice,) = issuing.issue([bill], now)
     ids = {"subscription": subscription.pk, "invoice": invoice.pk}
     record(Happened.PLAN_CHANGED, subscription.account_id, from_plan=previous.code, to_plan=target.code, **ids)
@@ -209,7 +216,7 @@ def locked(account: int, now: datetime) -> Subscription:
 
 def _open(account: int, target: Plan, now: datetime, quoted_at: datetime | None, *, trial: bool) -> Changed:
     """Open a subscription for an account that has none, and bill it. Raises as `upgrade`."""
-    quote = quotes.opening_quote(account, target, quoted_at or now)
+    quote = quotes.opening_quote(account, target, quoted_at or now, discounts.active(account))
     quote = quotes.with_trial(quote) if trial else quote
     if not target.is_on_sale:
         raise NotAnUpgrade(target=target.name, current=NO_PLAN.name)
@@ -219,6 +226,8 @@ def _open(account: int, target: Plan, now: datetime, quoted_at: datetime | None,
             raise QuoteExpired(reason="price")
         if Subscription.objects.filter(account=account, ended_at__gt=quoted_at).exists():
             raise QuoteExpired(reason="subscription")
+        if discounts.changed_since(account, quoted_at):
+            raise QuoteExpired(reason="coupon")
     try:
         subscription = opening.subscribe(account, target, now, on_trial=quote.trial_days > 0)
     except IntegrityError:

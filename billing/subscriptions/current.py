@@ -11,10 +11,11 @@ from decimal import Decimal
 
 from billing.catalogue import prices
 from billing.invoicing import ledger
-from billing.models import BillingPeriod, Plan, Subscription
+from billing.models import BillingPeriod, CouponRedemption, Plan, Subscription
+from billing.models.coupons import MOST_PERIODS
 from billing.rules import periods
 from billing.rules.money import in_currency
-from billing.subscriptions import opening, renewal_rule
+from billing.subscriptions import discounts, opening, renewal_rule
 from billing.subscriptions.refusals import NoSubscription
 
 
@@ -36,6 +37,8 @@ class CurrentSubscription:
     """What that period costs at most, where a price was kept."""
     unbilled: Decimal
     """What the renewal is still going to bill for periods that have begun, in the period's currency."""
+    redemption: CouponRedemption | None
+    """Of a coupon, with what those periods leave of it; it discounts periods to come."""
 
     @property
     def plan(self) -> Plan:
@@ -62,13 +65,24 @@ class CurrentSubscription:
     def next_invoice_amount(self) -> Decimal:
         """The total of the next period's invoice at present prices, less what the renewal leaves of the balance.
 
-        In the period's currency: 0 where what follows is billed in another one.
+        In the period's currency, net of a coupon: 0 where what follows is billed in another one.
         """
         left = max(self.balance - self.unbilled, Decimal(0))
-        in_this_one = self.then is not None and self.then.currency == self.period.currency
-        price = self.then.price if self.then is not None and in_this_one else Decimal(0)
-        price = price if self.then_at_most is None else min(price, self.then_at_most)
-        return in_currency(max(price - left, Decimal(0)), self.period.currency)
+        return in_currency(max(self._next_price - self.next_discount - left, Decimal(0)), self.period.currency)
+
+    @property
+    def next_discount(self) -> Decimal:
+        """What a coupon takes off the next period's price, in the present period's currency."""
+        off = Decimal(0)
+        if self.then is not None and self._next_price and self.redemption is not None and self.redemption.is_active:
+            off = self.redemption.coupon.discount_on(self.then, self._next_price)
+        return in_currency(off, self.period.currency)
+
+    @property
+    def _next_price(self) -> Decimal:
+        if self.then is None or self.then.currency != self.period.currency:
+            return Decimal(0)
+        return self.then.price if self.then_at_most is None else min(self.then.price, self.then_at_most)
 
 
 def current_subscription(account: int, now: datetime) -> CurrentSubscription:
@@ -76,14 +90,17 @@ def current_subscription(account: int, now: datetime) -> CurrentSubscription:
     subscription = opening.get_or_open_subscription(account, now)
     # One statement: a renewal or an upgrade at this moment is seen whole or not at all.
     related = ("plan", "subscription__plan", "subscription__scheduled_plan", "subscription__account")
-    last = BillingPeriod.objects.select_related(*related).filter(subscription=subscription).latest("number")
-    subscription = last.subscription
+    rows = BillingPeriod.objects.select_related(*related, "coupon").annotate(**discounts.with_subscription(account))
+    last = rows.filter(subscription=subscription).latest("number")
+    subscription, redemption = last.subscription, discounts.beside(last)
     price_list = prices.Prices()
     renewed = renewal_rule.renewal(subscription, last, now, price_list)
     if renewed.ends_at is not None:
         if renewed.follow_up is None:
             raise NoSubscription
         subscription = renewed.follow_up
+    for period in renewed.opened:
+        discounts.put_on(period, redemption)
     is_ahead = subscription.scheduled_plan is not None and not renewed.applies_schedule
     scheduled_plan = subscription.scheduled_plan if is_ahead else None
     ends = subscription.ends_at is not None
@@ -94,15 +111,17 @@ def current_subscription(account: int, now: datetime) -> CurrentSubscription:
         scheduled_at=subscription.scheduled_at if is_ahead else None,
         then=price_list.default_plan if ends else scheduled_plan or renewed.plan,
         then_at_most=None if ends else subscription.scheduled_kept_price if is_ahead else renewed.kept_price,
-        unbilled=sum((period.price for period in renewed.opened), Decimal(0)),
+        unbilled=sum((period.net_price for period in renewed.opened), Decimal(0)),
+        redemption=redemption,
     )
 
 
-def period_at(account: int, at: datetime, now: datetime) -> BillingPeriod:
+def period_at(account: int, at: datetime, now: datetime, redemption: CouponRedemption | None = None) -> BillingPeriod:
     """The period in which a change at an instant would fall, with the plan and the price that it would have by then.
 
-    Without a primary key it is still to be opened, also in the future: on the scheduled plan, at present prices. Before
-    the first period it is the first. A subscription is opened on first use. Raises NoSubscription.
+    Without a primary key it is still to be opened, also in the future: on the scheduled plan, at present prices, with
+    the discount of a redemption, which is left with what is left of it by then. Before the first period it is the
+    first. A subscription is opened on first use. Raises NoSubscription.
     """
     subscription = opening.get_or_open_subscription(account, now)
     related = ("plan", "subscription__plan", "subscription__scheduled_plan", "subscription__account")
@@ -110,10 +129,10 @@ def period_at(account: int, at: datetime, now: datetime) -> BillingPeriod:
     last = opened[0]
     if at < last.ends_at:
         return opened.filter(starts_at__lte=at).first() or opened.reverse()[0]
-    return _to_be_opened(last, at)
+    return _to_be_opened(last, at, redemption)
 
 
-def _to_be_opened(last: BillingPeriod, at: datetime) -> BillingPeriod:
+def _to_be_opened(last: BillingPeriod, at: datetime, redemption: CouponRedemption | None) -> BillingPeriod:
     """The period of an instant by the renewal's rule, however far ahead; the last one where the calendar ends."""
     subscription = last.subscription
     if (ends_at := subscription.ends_at) is not None:
@@ -121,6 +140,7 @@ def _to_be_opened(last: BillingPeriod, at: datetime) -> BillingPeriod:
         if follows.follow_up is None:
             raise NoSubscription
         last, subscription = follows.opened[0], follows.follow_up
+        discounts.foresee(last, redemption)
         if at < last.ends_at:
             return last
     plan, anchor, anchor_number = subscription.plan, subscription.anchor, subscription.anchor_number
@@ -130,9 +150,19 @@ def _to_be_opened(last: BillingPeriod, at: datetime) -> BillingPeriod:
             anchor, anchor_number = subscription.scheduled_at, last.number + 1
         plan, kept = scheduled, subscription.scheduled_kept_price
     try:
-        index, period = periods.period_at(anchor, plan.billed_every, at)
+        index, _ = periods.period_at(anchor, plan.billed_every, at)
     except ValueError:
         return last
-    return BillingPeriod.of(
-        subscription, anchor_number + index, period, plan, prices.Prices()(plan, period.start, kept)
-    )
+    price_at = prices.Prices()
+
+    def to_be_opened(number: int) -> BillingPeriod:
+        period = periods.nth_period(anchor, plan.billed_every, number - anchor_number)
+        return BillingPeriod.of(subscription, number, period, plan, price_at(plan, period.start, kept))
+
+    wanted = to_be_opened(anchor_number + index)
+    for number in range(last.number + 1, min(wanted.number, last.number + 1 + MOST_PERIODS)):
+        if redemption is None or not redemption.periods_left:
+            break
+        discounts.foresee(to_be_opened(number), redemption)
+    discounts.foresee(wanted, redemption)
+    return wanted

@@ -13,7 +13,7 @@ from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.periods import nth_period
 from billing.rules.usage_window import BILLING_PERIOD, kept_window
-from billing.subscriptions import trials
+from billing.subscriptions import discounts, trials
 from billing.subscriptions.refusals import NoSubscription
 
 
@@ -56,7 +56,9 @@ def subscribe(account: int, plan: Plan, now: datetime, *, on_trial: bool = False
     subscription.period_ends_at = opened.ends_at
     with transaction.atomic():
         subscription.save()
+        discounts.discount_opened([opened])
         opened.save()
+        discounts.count_uses([opened])
         ids: dict[str, int | str] = {"subscription": subscription.pk, "plan": plan.code}
         record(Happened.SUBSCRIPTION_OPENED, account, **ids)
         if on_trial:

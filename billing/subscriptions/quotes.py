@@ -10,14 +10,24 @@ from decimal import Decimal
 from django.conf import settings
 
 from billing.invoicing import ledger
-from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Plan, Subscription
+from billing.models import (
+    BillingPeriod,
+    Coupon,
+    CouponRedemption,
+    CreditNote,
+    Invoice,
+    InvoiceLine,
+    Plan,
+    Subscription,
+)
 from billing.rules.money import in_currency
 from billing.rules.periods import Period, as_utc, nth_period
 from billing.rules.plan_change import Direction, IntervalMismatch, decide, opens_period
 from billing.rules.proration import Proration, prorate
 from billing.rules.refused import Refused
-from billing.subscriptions import trials
+from billing.subscriptions import discounts, trials
 from billing.subscriptions.current import period_at
+from billing.subscriptions.discounts import Discount
 from billing.subscriptions.refusals import NoSubscription, QuoteExpired
 
 HOLDS_FOR = timedelta(minutes=15)
@@ -44,6 +54,8 @@ class Quote:
     """The change begins a period of the target, charged in full; or else the period stays, and its rest is charged."""
     trial_days: int = 0
     """The period that begins is the target's trial, of so many days, and nothing is charged; 0: it is none."""
+    discount: Discount | None = None
+    """The coupon of the period afterwards."""
 
     @property
     def trial_ends_at(self) -> datetime | None:
@@ -61,6 +73,11 @@ class Quote:
         """For the whole period."""
         return in_currency(self.price, self.period.currency)
 
+    @property
+    def coupon(self) -> Coupon | None:
+        """The coupon that takes something off this change."""
+        return self.discount.coupon if self.discount is not None and self.proration.discount else None
+
     def digest(self) -> str:
         """Equal for two quotes that show the same and whose change would bill the same.
 
@@ -74,6 +91,7 @@ class Quote:
             (self.period.number, self.current_cost, self.target_cost, currency),
             (self.proration.credit, self.proration.charge, self.proration.days_remaining, self.opens_period),
             self.trial_days,
+            (self.proration.discount, self.coupon.pk if self.coupon else None),
             limits_of(self.period.plan),
             limits_of(self.target),
             in_currency(ledger.balance(subscription.account_id, currency), currency),
@@ -84,7 +102,7 @@ class Quote:
         """Raises QuoteExpired where what was shown at `at` is not what holds now.
 
         With the digest that was shown, by comparing it. Without, by what was changed after `at`: the price, the
-        subscription, or an invoice that was credited or voided.
+        subscription, its coupon, or an invoice that was credited or voided.
         """
         if digest is None and self.target.priced_at > self.at:
             raise QuoteExpired(reason="price")
@@ -99,6 +117,8 @@ class Quote:
         subscription = self.period.subscription
         if subscription.changed_at > self.at:
             raise QuoteExpired(reason="subscription")
+        if discounts.changed_since(subscription.account_id, self.at):
+            raise QuoteExpired(reason="coupon")
         credited = CreditNote.objects.filter(invoice__subscription=subscription, issued_at__gt=self.at)
         if credited.exists() or subscription.invoices.filter(voided_at__gt=self.at).exists():
             raise QuoteExpired(reason="credit")
@@ -108,18 +128,34 @@ def quote(period: BillingPeriod, target: Plan, at: datetime, kept_price: Decimal
     """What a change from the period's plan to the target costs at an instant. Raises OnlyAtPeriodEnd.
 
     The target counts at its list price, unless a lower one is kept. The credit is at most what was billed for the
-    period net of earlier credits. A trial ends with the change, and leaves no time to prorate: a period of the target
-    begins.
+    period net of discount and earlier credits. A trial ends with the change, and leaves no time to prorate: a period of
+    the target begins.
     """
+    return quote_with(discounts.active(period.subscription.account_id), period, target, at, kept_price)
+
+
+def quote_with(
+    redemption: CouponRedemption | None,
+    period: BillingPeriod,
+    target: Plan,
+    at: datetime,
+    kept_price: Decimal | None = None,
+) -> Quote:
+    """The same, with a redemption of a coupon in the place of the account's active one."""
     direction = decide(period.terms, target.terms)
     begins = period.is_trial or opens_period(period.terms, target.terms, direction)
     price = target.price if kept_price is None else min(target.price, kept_price)
-    old, new = (in_currency(each, period.currency) for each in (period.price, price))
-    proration = prorate(old, new, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
+    discount = discounts.of_change(period, target, price, at, redemption, begins=begins)
+    old, new = (in_currency(each, period.currency) for each in (period.net_price, price))
+    off = in_currency(discount.amount if discount else Decimal(0), period.currency)
+    granularity = settings.PRORATION_GRANULARITY
+    proration = prorate(old, new, period.period, at, period.currency, granularity, discount=off)
     credit = proration.credit if period.pk is None else min(proration.credit, _billed(period))
-    charge = new if begins else proration.charge
-    proration = replace(proration, credit=credit, charge=charge, net=charge - credit)
-    return Quote(period, target, direction, proration, as_utc(at), price, begins)
+    charge, off = (new, off) if begins else (proration.charge, proration.discount)
+    if discount is not None and discount.uses is not None and not off:
+        discount = None  # nothing is used up for nothing
+    proration = replace(proration, credit=credit, charge=charge, discount=off, net=charge - off - credit)
+    return Quote(period, target, direction, proration, as_utc(at), price, begins, discount=discount)
 
 
 def with_trial(quote: Quote) -> Quote:
@@ -128,13 +164,13 @@ def with_trial(quote: Quote) -> Quote:
     if quote.direction is not Direction.UPGRADE or not trials.is_offered(account, quote.target, quote.period):
         return quote
     nothing = in_currency(Decimal(0), quote.proration.currency)
-    proration = replace(quote.proration, credit=nothing, charge=nothing, net=nothing)
-    return replace(quote, proration=proration, opens_period=True, trial_days=quote.target.trial_days)
+    proration = replace(quote.proration, credit=nothing, charge=nothing, discount=nothing, net=nothing)
+    return replace(quote, proration=proration, opens_period=True, discount=None, trial_days=quote.target.trial_days)
 
 
 def unused(period: BillingPeriod, at: datetime) -> Decimal:
     """What the rest of an opened period is worth at an instant, in its currency: at most what was billed for it."""
-    price = in_currency(period.price, period.currency)
+    price = in_currency(period.net_price, period.currency)
     proration = prorate(price, None, period.period, at, period.currency, settings.PRORATION_GRANULARITY)
     return min(proration.credit, _billed(period))
 
@@ -144,12 +180,15 @@ def _billed(period: BillingPeriod) -> Decimal:
     return in_currency(InvoiceLine.objects.of_period(period).net(), period.currency)
 
 
-def opening_quote(account: int, target: Plan, at: datetime) -> Quote:
-    """What it costs an account without a subscription to get one on the target: the full price of a first period."""
+def opening_quote(account: int, target: Plan, at: datetime, redemption: CouponRedemption | None = None) -> Quote:
+    """What it costs an account without a subscription to get one on the target: the full price of a first period.
+
+    Less what the redemption of a coupon takes off it.
+    """
     anchor = at.replace(microsecond=0)
     subscription = Subscription(account_id=account, plan=target, anchor=anchor, changed_at=at)
     first = BillingPeriod.of(subscription, 0, nth_period(anchor, target.billed_every, 0), target, Decimal(0))
-    return replace(quote(first, target, at), direction=Direction.UPGRADE)
+    return replace(quote_with(redemption, first, target, at), direction=Direction.UPGRADE)
 
 
 def check_age(at: datetime, now: datetime) -> None:
@@ -170,20 +209,22 @@ def calculate_proration(
     cycle_end: datetime | None = None,
     at: datetime | None = None,
     trial: bool = True,
+    coupon: Coupon | None = None,
 ) -> Quote:
     """A quote as of `at` (now unless given) for the account's period of then, or for a plan and a cycle that are given.
 
     A `current` that is given counts at its list price; the account's own plan at the price its period was sold for.
-    Of the own period and plan the amounts are those that a change at the instant bills, as far as is known now; with
-    the target's `trial`, where the account gets it. Writes nothing but the subscription of an account that has none
-    yet. Raises InvalidCycle, OnlyAtPeriodEnd.
+    With a `coupon` it is as if the account had just redeemed that. Of the own period and plan the amounts are those
+    that a change at the instant bills, as far as is known now; with the target's `trial`, where the account gets it.
+    Writes nothing but the subscription of an account that has none yet. Raises InvalidCycle, OnlyAtPeriodEnd.
     """
+    redemption = discounts.active(account) if coupon is None else discounts.as_if_redeemed(account, coupon, now)
     try:
-        period = period_at(account, as_utc(at or now), now)
+        period = period_at(account, as_utc(at or now), now, redemption)
     except NoSubscription:
-        period = opening_quote(account, target, as_utc(at or now)).period
+        opening = opening_quote(account, target, as_utc(at or now), redemption)
+        period = opening.period
         if current is None and cycle_start is cycle_end is None:
-            opening = opening_quote(account, target, as_utc(at or now))
             return with_trial(opening) if trial else opening
     cycle = _cycle(cycle_start or period.starts_at, cycle_end or period.ends_at)
     if current is not None and current.billed_every != target.billed_every:
@@ -196,8 +237,11 @@ def calculate_proration(
     is_own = current is None and cycle == period.period
     if not is_own:
         plan, price = (period.plan, period.price) if current is None else (current, current.price)
-        period = BillingPeriod.of(period.subscription, period.number, cycle, plan, price)
-    found = quote(period, target, at or now)
+        given = BillingPeriod.of(period.subscription, period.number, cycle, plan, price)
+        if current is None:
+            given.coupon, given.discount = period.coupon, period.discount
+        period = given
+    found = quote_with(redemption, period, target, at or now)
     return with_trial(found) if trial and is_own else found
 
 

@@ -53,6 +53,21 @@ class NothingToTopUp(PlanChangeRefused):
     code = "nothing_to_top_up"
 
 
+class CouponInvalid(PlanChangeRefused):
+    """The account cannot redeem the coupon.
+
+    `reason`: `unknown`, `expired`, `used_up` by others, `already_redeemed` by this account, or `another_active`.
+    """
+
+    code = "coupon_invalid"
+
+
+class NoCoupon(PlanChangeRefused):
+    """No coupon discounts periods to come."""
+
+    code = "no_coupon"
+
+
 class NotParked(PlanChangeRefused):
     code = "not_parked"
 
@@ -60,8 +75,8 @@ class NotParked(PlanChangeRefused):
 class QuoteExpired(PlanChangeRefused):
     """The amounts that were shown do not hold, or not any more.
 
-    `reason`: `future` or `old` by the clock; `period`, `price`, `subscription` or `credit` for what was changed since;
-    `digest` where it is only known that something was; `unseen` where nothing was shown.
+    `reason`: `future` or `old` by the clock; `period`, `price`, `subscription`, `coupon` or `credit` for what was
+    changed since; `digest` where it is only known that something was; `unseen` where nothing was shown.
     """
 
     code = "quote_expired"

@@ -26,7 +26,7 @@ from billing.outbox.clock import check_clock
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
 from billing.rules.usage_window import kept_window
-from billing.subscriptions import trials
+from billing.subscriptions import discounts, trials
 from billing.subscriptions.ending import write_ends
 from billing.subscriptions.renewal_report import RenewalReport
 from billing.subscriptions.renewal_rule import Renewal, ending, renewal
@@ -127,6 +127,7 @@ def _latest_periods(subscriptions: Sequence[Subscription]) -> dict[int, BillingP
 
 
 def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> RenewalReport:
+    discounts.discount_opened([period for renewed in renewals for period in renewed.opened])
     today = issued_today([r.subscription.account_id for r in renewals], now)
     sound: list[tuple[Renewal, list[Bill]]] = []
     done = RenewalReport()
@@ -143,6 +144,7 @@ def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Renewa
     for period, pk in zip(opened, reserve_ids(BillingPeriod, len(opened)), strict=True):
         period.pk = pk  # known to its lines
     copy_rows(opened)
+    discounts.count_uses(opened)
     going_on = [renewed for renewed, _ in sound if not renewed.ends_at]
     _advance(going_on)
     _record(going_on)

@@ -12,7 +12,16 @@ from django.db.models import Sum
 
 from billing.invoicing import ledger, payments
 from billing.invoicing.issuing import Bill, Line
-from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Payment, Plan, Subscription
+from billing.models import (
+    BillingPeriod,
+    CouponRedemption,
+    CreditNote,
+    Invoice,
+    InvoiceLine,
+    Payment,
+    Plan,
+    Subscription,
+)
 from billing.subscriptions import changes, quotes
 from tests.factories import money
 
@@ -73,6 +82,18 @@ def assert_explained(subscription: Subscription) -> None:
         net = _sum(billed_lines.exclude(kind=InvoiceLine.Kind.BALANCE))
         notes = CreditNote.objects.filter(invoice__in=billed_lines.filter(amount__gt=0).values("invoice"))
         assert net - _sum(notes) >= 0, "credit never exceeds what was billed"
+
+
+def assert_discounted(account: int) -> None:
+    """No coupon discounts more periods than it promises, and each of them is counted."""
+    for redemption in CouponRedemption.objects.filter(account=account).select_related("coupon"):
+        promised, used = redemption.coupon.periods, redemption.periods_used
+        assert promised is None or used + (redemption.periods_left or 0) == promised
+        periods = BillingPeriod.objects.filter(subscription__account=account, coupon=redemption.coupon)
+        # One of which nothing was used goes along to the period that a change begins.
+        assert used <= periods.count()
+        assert promised is not None or redemption.periods_left is None
+    assert CouponRedemption.objects.active().filter(account=account).count() <= 1
 
 
 def _assert_explained_in(account: int, currency: str) -> None:

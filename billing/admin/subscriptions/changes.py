@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from billing.admin.action_pages import confirmed_action, page_action
 from billing.admin.documents import amount_of, credit_rows, documents_shown
-from billing.admin.subscriptions.endings import ENDED, MAY_CHANGE, EndingAdmin, shown_instant
+from billing.admin.subscriptions.coupons import CouponActions
+from billing.admin.subscriptions.endings import ENDED, MAY_CHANGE, shown_instant
 from billing.admin.subscriptions.offers import REFUSALS, downgrade_table, limit_table, missed_now, offer_table, on_sale
 from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
@@ -21,7 +22,7 @@ from billing.subscriptions import changes, refusals, staff_changes
 from billing.subscriptions.current import current_subscription
 
 
-class PlanChangeAdmin(EndingAdmin):
+class PlanChangeAdmin(CouponActions):
     """Each action shows what it would do, does it on a POST through the functions of the API, and is logged."""
 
     actions_detail = [
@@ -29,6 +30,7 @@ class PlanChangeAdmin(EndingAdmin):
         "schedule_downgrade",
         "cancel_scheduled_change",
         "take_back",
+        "redeem_coupon",
         "release",
         "credit",
         "end",
@@ -41,7 +43,7 @@ class PlanChangeAdmin(EndingAdmin):
             return {"release", "credit"}
         scheduled = {"cancel_scheduled_change"} if row.scheduled_plan else set()
         ends = {"take_back"} if row.cancel_at else set()
-        return {"change_plan", "schedule_downgrade", "credit", "end"} | scheduled | ends
+        return {"change_plan", "schedule_downgrade", "redeem_coupon", "credit", "end"} | scheduled | ends
 
     @page_action("Change plan now", permission=MAY_CHANGE, icon="swap_vert")
     def change_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -76,6 +78,7 @@ class PlanChangeAdmin(EndingAdmin):
             "proration": proration,
             "credit": amount_of(proration.credit, proration.currency),
             "charge": amount_of(proration.charge, proration.currency),
+            "discount": amount_of(proration.discount, proration.currency) if quote.coupon else "",
             "net": amount_of(proration.net, proration.currency),
             "price_before": amount_of(quote.current_cost, proration.currency),
             "price_after": amount_of(quote.target_cost, proration.currency),

@@ -20,7 +20,7 @@ from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.money import in_currency
 from billing.rules.refused import Refused
-from billing.subscriptions import changes, quotes
+from billing.subscriptions import changes, discounts, quotes
 from billing.subscriptions.refusals import NotOnSale, PlanChangeRefused
 
 logger = logging.getLogger(__name__)
@@ -177,7 +177,8 @@ def _move(move: BulkMove, item: BulkMoveItem, now: datetime) -> Subscription:
 
 def _move_now(item: BulkMoveItem, quote: quotes.Quote, kept: Decimal | None, now: datetime) -> None:
     changed = changes.change_now(quote, now, kept_price=kept)
-    item.credit, item.charge = changed.proration.credit, changed.proration.charge
+    proration = changed.proration
+    item.credit, item.charge = proration.credit, proration.charge - proration.discount
     item.invoice, item.total = changed.invoice, changed.invoice.total if changed.invoice else Decimal(0)
 
 
@@ -192,9 +193,11 @@ def _kept(move: BulkMove, period: BillingPeriod, target: Plan) -> Decimal | None
 
 
 def _seen(subscription: Subscription, period: BillingPeriod, target: Plan) -> str:
-    """Equal while neither the subscription has changed nor a price. The amounts move on with the days."""
+    """Equal while neither the subscription has changed nor a price or coupon. The amounts move on with the days."""
+    redemption = discounts.active(subscription.account_id)
     return quotes.digest_of(
         (subscription.pk, subscription.changed_at.isoformat(), subscription.cancel_at, period.number),
+        (period.coupon_id, redemption.pk if redemption else None),
         (in_currency(period.price, period.currency), in_currency(target.price, target.currency)),
     )
 

@@ -17,6 +17,7 @@ from billing.models import LimitOverride, OutboxCursor, Plan, Subscription, Toke
 from tests.billing.forms import plan_form
 from tests.cast import Customer, Staff
 from tests.effort import LONG
+from tests.factories import make_coupon
 
 pytestmark = pytest.mark.django_db
 HOSTILE = ["\0", "x", "9" * 30]
@@ -134,6 +135,8 @@ def rows(customer: Customer) -> dict[str, dict[str, Any]]:
         consumer="c", account=customer.user, delivered=0, latest=1, due_at=timezone.now()
     )
     account, of_subscription = {"account": customer.account}, f"billing/subscription/{subscription.pk}"
+    coupon = make_coupon()
+    until = {"valid_until_0": "2031-01-02", "valid_until_1": "10:00"}
     shown = {"target": "pro", "shown_at": "2025-10-01T00:00:00Z", "digest": "x"}
     starts = {"starts_at_0": "2031-01-01", "starts_at_1": "10:00"}
     expires = {"expires_at_0": "2031-01-02", "expires_at_1": "10:00"}
@@ -151,6 +154,12 @@ def rows(customer: Customer) -> dict[str, dict[str, Any]]:
         f"billing/limitoverride/{override.pk}/change/": {"limit": "quota", "maximum": 1, "reason": "r", "seen": "1"},
         "billing/tokentopup/add/": account | {"tokens": 1, "reason": "r"} | starts | expires,
         f"billing/tokentopup/{top_up.pk}/change/": {"tokens": 1, "reason": "r"} | starts,
+        "billing/coupon/add/": {
+            "code": "c", "name": "n", "percent": "5", "amount": "", "currency": "", "periods": "1", "plans": plan.pk,
+            "most_redemptions": "1",
+        } | until,
+        f"billing/coupon/{coupon.pk}/change/": {"name": "n", "amount": "5", "currency": "USD", "seen": "1"} | until,
+        f"{of_subscription}/redeem_coupon/": {"code": "spring", "digest": "x"},
         f"{of_subscription}/change_plan/": shown,
         f"{of_subscription}/schedule_downgrade/": {"target": "community"},
         f"{of_subscription}/release/": {"digest": "x"},

@@ -35,7 +35,8 @@ def test_it_answers_as_the_contract_says(customer: Callable[..., Customer]) -> N
     assert response.content == (
         b'{"plan":"starter","status":"active","current_period_start":"2025-01-31T08:00:00Z",'
         b'"current_period_end":"2025-02-28T08:00:00Z","period_price":29.00,"currency":"USD","scheduled_plan":null,'
-        b'"scheduled_plan_date":null,"next_invoice_amount":29.00,"balance":0.00,"cancel_at":null,"trial_ends_at":null}'
+        b'"scheduled_plan_date":null,"next_invoice_amount":29.00,"balance":0.00,"cancel_at":null,"trial_ends_at":null,'
+        b'"discount":null,"coupon":null}'
     )
 
 

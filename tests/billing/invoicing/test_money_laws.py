@@ -20,8 +20,9 @@ from billing.invoicing import credit_notes, ledger, payments
 from billing.models import CreditNote, Invoice, Payment, Plan, Subscription
 from billing.rules.money import from_minor, minor_units
 from billing.rules.periods import nth_period
-from billing.subscriptions import changes, quotes, refusals, renewal
-from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices
+from billing.subscriptions import changes, coupons, quotes, refusals, renewal
+from tests.billing.coupons import COUPONS, any_coupon
+from tests.billing.ledger import assert_discounted, assert_explained, assert_tiled, fresh, hand_over, invoices
 from tests.effort import examples
 from tests.factories import at, make_plan, make_subscription
 
@@ -64,6 +65,8 @@ STEPS = st.one_of(
     st.tuples(st.just("pay"), st.integers(1, 100)),
     st.tuples(st.just("credit"), st.integers(1, 100)),
     st.tuples(st.just("void"), st.integers(0, 5)),
+    st.tuples(st.just("redeem"), COUPONS),
+    st.tuples(st.just("give up"), st.just(0)),
 )
 
 
@@ -75,7 +78,7 @@ class Customer:
         self.subscription = make_subscription(plans[0], anchor)
         self.scheduled: tuple[Plan, datetime] | None = None
 
-    def do(self, step: str, value: int) -> None:
+    def do(self, step: str, value: Any) -> None:
         """Time only moves forward; the rest may be refused, by an error that says so."""
         try:
             self.clock.move_to(self.now)
@@ -89,6 +92,7 @@ class Customer:
         live = fresh(self.subscription)
         assert_explained(live)
         assert_tiled(live)
+        assert_discounted(live.account_id)
         assert Subscription.objects.due(live.period_ends_at - timedelta(microseconds=1)).count() == 0
         if live.scheduled_at is not None:
             assert live.scheduled_at == live.period_ends_at, "neither missed nor early"
@@ -112,6 +116,12 @@ class Customer:
 
     def _cancel(self, _: int) -> None:
         changes.cancel_scheduled_change(self.subscription.account_id, self.now)
+
+    def _redeem(self, drawn: dict[str, Any]) -> None:
+        coupons.redeem(self.subscription.account_id, any_coupon(drawn, self.plans).code, self.now)
+
+    def _give_up(self, _: int) -> None:
+        coupons.give_up(self.subscription.account_id, self.now)
 
     def _close(self, _: int) -> None:
         done = renewal.renew_due(self.now)
@@ -163,7 +173,7 @@ def test_every_cent_is_explained_whatever_happens(
     granularity: str,
     prices: list[int],
     anchor: datetime,
-    steps: list[tuple[str, int]],
+    steps: list[tuple[str, Any]],
 ) -> None:
     limits: dict[str, Any] = {"LARGEST_INVOICE": 10**9, "MOST_INVOICES_A_DAY": 10**6}
     with override_settings(PRORATION_GRANULARITY=granularity, **limits), rolled_back(), freeze_time(anchor) as clock:
@@ -188,14 +198,27 @@ def _assert_numbered() -> None:
     passed=st.floats(0, 1, exclude_max=True),
     paid=st.booleans(),
     noted=st.integers(0, 100),
+    coupon=COUPONS,
+    full_from=st.integers(1, 8),
 )
 @LAWS
 def test_a_chain_at_one_instant_costs_what_the_direct_change_costs(
-    currency: str, granularity: str, prices: list[int], anchor: datetime, passed: float, paid: bool, noted: int
+    currency: str,
+    granularity: str,
+    prices: list[int],
+    anchor: datetime,
+    passed: float,
+    paid: bool,
+    noted: int,
+    coupon: dict[str, Any],
+    full_from: int,
 ) -> None:
-    """On the ledger: invoices, what is due and the balance, also after a payment or a credit note."""
+    """On the ledger: invoices, what is due and the balance, also after a payment or a credit note, with a coupon."""
     with override_settings(PRORATION_GRANULARITY=granularity, LARGEST_INVOICE=10**9), rolled_back():
         plans = plans_of(prices, currency, "month")
+        full = [plan.pk for plan in plans[full_from:]]  # up to the last, so that both ways begin a period
+        Plan.objects.filter(pk__in=full).update(upgrade_mode="full_period")
+        code = any_coupon(coupon, plans).code
         outcomes = []
         for chain in ([plans[-1]], plans[1:]):
             subscription = make_subscription(plans[0], anchor)
@@ -208,8 +231,9 @@ def test_a_chain_at_one_instant_costs_what_the_direct_change_costs(
             period = subscription.current_period().period
             now = period.start + (period.end - period.start) * passed
             assume(now < period.end)
+            coupons.redeem(subscription.account_id, code, now)
             for plan in chain:
-                hand_over(subscription, plan, now)
+                hand_over(subscription, Plan.objects.get(pk=plan.pk), now)
             issued = invoices(subscription)
             outcomes.append(
                 (
@@ -218,6 +242,7 @@ def test_a_chain_at_one_instant_costs_what_the_direct_change_costs(
                 )
             )
             assert_explained(subscription)
+            assert_discounted(subscription.account_id)
         assert outcomes[0] == outcomes[1]
 
 

@@ -77,6 +77,7 @@ def test_starter_to_pro_in_the_middle_of_october() -> None:
     assert prorate(Decimal("29.00"), Decimal("49.00"), OCTOBER, at, "USD") == Proration(
         credit=Decimal("14.50"),
         charge=Decimal("24.50"),
+        discount=Decimal("0.00"),
         net=Decimal("10.00"),
         remaining=Fraction(15),
         total=Fraction(30),

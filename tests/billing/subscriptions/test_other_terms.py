@@ -16,12 +16,21 @@ from billing.models import BillingPeriod, Plan, Subscription
 from billing.rules.entitlement import entitle
 from billing.rules.periods import Period
 from billing.rules.plan_change import OnlyAtPeriodEnd
-from billing.subscriptions import canceling, changes, quotes, refusals, renewal
+from billing.subscriptions import canceling, changes, coupons, quotes, refusals, renewal
 from billing.subscriptions.bulk import moves, work
 from billing.subscriptions.current import current_subscription, period_at
 from ratelimit import process_state
-from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices, lines, pay_in_full
-from tests.factories import at, make_plan, make_subscription, money
+from tests.billing.ledger import (
+    assert_discounted,
+    assert_explained,
+    assert_tiled,
+    fresh,
+    hand_over,
+    invoices,
+    lines,
+    pay_in_full,
+)
+from tests.factories import at, make_coupon, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
 START, MIDDLE, END = at("2025-10-01"), at("2025-10-16 09:30:00"), at("2025-11-01")
@@ -182,7 +191,10 @@ def test_in_full_a_period_of_the_same_interval_begins(low: Plan) -> None:
 
 
 KINDS = st.sampled_from(
-    ["upgrade", "without trial", "later", "cancel", "keep", "staff", "renew", "pay", "move now", "move at_period_end"]
+    [
+        *("upgrade", "without trial", "later", "cancel", "keep", "staff", "renew", "pay"),
+        *("move now", "move at_period_end", "redeem", "give up"),
+    ]
 )
 STEPS = st.lists(st.tuples(st.integers(0, 40 * 24), KINDS, st.integers(0, 9)), max_size=9)
 
@@ -215,6 +227,9 @@ class TestLives(TestCase):
             make_plan("tried", 53, 2, trial_days=14),
             make_plan("asking", 530, 3, trial_days=60, interval="year", trial_needs_payment_method=True),
         ]
+        make_coupon("C0", periods=1)
+        make_coupon("C1", percent=money("33.33"), plans=plans[1:5])
+        make_coupon("C2", amount=money(50), currency="USD", periods=2)
         now = at("2025-01-31 10:00:00")
         account = make_subscription(plans[first], now).account_id
         for hours, step, target in steps:
@@ -224,10 +239,11 @@ class TestLives(TestCase):
                 assert_tiled(subscription)
                 assert_explained(subscription)
             assert BillingPeriod.objects.filter(subscription__account=account, is_trial=True).count() <= 1
+            assert_discounted(account)
         rows = list(Subscription.objects.filter(account=account).order_by("pk"))
         for ended, follows in itertools.pairwise(rows):
-            first = follows.periods.earliest("number")
-            assert first.starts_at == ended.ended_at, "one follows the other without a gap"
+            opened = follows.periods.earliest("number")
+            assert opened.starts_at == ended.ended_at, "one follows the other without a gap"
 
     def take(self, step: str, account: int, target: Plan, now: datetime) -> None:
         try:
@@ -246,6 +262,10 @@ class TestLives(TestCase):
                 hand_over(Subscription.objects.live().get(account=account), target, now)
             elif step.startswith("move "):
                 move_all(Subscription.objects.live().get(account=account), target, step.removeprefix("move "), now)
+            elif step == "redeem":
+                coupons.redeem(account, f"C{target.rank % 3}", now)
+            elif step == "give up":
+                coupons.give_up(account, now)
             elif step == "renew":
                 renewal.renew_due(now)
             elif step == "pay":

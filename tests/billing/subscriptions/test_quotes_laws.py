@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.test import override_settings
@@ -51,7 +52,7 @@ def test_a_preview_is_what_the_change_bills(
     granularity: str,
     prices: list[int],
     anchor: datetime,
-    steps: list[tuple[str, int]],
+    steps: list[tuple[str, Any]],
     ahead: timedelta | int,
     target: int,
 ) -> None:
@@ -70,3 +71,4 @@ def test_a_preview_is_what_the_change_bills(
         amounts = dict(lines(changed.invoice))
         assert amounts.get("credit", 0) == -shown.proration.credit
         assert amounts.get("charge", money(0)) == shown.proration.charge
+        assert amounts.get("discount", 0) == -shown.proration.discount
