@@ -27,6 +27,7 @@ PAGES = {
         ("Limit overrides", "billing.limitoverride", "tune"),
         ("Token top-ups", "billing.tokentopup", "add_circle"),
         ("Pack purchases", "billing.tokenpackpurchase", "shopping_bag"),
+        ("Erasures", "billing.erasure", "person_off"),
     ],
     "Invoicing": [
         ("Invoices", "billing.invoice", "receipt"),
