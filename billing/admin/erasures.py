@@ -10,7 +10,7 @@ from billing.models import Erasure
 
 @admin.register(Erasure)
 class ErasureAdmin(ReadOnly, ModelAdmin[Erasure]):
-    """Made by the button on a user's page, or by manage.py erase_account; one that is not finished goes on by itself."""
+    """Made on a user's page, or by manage.py erase_account; one that is not finished goes on by itself."""
 
     list_display = ["account", "began_at", "finished_at", "asked_by"]
     list_display_links = ["account"]
