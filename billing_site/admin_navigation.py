@@ -29,6 +29,7 @@ PAGES = {
         ("Token top-ups", "billing.tokentopup", "add_circle"),
         ("Pack purchases", "billing.tokenpackpurchase", "shopping_bag"),
         ("Coupon redemptions", "billing.couponredemption", "redeem"),
+        ("Erasures", "billing.erasure", "person_off"),
     ],
     "Invoicing": [
         ("Invoices", "billing.invoice", "receipt"),

@@ -108,9 +108,10 @@ def _empty_set_aside(account: int) -> None:
         if _account_of(payload) != account:
             continue
         fields = json.loads(payload)
-        fields[METADATA_AT:] = [None] * (len(fields) > METADATA_AT) + fields[METADATA_AT + 1 :]
-        entry.payload = json.dumps(fields, separators=(",", ":")).encode()
-        entry.save(update_fields=["payload"])
+        if len(fields) > METADATA_AT:
+            fields[METADATA_AT] = None
+            entry.payload = json.dumps(fields, separators=(",", ":")).encode()
+            entry.save(update_fields=["payload"])
 
 
 def _account_of(payload: bytes) -> object:

@@ -3,7 +3,18 @@
 from django.contrib import admin
 from rest_framework_api_key.models import APIKey
 
-from billing.admin import api_keys, catalogue, coupons, customers, features, invoices, outbox, token_packs, users
+from billing.admin import (
+    api_keys,
+    catalogue,
+    coupons,
+    customers,
+    erasures,
+    features,
+    invoices,
+    outbox,
+    token_packs,
+    users,
+)
 from billing.admin.subscriptions import bulk_moves
 
 # The library's own keys, whose table stays empty: ours are in api_keys.
@@ -15,6 +26,7 @@ __all__ = [
     "catalogue",
     "coupons",
     "customers",
+    "erasures",
     "features",
     "invoices",
     "outbox",

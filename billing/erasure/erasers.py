@@ -7,6 +7,8 @@ from typing import Protocol, cast
 
 from django.conf import settings
 
+FUNCTIONS = ("held", "erase", "check_deletable")
+
 
 class Eraser(Protocol):
     def held(self, account: int) -> dict[str, int]:

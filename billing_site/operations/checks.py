@@ -14,6 +14,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.utils.module_loading import import_string
 
+from billing.erasure.erasers import FUNCTIONS, erasers
 from billing_site.operations.schema import missing_migrations
 from ratelimit.checks import ENGINES, report_engines
 from usage.metering import fallback
@@ -166,6 +167,17 @@ def check_payment_methods(**_: Any) -> Iterable[CheckMessage]:
     except ImportError as error:
         hint = "Let BILLING_HAS_PAYMENT_METHOD be the path of a function, or empty."
         yield Error(f"Nobody says who has a payment method: {error}.", hint=hint, id="billing_site.E017")
+
+
+@register(ENFORCEMENT)
+def check_account_erasers(**_: Any) -> Iterable[CheckMessage]:
+    try:
+        lacking = [f"{each}: {name}" for each in erasers() for name in FUNCTIONS if not hasattr(each, name)]
+    except ImportError as error:
+        lacking = [str(error)]
+    if lacking:
+        hint = f"Let ACCOUNT_ERASERS name modules with {', '.join(FUNCTIONS)}, as usage.erasure."
+        yield Error(f"Nobody can be erased, or deleted: {'; '.join(lacking)}.", hint=hint, id="billing_site.E018")
 
 
 @register(Tags.security, deploy=True)

@@ -14,7 +14,8 @@ from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import ApiKey, Feature, Invoice, LimitOverride, OutboxCursor, Plan, Subscription
+from billing.models import ApiKey, BulkMove, Feature, Invoice, LimitOverride, OutboxCursor, Plan, Subscription
+from billing.subscriptions.bulk import moves, work
 from tests.billing.ledger import pay_in_full, schedule
 from tests.cast import Customer, Staff
 from tests.effort import LONG
@@ -37,6 +38,9 @@ def rows(staff: User, alice: Customer, bob: Customer, carol: Customer, dave: Cus
     now = timezone.now()
     for customer in (carol, dave):
         pay_in_full(Invoice.objects.get(account=customer.account), now)
+    pro, business = (Plan.objects.get(code=code) for code in ("pro", "business"))
+    move = moves.begin(moves.Order(pro, business, BulkMove.When.NOW, False, "it is retired"), now)
+    work.work_off(move, timezone.now)
     schedule(Subscription.objects.get(account=carol.account), Plan.objects.get(code="starter"))
     Subscription.objects.filter(account=dave.account).update(parked_at=now, parked_because="it looks wrong")
     LimitOverride.objects.create(account=alice.user, limit="minute", maximum=None)
@@ -48,6 +52,8 @@ def rows(staff: User, alice: Customer, bob: Customer, carol: Customer, dave: Cus
         "parked": Subscription.objects.get(account=dave.account),
         "key": ApiKey.objects.get(account=alice.account),
         "plan": Plan.objects.get(code="starter"),
+        "customer": bob.user,
+        "move": move,
         "delivery": OutboxCursor.objects.create(account=alice.user, **failing),
     }
 
@@ -68,6 +74,9 @@ def questions(rows: dict[str, Any]) -> dict[str, str]:
         page(rows["owed"], "pay"): "Mark as paid",
         page(rows["paid"], "credit"): "Issue the credit note",
         page(rows["parked"], "release"): "Release the subscription",
+        page(rows["plan"], "move_subscribers"): "Try it",
+        page(rows["move"], "go"): "Move them",
+        page(rows["customer"], "erase"): "Erase personal data",
         f"{page(rows['subscription'], 'change_plan')}?target=business": "Change plan now",
     }
 
@@ -123,7 +132,7 @@ def test_a_question_is_read_first_and_says_what_it_does(
         return button, red, tab.faults()
 
     seen = chromium.browse(staff, lambda tab: [look(tab, *each) for each in asked.items()])
-    final = {"Void the invoice", "Revoke the key", "Skip this message"}
+    final = {"Void the invoice", "Revoke the key", "Skip this message", "Move them", "Erase personal data"}
     assert seen == [(button, button in final, []) for button in asked.values()]
 
 

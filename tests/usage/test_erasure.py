@@ -333,6 +333,7 @@ class TestTheAdmin:
         entry = LogEntry.objects.latest("pk")
         assert (entry.user, entry.object_id) == (superuser.user, str(zyxwina.account))
         assert "Personal data erased" in entry.change_message
+        assert f"erased-{zyxwina.account}" in text_of(superuser.open("billing/erasure/"))
 
     def test_an_open_invoice_has_to_be_agreed_to(self, bob: Customer, superuser: Staff) -> None:
         page = f"/admin/auth/user/{bob.account}/erase/"

@@ -97,7 +97,8 @@ def _close(move: BulkMove, now: datetime) -> None:
 def _take(move: BulkMove, pk: int, now: datetime) -> bool:
     """Try or move one; False where another worker has it, or had it, or the move was stopped."""
     with transaction.atomic():
-        item = _waiting(move).select_for_update(skip_locked=True, of=("self",)).filter(pk=pk).first()
+        rows = _waiting(move).select_related("subscription")
+        item = rows.select_for_update(skip_locked=True, of=("self",)).filter(pk=pk).first()
         if item is None:
             return False
         if move.confirmed_at is None:
@@ -148,7 +149,7 @@ def _refusal(item: BulkMoveItem, error: Exception) -> str:
 
 def _move(move: BulkMove, item: BulkMoveItem, now: datetime) -> Subscription:
     """Move one in the caller's transaction, and note in the item what that came to."""
-    account = Subscription.objects.values_list("account_id", flat=True).get(pk=item.subscription_id)
+    account = item.subscription.account_id
     target = Plan.objects.get(pk=move.target_id)
     if not target.is_on_sale:
         raise NotOnSale

@@ -1,0 +1,20 @@
+"""The admin page of erasures: for whom, when, and who asked."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from billing.admin.base import ModelAdmin, ReadOnly
+from billing.models import Erasure
+
+
+@admin.register(Erasure)
+class ErasureAdmin(ReadOnly, ModelAdmin[Erasure]):
+    """Made on a user's page, or by manage.py erase_account; one that is not finished goes on by itself."""
+
+    list_display = ["account", "began_at", "finished_at", "asked_by"]
+    list_display_links = ["account"]
+    list_select_related = ["account", "asked_by"]
+    list_filter = [("finished_at", admin.EmptyFieldListFilter)]
+    search_fields = ["account__username"]
+    search_help_text = "Username, such as erased-71"
