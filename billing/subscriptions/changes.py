@@ -13,8 +13,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from billing.invoicing import issuing, review
-from billing.invoicing.issuing import Bill, Line
+from billing.invoicing import issuing, review, taxation
+from billing.invoicing.bills import Bill, Line
 from billing.invoicing.ledger import Kind
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.outbox.kinds import Happened
@@ -47,7 +47,7 @@ class Changed:
     period: Period
     """The present one: kept, or begun by the change; the first one of a subscription that was opened."""
     invoice: Invoice | None
-    """None where a free plan was opened."""
+    """None where there was nothing to bill."""
     proration: Proration
     """How the invoice came about."""
 
@@ -92,7 +92,8 @@ def change_now(
     else:
         charge = Line(Kind.CHARGE, f"Remaining time on {target.name}", proration.charge, rest, period)
     lines = [Line(Kind.CREDIT, f"Unused time on {previous.name}", -proration.credit, rest, period), charge]
-    bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or (charge,))
+    billed = tuple(line for line in lines if line.amount) or (charge,)
+    (bill,) = taxation.taxed([Bill(subscription, period.currency, billed)], now)
     if not reviewed and review.review_reason([bill], review.issued_today([subscription.account_id], now)):
         raise UnderReview(reason="invoice")
     subscription.put_on(target, now, begun, kept_price)
@@ -100,8 +101,8 @@ def change_now(
         _begin(begun, period)
     else:
         BillingPeriod.objects.filter(pk=period.pk).update(plan=target, price=quote.price)
-    (invoice,) = issuing.issue([bill], now)
-    ids = {"subscription": subscription.pk, "invoice": invoice.pk}
+    invoice = issuing.issue_one(bill, now)
+    ids = {"subscription": subscription.pk, "invoice": invoice and invoice.pk}
     record(Happened.PLAN_CHANGED, subscription.account_id, from_plan=previous.code, to_plan=target.code, **ids)
     return Changed(previous, subscription, (begun or period).period, invoice, proration)
 

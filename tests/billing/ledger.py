@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Sum
 
 from billing.invoicing import ledger, payments
-from billing.invoicing.issuing import Bill, Line
+from billing.invoicing.bills import Bill, Line
 from billing.models import BillingPeriod, CreditNote, Invoice, InvoiceLine, Payment, Plan, Subscription
 from billing.subscriptions import changes, quotes
 from tests.factories import money
