@@ -27,12 +27,15 @@ PAGES = {
         ("Limit overrides", "billing.limitoverride", "tune"),
         ("Token top-ups", "billing.tokentopup", "add_circle"),
         ("Pack purchases", "billing.tokenpackpurchase", "shopping_bag"),
+        ("Billing details", "billing.billingdetails", "contact_mail"),
     ],
     "Invoicing": [
         ("Invoices", "billing.invoice", "receipt"),
         ("Credit notes", "billing.creditnote", "undo"),
         ("Payments", "billing.payment", "payments"),
         ("Balance entries", "billing.balanceentry", "account_balance_wallet"),
+        ("Seller", "billing.seller", "storefront"),
+        ("Tax rates", "billing.taxrate", "percent"),
     ],
     "Usage": [
         ("Usage log", "usage.usagelog", "receipt_long"),

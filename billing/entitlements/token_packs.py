@@ -58,9 +58,8 @@ def buy(account: int, pack: TokenPack, now: datetime) -> Bought:
             valid_days=pack.valid_days,
             bought_at=now,
         )
-        record(
-            Happened.TOKEN_PACK_BOUGHT, account, purchase=purchase.pk, pack=pack.code, invoice=invoice and invoice.pk
-        )
+        ids = {"purchase": purchase.pk} | ({"invoice": invoice.pk} if invoice else {})
+        record(Happened.TOKEN_PACK_BOUGHT, account, pack=pack.code, **ids)
         if pack.counts_at_once or invoice is None or invoice.status == Invoice.Status.PAID:
             activate(purchase)
             return Bought(purchase, invoice, ends)

@@ -117,6 +117,8 @@ class BillingDetails(Party):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.changed_at = timezone.now()
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "changed_at"}
         super().save(*args, **kwargs)
 
 

@@ -13,9 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from billing.invoicing import issuing, review, taxation
-from billing.invoicing.bills import Bill, Line
-from billing.invoicing.ledger import Kind
+from billing.invoicing import issuing, review
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
@@ -71,7 +69,7 @@ def upgrade(
             raise NotAnUpgrade(target=target.name, current=quote.period.plan.name)
         if quoted_at is not None:
             quotes.check_age(quoted_at, now)
-            quote.check_unchanged(digest)
+            quote.check_unchanged(now, digest)
         return change_now(quote, now)
 
 
@@ -83,17 +81,10 @@ def change_now(
     With the `kept_price` that the quote was made with it goes on at that price.
     Raises UnderReview for an invoice that looks wrong unless staff have looked (`reviewed`).
     """
-    period, target, proration = quote.period, quote.target, quote.proration
+    period, target = quote.period, quote.target
     subscription, previous = period.subscription, period.plan
-    rest = Period(max(now, period.starts_at), period.ends_at)
     begun = _period_to_begin(quote, now) if quote.opens_period else None
-    if begun is not None:
-        charge = Line(Kind.BASE, target.name, proration.charge, begun.period, begun)
-    else:
-        charge = Line(Kind.CHARGE, f"Remaining time on {target.name}", proration.charge, rest, period)
-    lines = [Line(Kind.CREDIT, f"Unused time on {previous.name}", -proration.credit, rest, period), charge]
-    billed = tuple(line for line in lines if line.amount) or (charge,)
-    (bill,) = taxation.taxed([Bill(subscription, period.currency, billed)], now)
+    bill = quote.bill(now, begun)
     if not reviewed and review.review_reason([bill], review.issued_today([subscription.account_id], now)):
         raise UnderReview(reason="invoice")
     subscription.put_on(target, now, begun, kept_price)
@@ -102,9 +93,9 @@ def change_now(
     else:
         BillingPeriod.objects.filter(pk=period.pk).update(plan=target, price=quote.price)
     invoice = issuing.issue_one(bill, now)
-    ids = {"subscription": subscription.pk, "invoice": invoice and invoice.pk}
+    ids = {"subscription": subscription.pk} | ({"invoice": invoice.pk} if invoice else {})
     record(Happened.PLAN_CHANGED, subscription.account_id, from_plan=previous.code, to_plan=target.code, **ids)
-    return Changed(previous, subscription, (begun or period).period, invoice, proration)
+    return Changed(previous, subscription, (begun or period).period, invoice, quote.proration)
 
 
 def _period_to_begin(quote: quotes.Quote, now: datetime) -> BillingPeriod:

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from billing.catalogue import prices
-from billing.invoicing import ledger
+from billing.invoicing import ledger, taxation
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.rules import periods
 from billing.rules.money import in_currency
@@ -35,7 +35,7 @@ class CurrentSubscription:
     then_at_most: Decimal | None
     """What that period costs at most, where a price was kept."""
     unbilled: Decimal
-    """What the renewal is still going to bill for periods that have begun, in the period's currency."""
+    """What the renewal is still going to bill for periods that have begun, with tax, in the period's currency."""
 
     @property
     def plan(self) -> Plan:
@@ -56,13 +56,15 @@ class CurrentSubscription:
     def next_invoice_amount(self) -> Decimal:
         """The total of the next period's invoice at present prices, less what the renewal leaves of the balance.
 
-        In the period's currency: 0 where what follows is billed in another one.
+        With the tax of the period's end, as far as its rate is known by now. In the period's currency: 0 where what
+        follows is billed in another one.
         """
         left = max(self.balance - self.unbilled, Decimal(0))
         in_this_one = self.then is not None and self.then.currency == self.period.currency
         price = self.then.price if self.then is not None and in_this_one else Decimal(0)
         price = price if self.then_at_most is None else min(price, self.then_at_most)
-        return in_currency(max(price - left, Decimal(0)), self.period.currency)
+        due = taxation.gross_of(self.subscription, self.period.currency, price, self.period.ends_at)
+        return in_currency(max(due - left, Decimal(0)), self.period.currency)
 
 
 def current_subscription(account: int, now: datetime) -> CurrentSubscription:
@@ -88,7 +90,10 @@ def current_subscription(account: int, now: datetime) -> CurrentSubscription:
         scheduled_at=subscription.scheduled_at if is_ahead else None,
         then=price_list.default_plan if ends else scheduled_plan or renewed.plan,
         then_at_most=None if ends else subscription.scheduled_kept_price if is_ahead else renewed.kept_price,
-        unbilled=sum((period.price for period in renewed.opened), Decimal(0)),
+        unbilled=sum(
+            (taxation.gross_of(subscription, period.currency, period.price, now) for period in renewed.opened),
+            Decimal(0),
+        ),
     )
 
 
