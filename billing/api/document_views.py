@@ -42,6 +42,7 @@ class BalancePages(NewestFirst):
             "type": "array",
             "items": each,
             "description": "What is owed to you, by currency; the next invoices in it use it.",
+            "example": [{"currency": "USD", "amount": 5.95}],
         }
         page["required"].append("balances")
         return page

@@ -19,11 +19,11 @@ PREVIEWED = {
     "target_plan_cost": 49.00,
     "credit_from_current": 14.50,
     "charge_for_target": 24.50,
-    "tax": 1.90,
-    "amount_due": 11.90,
     "currency": "USD",
     "direction": "upgrade",
     "at": "2025-10-16T09:30:00Z",
+    "tax": 1.90,
+    "amount_due": 11.90,
 }
 ASKED = {
     "current_plan": "starter",
@@ -36,12 +36,12 @@ UPGRADED = {
     "previous_plan": "starter",
     "current_plan": "pro",
     "prorated_amount": 10.00,
-    "tax": 1.90,
-    "amount_due": 11.90,
     "currency": "USD",
     "invoice": "INV-000042",
     "current_period_start": "2025-10-01T00:00:00Z",
     "current_period_end": "2025-10-31T00:00:00Z",
+    "tax": 1.90,
+    "amount_due": 11.90,
 }
 SCHEDULED = {
     "message": "Downgrade scheduled",
@@ -96,11 +96,11 @@ class ProrationResponse(serializers.Serializer[Any]):
     target_plan_cost = MoneyField()
     credit_from_current = MoneyField()
     charge_for_target = MoneyField()
-    tax = MoneyField(help_text="On top of the amount, or contained in it where prices include tax.")
-    amount_due = MoneyField(help_text="What is to be paid: with tax, less the balance as it is now; at least 0.")
     currency = serializers.CharField()
     direction = serializers.ChoiceField([str(direction) for direction in Direction])
     at = TimeField(help_text="The instant of this quote; send it as `quoted_at` to upgrade at these amounts.")
+    tax = MoneyField(help_text="On top of the amount, or contained in it where prices include tax.")
+    amount_due = MoneyField(help_text="What is to be paid: with tax, less the balance as it is now; at least 0.")
 
 
 @extend_schema_serializer(
@@ -119,12 +119,12 @@ class UpgradeResponse(serializers.Serializer[Any]):
     previous_plan = serializers.CharField(allow_null=True, help_text="Null: you had none.")
     current_plan = serializers.CharField()
     prorated_amount = MoneyField(help_text="Before a balance is used; the invoice shows both.")
-    tax = MoneyField(help_text="On top of the amount, or contained in it where prices include tax.")
-    amount_due = MoneyField(help_text="What is still to be paid.")
     currency = serializers.CharField()
     invoice = serializers.CharField(allow_null=True, help_text="Its number. Null: there was nothing to bill.")
     current_period_start = TimeField()
     current_period_end = TimeField()
+    tax = MoneyField(help_text="On top of the amount, or contained in it where prices include tax.")
+    amount_due = MoneyField(help_text="What is still to be paid.")
 
 
 @extend_schema_serializer(examples=[OpenApiExample("To starter", {"target_plan": "starter"})])

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from billing.invoicing.bills import Bill, Line, Parties
-from billing.models import BillingDetails, InvoiceLine, Seller, Subscription, TaxRate
+from billing.models import BillingDetails, InvoiceLine, Seller, TaxRate
 from billing.models.invoices import NOT_SOLD
 from billing.rules import tax
 from billing.rules.periods import Period
@@ -35,11 +35,10 @@ def taxed(bills: Sequence[Bill], at: datetime) -> list[Bill]:
     return [bill if bill.is_taxed else _taxed(bill, buyers) for bill in bills]
 
 
-def gross_of(subscription: Subscription, currency: str, amount: Decimal, at: datetime) -> Decimal:
-    """What an amount at list price comes to with tax, if it is billed alone to a subscription at an instant."""
-    at_once = Period(at, at)
-    (bill,) = taxed([Bill(subscription, currency, (Line(Kind.BASE, "", amount, at_once),))], at)
-    return bill.gross
+def gross_of(account: int, currency: str, amount: Decimal, at: datetime) -> Decimal:
+    """What an amount at list price comes to with tax, if it is billed alone to an account at an instant."""
+    seller = Seller.objects.first()
+    return amount if seller is None else _Buyers(seller, {account}, at).treatment(account).gross(amount, currency)
 
 
 def changed_since(account: int, at: datetime) -> bool:
@@ -59,11 +58,11 @@ class _Buyers:
         self._seller, self._sold_by, self._at = seller, seller.snapshot(), at
         self._details = {row.account_id: row for row in BillingDetails.objects.filter(account__in=accounts)}
         self._rates = [row.rate for row in TaxRate.objects.filter(valid_from__lte=at)]
-        self._users = get_user_model().objects.in_bulk(list(accounts))
+        self._users: dict[int, Any] = get_user_model().objects.in_bulk(list(accounts))
 
     def parties(self, account: int) -> Parties:
         """Where no details are known the buyer is the user, in the seller's country, for which the tax is, too."""
-        user: Any = self._users[account]
+        user = self._users[account]
         details = self._details.get(account)
         if details is None:
             name = user.get_full_name() or user.get_username()

@@ -100,7 +100,7 @@ class Migration(migrations.Migration):
                         max_length=200,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -114,7 +114,7 @@ class Migration(migrations.Migration):
                         max_length=500,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out control characters.",
                             )
                         ],
@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
                         max_length=100,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -140,7 +140,7 @@ class Migration(migrations.Migration):
                         max_length=20,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -188,7 +188,7 @@ class Migration(migrations.Migration):
                         max_length=200,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -202,7 +202,7 @@ class Migration(migrations.Migration):
                         max_length=500,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out control characters.",
                             )
                         ],
@@ -215,7 +215,7 @@ class Migration(migrations.Migration):
                         max_length=100,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -228,7 +228,7 @@ class Migration(migrations.Migration):
                         max_length=20,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -270,7 +270,7 @@ class Migration(migrations.Migration):
                         max_length=500,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -292,7 +292,7 @@ class Migration(migrations.Migration):
                         max_length=200,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -346,7 +346,7 @@ class Migration(migrations.Migration):
                         max_length=20,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -398,7 +398,7 @@ class Migration(migrations.Migration):
                         max_length=200,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -412,7 +412,7 @@ class Migration(migrations.Migration):
                         max_length=500,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out control characters.",
                             )
                         ],
@@ -425,7 +425,7 @@ class Migration(migrations.Migration):
                         max_length=100,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -438,7 +438,7 @@ class Migration(migrations.Migration):
                         max_length=20,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -480,7 +480,7 @@ class Migration(migrations.Migration):
                         max_length=500,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -502,7 +502,7 @@ class Migration(migrations.Migration):
                         max_length=200,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],
@@ -545,7 +545,7 @@ class Migration(migrations.Migration):
                         max_length=20,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[^\\t\\n\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
+                                "^[^\\t\\n\\r\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufffe\\uffff]*\\Z",
                                 "Leave out line breaks and control characters.",
                             )
                         ],

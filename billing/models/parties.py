@@ -18,8 +18,8 @@ from billing.rules.countries import COUNTRIES
 from billing.rules.tax import Place, Rate
 
 # Neither a PDF nor an XML document takes them.
-_ODD = r"\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
-one_line = RegexValidator(rf"^[^\t\n{_ODD}]*\Z", "Leave out line breaks and control characters.")
+_ODD = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
+one_line = RegexValidator(rf"^[^\t\n\r{_ODD}]*\Z", "Leave out line breaks and control characters.")
 lines = RegexValidator(rf"^[^{_ODD}]*\Z", "Leave out control characters.")
 REVERSE_CHARGE = "Reverse charge: VAT to be accounted for by the recipient"
 

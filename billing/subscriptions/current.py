@@ -63,7 +63,7 @@ class CurrentSubscription:
         in_this_one = self.then is not None and self.then.currency == self.period.currency
         price = self.then.price if self.then is not None and in_this_one else Decimal(0)
         price = price if self.then_at_most is None else min(price, self.then_at_most)
-        due = taxation.gross_of(self.subscription, self.period.currency, price, self.period.ends_at)
+        due = taxation.gross_of(self.subscription.account_id, self.period.currency, price, self.period.ends_at)
         return in_currency(max(due - left, Decimal(0)), self.period.currency)
 
 
@@ -91,7 +91,7 @@ def current_subscription(account: int, now: datetime) -> CurrentSubscription:
         then=price_list.default_plan if ends else scheduled_plan or renewed.plan,
         then_at_most=None if ends else subscription.scheduled_kept_price if is_ahead else renewed.kept_price,
         unbilled=sum(
-            (taxation.gross_of(subscription, period.currency, period.price, now) for period in renewed.opened),
+            (taxation.gross_of(account, period.currency, period.price, now) for period in renewed.opened),
             Decimal(0),
         ),
     )
