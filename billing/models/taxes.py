@@ -10,7 +10,10 @@ from billing.rules.tax import Category, TaxSum, Treatment
 
 
 class InvoiceTax(models.Model):
-    """What the lines of one treatment come to on an invoice. One issued without a seller has none."""
+    """What the lines of one treatment come to on an invoice. One issued without a seller has none.
+
+    A rate has two rows where a credit takes back what was sold in the other mode of prices: with tax, or without.
+    """
 
     invoice = models.ForeignKey("billing.Invoice", on_delete=models.PROTECT, related_name="taxes", db_index=False)
     category = models.CharField(max_length=2, help_text="As EN 16931 has it: S, Z, AE or O.")

@@ -13,7 +13,7 @@ from billing.entitlements import token_packs
 from billing.invoicing import credit_notes, issuing, ledger, review
 from billing.invoicing.ledger import BillingError
 from billing.models import CreditNoteTax, Invoice, InvoiceTax, Plan, Seller, Subscription, TokenPack
-from billing.subscriptions import changes, quotes, refusals, renewal
+from billing.subscriptions import changes, quotes, refusals, renewal, staff_ending
 from billing.subscriptions.current import current_subscription
 from tests.billing.ledger import assert_explained, fresh, hand_over, invoices, lines, pay_in_full
 from tests.factories import at, make_details, make_plan, make_rate, make_seller, make_subscription, money
@@ -163,6 +163,32 @@ class TestChanges:
         assert sum(payment.amount for invoice in invoices(sold) for payment in invoice.payments.all()) == paid
         hand_over(sold, make_plan("free", 0, 0), START)
         assert ledger.balance(sold.account_id, "USD") == paid
+        assert_explained(sold)
+
+    def test_prices_that_included_tax_are_given_back_with_it(
+        self, germany: Seller, plan: Plan, higher: Plan, settings: Any
+    ) -> None:
+        settings.PRICES_INCLUDE_TAX = True
+        sold = make_subscription(plan, START)
+        settings.PRICES_INCLUDE_TAX = False
+        changed = changes.upgrade(sold.account_id, higher, MIDDLE).invoice
+        assert changed is not None
+        assert lines(changed) == [("credit", money("-51.61")), ("charge", money("103.23")), ("tax", money("19.61"))]
+        assert taxes(changed) == [
+            ("S", 19, money("-43.37"), money("-8.24")),
+            ("S", 19, money("103.23"), money("19.61")),
+        ]
+        assert_explained(sold)
+
+    def test_an_end_at_once_gives_back_the_rest_with_its_tax(self, germany: Seller, plan: Plan) -> None:
+        make_plan("free", 0, 0, is_default=True)
+        sold = make_subscription(plan, START)
+        pay_in_full(invoices(sold)[0], START)
+        make_rate("DE", 16, at("2025-10-10"))
+        shown = staff_ending.preview_end(sold.account_id, MIDDLE, credit=True)
+        ended = staff_ending.end_now(sold.account_id, MIDDLE, MIDDLE, shown.digest, credit=True)
+        assert (ended.credit, ended.documents.balance) == (money("51.61"), money("61.42"))
+        assert taxes(invoices(sold)[-1]) == [("S", 19, money("-51.61"), money("-9.81"))]
         assert_explained(sold)
 
     def test_the_bound_of_large_invoices_is_on_what_they_come_to(

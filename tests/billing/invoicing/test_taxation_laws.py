@@ -1,4 +1,4 @@
-"""Law L6 with tax, over random customers: on top and included, rates and places that change in mid-period."""
+"""Law L6 with tax, over random customers: on top and included, rates, places and modes that change in mid-period."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import override_settings
 from freezegun import freeze_time
 from hypothesis import given
@@ -33,6 +34,7 @@ WITH_TAX = st.one_of(
     STEPS,
     st.tuples(st.just("rate"), st.integers(0, 4)),
     st.tuples(st.just("move"), st.integers(0, 4)),
+    st.tuples(st.just("mode"), st.integers(0, 1)),
     st.tuples(st.just("change"), st.integers(0, 3)),
     st.tuples(st.just("credit"), st.integers(1, 100)),
 )
@@ -42,6 +44,9 @@ class TaxedCustomer(Customer):
     def _rate(self, index: int) -> None:
         begun = {"percent": money(PERCENTS[index]), "name": "VAT"}
         TaxRate.objects.update_or_create(country="DE", valid_from=self.now, defaults=begun)
+
+    def _mode(self, index: int) -> None:
+        settings.PRICES_INCLUDE_TAX = bool(index)  # within override_settings
 
     def _move(self, index: int) -> None:
         make_details(self.subscription.account_id, *BUYERS[index])

@@ -12,7 +12,7 @@ from hypothesis.extra.django import TestCase
 
 from billing.entitlements import snapshots
 from billing.invoicing import ledger
-from billing.models import Plan, Subscription
+from billing.models import Plan, Subscription, TaxRate
 from billing.rules.periods import Period
 from billing.rules.plan_change import OnlyAtPeriodEnd
 from billing.subscriptions import canceling, changes, quotes, refusals, renewal
@@ -20,7 +20,7 @@ from billing.subscriptions.bulk import moves, work
 from billing.subscriptions.current import current_subscription
 from ratelimit import process_state
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices, lines, pay_in_full
-from tests.factories import at, make_plan, make_subscription, money
+from tests.factories import at, make_details, make_plan, make_seller, make_subscription, money
 
 pytestmark = pytest.mark.django_db
 START, MIDDLE, END = at("2025-10-01"), at("2025-10-16 09:30:00"), at("2025-11-01")
@@ -181,7 +181,7 @@ def test_in_full_a_period_of_the_same_interval_begins(low: Plan) -> None:
 
 
 KINDS = st.sampled_from(
-    ["upgrade", "later", "cancel", "keep", "staff", "renew", "pay", "move now", "move at_period_end"]
+    ["upgrade", "later", "cancel", "keep", "staff", "renew", "pay", "move now", "move at_period_end", "rate", "emigrate"]
 )
 STEPS = st.lists(st.tuples(st.integers(0, 40 * 24), KINDS, st.integers(0, 6)), max_size=9)
 
@@ -212,6 +212,7 @@ class TestLives(TestCase):
             make_plan("euro", 45, 2, currency="EUR"),
         ]
         now = at("2025-01-31 10:00:00")
+        make_seller()
         account = make_subscription(plans[0], now).account_id
         for hours, step, target in steps:
             now += timedelta(hours=hours)
@@ -228,8 +229,10 @@ class TestLives(TestCase):
         try:
             if step == "upgrade":
                 quote = quotes.calculate_proration(account, target, now)
+                bill = quote.bill(now)
                 changed = changes.upgrade(account, target, now)
                 assert changed.proration == quote.proration, "a preview says what is billed"
+                assert not changed.invoice or (bill.tax, bill.gross) == (changed.invoice.tax, changed.invoice.gross)
             elif step == "later":
                 changes.downgrade_with_effective_date(account, target, now, NOBODY_USES_ANYTHING)
             elif step == "cancel":
@@ -242,6 +245,10 @@ class TestLives(TestCase):
                 move_all(Subscription.objects.live().get(account=account), target, step.removeprefix("move "), now)
             elif step == "renew":
                 renewal.renew_due(now)
+            elif step == "rate":
+                TaxRate.objects.update_or_create(country="DE", valid_from=now, defaults={"percent": 7 * target.rank})
+            elif step == "emigrate":
+                make_details(account, "FR", "FR40303265045") if target.rank > 1 else make_details(account, "DE")
             elif step == "pay":
                 live = Subscription.objects.live().get(account=account)
                 for invoice in live.invoices.due():
