@@ -181,7 +181,19 @@ def test_in_full_a_period_of_the_same_interval_begins(low: Plan) -> None:
 
 
 KINDS = st.sampled_from(
-    ["upgrade", "later", "cancel", "keep", "staff", "renew", "pay", "move now", "move at_period_end", "rate", "emigrate"]
+    [
+        "upgrade",
+        "later",
+        "cancel",
+        "keep",
+        "staff",
+        "renew",
+        "pay",
+        "move now",
+        "move at_period_end",
+        "rate",
+        "emigrate",
+    ]
 )
 STEPS = st.lists(st.tuples(st.integers(0, 40 * 24), KINDS, st.integers(0, 6)), max_size=9)
 

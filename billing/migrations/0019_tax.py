@@ -85,7 +85,7 @@ DROP TRIGGER keep ON billing_creditnotetax;
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0015_token_packs"),
+        ("billing", "0018_erasure"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
