@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from django.db import connection, models
+from psycopg.types.json import Jsonb
 
 
 def copy_rows(rows: Sequence[models.Model]) -> None:
@@ -35,7 +36,9 @@ def reserve_ids(model: type[models.Model], count: int) -> list[int]:
 
 
 def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, Enum) else value
+    if isinstance(value, Enum):
+        return value.value
+    return Jsonb(value) if isinstance(value, dict) else value
 
 
 @cache

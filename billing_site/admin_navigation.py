@@ -30,12 +30,15 @@ PAGES = {
         ("Pack purchases", "billing.tokenpackpurchase", "shopping_bag"),
         ("Coupon redemptions", "billing.couponredemption", "redeem"),
         ("Erasures", "billing.erasure", "person_off"),
+        ("Billing details", "billing.billingdetails", "contact_mail"),
     ],
     "Invoicing": [
         ("Invoices", "billing.invoice", "receipt"),
         ("Credit notes", "billing.creditnote", "undo"),
         ("Payments", "billing.payment", "payments"),
         ("Balance entries", "billing.balanceentry", "account_balance_wallet"),
+        ("Seller", "billing.seller", "storefront"),
+        ("Tax rates", "billing.taxrate", "percent"),
     ],
     "Usage": [
         ("Usage log", "usage.usagelog", "receipt_long"),

@@ -257,6 +257,8 @@ REDIS_PROBE_MS = env.number("REDIS_PROBE_MS", 250)  # between two looks whether 
 RATELIMIT_SHARDS = 64  # changing it means `manage.py init_redis_keys`
 SNAPSHOT_CACHE_SIZE = 100_000  # accounts a process remembers
 PRORATION_GRANULARITY: Any = env.word("PRORATION_GRANULARITY", "day", ("day", "second"))
+PRICES_INCLUDE_TAX = env.flag("PRICES_INCLUDE_TAX", False)  # or tax comes on top of them, as a line of its own
+ISSUE_ZERO_INVOICES = env.flag("ISSUE_ZERO_INVOICES", False)  # also those on which every line is 0
 # A larger invoice parks the account for staff. In US dollars, and about as much in other currencies; LARGEST_INVOICES
 # has those of currencies by their own, in major units, such as "HUF=5000000,IDR=200000000".
 LARGEST_INVOICE = env.number("LARGEST_INVOICE", 10_000)

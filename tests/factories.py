@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 
-from billing.models import Coupon, Plan, Subscription
+from billing.models import BillingDetails, Coupon, Plan, Seller, Subscription, TaxRate
 from billing.subscriptions import opening
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -43,3 +43,17 @@ def make_coupon(code: str = "SPRING", **terms: Any) -> Coupon:
 def make_subscription(plan: Plan, since: datetime, name: str = "") -> Subscription:
     user = get_user_model().objects.create_user(name or f"customer{next(_serial)}")
     return opening.subscribe(user.pk, plan, since)
+
+
+def make_seller(country: str = "DE", vat_id: str = "DE136695976", **fields: Any) -> Seller:
+    return Seller.objects.create(name="Metered", country=country, vat_id=vat_id, **fields)
+
+
+def make_rate(country: str, percent: Any, since: datetime = LONG_AGO, name: str = "VAT") -> TaxRate:
+    return TaxRate.objects.create(country=country, percent=money(percent), valid_from=since, name=name)
+
+
+def make_details(account: int, country: str, vat_id: str = "") -> BillingDetails:
+    """How invoices name an account from now on; what it gave before is replaced."""
+    given = {"name": "Buyer", "country": country, "vat_id": vat_id}
+    return BillingDetails.objects.update_or_create(account_id=account, defaults=given)[0]

@@ -12,6 +12,7 @@ from billing.admin import (
     features,
     invoices,
     outbox,
+    parties,
     token_packs,
     users,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "features",
     "invoices",
     "outbox",
+    "parties",
     "token_packs",
     "users",
 ]

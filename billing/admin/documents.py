@@ -22,6 +22,14 @@ def amount_of(amount: Decimal, currency: str) -> str:
     return f"{in_currency(amount, currency)}{NO_BREAK}{currency}"
 
 
+def party_of(party: dict[str, Any] | None) -> str:
+    """A seller or buyer of an invoice in one line; "none" where there was no seller."""
+    if not party:
+        return "none"
+    named = ("name", "address", "postcode", "city", "country", "vat_id")
+    return ", ".join(party[name].replace("\n", ", ") for name in named if party[name])
+
+
 def time_of(line: InvoiceLine) -> str:
     """Half-open, so that one line ends where the next one begins."""
     return f"{line.period_start:%Y-%m-%d %H:%M:%S} to {line.period_end:%Y-%m-%d %H:%M:%S}"

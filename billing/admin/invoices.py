@@ -8,9 +8,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from billing.admin.base import ModelAdmin, ReadOnly, TabularInline
-from billing.admin.documents import STATUS_COLOURS, amount_of
+from billing.admin.documents import STATUS_COLOURS, amount_of, party_of
 from billing.admin.invoice_actions import InvoiceActions
-from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, Payment
+from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, InvoiceTax, Payment
 
 
 class DocumentInline(ReadOnly, TabularInline[Any, Any]):
@@ -26,6 +26,25 @@ class DocumentInline(ReadOnly, TabularInline[Any, Any]):
 class InvoiceLineInline(DocumentInline):
     model = InvoiceLine
     fields = ["position", "description", "kind", "period_start", "period_end", "amount_shown"]
+
+
+class InvoiceTaxInline(DocumentInline):
+    model = InvoiceTax
+    fields = ["name", "percent_shown", "category", "country", "included", "net_shown", "tax_shown"]
+    readonly_fields = ["percent_shown", "net_shown", "tax_shown"]
+    verbose_name_plural = "taxes"
+
+    @admin.display(description="percent")
+    def percent_shown(self, row: InvoiceTax) -> str:
+        return f"{row.percent.normalize():f} %"
+
+    @admin.display(description="net")
+    def net_shown(self, row: InvoiceTax) -> str:
+        return amount_of(row.net, row.invoice.currency)
+
+    @admin.display(description="tax")
+    def tax_shown(self, row: InvoiceTax) -> str:
+        return amount_of(row.tax, row.invoice.currency)
 
 
 class PaymentInline(DocumentInline):
@@ -54,12 +73,25 @@ class InvoiceAdmin(ReadOnly, InvoiceActions):
     list_select_related = ["account"]
     search_fields = ["number", "account__username", "account__email"]
     search_help_text = "Number, username or e-mail"
-    inlines = [InvoiceLineInline, PaymentInline, CreditNoteInline, BalanceEntryInline]
+    inlines = [InvoiceLineInline, InvoiceTaxInline, PaymentInline, CreditNoteInline, BalanceEntryInline]
     fieldsets = [
         (None, {"fields": [("number", "account", "subscription"), ("status_plain", "issued_at", "voided_at")]}),
-        ("Amounts", {"fields": [("total_shown", "settled_shown"), ("due_shown", "creditable_shown")]}),
+        (
+            "Amounts",
+            {
+                "fields": [
+                    ("net_shown", "tax_shown", "total_shown"),
+                    ("settled_shown", "due_shown", "due_at"),
+                    "creditable_shown",
+                ]
+            },
+        ),
+        ("Parties, as they were at the issue", {"fields": [("seller_shown", "buyer_shown"), "reverse_charge"]}),
     ]
-    readonly_fields = ["status_plain", "total_shown", "settled_shown", "due_shown", "creditable_shown"]
+    readonly_fields = [
+        *("status_plain", "net_shown", "tax_shown", "total_shown", "settled_shown", "due_shown", "creditable_shown"),
+        *("seller_shown", "buyer_shown"),
+    ]
 
     def get_inlines(self, request: HttpRequest, obj: Invoice | None) -> list[Any]:
         """The lines, and what there is beside them."""
@@ -75,6 +107,22 @@ class InvoiceAdmin(ReadOnly, InvoiceActions):
     @admin.display(description="status")
     def status_plain(self, row: Invoice) -> str:
         return str(row.get_status_display())
+
+    @admin.display(description="net")
+    def net_shown(self, row: Invoice) -> str:
+        return amount_of(row.net, row.currency)
+
+    @admin.display(description="tax")
+    def tax_shown(self, row: Invoice) -> str:
+        return amount_of(row.tax, row.currency)
+
+    @admin.display(description="seller")
+    def seller_shown(self, row: Invoice) -> str:
+        return party_of(row.seller)
+
+    @admin.display(description="buyer")
+    def buyer_shown(self, row: Invoice) -> str:
+        return party_of(row.buyer)
 
     @admin.display(description="total", ordering="total")
     def total_shown(self, row: Invoice) -> str:
@@ -111,7 +159,19 @@ class CreditNoteAdmin(MovementAdmin):
     search_fields = ["number", "reason", *MovementAdmin.search_fields]
     search_help_text = "Number, reason, invoice, username or e-mail"
     list_filter = ["issued_at"]
-    fieldsets = [(None, {"fields": [("number", "account", "issued_at"), ("invoice", "amount_shown"), "reason"]})]
+    fieldsets = [
+        (None, {"fields": [("number", "account", "issued_at"), "invoice", "reason"]}),
+        ("Amounts", {"fields": [("net_shown", "tax_shown", "amount_shown")]}),
+    ]
+    readonly_fields = ["amount_shown", "net_shown", "tax_shown"]
+
+    @admin.display(description="net")
+    def net_shown(self, row: CreditNote) -> str:
+        return amount_of(row.net, row.currency)
+
+    @admin.display(description="tax")
+    def tax_shown(self, row: CreditNote) -> str:
+        return amount_of(row.tax, row.currency)
 
 
 @admin.register(Payment)

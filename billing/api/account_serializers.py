@@ -1,4 +1,4 @@
-"""A customer's subscription and invoices as JSON."""
+"""A customer's subscription as JSON."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from billing.http.fields import MoneyField, TimeField
-from billing.models import Invoice, InvoiceLine, Subscription
-from billing.rules.money import in_currency
+from billing.models import Subscription
 
 SUBSCRIBED = {
     "plan": "pro",
@@ -27,28 +26,6 @@ SUBSCRIBED = {
     "discount": None,
     "coupon": None,
 }
-INVOICED = {
-    "number": "INV-000042",
-    "issued_at": "2025-10-16T09:30:00Z",
-    "status": "open",
-    "currency": "USD",
-    "lines": [
-        {
-            "description": "Unused time on Starter",
-            "amount": -14.50,
-            "period_start": "2025-10-16T09:30:00Z",
-            "period_end": "2025-10-31T00:00:00Z",
-        },
-        {
-            "description": "Remaining time on Pro",
-            "amount": 24.50,
-            "period_start": "2025-10-16T09:30:00Z",
-            "period_end": "2025-10-31T00:00:00Z",
-        },
-    ],
-    "total": 10.00,
-}
-ISSUED = [str(status) for status in Invoice.Status if status is not Invoice.Status.DRAFT]
 
 
 @extend_schema_serializer(examples=[OpenApiExample("On pro, with a downgrade scheduled", SUBSCRIBED)])
@@ -62,7 +39,7 @@ class SubscriptionResponse(serializers.Serializer[Any]):
     scheduled_plan = serializers.CharField(allow_null=True)
     scheduled_plan_date = serializers.DateField(allow_null=True, help_text="In UTC.")
     next_invoice_amount = MoneyField(
-        help_text="At present prices, the discount of a coupon taken off, the balance used."
+        help_text="At present prices, the discount of a coupon taken off, with tax, the balance used."
     )
     balance = MoneyField(help_text="Owed to you; the next invoices use it.")
     cancel_at = TimeField(
@@ -77,38 +54,3 @@ class SubscriptionResponse(serializers.Serializer[Any]):
     coupon = serializers.CharField(
         allow_null=True, help_text="The code of that coupon. `GET /billing/coupon` has the one of your next periods."
     )
-
-
-class InvoiceLineSerializer(serializers.ModelSerializer[InvoiceLine]):
-    amount = serializers.SerializerMethodField()
-    period_start = serializers.DateTimeField()
-    period_end = serializers.DateTimeField()
-
-    class Meta:
-        model = InvoiceLine
-        fields = ("description", "amount", "period_start", "period_end")
-        read_only_fields = fields
-
-    def get_amount(self, line: InvoiceLine) -> MoneyField:
-        amount: Any = in_currency(line.amount, line.invoice.currency)
-        return amount  # type: ignore[no-any-return]
-
-
-@extend_schema_serializer(examples=[OpenApiExample("Of an upgrade", INVOICED)])
-class InvoiceSerializer(serializers.ModelSerializer[Invoice]):
-    """Of one invoice with its lines; they are read in one query for all."""
-
-    number = serializers.CharField()
-    issued_at = serializers.DateTimeField()
-    status = serializers.ChoiceField(ISSUED)
-    lines = InvoiceLineSerializer(many=True)
-    total = serializers.SerializerMethodField()
-
-    class Meta:
-        model = Invoice
-        fields = ("number", "issued_at", "status", "currency", "lines", "total")
-        read_only_fields = fields
-
-    def get_total(self, invoice: Invoice) -> MoneyField:
-        amount: Any = in_currency(invoice.total, invoice.currency)
-        return amount  # type: ignore[no-any-return]

@@ -25,6 +25,8 @@ PREVIEWED = {
     "trial_ends_at": None,
     "discount": None,
     "coupon": None,
+    "tax": 1.90,
+    "amount_due": 11.90,
 }
 ASKED = {
     "current_plan": "starter",
@@ -41,14 +43,19 @@ UPGRADED = {
     "invoice": "INV-000042",
     "current_period_start": "2025-10-01T00:00:00Z",
     "current_period_end": "2025-10-31T00:00:00Z",
+    "tax": 1.90,
+    "amount_due": 11.90,
     "trial_ends_at": None,
 }
 TRIED = UPGRADED | {
     "message": "Trial of Pro begun",
     "previous_plan": "community",
     "prorated_amount": 0.00,
+    "invoice": None,
     "current_period_start": "2025-10-16T09:30:00Z",
     "current_period_end": "2025-10-30T09:30:00Z",
+    "tax": 0.00,
+    "amount_due": 0.00,
     "trial_ends_at": "2025-10-30T09:30:00Z",
 }
 SCHEDULED = {
@@ -122,6 +129,8 @@ class ProrationResponse(serializers.Serializer[Any]):
     )
     discount = MoneyField(allow_null=True, help_text="What a coupon takes off the charge. Null: none does.")
     coupon = serializers.CharField(allow_null=True, help_text="The code of that coupon.")
+    tax = MoneyField(help_text="On top of the amount, or contained in it where prices include tax.")
+    amount_due = MoneyField(help_text="What is to be paid: with tax, less the balance as it is now; at least 0.")
 
 
 @extend_schema_serializer(
@@ -142,10 +151,12 @@ class UpgradeResponse(serializers.Serializer[Any]):
     current_plan = serializers.CharField()
     prorated_amount = MoneyField(help_text="Before a balance is used; the invoice shows both.")
     currency = serializers.CharField()
-    invoice = serializers.CharField(allow_null=True, help_text="Its number. Null: a free plan was opened.")
+    invoice = serializers.CharField(allow_null=True, help_text="Its number. Null: there was nothing to bill.")
     current_period_start = TimeField()
     current_period_end = TimeField()
     trial_ends_at = TimeField(allow_null=True, help_text="Of the free trial that has begun. Null: none has.")
+    tax = MoneyField(help_text="On top of the amount, or contained in it where prices include tax.")
+    amount_due = MoneyField(help_text="What is still to be paid.")
 
 
 @extend_schema_serializer(examples=[OpenApiExample("To starter", {"target_plan": "starter"})])

@@ -28,6 +28,9 @@ from billing.api.sentences import to_customer
 from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, either, problem
 from billing.http.views import ApiView, account_of
+from billing.invoicing import ledger
+from billing.models.invoices import NOTHING
+from billing.rules.money import in_currency
 from billing.rules.plan_change import days_until
 from billing.subscriptions import changes
 from billing.subscriptions.quotes import InvalidCycle, Quote, calculate_proration
@@ -125,14 +128,16 @@ def _upgrade(request: Request, now: datetime) -> Callable[[], Response]:
         with as_problems():
             quoted_at, trial = given.get("quoted_at"), given["trial"]
             changed = changes.upgrade(account, given["target_plan"], now, quoted_at, trial=trial)
-        plan = changed.subscription.plan
+        plan, invoice, currency = changed.subscription.plan, changed.invoice, changed.proration.currency
         answer = {
             "message": f"Trial of {plan.name} begun" if changed.trial_ends_at else f"Upgraded to {plan.name}",
             "previous_plan": changed.previous_plan.code if changed.previous_plan else None,
             "current_plan": plan.code,
             "prorated_amount": changed.proration.net,
-            "currency": changed.proration.currency,
-            "invoice": changed.invoice.number if changed.invoice else None,
+            "tax": in_currency(invoice.tax if invoice else NOTHING, currency),
+            "amount_due": in_currency(invoice.due if invoice else NOTHING, currency),
+            "currency": currency,
+            "invoice": invoice.number if invoice else None,
             "current_period_start": changed.period.start,
             "current_period_end": changed.period.end,
             "trial_ends_at": changed.trial_ends_at,
@@ -176,7 +181,8 @@ def _cancel(request: Request, now: datetime) -> Callable[[], Response]:
 
 
 def _shown(quote: Quote) -> dict[str, Any]:
-    proration = quote.proration
+    proration, bill = quote.proration, quote.bill(quote.at)
+    balance = ledger.balance(bill.subscription.account_id, bill.currency)
     return {
         "prorated_amount": proration.net,
         "days_remaining": proration.days_remaining,
@@ -185,6 +191,8 @@ def _shown(quote: Quote) -> dict[str, Any]:
         "target_plan_cost": quote.target_cost,
         "credit_from_current": proration.credit,
         "charge_for_target": proration.charge,
+        "tax": in_currency(bill.tax, bill.currency),
+        "amount_due": in_currency(max(bill.gross - balance, NOTHING), bill.currency),
         "currency": proration.currency,
         "direction": str(quote.direction),
         "at": quote.at,

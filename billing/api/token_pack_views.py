@@ -56,7 +56,7 @@ class TokenPackSerializer(serializers.ModelSerializer[TokenPack]):
 
 @extend_schema_serializer(examples=[OpenApiExample("That counts at once", BOUGHT)])
 class BoughtResponse(serializers.Serializer[Any]):
-    invoice = serializers.CharField(help_text="Its number.")
+    invoice = serializers.CharField(allow_null=True, help_text="Its number. Null: the pack costs nothing.")
     tokens = serializers.IntegerField()
     valid_until = TimeField(allow_null=True, help_text="Where they lapse. Null: they do not count yet.")
     active = serializers.BooleanField(help_text="They count. Otherwise they do once the invoice is paid.")
@@ -108,7 +108,7 @@ def _buy(request: Request, code: str, now: datetime) -> Callable[[], Response]:
         with as_problems():
             bought = token_packs.buy(account_of(request), pack, now)
         answer = {
-            "invoice": bought.invoice.number,
+            "invoice": bought.invoice.number if bought.invoice else None,
             "tokens": bought.purchase.tokens,
             "valid_until": bought.valid_until,
             "active": bought.purchase.activated_at is not None,

@@ -7,6 +7,8 @@ from billing.api import (
     cancel_views,
     catalogue_views,
     coupon_views,
+    details_views,
+    document_views,
     plan_change_views,
     token_pack_views,
 )
@@ -31,8 +33,18 @@ urlpatterns = [
         name="token-pack",
     ),
     re_path(r"^billing/subscription/?$", account_views.SubscriptionDetail.as_view(), name="billing-subscription"),
-    re_path(r"^billing/invoices/?$", account_views.InvoiceList.as_view(), name="billing-invoices"),
+    re_path(r"^billing/details/?$", details_views.Details.as_view(), name="billing-details"),
+    re_path(r"^billing/invoices/?$", document_views.InvoiceList.as_view(), name="billing-invoices"),
     re_path(
-        r"^billing/invoices/(?P<number>[A-Za-z0-9-]+)/?$", account_views.InvoiceDetail.as_view(), name="billing-invoice"
+        r"^billing/invoices/(?P<number>[A-Za-z0-9-]+)/?$",
+        document_views.InvoiceDetail.as_view(),
+        name="billing-invoice",
     ),
+    re_path(r"^billing/credit-notes/?$", document_views.CreditNoteList.as_view(), name="billing-credit-notes"),
+    re_path(
+        r"^billing/credit-notes/(?P<number>[A-Za-z0-9-]+)/?$",
+        document_views.CreditNoteDetail.as_view(),
+        name="billing-credit-note",
+    ),
+    re_path(r"^billing/balance/?$", document_views.Balance.as_view(), name="billing-balance"),
 ]

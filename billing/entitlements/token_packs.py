@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing.invoicing import issuing, review
-from billing.invoicing.issuing import Bill, Line
+from billing.invoicing import issuing, review, taxation
+from billing.invoicing.bills import Bill, Line
 from billing.invoicing.ledger import Kind
 from billing.invoicing.pack_activation import activate
 from billing.models import Invoice, Subscription, TokenPack, TokenPackPurchase
@@ -26,7 +26,8 @@ class Bought:
     """A pack that was bought."""
 
     purchase: TokenPackPurchase
-    invoice: Invoice
+    invoice: Invoice | None
+    """None of a pack that costs nothing."""
     valid_until: datetime | None
     """Where the tokens lapse; None until they count."""
 
@@ -45,10 +46,10 @@ def buy(account: int, pack: TokenPack, now: datetime) -> Bought:
         ends = _lapse(subscription, pack, now)
         price = in_currency(pack.price, pack.currency)
         line = Line(Kind.PACK, f"{pack.name}: {pack.tokens:,} tokens", price, Period(now, ends))
-        bill = Bill(subscription, pack.currency, (line,))
+        (bill,) = taxation.taxed([Bill(subscription, pack.currency, (line,))], now)
         if review.review_reason([bill], review.issued_today([account], now)):
             raise UnderReview(reason="invoice")
-        (invoice,) = issuing.issue([bill], now)
+        invoice = issuing.issue_one(bill, now)
         purchase = TokenPackPurchase.objects.create(
             account_id=account,
             pack=pack,
@@ -57,8 +58,9 @@ def buy(account: int, pack: TokenPack, now: datetime) -> Bought:
             valid_days=pack.valid_days,
             bought_at=now,
         )
-        record(Happened.TOKEN_PACK_BOUGHT, account, purchase=purchase.pk, pack=pack.code, invoice=invoice.pk)
-        if pack.counts_at_once or invoice.status == Invoice.Status.PAID:
+        ids = {"purchase": purchase.pk} | ({"invoice": invoice.pk} if invoice else {})
+        record(Happened.TOKEN_PACK_BOUGHT, account, pack=pack.code, **ids)
+        if pack.counts_at_once or invoice is None or invoice.status == Invoice.Status.PAID:
             activate(purchase)
             return Bought(purchase, invoice, ends)
     return Bought(purchase, invoice, None)

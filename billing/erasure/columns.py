@@ -37,7 +37,7 @@ EMPTIED: dict[str, Columns] = {
     "billing.HistoricalTokenTopUp": Columns(OWNER, {"reason": "", "history_change_reason": None}),
     "billing.OutboxCursor": Columns(OWNER, {"error": ""}),
 }
-DELETED: dict[str, str] = {"billing.StoredResponse": OWNER}
+DELETED: dict[str, str] = {"billing.StoredResponse": OWNER, "billing.BillingDetails": OWNER}
 """Models whose rows go, with the field that holds the account."""
 BY_THEMSELVES = {
     "auth.User": "username, names and e-mail; by erase.py, last of all",
@@ -45,8 +45,9 @@ BY_THEMSELVES = {
     "admin.LogEntry": "what was done to the account's rows loses its text; who did it, and when, stays",
 }
 KEPT: dict[str, str] = {
-    "billing.Invoice": "part of the ledger, which the law wants kept",
+    "billing.Invoice": "part of the ledger, which the law wants kept, with the buyer as he was named",
     "billing.InvoiceLine": "part of the ledger",
+    "billing.InvoiceTax": "part of the ledger",
     "billing.CreditNote": "part of the ledger; its reason stands on the document",
     "billing.Payment": "part of the ledger; the reference finds the money at the bank",
     "billing.BalanceEntry": "part of the ledger",
@@ -66,6 +67,10 @@ KEPT: dict[str, str] = {
     "billing.HistoricalFeature": "the operator's catalogue",
     "billing.Route": "the operator's catalogue",
     "billing.HistoricalRoute": "the operator's catalogue",
+    "billing.Seller": "the operator",
+    "billing.HistoricalSeller": "the operator",
+    "billing.TaxRate": "the operator's catalogue",
+    "billing.HistoricalTaxRate": "the operator's catalogue",
     "billing.TokenPack": "the operator's catalogue",
     "billing.HistoricalTokenPack": "the operator's catalogue",
     "auth.Group": "staff's rights",

@@ -6,17 +6,21 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import Sum
 
 from billing.invoicing.ledger import BillingError, fits, give_back, lock_account, settle
 from billing.invoicing.numbering import CREDIT_NOTES, take_numbers
-from billing.models import BalanceEntry, CreditNote, Invoice
+from billing.models import BalanceEntry, CreditNote, CreditNoteTax, Invoice, InvoiceTax
+from billing.models.invoices import NOTHING
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
+from billing.rules import tax
 from billing.rules.money import in_currency
+from billing.rules.tax import TaxSum
 
 
 def credit(invoice: Invoice, amount: Decimal, reason: str, now: datetime) -> CreditNote:
-    """Issue a credit note over an amount in the invoice's currency.
+    """Issue a credit note over an amount in the invoice's currency, with tax.
 
     It is taken off what is due on the invoice, then off the account's other open invoices; the rest becomes balance.
     Raises BillingError for an invoice that is a draft or void, and for more than `Invoice.creditable`.
@@ -29,6 +33,7 @@ def credit(invoice: Invoice, amount: Decimal, reason: str, now: datetime) -> Cre
         if not fits(amount, left, invoice.currency):
             most = in_currency(left, invoice.currency)
             raise BillingError("credit_out_of_bounds", most=most, currency=invoice.currency, invoice=str(invoice))
+        taxes = _taxes(invoice, amount)
         off_due = min(amount, invoice.due)
         settle(invoice, off_due, credited=True)
         entries = give_back(invoice, amount - off_due, now) if amount > off_due else []
@@ -36,17 +41,29 @@ def credit(invoice: Invoice, amount: Decimal, reason: str, now: datetime) -> Cre
             account_id=invoice.account_id,
             invoice=invoice,
             amount=amount,
+            net=amount - sum((each.tax for _, each in taxes), NOTHING),
+            tax=sum((each.tax for _, each in taxes), NOTHING),
             currency=invoice.currency,
             reason=reason,
             issued_at=now,
         )
         (note.number,) = take_numbers(CREDIT_NOTES, 1)
         note.save()
+        CreditNoteTax.objects.bulk_create(
+            CreditNoteTax(credit_note=note, of=of, net=each.net, tax=each.tax) for of, each in taxes
+        )
         record(Happened.CREDIT_NOTE_ISSUED, invoice.account_id, credit_note=note.pk, invoice=invoice.pk)
         for entry in entries[:1]:  # what is owed to the account; the others are what that was used for
             entry.invoice, entry.credit_note = None, note
         BalanceEntry.objects.bulk_create(entries)
         return note
+
+
+def _taxes(invoice: Invoice, amount: Decimal) -> list[tuple[InvoiceTax, TaxSum]]:
+    """What an amount off the invoice takes off each of its treatments; none where it was issued without a seller."""
+    rows = list(invoice.taxes.all())
+    before = invoice.credit_notes.aggregate(sum=Sum("amount"))["sum"] or NOTHING
+    return list(zip(rows, tax.shares([row.sum for row in rows], before, amount, invoice.currency), strict=True))
 
 
 def void(invoice: Invoice, now: datetime) -> Invoice:

@@ -8,57 +8,38 @@ every period of a subscription: billed - credit notes >= 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from billing.bulk_insert import copy_rows, reserve_ids
+from billing.invoicing.bills import Bill, Line, to_issue
 from billing.invoicing.ledger import Kind, balance_entry, balances, give_back
 from billing.invoicing.numbering import INVOICES, take_numbers
-from billing.models import BalanceEntry, BillingPeriod, Invoice, InvoiceLine, Subscription
+from billing.invoicing.taxation import taxed
+from billing.models import BalanceEntry, Invoice, InvoiceLine, InvoiceTax
 from billing.models.invoices import NOTHING
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
-from billing.rules.periods import Period
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line to be billed. `amount` is negative for a credit."""
-
-    kind: InvoiceLine.Kind
-    description: str
-    amount: Decimal
-    period: Period
-    """The time it is for."""
-    sold: BillingPeriod | None = None
-    """The billing period it was sold in, or takes back a part of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """What one subscription is to be invoiced for."""
-
-    subscription: Subscription
-    currency: str
-    lines: tuple[Line, ...]
-
-    @property
-    def total(self) -> Decimal:
-        return sum((line.amount for line in self.lines), NOTHING)
+from billing.rules.tax import Treatment
 
 
 def issue(bills: Sequence[Bill], now: datetime) -> list[Invoice]:
     """Issue one invoice a bill, in the caller's transaction and as its last step: the numbers are gapless.
 
+    Which bills become invoices, and their tax, is decided here where the caller has not asked before.
+
     A balance is used up to the total, as a line of its own. A negative total lowers what the account still owes on
     earlier invoices, those for the same time first; only the rest, which was paid, becomes balance.
     """
+    bills = taxed(to_issue(bills), now)
     available = balances({bill.subscription.account_id for bill in bills})
     billed = [_with_balance(bill, available) for bill in bills]
     # Known beforehand, so that the lines can go first and an invoice is issued by the one statement that writes it.
     pairs = [(_invoice(pk, bill, now), bill) for pk, bill in zip(reserve_ids(Invoice, len(bills)), billed, strict=True)]
-    copy_rows(list(_rows(pairs)))
+    taxes = _taxes(pairs)
+    copy_rows(list(taxes.values()))
+    copy_rows(list(_rows(pairs, taxes)))
     entries = [
         balance_entry(invoice, line.amount, now)
         for invoice, bill in pairs
@@ -78,8 +59,13 @@ def issue(bills: Sequence[Bill], now: datetime) -> list[Invoice]:
     return invoices
 
 
+def issue_one(bill: Bill, now: datetime) -> Invoice | None:
+    """As `issue`; None where the bill becomes no invoice, as all of it is 0."""
+    return next(iter(issue([bill], now)), None)
+
+
 def _invoice(pk: int, bill: Bill, now: datetime) -> Invoice:
-    total = bill.total
+    total, parties = bill.total, bill.parties
     return Invoice(
         pk=pk,
         account_id=bill.subscription.account_id,
@@ -87,8 +73,14 @@ def _invoice(pk: int, bill: Bill, now: datetime) -> Invoice:
         status=Invoice.Status.OPEN if total > 0 else Invoice.Status.PAID,
         currency=bill.currency,
         total=total,
+        net=bill.gross - bill.tax,
+        tax=bill.tax,
+        seller=parties and parties.seller,
+        buyer=parties and parties.buyer,
+        reverse_charge=bill.reverse_charge,
         created_at=now,
         issued_at=now,
+        due_at=now if parties is None else now + timedelta(days=parties.payment_days),
     )
 
 
@@ -100,10 +92,32 @@ def _with_balance(bill: Bill, available: dict[tuple[int, str], Decimal]) -> Bill
         return bill
     available[owner] -= used
     line = Line(Kind.BALANCE, "Balance from earlier credits", -used, bill.lines[-1].period)
-    return Bill(bill.subscription, bill.currency, (*bill.lines, line))
+    return replace(bill, lines=(*bill.lines, line))
 
 
-def _rows(pairs: Iterable[tuple[Invoice, Bill]]) -> Iterable[InvoiceLine]:
+def _taxes(pairs: Sequence[tuple[Invoice, Bill]]) -> dict[tuple[int, Treatment], InvoiceTax]:
+    sums = [(invoice.pk, each) for invoice, bill in pairs for each in bill.taxes]
+    if not sums:
+        return {}
+    return {
+        (invoice, each.treatment): InvoiceTax(
+            pk=pk,
+            invoice_id=invoice,
+            category=each.treatment.category,
+            percent=each.treatment.percent,
+            country=each.treatment.country,
+            name=each.treatment.name,
+            included=each.treatment.included,
+            net=each.net,
+            tax=each.tax,
+        )
+        for pk, (invoice, each) in zip(reserve_ids(InvoiceTax, len(sums)), sums, strict=True)
+    }
+
+
+def _rows(
+    pairs: Iterable[tuple[Invoice, Bill]], taxes: dict[tuple[int, Treatment], InvoiceTax]
+) -> Iterable[InvoiceLine]:
     for invoice, bill in pairs:
         for position, line in enumerate(bill.lines, start=1):
             yield InvoiceLine(
@@ -115,4 +129,5 @@ def _rows(pairs: Iterable[tuple[Invoice, Bill]]) -> Iterable[InvoiceLine]:
                 period_start=line.period.start,
                 period_end=line.period.end,
                 billing_period_id=line.sold.pk if line.sold else None,
+                taxed_by_id=taxes[invoice.pk, line.treatment].pk if line.treatment else None,
             )

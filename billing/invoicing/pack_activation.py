@@ -30,7 +30,7 @@ def activate(purchase: TokenPackPurchase) -> TokenTopUp:
         tokens=purchase.tokens,
         starts_at=now,
         expires_at=None if purchase.valid_days is None else now + timedelta(days=purchase.valid_days),
-        reason=f"{purchase.pack}, {purchase.invoice}",
+        reason=f"{purchase.pack}, {purchase.invoice or 'free'}",
     )
     top_up.save()
     purchase.top_up, purchase.activated_at = top_up, now

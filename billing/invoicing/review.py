@@ -9,7 +9,7 @@ from decimal import Decimal
 from django.conf import settings
 from django.db.models import Count
 
-from billing.invoicing.issuing import Bill, Line
+from billing.invoicing.bills import Bill, Line
 from billing.invoicing.ledger import Kind
 from billing.models import BillingPeriod, Coupon, Invoice
 from billing.rules.currency_worth import per_dollar
@@ -35,8 +35,8 @@ def discount_lines(coupon: Coupon | None, amount: Decimal, time: Period, sold: B
 def review_reason(bills: Sequence[Bill], issued_today: Mapping[int, int]) -> str:
     """Why one account's bills look wrong; "" when they do not.
 
-    `issued_today` has the invoices of the last 24 hours by account. The bounds are `largest_invoice` and the setting
-    MOST_INVOICES_A_DAY.
+    By what they come to with tax, so give it taxed bills. `issued_today` has the invoices of the last 24 hours by
+    account. The bounds are `largest_invoice` and the setting MOST_INVOICES_A_DAY.
     """
     for bill in bills:
         bound = largest_invoice(bill.currency)

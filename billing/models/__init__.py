@@ -7,23 +7,20 @@ from billing.models.bulk_moves import BulkMove, BulkMoveItem
 from billing.models.coupons import Coupon, CouponRedemption
 from billing.models.erasures import Erasure
 from billing.models.features import Feature, Route
-from billing.models.invoices import (
-    BalanceEntry,
-    CreditNote,
-    DocumentNumber,
-    Invoice,
-    InvoiceLine,
-    Payment,
-)
+from billing.models.invoices import CreditNote, Invoice, InvoiceLine
+from billing.models.parties import BillingDetails, Seller, TaxRate
 from billing.models.plans import Capability, Plan
+from billing.models.settlements import BalanceEntry, DocumentNumber, Payment
 from billing.models.stored_responses import StoredResponse
 from billing.models.subscriptions import BillingPeriod, Subscription
+from billing.models.taxes import CreditNoteTax, InvoiceTax
 from billing.models.token_packs import TokenPack, TokenPackPurchase
 from billing.outbox.models import OutboxCursor, OutboxMessage
 
 __all__ = [
     "ApiKey",
     "BalanceEntry",
+    "BillingDetails",
     "BillingPeriod",
     "BulkMove",
     "BulkMoveItem",
@@ -31,20 +28,24 @@ __all__ = [
     "Coupon",
     "CouponRedemption",
     "CreditNote",
+    "CreditNoteTax",
     "DocumentNumber",
     "Erasure",
     "Feature",
     "Fence",
     "Invoice",
     "InvoiceLine",
+    "InvoiceTax",
     "LimitOverride",
     "OutboxCursor",
     "OutboxMessage",
     "Payment",
     "Plan",
     "Route",
+    "Seller",
     "StoredResponse",
     "Subscription",
+    "TaxRate",
     "TokenPack",
     "TokenPackPurchase",
     "TokenTopUp",

@@ -1,7 +1,8 @@
-"""What was billed, credited and paid. Documents are immutable once issued; every cent has a line."""
+"""What was billed and credited. Documents are immutable once issued; every cent has a line."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from django.conf import settings
@@ -10,6 +11,8 @@ from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from billing.models.subscriptions import BillingPeriod, Subscription
+from billing.models.taxes import InvoiceTax
+from billing.rules.tax import UNTAXED, Treatment, gross
 
 NOTHING = Decimal(0)
 
@@ -29,7 +32,11 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
 
 
 class Invoice(models.Model):
-    """Written by `billing.invoicing` alone. `total` is the sum of the lines; what is below zero became balance."""
+    """Written by `billing.invoicing` alone. `total` is the sum of the lines; what is below zero became balance.
+
+    `net` and `tax` are what was billed, before a balance was used. Seller and buyer are as they were at the issue, and
+    missing where there was no seller.
+    """
 
     class Status(models.TextChoices):
         DRAFT = "draft"
@@ -46,11 +53,17 @@ class Invoice(models.Model):
     status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
     currency = models.CharField(max_length=3)
     total = models.DecimalField(max_digits=18, decimal_places=4)
+    net = models.DecimalField(max_digits=18, decimal_places=4, default=0, help_text="What was billed, without tax.")
+    tax = models.DecimalField(max_digits=18, decimal_places=4, default=0)
     settled = models.DecimalField(
         max_digits=18, decimal_places=4, default=0, help_text="What payments and credit notes have taken off."
     )
+    seller = models.JSONField(null=True, help_text="As at the issue.")
+    buyer = models.JSONField(null=True, help_text="As at the issue.")
+    reverse_charge = models.BooleanField(default=False, help_text="The buyer owes the tax of a line.")
     created_at = models.DateTimeField(default=timezone.now)
     issued_at = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(null=True, help_text="Until when it is to be paid.")
     voided_at = models.DateTimeField(null=True, blank=True)
     objects = InvoiceQuerySet.as_manager()
 
@@ -94,18 +107,26 @@ class Invoice(models.Model):
         """What is still to be paid, in its currency; 0 of an invoice with a negative total, and of a void one."""
         return NOTHING if self.status == Invoice.Status.VOID else max(self.total - self.settled, NOTHING)
 
+    @property
+    def gross(self) -> Decimal:
+        """What was billed, with its tax, before a balance was used."""
+        return self.net + self.tax
+
     def creditable(self) -> Decimal:
-        """The most that a credit note may be over now, in the invoice's currency.
+        """The most that a credit note may be over now, in the invoice's currency, with tax.
 
         It is what was billed on the invoice less its credit notes, and no more than is left of what was billed for its
         periods after all credits of changes of plan. 0 of an invoice that does not count.
         """
         if not self.is_billed:
             return NOTHING
-        charged = self.lines.filter(amount__gt=0)
-        periods = BillingPeriod.objects.filter(pk__in=charged.values("billing_period"))
-        left = sum((InvoiceLine.objects.of_period(period).net() for period in periods), NOTHING)
-        return min(self.lines.net(), left + charged.filter(billing_period=None).billed())
+        own = self.gross - (self.credit_notes.aggregate(sum=Sum("amount"))["sum"] or 0)
+        charged = self.lines.filter(amount__gt=0).exclude(kind__in=NOT_SOLD)
+        left = charged.filter(billing_period=None).by_treatment()
+        for period in BillingPeriod.objects.filter(pk__in=charged.values("billing_period")):
+            for treatment, amount in InvoiceLine.objects.of_period(period).left().items():
+                left[treatment] = left.get(treatment, NOTHING) + amount
+        return max(min(own, gross(left, self.currency)), NOTHING)
 
 
 BILLED = (Invoice.Status.OPEN, Invoice.Status.PAID)
@@ -122,11 +143,29 @@ class InvoiceLineQuerySet(models.QuerySet["InvoiceLine"]):
         """Their sum, but for the balance that was used: that was the customer's own."""
         return Decimal(self.exclude(kind=InvoiceLine.Kind.BALANCE).aggregate(sum=Sum("amount"))["sum"] or 0)
 
-    def net(self) -> Decimal:
-        """What was billed, less the credit notes on the invoices that charged it; never below 0."""
+    def by_treatment(self) -> dict[Treatment, Decimal]:
+        """Their amounts by how they are taxed, what was billed last first."""
+        return _added((line.treatment, line.amount) for line in self.select_related("taxed_by").order_by("-pk"))
+
+    def left(self) -> dict[Treatment, Decimal]:
+        """What was billed of a period, less the credit notes on the invoices that charged it, as `by_treatment`."""
+        left = self.by_treatment()
         charged = self.filter(amount__gt=0).order_by().values("invoice")
-        noted = CreditNote.objects.filter(invoice__in=charged).aggregate(sum=Sum("amount"))
-        return max(self.billed() - (noted["sum"] or 0), NOTHING)
+        for note in CreditNote.objects.filter(invoice__in=charged).prefetch_related("taxes__of"):
+            for treatment, price in note.prices().items():
+                left[treatment] = left.get(treatment, NOTHING) - price
+        return left
+
+    def net(self) -> Decimal:
+        """The sum of what is `left`, as prices are: without tax unless they include it. Never below 0."""
+        return max(sum(self.left().values(), NOTHING), NOTHING)
+
+
+def _added(amounts: Iterable[tuple[Treatment, Decimal]]) -> dict[Treatment, Decimal]:
+    added: dict[Treatment, Decimal] = {}
+    for treatment, amount in amounts:
+        added[treatment] = added.get(treatment, NOTHING) + amount
+    return added
 
 
 class InvoiceLine(models.Model):
@@ -136,6 +175,7 @@ class InvoiceLine(models.Model):
         CHARGE = "charge", "charge for remaining time"
         DISCOUNT = "discount", "discount of a coupon"
         PACK = "pack", "tokens on top of the quota"
+        TAX = "tax", "tax on the lines before it"
         BALANCE = "balance", "balance used"
 
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines", db_index=False)
@@ -148,6 +188,14 @@ class InvoiceLine(models.Model):
     billing_period = models.ForeignKey(
         BillingPeriod, null=True, on_delete=models.PROTECT, related_name="lines", db_index=False
     )
+    taxed_by = models.ForeignKey(
+        InvoiceTax,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="lines",
+        db_index=False,
+        help_text="None of a balance that was used, and where there was no seller.",
+    )
     objects = InvoiceLineQuerySet.as_manager()
 
     class Meta:
@@ -157,6 +205,24 @@ class InvoiceLine(models.Model):
     def __str__(self) -> str:
         return f"{self.description}: {self.amount}"
 
+    @property
+    def treatment(self) -> Treatment:
+        return UNTAXED if self.taxed_by is None else self.taxed_by.treatment
+
+    @property
+    def tax_percent(self) -> Decimal | None:
+        """None of a line without tax category."""
+        return None if self.taxed_by is None else self.taxed_by.percent
+
+    @property
+    def tax_category(self) -> str:
+        """As EN 16931 has it; "" of a balance that was used, and where there was no seller."""
+        return "" if self.taxed_by is None else self.taxed_by.category
+
+
+NOT_SOLD = (InvoiceLine.Kind.TAX, InvoiceLine.Kind.BALANCE)
+"""Lines that follow from the others."""
+
 
 class CreditNote(models.Model):
     """Takes `amount` off an invoice: off what is still due there first, the rest becomes balance."""
@@ -164,61 +230,24 @@ class CreditNote(models.Model):
     account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="credit_notes")
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="credit_notes")
     number = models.CharField(max_length=20, unique=True)
-    amount = models.DecimalField(max_digits=18, decimal_places=4)
+    amount = models.DecimalField(max_digits=18, decimal_places=4, help_text="With tax.")
+    net = models.DecimalField(max_digits=18, decimal_places=4)
+    tax = models.DecimalField(max_digits=18, decimal_places=4, default=0)
     currency = models.CharField(max_length=3)
     reason = models.CharField(max_length=200)
     issued_at = models.DateTimeField()
 
     class Meta:
         ordering = ["-issued_at", "-pk"]
-        constraints = [models.CheckConstraint(name="credit_note_positive", condition=Q(amount__gt=0))]
+        constraints = [
+            models.CheckConstraint(name="credit_note_positive", condition=Q(amount__gt=0)),
+            models.CheckConstraint(name="credit_note_adds_up", condition=Q(amount=F("net") + F("tax"))),
+        ]
 
     def __str__(self) -> str:
         return self.number
 
-
-class Payment(models.Model):
-    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="payments")
-    amount = models.DecimalField(max_digits=18, decimal_places=4)
-    paid_at = models.DateTimeField()
-    reference = models.CharField(max_length=200, help_text="Such as the bank's or the card processor's id.")
-
-    class Meta:
-        ordering = ["paid_at"]
-        constraints = [
-            models.CheckConstraint(name="payment_positive", condition=Q(amount__gt=0)),
-            models.UniqueConstraint(name="payment_once", fields=["invoice", "reference"]),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.amount} for {self.invoice}"
-
-
-class BalanceEntry(models.Model):
-    """A movement of what is owed to the customer; their sum, by currency, is the balance."""
-
-    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="balance_entries")
-    amount = models.DecimalField(
-        max_digits=18, decimal_places=4, help_text="Above zero: owed to the customer. Below: used by an invoice."
-    )
-    currency = models.CharField(max_length=3)
-    invoice = models.ForeignKey(Invoice, null=True, on_delete=models.PROTECT, related_name="balance_entries")
-    credit_note = models.ForeignKey(CreditNote, null=True, on_delete=models.PROTECT, related_name="balance_entries")
-    created_at = models.DateTimeField()
-
-    class Meta:
-        ordering = ["created_at", "pk"]
-        verbose_name_plural = "balance entries"
-
-    def __str__(self) -> str:
-        return f"{self.amount} {self.currency}"
-
-
-class DocumentNumber(models.Model):
-    """The last number given out in each series. Its row is locked last in a transaction, or every lock waits for it."""
-
-    series = models.CharField(max_length=10, primary_key=True)
-    last = models.BigIntegerField(default=0)
-
-    def __str__(self) -> str:
-        return f"{self.series} {self.last}"
+    def prices(self) -> Mapping[Treatment, Decimal]:
+        """What it takes off each treatment, in the terms of the invoice's lines."""
+        taxes = list(self.taxes.all())
+        return {each.of.treatment: each.price for each in taxes} if taxes else {UNTAXED: self.amount}

@@ -69,7 +69,13 @@ class TokenPackPurchase(models.Model):
 
     account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="token_pack_purchases")
     pack = models.ForeignKey(TokenPack, on_delete=models.PROTECT, related_name="purchases")
-    invoice = models.OneToOneField(Invoice, on_delete=models.PROTECT, related_name="token_pack_purchase")
+    invoice = models.OneToOneField(
+        Invoice,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="token_pack_purchase",
+        help_text="None of a pack that costs nothing, unless zero invoices are issued.",
+    )
     tokens = models.PositiveBigIntegerField(help_text="As they were sold.")
     valid_days = models.PositiveIntegerField(null=True)
     bought_at = models.DateTimeField()

@@ -14,8 +14,6 @@ from django.db import IntegrityError, transaction
 from django.utils.module_loading import import_string
 
 from billing.invoicing import issuing, review
-from billing.invoicing.issuing import Bill, Line
-from billing.invoicing.ledger import Kind
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
@@ -47,7 +45,7 @@ class Changed:
     period: Period
     """The present one: kept, or begun by the change; the first one of a subscription that was opened."""
     invoice: Invoice | None
-    """None where a free plan was opened."""
+    """None where there was nothing to bill."""
     proration: Proration
     """How the invoice came about."""
 
@@ -84,7 +82,7 @@ def upgrade(
             raise NotAnUpgrade(target=target.name, current=quote.period.plan.name)
         if quoted_at is not None:
             quotes.check_age(quoted_at, now)
-            quote.check_unchanged(digest)
+            quote.check_unchanged(now, digest)
         return change_now(quote, now)
 
 
@@ -96,18 +94,10 @@ def change_now(
     With the `kept_price` that the quote was made with it goes on at that price.
     Raises UnderReview for an invoice that looks wrong unless staff have looked (`reviewed`).
     """
-    period, target, proration = quote.period, quote.target, quote.proration
+    period, target = quote.period, quote.target
     subscription, previous = period.subscription, period.plan
-    rest = Period(max(now, period.starts_at), period.ends_at)
     begun = _period_to_begin(quote, now) if quote.opens_period else None
-    if begun is not None:
-        charge = Line(Kind.BASE, begun.title, proration.charge, begun.period, begun)
-    else:
-        charge = Line(Kind.CHARGE, f"Remaining time on {target.name}", proration.charge, rest, period)
-    lines = [Line(Kind.CREDIT, f"Unused time on {previous.name}", -proration.credit, rest, period), charge]
-    if (discount := quote.discount) is not None:
-        lines += review.discount_lines(discount.coupon, proration.discount, charge.period, begun or period)
-    bill = Bill(subscription, period.currency, tuple(line for line in lines if line.amount) or (charge,))
+    bill, discount = quote.bill(now, begun), quote.discount
     if not reviewed and review.review_reason([bill], review.issued_today([subscription.account_id], now)):
         raise UnderReview(reason="invoice")
     subscription.put_on(target, now, begun, kept_price)
@@ -120,12 +110,12 @@ def change_now(
         sold.save(update_fields=["plan", "price", "coupon", "discount"])
     if discount is not None and discount.uses is not None:
         discounts.count_uses([sold])
-    (invoice,) = issuing.issue([bill], now)
-    ids = {"subscription": subscription.pk, "invoice": invoice.pk}
+    invoice = issuing.issue_one(bill, now)
+    ids = {"subscription": subscription.pk} | ({"invoice": invoice.pk} if invoice else {})
     record(Happened.PLAN_CHANGED, subscription.account_id, from_plan=previous.code, to_plan=target.code, **ids)
     if begun is not None and begun.is_trial:
         record(Happened.TRIAL_STARTED, subscription.account_id, subscription=subscription.pk, plan=target.code)
-    return Changed(previous, subscription, (begun or period).period, invoice, proration)
+    return Changed(previous, subscription, (begun or period).period, invoice, quote.proration)
 
 
 def _period_to_begin(quote: quotes.Quote, now: datetime) -> BillingPeriod:

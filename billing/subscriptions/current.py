@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from billing.catalogue import prices
-from billing.invoicing import ledger
+from billing.invoicing import ledger, taxation
 from billing.models import BillingPeriod, CouponRedemption, Plan, Subscription
 from billing.models.coupons import MOST_PERIODS
 from billing.rules import periods
@@ -36,7 +36,7 @@ class CurrentSubscription:
     then_at_most: Decimal | None
     """What that period costs at most, where a price was kept."""
     unbilled: Decimal
-    """What the renewal is still going to bill for periods that have begun, in the period's currency."""
+    """What the renewal is still going to bill for periods that have begun, with tax, in the period's currency."""
     redemption: CouponRedemption | None
     """Of a coupon, with what those periods leave of it; it discounts periods to come."""
 
@@ -65,10 +65,13 @@ class CurrentSubscription:
     def next_invoice_amount(self) -> Decimal:
         """The total of the next period's invoice at present prices, less what the renewal leaves of the balance.
 
-        In the period's currency, net of a coupon: 0 where what follows is billed in another one.
+        Net of a coupon, and with the tax of the period's end, as far as its rate is known by now. In the period's
+        currency: 0 where what follows is billed in another one.
         """
         left = max(self.balance - self.unbilled, Decimal(0))
-        return in_currency(max(self._next_price - self.next_discount - left, Decimal(0)), self.period.currency)
+        price = self._next_price - self.next_discount
+        due = taxation.gross_of(self.subscription.account_id, self.period.currency, price, self.period.ends_at)
+        return in_currency(max(due - left, Decimal(0)), self.period.currency)
 
     @property
     def next_discount(self) -> Decimal:
@@ -111,7 +114,10 @@ def current_subscription(account: int, now: datetime) -> CurrentSubscription:
         scheduled_at=subscription.scheduled_at if is_ahead else None,
         then=price_list.default_plan if ends else scheduled_plan or renewed.plan,
         then_at_most=None if ends else subscription.scheduled_kept_price if is_ahead else renewed.kept_price,
-        unbilled=sum((period.net_price for period in renewed.opened), Decimal(0)),
+        unbilled=sum(
+            (taxation.gross_of(account, period.currency, period.net_price, now) for period in renewed.opened),
+            Decimal(0),
+        ),
         redemption=redemption,
     )
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 
-from billing.invoicing import issuing, review
+from billing.invoicing import bills, issuing, review, taxation
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
@@ -63,11 +63,11 @@ def subscribe(account: int, plan: Plan, now: datetime, *, on_trial: bool = False
         record(Happened.SUBSCRIPTION_OPENED, account, **ids)
         if on_trial:
             record(Happened.TRIAL_STARTED, account, **ids)
-        bills = [review.base_price(opened)] if opened.price else []
-        if reason := review.review_reason(bills, review.issued_today([account], now)):
+        first_bill = taxation.taxed(bills.to_issue([review.base_price(opened)]), now)
+        if reason := review.review_reason(first_bill, review.issued_today([account], now)):
             subscription.park(reason, now)
         else:
-            issuing.issue(bills, now)
+            issuing.issue(first_bill, now)
     return subscription
 
 

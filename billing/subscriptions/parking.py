@@ -6,7 +6,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from billing.invoicing import issuing, review
+from billing.invoicing import issuing, review, taxation
+from billing.invoicing.bills import to_issue
 from billing.models import Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
@@ -27,8 +28,8 @@ def release(subscription: Subscription, now: datetime) -> RenewalReport:
         live.save()
         record(Happened.SUBSCRIPTION_RELEASED, live.account_id, subscription=live.pk)
         # One that was parked as it was opened has no invoice at all: its first period is billed as well.
-        first = () if live.invoices.exists() else live.periods.filter(price__gt=0)
-        held_back = [review.base_price(period) for period in first]
+        first = () if live.invoices.exists() else live.periods.all()
+        held_back = taxation.taxed(to_issue([review.base_price(period) for period in first]), now)
         issuing.issue(held_back, now)
         done = renewal.renew([live], now, reviewed=True)
         done.count_bills(held_back)

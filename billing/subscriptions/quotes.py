@@ -9,7 +9,10 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from billing.invoicing import ledger
+from billing.invoicing import ledger, taxation
+from billing.invoicing.bills import Bill, Line
+from billing.invoicing.ledger import Kind
+from billing.invoicing.review import discount_lines
 from billing.models import (
     BillingPeriod,
     Coupon,
@@ -78,6 +81,21 @@ class Quote:
         """The coupon that takes something off this change."""
         return self.discount.coupon if self.discount is not None and self.proration.discount else None
 
+    def bill(self, now: datetime, begun: BillingPeriod | None = None) -> Bill:
+        """What the change is billed as, with tax as of an instant. `begun` is the period that it begins."""
+        period, target, credit, charge = self.period, self.target, self.proration.credit, self.proration.charge
+        start = max(now, period.starts_at)
+        rest = Period(start, period.ends_at) if start < period.ends_at else period.period
+        if self.opens_period:
+            new = Line(Kind.BASE, begun.title if begun else target.name, charge, begun.period if begun else rest, begun)
+        else:
+            new = Line(Kind.CHARGE, f"Remaining time on {target.name}", charge, rest, period)
+        lines = [Line(Kind.CREDIT, f"Unused time on {period.plan.name}", -credit, rest, period), new]
+        if self.discount is not None:
+            lines += discount_lines(self.discount.coupon, self.proration.discount, new.period, begun or period)
+        billed = tuple(line for line in lines if line.amount) or (new,)
+        return taxation.taxed([Bill(period.subscription, period.currency, billed)], now)[0]
+
     def digest(self) -> str:
         """Equal for two quotes that show the same and whose change would bill the same.
 
@@ -85,6 +103,7 @@ class Quote:
         balance and what is due. Read from PostgreSQL, so it is taken before the change is made.
         """
         subscription, currency = self.period.subscription, self.period.currency
+        bill = self.bill(self.at)
         open_invoices = Invoice.objects.due().filter(account=subscription.account_id, currency=currency)
         return digest_of(
             (self.at.isoformat(), subscription.pk, subscription.changed_at.isoformat(), subscription.scheduled_plan_id),
@@ -92,17 +111,19 @@ class Quote:
             (self.proration.credit, self.proration.charge, self.proration.days_remaining, self.opens_period),
             self.trial_days,
             (self.proration.discount, self.coupon.pk if self.coupon else None),
+            (in_currency(bill.tax, currency), in_currency(bill.gross, currency)),
             limits_of(self.period.plan),
             limits_of(self.target),
             in_currency(ledger.balance(subscription.account_id, currency), currency),
             [in_currency(invoice.due, currency) for invoice in open_invoices],
         )
 
-    def check_unchanged(self, digest: str | None = None) -> None:
+    def check_unchanged(self, now: datetime, digest: str | None = None) -> None:
         """Raises QuoteExpired where what was shown at `at` is not what holds now.
 
         With the digest that was shown, by comparing it. Without, by what was changed after `at`: the price, the
-        subscription, its coupon, or an invoice that was credited or voided.
+        subscription, its coupon, what decides about its tax, or an invoice that was credited or voided. Another rate of
+        tax may also have come into force in between.
         """
         if digest is None and self.target.priced_at > self.at:
             raise QuoteExpired(reason="price")
@@ -112,6 +133,8 @@ class Quote:
             self._check_by_time()
         elif digest != self.digest():
             raise QuoteExpired(reason="digest")
+        if self.bill(self.at).gross != self.bill(now).gross:
+            raise QuoteExpired(reason="tax")
 
     def _check_by_time(self) -> None:
         subscription = self.period.subscription
@@ -119,6 +142,8 @@ class Quote:
             raise QuoteExpired(reason="subscription")
         if discounts.changed_since(subscription.account_id, self.at):
             raise QuoteExpired(reason="coupon")
+        if taxation.changed_since(subscription.account_id, self.at):
+            raise QuoteExpired(reason="tax")
         credited = CreditNote.objects.filter(invoice__subscription=subscription, issued_at__gt=self.at)
         if credited.exists() or subscription.invoices.filter(voided_at__gt=self.at).exists():
             raise QuoteExpired(reason="credit")

@@ -75,8 +75,8 @@ class NotParked(PlanChangeRefused):
 class QuoteExpired(PlanChangeRefused):
     """The amounts that were shown do not hold, or not any more.
 
-    `reason`: `future` or `old` by the clock; `period`, `price`, `subscription`, `coupon` or `credit` for what was
-    changed since; `digest` where it is only known that something was; `unseen` where nothing was shown.
+    `reason`: `future` or `old` by the clock; `period`, `price`, `tax`, `subscription`, `coupon` or `credit` for what
+    was changed since; `digest` where it is only known that something was; `unseen` where nothing was shown.
     """
 
     code = "quote_expired"

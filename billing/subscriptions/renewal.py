@@ -18,8 +18,8 @@ from django.db.models.expressions import RawSQL
 from billing.bulk_insert import copy_rows, reserve_ids
 from billing.catalogue.prices import Prices
 from billing.fence import push
-from billing.invoicing import issuing
-from billing.invoicing.issuing import Bill
+from billing.invoicing import issuing, taxation
+from billing.invoicing.bills import Bill, to_issue
 from billing.invoicing.review import base_price, issued_today, review_reason
 from billing.models import BillingPeriod, Subscription
 from billing.outbox.clock import check_clock
@@ -129,10 +129,10 @@ def _latest_periods(subscriptions: Sequence[Subscription]) -> dict[int, BillingP
 def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> RenewalReport:
     discounts.discount_opened([period for renewed in renewals for period in renewed.opened])
     today = issued_today([r.subscription.account_id for r in renewals], now)
+    billed = _bills(renewals, now)
     sound: list[tuple[Renewal, list[Bill]]] = []
     done = RenewalReport()
-    for renewed in renewals:
-        of_one = [base_price(period) for period in renewed.opened if period.price]
+    for renewed, of_one in zip(renewals, billed, strict=True):
         reason = "" if reviewed else review_reason(of_one, today)
         if reason:
             renewed.subscription.park(reason, now)
@@ -154,6 +154,13 @@ def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Renewa
     done.changed = sum(renewed.applies_schedule for renewed in going_on)
     done.count_bills(bills)
     return done
+
+
+def _bills(renewals: Sequence[Renewal], now: datetime) -> list[list[Bill]]:
+    """The bills of each renewal, with their tax, which is found out for all of them at once."""
+    of_each = [to_issue([base_price(period) for period in renewed.opened]) for renewed in renewals]
+    flat = iter(taxation.taxed([bill for of_one in of_each for bill in of_one], now))
+    return [[next(flat) for _ in of_one] for of_one in of_each]
 
 
 def _advance(renewals: Sequence[Renewal]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from billing.invoicing.issuing import Bill
+from billing.invoicing.bills import Bill
 from billing.models.invoices import NOTHING
 
 

@@ -114,7 +114,7 @@ def _change(account: int, target: Plan, now: datetime, priced_at: datetime, dige
         raise AlreadyOnPlan(account=str(subscription.account), plan=target.name)
     quote = quotes.quote(period, target, priced_at)
     if digest is not None:
-        quote.check_unchanged(digest)
+        quote.check_unchanged(now, digest)
     before = quote.digest()
     try:
         changed, looks_wrong = changes.change_now(quote, now), False

@@ -9,7 +9,7 @@ from decimal import Decimal
 from django.db import transaction
 
 from billing.invoicing import issuing
-from billing.invoicing.issuing import Bill, Line
+from billing.invoicing.bills import Bill, Line
 from billing.invoicing.ledger import Kind
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.rules.money import in_currency

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Sum
 
 from billing.invoicing import ledger, payments
-from billing.invoicing.issuing import Bill, Line
+from billing.invoicing.bills import Bill, Line
 from billing.models import (
     BillingPeriod,
     CouponRedemption,
@@ -22,6 +22,7 @@ from billing.models import (
     Plan,
     Subscription,
 )
+from billing.rules.money import from_minor
 from billing.subscriptions import changes, quotes
 from tests.factories import money
 
@@ -75,13 +76,39 @@ def assert_explained(subscription: Subscription) -> None:
     for invoice in documents:
         assert invoice.total == _sum(invoice.lines.all()), invoice
         assert 0 <= invoice.settled <= max(invoice.total, Decimal(0)), invoice
+        _assert_taxed(invoice)
     for currency in set(documents.values_list("currency", flat=True)):
         _assert_explained_in(subscription.account_id, currency)
     for period in BillingPeriod.objects.filter(subscription__account=subscription.account_id):
         billed_lines = InvoiceLine.objects.of_period(period)
-        net = _sum(billed_lines.exclude(kind=InvoiceLine.Kind.BALANCE))
         notes = CreditNote.objects.filter(invoice__in=billed_lines.filter(amount__gt=0).values("invoice"))
-        assert net - _sum(notes) >= 0, "credit never exceeds what was billed"
+        noted = sum((price for note in notes for price in note.prices().values()), Decimal(0))
+        # A note is split into net and tax, which rounds once; without tax nothing does.
+        unit = from_minor(1, period.currency) * notes.exclude(tax=0).count()
+        assert _sum(billed_lines) - noted >= -unit, "credit never exceeds what was billed"
+
+
+def _assert_taxed(invoice: Invoice) -> None:
+    """Net and tax are what was billed, by treatment; each treatment's tax was rounded once; so are the notes'."""
+    lines = list(invoice.lines.select_related("taxed_by"))
+    assert invoice.gross == sum(line.amount for line in lines if line.kind != "balance"), invoice
+    rows = list(invoice.taxes.all())
+    if not rows:
+        assert (invoice.tax, invoice.seller) == (0, None)
+        return
+    assert (invoice.net, invoice.tax) == (sum(row.net for row in rows), sum(row.tax for row in rows))
+    assert invoice.reverse_charge == any(row.category == "AE" for row in rows)
+    for row in rows:
+        sold = sum(line.amount for line in lines if line.taxed_by == row and line.kind != "tax")
+        on_top = sum(line.amount for line in lines if line.taxed_by == row and line.kind == "tax")
+        assert row.tax == row.treatment.tax_on(sold, invoice.currency)
+        assert (row.net, on_top) == ((sold - row.tax, 0) if row.included else (sold, row.tax))
+    notes = list(invoice.credit_notes.prefetch_related("taxes"))
+    for note in notes:
+        taxes = note.taxes.all()
+        assert (note.net, note.tax) == (sum(each.net for each in taxes), sum(each.tax for each in taxes))
+    if notes and sum(note.amount for note in notes) == invoice.gross:
+        assert sum(note.tax for note in notes) == invoice.tax, "all of it takes back all of the tax"
 
 
 def assert_discounted(account: int) -> None:

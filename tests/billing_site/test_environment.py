@@ -79,6 +79,8 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     "USAGE_LOG_MONTHS": (NUMBER, [("1", "USAGE_LOG_MONTHS", 1)]),
     "USAGE_LOG_MONTHS_AHEAD": ([*NUMBER, "241"], [("240", "USAGE_LOG_MONTHS_AHEAD", 240)]),
     "USAGE_LOG_EXPORTS": (FOLDER, [("/srv/log", "USAGE_LOG_EXPORTS", Path("/srv/log"))]),
+    "PRICES_INCLUDE_TAX": (FLAG, [("1", "PRICES_INCLUDE_TAX", True)]),
+    "ISSUE_ZERO_INVOICES": (FLAG, [("1", "ISSUE_ZERO_INVOICES", True)]),
     "USAGE_LOG_DROP": (FLAG, [("y", "USAGE_LOG_DROP", True)]),
     "OUTBOX_LEASE_SECONDS": (NUMBER, [("1", "OUTBOX_LEASE_SECONDS", 1)]),
     "OUTBOX_KEPT_DAYS": (NUMBER, [("1", "OUTBOX_KEPT_DAYS", 1)]),

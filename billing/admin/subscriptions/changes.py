@@ -97,9 +97,8 @@ class PlanChangeAdmin(CouponActions):
             with transaction.atomic():
                 preview = staff_changes.change_plan(subscription.account_id, target, now, shown_at, digest)
                 net = amount_of(preview.quote.proration.net, preview.quote.proration.currency)
-                done = (
-                    f"Changed from {preview.quote.period.plan} to {target}: {net}, invoice {preview.changed.invoice}."
-                )
+                invoice = f"invoice {preview.changed.invoice}" if preview.changed.invoice else "no invoice"
+                done = f"Changed from {preview.quote.period.plan} to {target}: {net}, {invoice}."
                 self.log_change(request, subscription, done)
         except refusals.QuoteExpired as stale:
             messages.warning(request, to_staff(stale))

@@ -30,7 +30,8 @@ def test_the_contracts_example(bob: Customer) -> None:
     assert response.content == (
         b'{"prorated_amount":10.00,"days_remaining":15,"days_total":30,"current_plan_cost":29.00,'
         b'"target_plan_cost":49.00,"credit_from_current":14.50,"charge_for_target":24.50,"currency":"USD",'
-        b'"direction":"upgrade","at":"2025-10-16T09:30:00Z","trial_ends_at":null,"discount":null,"coupon":null}'
+        b'"direction":"upgrade","at":"2025-10-16T09:30:00Z","trial_ends_at":null,"discount":null,"coupon":null,'
+        b'"tax":0.00,"amount_due":10.00}'
     )
 
 

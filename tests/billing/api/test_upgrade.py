@@ -30,7 +30,7 @@ def test_it_answers_as_the_contract_says_and_the_invoice_shows_every_line(custom
         assert response.content == (
             b'{"message":"Upgraded to Pro","previous_plan":"starter","current_plan":"pro","prorated_amount":9.68,'
             b'"currency":"USD","invoice":"INV-000002","current_period_start":"2025-10-01T00:00:00Z",'
-            b'"current_period_end":"2025-11-01T00:00:00Z","trial_ends_at":null}'
+            b'"current_period_end":"2025-11-01T00:00:00Z","trial_ends_at":null,"tax":0.00,"amount_due":9.68}'
         )
         invoice = bob.api.get("/api/v1/billing/invoices/INV-000002").json()
     assert [(line["description"], line["amount"]) for line in invoice["lines"]] == [

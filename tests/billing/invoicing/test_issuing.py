@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from billing.invoicing import credit_notes, issuing, ledger
-from billing.invoicing.issuing import Bill
+from billing.invoicing.bills import Bill
 from billing.invoicing.numbering import take_numbers
 from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, Plan, Subscription
 from billing.subscriptions import renewal

@@ -91,11 +91,18 @@ class TestUpgrade:
         assert (lines(changed.invoice), changed.invoice.status) == ([("charge", 16)], "open")
         assert_explained(subscription)
 
-    def test_to_a_free_plan_of_higher_rank_there_is_an_invoice_of_nothing(self, free: Plan) -> None:
+    def test_to_a_free_plan_of_higher_rank_there_is_no_invoice(self, free: Plan) -> None:
         subscription = make_subscription(free, START)
         changed = changes.upgrade(subscription.account_id, make_plan("trial", 0, 9), MIDDLE)
-        assert (lines(changed.invoice), changed.invoice.status) == ([("charge", 0)], "paid")
-        assert changed.invoice.number == "INV-000001"
+        assert (changed.invoice, fresh(subscription).plan.code, invoices(subscription)) == (None, "trial", [])
+
+    def test_zero_invoices_can_be_asked_for(self, free: Plan, settings: Any) -> None:
+        settings.ISSUE_ZERO_INVOICES = True
+        subscription = make_subscription(free, START)
+        changed = changes.upgrade(subscription.account_id, make_plan("trial", 0, 9), MIDDLE)
+        renewal.renew_due(END)
+        assert [lines(invoice) for invoice in invoices(subscription)] == [[("base", 0)], [("charge", 0)], [("base", 0)]]
+        assert (changed.invoice.number, changed.invoice.status) == ("INV-000002", "paid")
 
     def test_a_higher_plan_that_costs_less_owes_the_customer(self, high: Plan) -> None:
         subscription = make_subscription(high, START)
@@ -121,10 +128,10 @@ class TestUpgrade:
         settings.PRORATION_GRANULARITY = granularity
         subscription = make_subscription(low, START)
         changed = changes.upgrade(subscription.account_id, high, END - MICROSECOND)
-        assert (changed.invoice.total, changed.period.end) == (total, END)
+        assert (changed.invoice.total if changed.invoice else 0, changed.period.end) == (total, END)
         assert_explained(subscription)
         renewal.renew_due(END)
-        assert [invoice.total for invoice in invoices(subscription)] == [31, total, 93]
+        assert [invoice.total for invoice in invoices(subscription)] == [31, *([total] if total else []), 93]
 
     def test_at_the_end_the_next_period_is_open_first(self, low: Plan, high: Plan) -> None:
         subscription = make_subscription(low, START)

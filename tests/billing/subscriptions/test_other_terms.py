@@ -12,7 +12,7 @@ from hypothesis.extra.django import TestCase
 
 from billing.entitlements import snapshots
 from billing.invoicing import ledger
-from billing.models import BillingPeriod, Plan, Subscription
+from billing.models import BillingPeriod, Plan, Subscription, TaxRate
 from billing.rules.entitlement import entitle
 from billing.rules.periods import Period
 from billing.rules.plan_change import OnlyAtPeriodEnd
@@ -30,7 +30,7 @@ from tests.billing.ledger import (
     lines,
     pay_in_full,
 )
-from tests.factories import at, make_coupon, make_plan, make_subscription, money
+from tests.factories import at, make_coupon, make_details, make_plan, make_seller, make_subscription, money
 
 pytestmark = pytest.mark.django_db
 START, MIDDLE, END = at("2025-10-01"), at("2025-10-16 09:30:00"), at("2025-11-01")
@@ -193,7 +193,7 @@ def test_in_full_a_period_of_the_same_interval_begins(low: Plan) -> None:
 KINDS = st.sampled_from(
     [
         *("upgrade", "without trial", "later", "cancel", "keep", "staff", "renew", "pay"),
-        *("move now", "move at_period_end", "redeem", "give up"),
+        *("move now", "move at_period_end", "redeem", "give up", "rate", "emigrate"),
     ]
 )
 STEPS = st.lists(st.tuples(st.integers(0, 40 * 24), KINDS, st.integers(0, 9)), max_size=9)
@@ -231,6 +231,7 @@ class TestLives(TestCase):
         make_coupon("C1", percent=money("33.33"), plans=plans[1:5])
         make_coupon("C2", amount=money(50), currency="USD", periods=2)
         now = at("2025-01-31 10:00:00")
+        make_seller()
         account = make_subscription(plans[first], now).account_id
         for hours, step, target in steps:
             now += timedelta(hours=hours)
@@ -249,9 +250,11 @@ class TestLives(TestCase):
         try:
             if step in ("upgrade", "without trial"):
                 quote = quotes.calculate_proration(account, target, now, trial=step == "upgrade")
+                bill = quote.bill(now)
                 changed = changes.upgrade(account, target, now, trial=step == "upgrade")
                 said = quote.proration, quote.trial_ends_at
                 assert (changed.proration, changed.trial_ends_at) == said, "a preview says what is billed"
+                assert not changed.invoice or (bill.tax, bill.gross) == (changed.invoice.tax, changed.invoice.gross)
             elif step == "later":
                 changes.downgrade_with_effective_date(account, target, now, NOBODY_USES_ANYTHING)
             elif step == "cancel":
@@ -268,6 +271,10 @@ class TestLives(TestCase):
                 coupons.give_up(account, now)
             elif step == "renew":
                 renewal.renew_due(now)
+            elif step == "rate":
+                TaxRate.objects.update_or_create(country="DE", valid_from=now, defaults={"percent": 7 * target.rank})
+            elif step == "emigrate":
+                make_details(account, "FR", "FR40303265045") if target.rank > 1 else make_details(account, "DE")
             elif step == "pay":
                 live = Subscription.objects.live().get(account=account)
                 for invoice in live.invoices.due():

@@ -1,0 +1,140 @@
+"""What a customer is billed, credited and owed: invoices, credit notes, the balance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Model, QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.api.document_serializers import BalanceEntrySerializer, CreditNoteSerializer, InvoiceSerializer
+from billing.http.pagination import NewestFirst
+from billing.http.views import ApiView, account_of
+from billing.invoicing import ledger
+from billing.models import BalanceEntry, CreditNote, Invoice
+from billing.rules.money import in_currency
+
+
+class DocumentPages(NewestFirst):
+    ordering = ("-issued_at", "-pk")
+
+
+class BalancePages(NewestFirst):
+    """With the balance itself beside its movements."""
+
+    ordering = ("-created_at", "-pk")
+    balances: list[dict[str, Any]]
+
+    def get_paginated_response(self, data: Any) -> Response:
+        page = super().get_paginated_response(data)
+        page.data["balances"] = self.balances
+        return page
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        page = super().get_paginated_response_schema(schema)
+        amounts = {"currency": {"type": "string"}, "amount": {"type": "number"}}
+        each = {"type": "object", "required": list(amounts), "properties": amounts}
+        page["properties"]["balances"] = {
+            "type": "array",
+            "items": each,
+            "description": "What is owed to you, by currency; the next invoices in it use it.",
+            "example": [{"currency": "USD", "amount": 5.95}],
+        }
+        page["required"].append("balances")
+        return page
+
+
+def issued_to(account: int) -> QuerySet[Invoice]:
+    """The account's invoices, with all that belongs to them."""
+    invoices = Invoice.objects.issued().filter(account=account)
+    return invoices.prefetch_related("lines", "taxes", "payments", "credit_notes")
+
+
+def noted_for(account: int) -> QuerySet[CreditNote]:
+    """The account's credit notes, with their taxes."""
+    return CreditNote.objects.filter(account=account).select_related("invoice").prefetch_related("taxes__of")
+
+
+class OwnList(ApiView, ListAPIView[Any]):
+    """Rows of the caller."""
+
+    query_fields = frozenset({"cursor", "limit"})
+    model: type[Model]
+
+    def get_queryset(self) -> QuerySet[Any]:
+        if getattr(self, "swagger_fake_view", False):
+            return self.model._default_manager.none()
+        return self.rows_of(account_of(self.request))
+
+    def rows_of(self, account: int) -> QuerySet[Any]:
+        raise NotImplementedError
+
+
+@extend_schema_view(get=extend_schema("listInvoices"))
+class InvoiceList(OwnList):
+    """Your invoices."""
+
+    model = Invoice
+    serializer_class = InvoiceSerializer
+    pagination_class = DocumentPages
+
+    def rows_of(self, account: int) -> QuerySet[Invoice]:
+        return issued_to(account)
+
+
+class InvoiceDetail(ApiView):
+    """One of your invoices."""
+
+    @extend_schema(
+        "getInvoice",
+        parameters=[OpenApiParameter("number", str, OpenApiParameter.PATH, description="Such as `INV-000042`.")],
+        responses=InvoiceSerializer,
+    )
+    def get(self, request: Request, number: str, **_: Any) -> Response:
+        invoice = get_object_or_404(issued_to(account_of(request)), number=number)
+        return Response(InvoiceSerializer(invoice).data)
+
+
+@extend_schema_view(get=extend_schema("listCreditNotes"))
+class CreditNoteList(OwnList):
+    """Your credit notes."""
+
+    model = CreditNote
+    serializer_class = CreditNoteSerializer
+    pagination_class = DocumentPages
+
+    def rows_of(self, account: int) -> QuerySet[CreditNote]:
+        return noted_for(account)
+
+
+class CreditNoteDetail(ApiView):
+    """One of your credit notes."""
+
+    @extend_schema(
+        "getCreditNote",
+        parameters=[OpenApiParameter("number", str, OpenApiParameter.PATH, description="Such as `CN-000007`.")],
+        responses=CreditNoteSerializer,
+    )
+    def get(self, request: Request, number: str, **_: Any) -> Response:
+        note = get_object_or_404(noted_for(account_of(request)), number=number)
+        return Response(CreditNoteSerializer(note).data)
+
+
+@extend_schema_view(get=extend_schema("getBalance"))
+class Balance(OwnList):
+    """What is owed to you, by currency, and what moved it."""
+
+    model = BalanceEntry
+    serializer_class = BalanceEntrySerializer
+    pagination_class = BalancePages
+
+    def rows_of(self, account: int) -> QuerySet[BalanceEntry]:
+        self.paginator.balances = [  # type: ignore[union-attr]
+            {"currency": currency, "amount": in_currency(amount, currency)}
+            for (_, currency), amount in sorted(ledger.balances([account]).items())
+        ]
+        return BalanceEntry.objects.filter(account=account).select_related("invoice", "credit_note")

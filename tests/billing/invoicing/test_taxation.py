@@ -1,0 +1,316 @@
+"""Tax on the ledger: what invoices, credits and credit notes come to, in both modes, and what documents keep."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, transaction
+from pytest_django import DjangoAssertNumQueries
+
+from billing.entitlements import token_packs
+from billing.invoicing import credit_notes, issuing, ledger, review
+from billing.invoicing.ledger import BillingError
+from billing.models import CreditNoteTax, Invoice, InvoiceTax, Plan, Seller, Subscription, TokenPack
+from billing.subscriptions import changes, quotes, refusals, renewal, staff_ending
+from billing.subscriptions.current import current_subscription
+from tests.billing.ledger import assert_explained, fresh, hand_over, invoices, lines, pay_in_full
+from tests.factories import at, make_details, make_plan, make_rate, make_seller, make_subscription, money
+
+pytestmark = pytest.mark.django_db
+START, MIDDLE, END = at("2025-10-01"), at("2025-10-16 12:00:00"), at("2025-11-01")
+
+
+@pytest.fixture
+def germany(db: None) -> Seller:
+    """A seller in Germany, whose customers there pay 19 %."""
+    make_rate("DE", 19)
+    make_rate("FR", 20, name="TVA")
+    return make_seller()
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return make_plan("hundred", 100, 1)
+
+
+@pytest.fixture
+def higher() -> Plan:
+    return make_plan("two-hundred", 200, 2)
+
+
+def taxes(invoice: Invoice) -> list[tuple[Any, ...]]:
+    return list(invoice.taxes.values_list("category", "percent", "net", "tax"))
+
+
+def test_on_top_of_prices_it_is_a_line_of_its_own(germany: Seller, plan: Plan) -> None:
+    (invoice,) = invoices(sold := make_subscription(plan, START))
+    assert lines(invoice) == [("base", 100), ("tax", 19)]
+    assert [line.description for line in invoice.lines.all()] == ["Hundred", "VAT 19 %"]
+    assert (invoice.net, invoice.tax, invoice.gross, invoice.total, invoice.due) == (100, 19, 119, 119, 119)
+    assert taxes(invoice) == [("S", 19, 100, 19)]
+    assert {(line.tax_category, line.tax_percent) for line in invoice.lines.all()} == {("S", 19)}
+    assert_explained(sold)
+
+
+def test_within_prices_it_is_a_part_of_the_lines(germany: Seller, plan: Plan, settings: Any) -> None:
+    settings.PRICES_INCLUDE_TAX = True
+    (invoice,) = invoices(sold := make_subscription(plan, START))
+    assert lines(invoice) == [("base", 100)]
+    assert (invoice.net, invoice.tax, invoice.total) == (money("84.03"), money("15.97"), 100)
+    assert invoice.creditable() == 100
+    assert_explained(sold)
+
+
+def test_without_a_seller_everything_is_as_before(plan: Plan) -> None:
+    make_rate("DE", 19)
+    (invoice,) = invoices(make_subscription(plan, START))
+    assert (lines(invoice), taxes(invoice), invoice.net, invoice.tax) == ([("base", 100)], [], 100, 0)
+    assert (invoice.seller, invoice.buyer, invoice.due_at) == (None, None, START)
+
+
+def test_a_document_keeps_its_parties(germany: Seller, plan: Plan) -> None:
+    sold = make_subscription(plan, START, "bob")
+    (first,) = invoices(sold)
+    make_details(sold.account_id, "FR", "FR40303265045")
+    germany.name, germany.payment_days = "Renamed", 30
+    germany.save()
+    renewal.renew_due(END)
+    first, second = invoices(sold)
+    assert (first.seller["name"], first.buyer["name"], first.buyer["country"]) == ("Metered", "bob", "DE")
+    assert (first.due_at, second.due_at) == (START + timedelta(days=14), END + timedelta(days=30))
+    assert (second.seller["name"], second.buyer["vat_id"]) == ("Renamed", "FR40303265045")
+    assert (first.reverse_charge, second.reverse_charge) == (False, True)
+    assert taxes(second) == [("AE", 0, 100, 0)]
+    assert second.seller["reverse_charge_text"].startswith("Reverse charge")
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        lambda i: Invoice.objects.filter(pk=i.pk).update(net=1),
+        lambda i: Invoice.objects.filter(pk=i.pk).update(tax=1),
+        lambda i: Invoice.objects.filter(pk=i.pk).update(buyer={"name": "Somebody"}),
+        lambda i: Invoice.objects.filter(pk=i.pk).update(seller=None),
+        lambda i: Invoice.objects.filter(pk=i.pk).update(due_at=END),
+        lambda i: Invoice.objects.filter(pk=i.pk).update(reverse_charge=True),
+        lambda i: i.taxes.update(tax=1),
+        lambda i: i.taxes.all()._raw_delete("default"),
+        lambda i: InvoiceTax.objects.create(invoice=i, category="Z", percent=0, net=1, tax=0),
+        lambda i: CreditNoteTax.objects.update(tax=1),
+        lambda i: CreditNoteTax.objects.all()._raw_delete("default"),
+    ],
+)
+def test_the_database_keeps_them(germany: Seller, plan: Plan, forbidden: Any) -> None:
+    (invoice,) = invoices(sold := make_subscription(plan, START))
+    credit_notes.credit(invoice, money(10), "outage", MIDDLE)
+    with pytest.raises(DatabaseError), transaction.atomic():
+        forbidden(invoice)
+    assert_explained(sold)
+
+
+class TestChanges:
+    """Of 31 days 15.5 are left, by day 16."""
+
+    def test_a_credit_bears_the_rate_of_its_period(self, germany: Seller, plan: Plan, higher: Plan) -> None:
+        sold = make_subscription(plan, START)
+        make_rate("DE", 16, at("2025-10-10"))
+        changed = changes.upgrade(sold.account_id, higher, MIDDLE)
+        assert changed.invoice is not None
+        assert lines(changed.invoice) == [
+            ("credit", money("-51.61")),
+            ("charge", money("103.23")),
+            ("tax", money("-9.81")),
+            ("tax", money("16.52")),
+        ]
+        assert taxes(changed.invoice) == [
+            ("S", 19, money("-51.61"), money("-9.81")),
+            ("S", 16, money("103.23"), money("16.52")),
+        ]
+        assert_explained(sold)
+
+    def test_reverse_charge_begins_in_mid_period(self, germany: Seller, plan: Plan, higher: Plan) -> None:
+        sold = make_subscription(plan, START)
+        make_details(sold.account_id, "FR", "FR40303265045")
+        changed = changes.upgrade(sold.account_id, higher, MIDDLE)
+        assert changed.invoice is not None
+        assert [kind for kind, _ in lines(changed.invoice)] == ["credit", "charge", "tax"]
+        assert (changed.invoice.tax, changed.invoice.reverse_charge) == (money("-9.81"), True)
+        down = hand_over(sold, plan, MIDDLE).invoice
+        assert down is not None
+        assert taxes(down) == [("AE", 0, money("-51.62"), 0)], "of the charge, which bore none"
+        assert_explained(sold)
+
+    def test_a_seller_that_comes_later_gives_back_no_tax(self, plan: Plan, higher: Plan) -> None:
+        sold = make_subscription(plan, START)
+        make_rate("DE", 19)
+        make_seller()
+        changed = changes.upgrade(sold.account_id, higher, MIDDLE)
+        assert changed.invoice is not None
+        assert (changed.invoice.tax, taxes(changed.invoice)[0][:2]) == (money("19.61"), ("O", 0))
+        assert_explained(sold)
+
+    @pytest.mark.parametrize("included", [False, True])
+    def test_up_and_down_at_the_start_gives_back_all_that_was_paid(
+        self, germany: Seller, plan: Plan, higher: Plan, settings: Any, included: bool
+    ) -> None:
+        settings.PRICES_INCLUDE_TAX = included
+        sold = make_subscription(plan, START)
+        pay_in_full(invoices(sold)[0], START)
+        pay_in_full(hand_over(sold, higher, START).invoice, START)  # type: ignore[arg-type]
+        paid = 200 if included else 238
+        assert sum(payment.amount for invoice in invoices(sold) for payment in invoice.payments.all()) == paid
+        hand_over(sold, make_plan("free", 0, 0), START)
+        assert ledger.balance(sold.account_id, "USD") == paid
+        assert_explained(sold)
+
+    def test_prices_that_included_tax_are_given_back_with_it(
+        self, germany: Seller, plan: Plan, higher: Plan, settings: Any
+    ) -> None:
+        settings.PRICES_INCLUDE_TAX = True
+        sold = make_subscription(plan, START)
+        settings.PRICES_INCLUDE_TAX = False
+        changed = changes.upgrade(sold.account_id, higher, MIDDLE).invoice
+        assert changed is not None
+        assert lines(changed) == [("credit", money("-51.61")), ("charge", money("103.23")), ("tax", money("19.61"))]
+        assert taxes(changed) == [
+            ("S", 19, money("-43.37"), money("-8.24")),
+            ("S", 19, money("103.23"), money("19.61")),
+        ]
+        assert_explained(sold)
+
+    def test_an_end_at_once_gives_back_the_rest_with_its_tax(self, germany: Seller, plan: Plan) -> None:
+        make_plan("free", 0, 0, is_default=True)
+        sold = make_subscription(plan, START)
+        pay_in_full(invoices(sold)[0], START)
+        make_rate("DE", 16, at("2025-10-10"))
+        shown = staff_ending.preview_end(sold.account_id, MIDDLE, credit=True)
+        ended = staff_ending.end_now(sold.account_id, MIDDLE, MIDDLE, shown.digest, credit=True)
+        assert (ended.credit, ended.documents.balance) == (money("51.61"), money("61.42"))
+        assert taxes(invoices(sold)[-1]) == [("S", 19, money("-51.61"), money("-9.81"))]
+        assert_explained(sold)
+
+    def test_the_bound_of_large_invoices_is_on_what_they_come_to(
+        self, germany: Seller, plan: Plan, settings: Any
+    ) -> None:
+        settings.LARGEST_INVOICE = 118
+        parked = make_subscription(plan, START)
+        assert (fresh(parked).is_parked, invoices(parked)) == (True, [])
+        settings.LARGEST_INVOICE = 119
+        assert not fresh(make_subscription(plan, START)).is_parked
+
+
+class TestPreviews:
+    def test_they_are_what_is_billed(self, germany: Seller, plan: Plan, higher: Plan) -> None:
+        sold = make_subscription(plan, START)
+        bill = quotes.calculate_proration(sold.account_id, higher, MIDDLE).bill(MIDDLE)
+        changed = changes.upgrade(sold.account_id, higher, MIDDLE)
+        assert changed.invoice is not None
+        assert (bill.tax, bill.gross) == (changed.invoice.tax, changed.invoice.gross) == (money("9.81"), money("61.43"))
+
+    @pytest.mark.parametrize("shown", ["alone", "with a digest"])
+    def test_a_quote_ends_with_its_tax(self, germany: Seller, plan: Plan, higher: Plan, shown: str) -> None:
+        sold, later = make_subscription(plan, START), MIDDLE + timedelta(minutes=5)
+        make_rate("DE", 16, MIDDLE + timedelta(minutes=2))
+        quote = quotes.quote(sold.current_period(), higher, MIDDLE)
+        digest = None if shown == "alone" else quote.digest()
+        with pytest.raises(refusals.QuoteExpired, match="tax"):
+            changes.upgrade(sold.account_id, higher, later, MIDDLE, digest)
+
+    def test_the_next_invoice_is_with_tax(self, germany: Seller, plan: Plan) -> None:
+        sold = make_subscription(plan, START)
+        assert current_subscription(sold.account_id, MIDDLE).next_invoice_amount == 119
+        make_rate("DE", 16, END)
+        assert current_subscription(sold.account_id, MIDDLE).next_invoice_amount == 116
+        renewal.renew_due(END)
+        assert invoices(sold)[-1].total == 116
+
+    def test_a_balance_pays_tax_as_well(self, germany: Seller, plan: Plan) -> None:
+        sold = make_subscription(plan, START)
+        pay_in_full(invoices(sold)[0], START)
+        credit_notes.credit(invoices(sold)[0], money("59.50"), "outage", MIDDLE)
+        assert current_subscription(sold.account_id, MIDDLE).next_invoice_amount == money("59.50")
+        renewal.renew_due(END)
+        second = invoices(sold)[-1]
+        assert lines(second) == [("base", 100), ("tax", 19), ("balance", money("-59.50"))]
+        assert (second.gross, second.total, second.due) == (119, money("59.50"), money("59.50"))
+        assert_explained(sold)
+
+
+class TestCreditNotes:
+    def test_it_is_split_as_the_invoice(self, germany: Seller, plan: Plan) -> None:
+        (invoice,) = invoices(sold := make_subscription(plan, START))
+        assert invoice.creditable() == 119
+        note = credit_notes.credit(invoice, money("11.90"), "outage", MIDDLE)
+        assert (note.amount, note.net, note.tax) == (money("11.90"), 10, money("1.90"))
+        assert invoice.creditable() == money("107.10")
+        rest = credit_notes.credit(invoice, money("107.10"), "all of it", MIDDLE)
+        assert (rest.net, rest.tax) == (90, money("17.10"))
+        assert_explained(sold)
+
+    def test_what_a_change_gave_back_is_not_credited_again(self, germany: Seller, plan: Plan, higher: Plan) -> None:
+        (first,) = invoices(sold := make_subscription(plan, START))
+        pay_in_full(first, START)
+        staff = hand_over(sold, make_plan("half", 50, 0), START)
+        assert staff.invoice is not None
+        assert staff.invoice.total == money("-59.50")
+        assert first.creditable() == money("59.50")
+        with pytest.raises(BillingError):
+            credit_notes.credit(first, money("59.51"), "twice?", MIDDLE)
+        credit_notes.credit(first, money("59.50"), "the rest", MIDDLE)
+        assert ledger.balance(sold.account_id, "USD") == 119
+        assert_explained(sold)
+
+    def test_over_two_rates(self, germany: Seller, plan: Plan, higher: Plan) -> None:
+        sold = make_subscription(plan, START)
+        make_rate("DE", 16, at("2025-10-10"))
+        changed = changes.upgrade(sold.account_id, higher, MIDDLE).invoice
+        assert changed is not None
+        assert (changed.gross, changed.creditable()) == (money("58.33"), money("58.33"))
+        note = credit_notes.credit(changed, money("58.33"), "all of it", MIDDLE)
+        assert sorted((each.net, each.tax) for each in note.taxes.all()) == [
+            (money("-51.61"), money("-9.81")),
+            (money("103.23"), money("16.52")),
+        ]
+        assert_explained(sold)
+
+    def test_an_untouched_invoice_is_voided(self, germany: Seller, plan: Plan) -> None:
+        (invoice,) = invoices(sold := make_subscription(plan, START))
+        credit_notes.void(invoice, MIDDLE)
+        assert_explained(sold)
+
+
+class TestZeroInvoices:
+    """One rule on all paths: opening, renewal, change, pack."""
+
+    @pytest.mark.parametrize(("asked_for", "count"), [(False, 0), (True, 4)])
+    def test_they_are_issued_where_they_are_asked_for(self, settings: Any, asked_for: bool, count: int) -> None:
+        settings.ISSUE_ZERO_INVOICES = asked_for
+        sold = make_subscription(make_plan("free", 0, 0, monthly_token_quota=10), START)
+        changes.upgrade(sold.account_id, make_plan("also", 0, 1, monthly_token_quota=20), MIDDLE)
+        pack = TokenPack.objects.create(code="gift", name="Gift", tokens=5, price=0)
+        bought = token_packs.buy(sold.account_id, pack, MIDDLE)
+        assert (bought.invoice is None, bought.purchase.activated_at is not None) == (not asked_for, True)
+        renewal.renew_due(END)
+        assert [invoice.status for invoice in invoices(sold)] == ["paid"] * count
+        assert_explained(sold)
+
+    def test_lines_that_cancel_out_are_no_zero_invoice(self, plan: Plan) -> None:
+        sold = make_subscription(plan, START)
+        changed = changes.upgrade(sold.account_id, make_plan("better", 100, 9), MIDDLE)
+        assert changed.invoice is not None
+        assert (changed.invoice.total, len(lines(changed.invoice))) == (0, 2)
+
+
+def test_a_batch_costs_a_query_each(
+    germany: Seller, plan: Plan, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    sold = [make_subscription(plan, START) for _ in range(5)]
+    bills = [review.base_price(each.current_period()) for each in sold]
+    make_details(sold[0].account_id, "FR")
+    for several in (bills[:1], bills):
+        with django_assert_num_queries(13):
+            issued = issuing.issue(several, MIDDLE)
+    assert [invoice.tax for invoice in issued] == [20, 19, 19, 19, 19]
+    assert Subscription.objects.count() == 5
