@@ -55,7 +55,7 @@ def _count(key: str) -> None:
         return
     if tries is not None and tries > MOST_UNKNOWN:  # None: the cache is out of reach
         seconds = max(cache.ttl(key) or 0, 1)  # type: ignore[attr-defined]  # django-redis has it
-        detail = f"Too many codes that there are not. Try again in {seconds} seconds."
+        detail = f"Too many unknown coupon codes. Try again in {seconds} seconds."
         raise Problem(429, "rate_limited", detail, retry_after=seconds)
 
 

@@ -53,7 +53,7 @@ SENTENCES: Final[Mapping[str, Promise]] = {
     "is_named": _("%(account)s is named in %(what)s, which are kept. Deactivate the user instead."),
     "calls_unknown": _("It cannot be told at the moment whether %(account)s has made calls: %(why)s. Try again."),
     "coupon_invalid.unknown": _("There is no such coupon."),
-    "coupon_invalid.expired": _("The coupon can not be redeemed any more."),
+    "coupon_invalid.expired": _("The coupon cannot be redeemed any more."),
     "coupon_invalid.used_up": _("The coupon was redeemed as often as it can be."),
     "coupon_invalid.already_redeemed": _("You have redeemed this coupon before; each can be redeemed once."),
     "coupon_invalid.another_active": _(

@@ -12,14 +12,8 @@ from django.db.models.functions import Concat
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import BillingPeriod, CouponRedemption, Plan, Subscription
-from billing.subscriptions import (
-    changes,
-    coupons,
-    opening,
-    parking,
-    renewal,
-    staff_ending,
-)
+from billing.subscriptions import changes, coupons, opening, parking, quotes, renewal, staff_ending
+from billing.subscriptions.current import current_subscription
 from tests.billing.closers import many_due
 from tests.billing.coupons import assert_sound, redeemed, totals, used
 from tests.billing.ledger import fresh, invoices, lines
@@ -51,6 +45,19 @@ def test_a_price_of_nothing_uses_none(free: Plan, low: Plan) -> None:
     assert used(subscription) == 0
     changes.upgrade(subscription.account_id, low, END)
     assert (totals(subscription), used(subscription)) == ([HALF], 1)
+
+
+def test_a_trial_uses_none_and_what_follows_it_does(free: Plan) -> None:
+    tried = make_plan("tried", 62, 2, trial_days=10)
+    subscription = redeemed(free, periods=1)
+    account = subscription.account_id
+    assert quotes.calculate_proration(account, tried, MIDDLE).coupon is None
+    changed = changes.upgrade(account, tried, MIDDLE)
+    assert (changed.trial_ends_at, used(subscription)) == (at("2025-10-26 09:30:00"), 0)
+    assert current_subscription(account, MIDDLE).next_invoice_amount == 31
+    renewal.renew_due(at("2025-11-01"))
+    assert (totals(subscription)[-1], used(subscription)) == (31, 1)
+    assert_sound(subscription)
 
 
 def test_one_that_it_is_not_for_uses_none(low: Plan, high: Plan) -> None:
