@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -10,6 +11,7 @@ from enum import Enum
 from billing.rules.tax import Category, TaxSum, Treatment
 
 NOTHING = Decimal(0)
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 class Kind(Enum):
@@ -108,3 +110,8 @@ class Document:
 def last_day(start: datetime, end: datetime) -> date:
     """The last day of a half-open time; the first one of a time that is empty."""
     return max(end - timedelta(microseconds=1), start).date()
+
+
+def cleaned(text: str) -> str:
+    """The text without what XML cannot hold."""
+    return _NOT_IN_XML.sub(" ", text).strip()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Any, Final
 
 from facturx.generate_xml import generate_cii_xml
 
-from billing.documents.document import NOTHING, Document, Kind, Party, Row
+from billing.documents.document import NOTHING, Document, Kind, Party, Row, cleaned
 from billing.rules.money import in_currency, minor_units
 from billing.rules.tax import Category, Treatment
 
 FILE_NAME: Final = "factur-x.xml"
 PROFILE: Final = "en16931"
+LEVEL: Final = "EN 16931"
+"""The profile's name in the PDF's metadata."""
 TYPES: Final = {Kind.INVOICE: "380", Kind.CREDIT_NOTE: "381"}
 """UNTDID 1001."""
 PIECE: Final = "C62"
@@ -22,10 +23,10 @@ SEPA_TRANSFER, TRANSFER, AS_AGREED = "58", "30", "1"
 REVERSE_CHARGE_REASON: Final = "VATEX-EU-AE"
 EXEMPT: Final = "E"
 NOT_TAXED: Final = "Not subject to VAT"
+NAMELESS: Final = "-"
 MOST_DECIMALS: Final = 2
-_NIL: Final = b' xsi:nil="true"'
-"""`facturx` writes it into the one empty element that there has to be; the XSD does not let it stand there."""
-_NO_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_NIL, _EMPTY = b'<ram:ApplicableHeaderTradeDelivery xsi:nil="true"/>', b"<ram:ApplicableHeaderTradeDelivery/>"
+"""What `facturx` writes for the one empty element that there has to be; the XSD does not let it be nil."""
 
 
 def can_express(document: Document) -> bool:
@@ -36,7 +37,7 @@ def can_express(document: Document) -> bool:
 def xml_of(document: Document) -> bytes:
     """The XML, the same bytes each time; valid against the official XSD."""
     made: bytes = generate_cii_xml(terms(document), level=PROFILE, check_xsd=False, check_schematron=None)
-    return made.replace(_NIL, b"")
+    return made.replace(_NIL, _EMPTY)
 
 
 def terms(document: Document) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def terms(document: Document) -> dict[str, Any]:
         "BT-5": document.currency,
         "BT-9": document.due_on if document.due > 0 else None,
         "BT-20": _payment_terms(document),
-        "BG-1": [{"BT-22": _text(note)} for note in document.notes],
+        "BG-1": [{"BT-22": cleaned(note)} for note in document.notes],
         "BG-3": [{"BT-25": earlier.number, "BT-26": earlier.issued_on}] if earlier else [],
         "BG-4": _party(document.seller, document),
         "BG-7": _party(document.buyer, document),
@@ -133,7 +134,7 @@ def _line(number: int, row: Row, net: Decimal, document: Document) -> dict[str, 
         "BT-146": abs(net),
         "BT-151": category,
         "BT-152": _percent(category, row.treatment.percent),
-        "BT-153": _text(row.description) or "-",
+        "BT-153": cleaned(row.description) or NAMELESS,
     }
 
 
@@ -147,12 +148,12 @@ def _party(party: Party, document: Document) -> dict[str, Any]:
     number = vat_identifier(party)
     one, two, three = _three_lines(party.address)
     about = {
-        "name": _text(party.name),
+        "name": cleaned(party.name) or NAMELESS,
         "addr_l1": one,
         "addr_l2": two,
         "addr_l3": three,
-        "postcode": _text(party.postcode),
-        "city": _text(party.city),
+        "postcode": cleaned(party.postcode),
+        "city": cleaned(party.city),
         "country_code": party.country or document.seller.country,
     }
     if document.bears_tax:
@@ -169,7 +170,7 @@ def vat_identifier(party: Party) -> str:
 
 def _three_lines(lines: tuple[str, ...]) -> tuple[str, str, str]:
     """An address in as many lines as the norm has; what is beyond them stands in the last one."""
-    one, two, *rest = (*(_text(line) for line in lines), "", "")
+    one, two, *rest = (*(cleaned(line) for line in lines), "", "")
     return one, two, ", ".join(line for line in rest if line)
 
 
@@ -185,7 +186,7 @@ def _payment_terms(document: Document) -> str:
 def _means_of_payment(document: Document) -> dict[str, Any]:
     if document.payment is None or document.due <= 0:
         return {}
-    text, iban = _text(document.payment.text), document.payment.iban
+    text, iban = cleaned(document.payment.text), document.payment.iban
     if not (text or iban):
         return {}
     transfer = SEPA_TRANSFER if document.currency == "EUR" else TRANSFER
@@ -194,13 +195,8 @@ def _means_of_payment(document: Document) -> dict[str, Any]:
         "BT-82": text,
         "BT-83": document.number,
         "BT-84": iban,
-        "BT-85": _text(document.seller.name) if iban else "",
+        "BT-85": cleaned(document.seller.name) if iban else "",
     }
-
-
-def _text(text: str) -> str:
-    """Without what XML cannot hold."""
-    return _NO_XML.sub(" ", text).strip()
 
 
 def _given(value: Any, currency: str) -> Any:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from facturx.facturx import FACTURX_LEVEL2xmp, generate_xmp_object
-from lxml import etree
-
-from billing.documents.document import Document
-from billing.documents.en16931 import FILE_NAME, PROFILE, can_express, xml_of
-from billing.documents.fonts import shown
-from billing.documents.page import Pages
+from billing.documents.document import Document, cleaned
 from ratelimit.process_state import remember
 
-NAMESPACE: Final = "urn:factur-x:pdfa:CrossIndustryDocument:invoice:1p0#"
-PRODUCER: Final = "fpdf2"
+if TYPE_CHECKING:
+    from billing.documents.page import Pages
+
 MEDIA_TYPE: Final = "application/pdf"
+PRODUCER: Final = "fpdf2"
+NAMESPACE: Final = "urn:factur-x:pdfa:CrossIndustryDocument:invoice:1p0#"
 _making = remember(__name__, "_making", threading.Lock)
 
 
@@ -33,32 +30,19 @@ def pdf_of(document: Document) -> bytes:
 
 @lru_cache(64)
 def _made(document: Document) -> bytes:
+    # Only here: the libraries take 1.2 s and 40 MB of each process that loads them.
+    from billing.documents import en16931
+    from billing.documents.page import Pages
+
     pages = Pages(document)
-    issued = document.issued_at.astimezone(UTC).replace(microsecond=0)
-    title, author = f"{document.kind.value} {document.number}", shown(document.seller.name)
-    pages.set_creation_date(issued)
-    pages.set_title(title)
-    pages.set_author(author)
-    pages.set_subject(title)
-    pages.set_producer(PRODUCER)
-    pages.set_creator(PRODUCER)
-    pages.set_lang("en")
-    about = {
-        "pdfa3_flavor": "B",
-        "title": title,
-        "author": author,
-        "subject": title,
-        "producer": PRODUCER,
-        "creator_tool": PRODUCER,
-        "timestamp": issued.isoformat(),
-    }
-    if can_express(document):
+    about = _about(document)
+    if en16931.can_express(document):
         pages.embed_file(
-            bytes=xml_of(document),
-            basename=FILE_NAME,
+            bytes=en16931.xml_of(document),
+            basename=en16931.FILE_NAME,
             mime_type="text/xml",
-            modification_date=issued,
-            creation_date=issued,
+            modification_date=_issued(document),
+            creation_date=_issued(document),
             associated_file_relationship="Alternative",
             desc="The invoice as EN 16931 has it (Factur-X)",
             compress=True,
@@ -66,9 +50,37 @@ def _made(document: Document) -> bytes:
         about |= {
             "urn": NAMESPACE,
             "documenttype": "INVOICE",
-            "xml_filename": FILE_NAME,
+            "xml_filename": en16931.FILE_NAME,
             "version": "1.0",
-            "xmp_level": FACTURX_LEVEL2xmp[PROFILE],
+            "xmp_level": en16931.LEVEL,
         }
-    pages.set_xmp_metadata(etree.tostring(generate_xmp_object(about), encoding="unicode", pretty_print=True))
+    _describe(pages, document, about)
     return bytes(pages.output())
+
+
+def _issued(document: Document) -> datetime:
+    return document.issued_at.astimezone(UTC).replace(microsecond=0)
+
+
+def _about(document: Document) -> dict[str, str]:
+    title = f"{document.kind.value} {document.number}"
+    return {
+        "pdfa3_flavor": "B",
+        "title": title,
+        "author": cleaned(document.seller.name),
+        "subject": title,
+        "producer": PRODUCER,
+        "creator_tool": PRODUCER,
+        "timestamp": _issued(document).isoformat(),
+    }
+
+
+def _describe(pages: Pages, document: Document, about: dict[str, str]) -> None:
+    """PDF/A has this in its metadata alone, in XML."""
+    from facturx.facturx import generate_xmp_object
+    from lxml import etree
+
+    pages.set_creation_date(_issued(document))
+    pages.set_title(about["title"])
+    pages.set_lang("en")
+    pages.set_xmp_metadata(etree.tostring(generate_xmp_object(about), encoding="unicode", pretty_print=True))
