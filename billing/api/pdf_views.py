@@ -1,4 +1,4 @@
-"""Invoices and credit notes as PDF documents."""
+"""Invoices and credit notes as PDF files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FileRenderer(ApiJSONRenderer):
 
 
 class PdfView(ApiView):
-    renderer_classes = (FileRenderer, *api_settings.DEFAULT_RENDERER_CLASSES)
+    renderer_classes = (FileRenderer, *cast(Any, api_settings.DEFAULT_RENDERER_CLASSES))
 
 
 def as_file(request: HttpRequest, document: Document) -> HttpResponse:

@@ -40,7 +40,9 @@ urlpatterns = [
         name="billing-invoice",
     ),
     re_path(
-        r"^billing/invoices/(?P<number>[A-Za-z0-9-]+)/pdf/?$", pdf_views.InvoicePdf.as_view(), name="billing-invoice-pdf"
+        r"^billing/invoices/(?P<number>[A-Za-z0-9-]+)/pdf/?$",
+        pdf_views.InvoicePdf.as_view(),
+        name="billing-invoice-pdf",
     ),
     re_path(r"^billing/credit-notes/?$", document_views.CreditNoteList.as_view(), name="billing-credit-notes"),
     re_path(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -44,7 +44,8 @@ class Archive:
         `compare` makes the documents of files that are there as well, and names those that differ.
         """
         done = Exported()
-        for row in chain(self._invoices.iterator(200), self._notes.iterator(200)):
+        rows: Iterable[Invoice | CreditNote] = chain(self._invoices.iterator(200), self._notes.iterator(200))
+        for row in rows:
             self._one(row, done, compare)
             advance(1)
         return done
