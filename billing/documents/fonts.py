@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,8 @@ UNKNOWN: Final = "\N{REPLACEMENT CHARACTER}"
 
 @cache
 def _covered(font: Path) -> frozenset[int]:
-    return frozenset(TTFont(font, lazy=True).getBestCmap())
+    with TTFont(font, lazy=True) as opened:
+        return frozenset(opened.getBestCmap())
 
 
 def shown(text: str) -> str:
@@ -44,7 +45,7 @@ def needed(texts: str) -> list[str]:
     return [name for name in FALLBACKS if name in found]
 
 
-@cache
+@lru_cache(4096)
 def _font_of(character: str) -> str | None:
     """ "" is the main font, None none at all."""
     code = ord(character)

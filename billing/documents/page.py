@@ -7,7 +7,7 @@ from typing import Final
 
 from fpdf import FPDF
 from fpdf.enums import TableBordersLayout, XPos, YPos
-from fpdf.fonts import FontFace
+from fpdf.fonts import CoreFont, FontFace, TTFFont
 
 from billing.documents import fonts
 from billing.documents.document import Document
@@ -34,7 +34,9 @@ INK, GREY, HAIRLINE = (28, 30, 36), (105, 110, 120), (214, 217, 223)
 PARTY_WIDTH, FACTS_WIDTH = 60.0, 50.0
 SUMS_WIDTH: Final = 90.0
 PAGE_COUNT: Final = "\ue000"
-"""Replaced by their number when all are drawn; of private use, so no text that is `shown` has it."""
+"""For a digit of the number of pages, which is known last. It is of private use, so no text that is `shown` has it."""
+FEWEST_ON_A_PAGE: Final = 6
+"""Rows of the longest descriptions."""
 
 
 class Pages(FPDF):
@@ -43,7 +45,8 @@ class Pages(FPDF):
     def __init__(self, document: Document) -> None:
         super().__init__(format="A4", enforce_compliance="PDF/A-3B")
         self.document = document
-        self.alias_nb_pages(PAGE_COUNT)
+        self._page_count = PAGE_COUNT * len(str(len(document.rows) // FEWEST_ON_A_PAGE + 1))
+        self.alias_nb_pages(self._page_count)
         self.set_margins(MARGIN, MARGIN, MARGIN)
         self.set_auto_page_break(True, margin=MARGIN + FOOT / 2)
         self.set_draw_color(*HAIRLINE)
@@ -64,7 +67,7 @@ class Pages(FPDF):
         self.set_y(-FOOT - LINE + 2)
         self._text(SMALL, GREY)
         self.cell(WIDTH / 2, LINE, self._cut(shown(self.document.seller.name), WIDTH / 2))
-        page = f"{self.document.kind.value} {self.document.number}  |  Page {self.page_no()} of {PAGE_COUNT}"
+        page = f"{self.document.kind.value} {self.document.number}  |  Page {self.page_no()} of {self._page_count}"
         self.cell(WIDTH / 2, LINE, page, align="R")
 
     def _load_fonts(self) -> None:
@@ -75,6 +78,16 @@ class Pages(FPDF):
             self.add_font(name, "", fonts.FALLBACKS[name])
         self.set_fallback_fonts(others, exact_match=False)
         self.set_text_shaping(not fonts.SHAPED.keys().isdisjoint(others))
+
+    def _set_font_for_page(self, font: CoreFont | TTFFont, size: float, wrap_in_text_object: bool = True) -> str:
+        """Set a font for good before a line that begins with a fallback font.
+
+        fpdf2 sets it within the line, takes it back with the line, and believes it set: what comes next would be drawn
+        in the font of before, whose glyphs have other numbers.
+        """
+        if not wrap_in_text_object and not self.current_font_is_set_on_page:
+            self._out(super()._set_font_for_page(font, size))
+        return super()._set_font_for_page(font, size, wrap_in_text_object)
 
     def _text(self, size: float, colour: tuple[int, int, int] = INK, style: str = "") -> None:
         self.set_font("main", style, size)

@@ -171,6 +171,18 @@ def test_every_script_that_a_font_covers_is_shown_and_what_none_covers_is_marked
         assert part in page, part
 
 
+def test_what_follows_a_line_that_begins_in_another_script_is_in_its_own_font() -> None:
+    tokyo = Party(name="株式会社東京", address=("千代田区 1-1",), city="東京", country="JP", email="info@tokyo.example")
+    riyadh = replace(BUYER, address=("شركة العالم",), city="الرياض", country="SA")
+    rows = [row("1.00", description=f"東京 plan {number}") for number in range(1, 41)]
+    page = said(invoice(*rows, seller=tokyo, buyer=riyadh, notes=("千代田", "A note")))
+    for part in ("info@tokyo.example", "SA", "VAT no. FR40303265045", "Amount (EUR)", "How to pay", "A note"):
+        assert part in page, part
+    for number in range(1, 41):
+        assert f"東京 plan {number} 16 Oct 2025 – 30 Oct 2025 VAT 19 % 1.00" in page, number
+    assert page.count("Issued 16 Oct 2025 Due 30 Oct 2025") == 1
+
+
 HOSTILE = st.text(max_size=200) | st.sampled_from(
     ["", " \x01", "\x1b[0m", "\u202eevil", "%PDF-1.7\nendobj", "(\\", "W" * 200, "\u0301" * 50]
 )
