@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from lxml import etree
 from pypdf import PdfReader
 
 from billing.documents import pdf
-from billing.models import BillingDetails, Seller, TaxRate
+from billing.models import BillingDetails, Seller
+from tests.factories import make_rate
 
-LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 IBAN = "DE89370400440532013000"
 NAMES = {
     "ram": "urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100",
@@ -25,10 +23,9 @@ NAMES = {
 def make_seller(**fields: Any) -> Seller:
     """In Berlin, with a VAT number, at 19 %."""
     about = {"name": "Ledger GmbH", "address": "Torstraße 140", "postcode": "10119", "city": "Berlin", "country": "DE"}
-    seller = Seller(**about | {"vat_id": "DE136695976", "email": "billing@ledger.example", "iban": IBAN} | fields)
-    seller.save()
-    TaxRate(country="DE", percent=Decimal(19), valid_from=LONG_AGO).save()
-    return seller
+    about |= {"vat_id": "DE136695976", "email": "billing@ledger.example", "iban": IBAN}
+    make_rate("DE", 19)
+    return Seller.objects.create(**about | fields)
 
 
 def make_buyer(user: Any, country: str = "DE", **fields: Any) -> BillingDetails:
