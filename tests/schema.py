@@ -17,7 +17,7 @@ from referencing.jsonschema import DRAFT202012
 from billing_site.openapi import document as of_the_site
 
 PREFIX = "/api/v1/"
-JSON, PROBLEM = "application/json", "application/problem+json"
+JSON, PROBLEM, PDF = "application/json", "application/problem+json", "application/pdf"
 NAME = "urn:openapi"
 
 
@@ -77,6 +77,9 @@ def _check_content(what: str, response: Any, method: str, content: dict[str, Any
         assert not response.content, f"{what}: a body, and none is documented"
         return
     assert media_type in content, f"{what}: {media_type} is not documented"
+    if media_type == PDF:
+        assert response.content.startswith(b"%PDF-"), what
+        return
     _check_body(what, response, f"{pointer}/content/{_escaped(media_type)}/schema")
 
 

@@ -8,8 +8,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from billing.admin.base import ModelAdmin, ReadOnly, TabularInline
+from billing.admin.document_files import DocumentFile
 from billing.admin.documents import STATUS_COLOURS, amount_of, party_of
 from billing.admin.invoice_actions import InvoiceActions
+from billing.documents import issued
+from billing.documents.document import Document
 from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, InvoiceTax, Payment
 
 
@@ -64,7 +67,7 @@ class BalanceEntryInline(DocumentInline):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ReadOnly, InvoiceActions):
+class InvoiceAdmin(ReadOnly, InvoiceActions, DocumentFile[Invoice]):
     """Written by billing.invoicing.issuing alone."""
 
     list_display = ["number", "account", "status_shown", "total_shown", "due_shown", "issued_at"]
@@ -92,6 +95,13 @@ class InvoiceAdmin(ReadOnly, InvoiceActions):
         *("status_plain", "net_shown", "tax_shown", "total_shown", "settled_shown", "due_shown", "creditable_shown"),
         *("seller_shown", "buyer_shown"),
     ]
+    actions_detail = ["pdf", *InvoiceActions.actions_detail]
+
+    def sensible_actions(self, row: Invoice) -> set[str]:
+        return super().sensible_actions(row) | ({"pdf"} if row.number else set())
+
+    def document_of(self, row: Invoice) -> Document:
+        return issued.of_invoice(row)
 
     def get_inlines(self, request: HttpRequest, obj: Invoice | None) -> list[Any]:
         """The lines, and what there is beside them."""
@@ -153,7 +163,8 @@ class MovementAdmin(ReadOnly, ModelAdmin[Any]):
 
 
 @admin.register(CreditNote)
-class CreditNoteAdmin(MovementAdmin):
+class CreditNoteAdmin(MovementAdmin, DocumentFile[CreditNote]):
+    actions_detail = ["pdf"]
     list_display = ["number", "account", "invoice", "amount_shown", "reason", "issued_at"]
     list_select_related = ["account", "invoice"]
     search_fields = ["number", "reason", *MovementAdmin.search_fields]
@@ -172,6 +183,12 @@ class CreditNoteAdmin(MovementAdmin):
     @admin.display(description="tax")
     def tax_shown(self, row: CreditNote) -> str:
         return amount_of(row.tax, row.currency)
+
+    def sensible_actions(self, row: CreditNote) -> set[str]:
+        return {"pdf"}
+
+    def document_of(self, row: CreditNote) -> Document:
+        return issued.of_credit_note(row)
 
 
 @admin.register(Payment)

@@ -7,7 +7,9 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.reverse import reverse
 
+from billing.documents.issued import has_document
 from billing.http.fields import MoneyField, TimeField
 from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, Payment
 from billing.rules.money import in_currency
@@ -23,6 +25,7 @@ NOTED = {
     "currency": "USD",
     "reason": "Outage",
     "taxes": [{"category": "S", "percent": 19, "country": "DE", "name": "VAT", "net": 5.00, "tax": 0.95}],
+    "pdf": "https://example.com/api/v1/billing/credit-notes/CN-000007/pdf",
 }
 SOLD_BY = {
     "name": "Metered GmbH",
@@ -64,6 +67,7 @@ INVOICED = {
     "buyer": SOLD_BY | {"name": "Bob Ltd", "email": "bob@example.com"},
     "payments": [],
     "credit_notes": [{name: NOTED[name] for name in ("number", "issued_at", "amount", "reason")}],
+    "pdf": "https://example.com/api/v1/billing/invoices/INV-000042/pdf",
 }
 MOVED = {
     "amount": 5.95,
@@ -72,6 +76,7 @@ MOVED = {
     "invoice": None,
     "credit_note": "CN-000007",
 }
+PDF_HELP = "Where its PDF is; null where there is none: of a void invoice, and of what was issued without a seller."
 ISSUED = [str(status) for status in Invoice.Status if status is not Invoice.Status.DRAFT]
 
 
@@ -92,6 +97,19 @@ class AmountField(serializers.Field[Any, Any, Any, Any]):
 
     def to_representation(self, value: Decimal) -> Decimal:
         return value
+
+
+@extend_schema_field({"type": ["string", "null"], "format": "uri"})
+class PdfField(serializers.Field[Any, Any, Any, Any]):
+    """See PDF_HELP. The serializer's context needs the request."""
+
+    def __init__(self, url: str, **kwargs: Any) -> None:
+        super().__init__(read_only=True, source="*", **kwargs)
+        self._url = url
+
+    def to_representation(self, value: Invoice | CreditNote) -> str | None:
+        there_is = has_document(value) if isinstance(value, Invoice) else value.invoice.seller is not None
+        return reverse(self._url, args=[value.number], request=self.context.get("request")) if there_is else None
 
 
 class PartySerializer(serializers.Serializer[Any]):
@@ -174,13 +192,14 @@ class InvoiceSerializer(serializers.ModelSerializer[Invoice]):
     buyer = PartySerializer(allow_null=True)
     payments = PaymentSerializer(many=True)
     credit_notes = NoteOfInvoiceSerializer(many=True)
+    pdf = PdfField("billing-invoice-pdf", help_text=PDF_HELP)
 
     class Meta:
         model = Invoice
         fields = (
             *("number", "issued_at", "due_at", "status", "currency", "lines"),
             *("net", "tax", "gross", "total", "amount_due", "taxes", "reverse_charge"),
-            *("seller", "buyer", "payments", "credit_notes"),
+            *("seller", "buyer", "payments", "credit_notes", "pdf"),
         )
         read_only_fields = fields
 
@@ -195,10 +214,11 @@ class CreditNoteSerializer(serializers.ModelSerializer[CreditNote]):
     net = AmountField()
     tax = AmountField()
     taxes = CreditNoteTaxSerializer(many=True, help_text="By rate, as on the invoice.")
+    pdf = PdfField("billing-credit-note-pdf", help_text=PDF_HELP)
 
     class Meta:
         model = CreditNote
-        fields = ("number", "invoice", "issued_at", "amount", "net", "tax", "currency", "reason", "taxes")
+        fields = ("number", "invoice", "issued_at", "amount", "net", "tax", "currency", "reason", "taxes", "pdf")
         read_only_fields = fields
 
 

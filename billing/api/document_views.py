@@ -96,7 +96,7 @@ class InvoiceDetail(ApiView):
     )
     def get(self, request: Request, number: str, **_: Any) -> Response:
         invoice = get_object_or_404(issued_to(account_of(request)), number=number)
-        return Response(InvoiceSerializer(invoice).data)
+        return Response(InvoiceSerializer(invoice, context={"request": request}).data)
 
 
 @extend_schema_view(get=extend_schema("listCreditNotes"))
@@ -121,7 +121,7 @@ class CreditNoteDetail(ApiView):
     )
     def get(self, request: Request, number: str, **_: Any) -> Response:
         note = get_object_or_404(noted_for(account_of(request)), number=number)
-        return Response(CreditNoteSerializer(note).data)
+        return Response(CreditNoteSerializer(note, context={"request": request}).data)
 
 
 @extend_schema_view(get=extend_schema("getBalance"))

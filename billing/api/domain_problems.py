@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.serializers import ValidationError
 
 from billing.api.sentences import to_customer
+from billing.documents.issued import NoDocument
 from billing.http.fields import StrictSerializer
 from billing.http.problems import Problem
 from billing.rules.plan_change import OnlyAtPeriodEnd
@@ -57,5 +58,7 @@ def as_problems() -> Iterator[None]:
         if isinstance(error, refusals.ActiveFeatures):
             members["active_features"] = error.capabilities
         raise Problem(status, CODES.get(error.code, error.code), detail, **members) from None
+    except NoDocument as error:
+        raise Problem(409, error.code, to_customer(error)) from None
     except refusals.ActivityUnknown as error:
         raise Problem(503, "unavailable", to_customer(error)) from error

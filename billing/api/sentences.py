@@ -84,6 +84,12 @@ SENTENCES: Final[Mapping[str, Promise]] = {
     "credit_out_of_bounds": _("between 0 and %(most)s %(currency)s can be credited on %(invoice)s"),
     "credited_meanwhile": _("%(invoice)s was credited since you looked; see what can be credited now"),
     "invoice_not_open": _("%(invoice)s is %(status)s; only an open invoice is voided"),
+    "no_document.no_seller": _(
+        "There is no document of %(number)s: our name and address were not known here when it was issued. "
+        "Please contact support."
+    ),
+    "no_document.void": _("There is no document of %(number)s: it is void."),
+    "no_document.too_long": _("There is no document of %(number)s: it has more than %(most)s lines."),
     "invoice_settled": _("part of %(invoice)s is settled or credited; issue a credit note instead"),
 }
 _AT_PERIOD_END: Final = _("%(target)s can only follow when the present period ends. Schedule it.")
@@ -95,6 +101,10 @@ TO_STAFF: Final[Mapping[str, Promise]] = {
     "under_review.parked": _RELEASE_FIRST,
     "under_review.invoice": _RELEASE_FIRST,
     "activity_unknown": _("It cannot be told at the moment which features are in active use (%(why)s). Try again."),
+    "no_document.no_seller": _(
+        "There is no document of %(number)s: there was no seller when it was issued. "
+        "Fill in name, address and country under Seller; what is issued from then on has one."
+    ),
     "quote_expired.future": _OLD_PREVIEW,
     "quote_expired.old": _OLD_PREVIEW,
     "quote_expired.price": _SHOWN_ANEW,

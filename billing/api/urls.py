@@ -9,6 +9,7 @@ from billing.api import (
     coupon_views,
     details_views,
     document_views,
+    pdf_views,
     plan_change_views,
     token_pack_views,
 )
@@ -40,11 +41,21 @@ urlpatterns = [
         document_views.InvoiceDetail.as_view(),
         name="billing-invoice",
     ),
+    re_path(
+        r"^billing/invoices/(?P<number>[A-Za-z0-9-]+)/pdf/?$",
+        pdf_views.InvoicePdf.as_view(),
+        name="billing-invoice-pdf",
+    ),
     re_path(r"^billing/credit-notes/?$", document_views.CreditNoteList.as_view(), name="billing-credit-notes"),
     re_path(
         r"^billing/credit-notes/(?P<number>[A-Za-z0-9-]+)/?$",
         document_views.CreditNoteDetail.as_view(),
         name="billing-credit-note",
+    ),
+    re_path(
+        r"^billing/credit-notes/(?P<number>[A-Za-z0-9-]+)/pdf/?$",
+        pdf_views.CreditNotePdf.as_view(),
+        name="billing-credit-note-pdf",
     ),
     re_path(r"^billing/balance/?$", document_views.Balance.as_view(), name="billing-balance"),
 ]

@@ -22,5 +22,9 @@ def lines_from(level: str) -> dict[str, Any]:
             "celery.beat": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
+            # Fifty lines for each document that is drawn.
+            "fontTools": {"level": "WARNING"},
+            "fpdf": {"level": "WARNING"},
+            "factur-x": {"level": "WARNING"},
         },
     }

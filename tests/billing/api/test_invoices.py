@@ -35,7 +35,7 @@ def test_one_invoice_answers_as_the_contract_says(customer: Callable[..., Custom
         b'"currency":"USD","lines":[{"kind":"base","description":"Starter","amount":29.00,'
         b'"period_start":"2025-01-31T08:00:00Z","period_end":"2025-02-28T08:00:00Z"}],'
         b'"net":29.00,"tax":0.00,"gross":29.00,"total":29.00,"amount_due":29.00,"taxes":[],"reverse_charge":false,'
-        b'"seller":null,"buyer":null,"payments":[],"credit_notes":[]}'
+        b'"seller":null,"buyer":null,"payments":[],"credit_notes":[],"pdf":null}'
     )
 
 

@@ -12,7 +12,10 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.models import TaxRate
+from billing.documents.en16931 import can_express
+from billing.documents.issued import of_credit_note, of_invoice
+from billing.models import CreditNote, Invoice, TaxRate
+from tests.billing.documents.sums import assert_adds_up
 from tests.billing.invoicing.test_money_laws import (
     ANCHORS,
     CURRENCIES,
@@ -52,6 +55,20 @@ class TaxedCustomer(Customer):
         make_details(self.subscription.account_id, *BUYERS[index])
 
 
+def documents_agree(account: int) -> None:
+    """What is printed says what the ledger has, and adds up by the rules of EN 16931."""
+    for invoice in Invoice.objects.issued().filter(account=account):
+        document = of_invoice(invoice)
+        assert (document.net, document.tax, document.due) == (invoice.net, invoice.tax, invoice.total)
+        if can_express(document):
+            assert_adds_up(document)
+    for note in CreditNote.objects.filter(account=account):
+        document = of_credit_note(note)
+        assert (document.net, document.tax) == (note.net, note.tax)
+        if can_express(document):
+            assert_adds_up(document)
+
+
 @given(
     currency=CURRENCIES,
     granularity=GRANULARITIES,
@@ -73,3 +90,4 @@ def test_every_cent_is_explained_with_its_tax(
         for step, value in steps:
             customer.do(step, value)
         customer.do("close", 0)
+        documents_agree(customer.subscription.account_id)
