@@ -193,3 +193,11 @@ def end_run(store: Store, record: bytes, event: str, answer: KeptAnswer | None) 
     """
     head, body = answer or (b"", b"")
     return bool(store.run(Command(scripts.END_RUN, [record], [event, head, body])))
+
+
+def give_up(store: Store, record: bytes, event: str) -> bool:
+    """Whether a charge stands that nobody was served for by its first run: its request has run again under its key.
+
+    Otherwise the key is free afterwards, and the charge is to be taken back.
+    """
+    return bool(store.run(Command(scripts.GIVE_UP, [record], [event])))

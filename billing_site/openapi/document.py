@@ -30,7 +30,7 @@ TAG_OF_SEGMENT: Final = {"plans": "plans", "features": "plans", "usage": "usage"
 
 CODE_ALONE: Final = {
     "NotFound": (404, "not_found", "There is no such thing, or it is not yours."),
-    "NotAcceptable": (406, "not_acceptable", "Answers are JSON, of documents PDF, which the Accept header does not take."),
+    "NotAcceptable": (406, "not_acceptable", "Answers are JSON, or PDF of documents; the Accept header takes neither."),
     "IdempotencyConflict": (409, "idempotency_conflict", "The Idempotency-Key was used for another request."),
     "TooLarge": (413, "too_large", "The body is too large."),
     "UnsupportedMediaType": (415, "unsupported_media_type", "The body is not JSON."),

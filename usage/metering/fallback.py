@@ -122,7 +122,16 @@ def record_refusal(event: Event) -> None:
         partitions.ensure([from_ms(event.charged_at_ms)])
         cursor.execute(EVENT, _row(event, REFUSED, 0))
         if not cursor.rowcount and UsageLog.objects.filter(id=event.id, kind=CHARGE).exists():
-            record_without_redis([event.voided(event.at_ms)])
+            void(event, event.at_ms)
+
+
+def void(event: Event, now_ms: int) -> bool:
+    """Take a charge back in PostgreSQL; False when its request runs again under its key, or has ended there."""
+    with transaction.atomic():
+        if event.key and not idempotency.release(event):
+            return False
+        record_without_redis([event.voided(now_ms)])
+    return True
 
 
 def _stale(call: Call) -> StaleFacts | None:

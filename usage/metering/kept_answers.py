@@ -11,11 +11,13 @@ from django.http.response import HttpResponseBase
 from redis.exceptions import ResponseError
 
 from ratelimit import counters, limiter
+from ratelimit.keys import AccountKeys
 from ratelimit.limits import Decision, KeptAnswer, Outcome
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.log import idempotency
 from usage.log.batch import decode
+from usage.log.events import Event
 from usage.metering.admission import Admission
 from usage.metering.call import Call
 from usage.sync.outage import asking_redis
@@ -82,3 +84,18 @@ def look_up(call: Call, decision: Decision) -> Decision | None:
         return decision
     limiter.end_run(store(), call.keyed.record, event.charge, answer)
     return decision._replace(outcome=Outcome.REPLAYED, answer=answer)
+
+
+def was_repeated(event: Event) -> bool:
+    """Whether a charge stands that its first run has not served: its request has run again under its key since.
+
+    Redis knows it of the calls that it decides, whether or not this process decides by it at the moment. Otherwise it
+    sets the key free, as the charge is to be taken back.
+    """
+    if not event.key:
+        return False
+    record = AccountKeys(event.account).record(event.key)
+    try:
+        return limiter.give_up(store(), record, event.charge)
+    except (RedisUnreachable, ResponseError):
+        return False

@@ -1,5 +1,7 @@
 """Charges that PostgreSQL has to be told of, when neither engine answered at the end of their call: tried until it is.
 
+A request that was repeated meanwhile under its Idempotency-Key keeps its charge: somebody was served for it.
+
 They are in this process' memory and end with it. The log names each, when it comes in and when the process ends, with
 the command that takes it back; a third store for them would have to be kept as safe as the two engines.
 """
@@ -18,6 +20,7 @@ from prometheus_client import Counter
 
 from ratelimit import process_state
 from usage.log.events import Event
+from usage.metering import kept_answers
 
 logger = logging.getLogger(__name__)
 NO_DATABASE = (OperationalError, InterfaceError)
@@ -47,7 +50,8 @@ def settle() -> bool:
     while waiting:
         first = event, work = waiting[0]
         try:
-            work()
+            if not kept_answers.was_repeated(event):
+                work()
         except NO_DATABASE:
             return False
         except Exception:

@@ -26,7 +26,7 @@ from usage.log import events, idempotency
 from usage.log.events import Event, adjustment_of
 from usage.log.rows import event_of
 from usage.log.store import record_without_redis
-from usage.metering import kept_answers, unsettled
+from usage.metering import fallback, kept_answers, unsettled
 from usage.metering.admission import Admission
 from usage.models import UsageLog, UsageReset
 from usage.sync.outage import asking_redis
@@ -64,7 +64,7 @@ def void_failed_call(admission: Admission) -> None:
     try:
         used = _void_failed(admission, event, now_ms, used)
     except (OperationalError, InterfaceError):
-        unsettled.settle_later(event, partial(_void_failed_in_postgres, event, now_ms))
+        unsettled.settle_later(event, partial(fallback.void, event, now_ms))
     admission.note_void(used if window == event.window_start * 1000 else admission.quota.used)
 
 
@@ -79,16 +79,7 @@ def _void_failed(admission: Admission, event: Event, now_ms: int, used: int) -> 
             return asking_redis(lambda: _void_in_redis(event, now_ms, record))[1]
         except (RedisUnreachable, ResponseError) as error:
             logger.warning("charge %s of a failed call is voided in PostgreSQL: %s", event.charge, error)
-    return used - event.tokens * _void_failed_in_postgres(event, now_ms)
-
-
-def _void_failed_in_postgres(event: Event, now_ms: int) -> bool:
-    """Whether it was voided: not when its request runs again under its key, or has ended there."""
-    with transaction.atomic():
-        if event.key and not idempotency.release(event):
-            return False
-        record_without_redis([event.voided(now_ms)])
-    return True
+    return used - event.tokens * fallback.void(event, now_ms)
 
 
 class Settled(Enum):
@@ -113,7 +104,8 @@ def settle_charge(charge: UUID, now: datetime) -> Settled:
     with transaction.atomic():
         if record := idempotency.find_of_charge(event.account, event.charge):
             event = event._replace(key=record.key, fingerprint=record.fingerprint)
-        return Settled.VOIDED if _void_failed_in_postgres(event, to_ms(now)) else Settled.SERVED
+        was_repeated = kept_answers.was_repeated(event)
+        return Settled.VOIDED if not was_repeated and fallback.void(event, to_ms(now)) else Settled.SERVED
 
 
 def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:

@@ -7,15 +7,19 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
+from django.http import HttpResponse
 
+from ratelimit.limits import Outcome
 from tests.billing.waiting import until
 from tests.cast import Customer
 from tests.outages import SilentPostgres, lose_postgres, lost_replies, no_redis, silent_postgres
 from tests.usage.histories import admit, in_redis, sums
 from usage.drain import drain
 from usage.log.events import CHARGE, Event
-from usage.metering import unsettled, voiding
-from usage.metering.admit import Unavailable
+from usage.metering import kept_answers, unsettled, voiding
+from usage.metering.admit import Admission, Unavailable
+from usage.metering.admit import admit as decide
+from usage.metering.call import ChargeRequest
 from usage.sync import outage
 
 __all__ = ["lose_postgres", "silent_postgres"]
@@ -186,3 +190,43 @@ def named(charge: str) -> Event:
 
 def out_of_reach(*_: Any) -> None:
     raise OperationalError("gone")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("repeated", [True, False])
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_request_that_was_repeated_before_that_keeps_its_charge(
+    bob: Customer, settings: Any, lose_postgres: Any, monkeypatch: pytest.MonkeyPatch, repeated: bool, failed: bool
+) -> None:
+    """Redis has its charge, which nobody was served for. Its client tries again, while its process knows no engine."""
+    settings.LONGEST_REQUEST_SECONDS = 0
+    caller = bob.caller
+
+    def keyed() -> Admission:
+        feature = "trace_start"
+        request = {"idempotency_key": "k", "fingerprint": b"f"}
+        return decide(caller, lambda catalogue: ChargeRequest(catalogue.features[feature], **request))  # type: ignore[arg-type]
+
+    admit(bob)  # so that its facts are known
+    if failed:
+        admission = keyed()
+        with no_redis(settings):
+            lose_postgres()
+            voiding.void_failed_call(admission)
+    else:
+        with lost_replies(monkeypatch), pytest.raises((OperationalError, Unavailable)):
+            lose_postgres()
+            keyed()
+    assert not unsettled.settle()
+    monkeypatch.undo()
+    if repeated:
+        outage.breaker.is_open = False  # another process, which has found Redis again
+        again = keyed()
+        assert again.decision.outcome is Outcome.RERUN
+        kept_answers.keep(again, HttpResponse("served"))
+        outage.breaker.is_open = True
+    assert unsettled.settle()
+    assert outage.breaker.attempt()
+    drain.drain()
+    assert sums(bob.account) == {10 + 10 * repeated}
+    assert keyed().decision.outcome is (Outcome.REPLAYED if repeated else Outcome.ADMITTED)
