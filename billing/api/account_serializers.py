@@ -39,7 +39,7 @@ class SubscriptionResponse(serializers.Serializer[Any]):
     scheduled_plan = serializers.CharField(allow_null=True)
     scheduled_plan_date = serializers.DateField(allow_null=True, help_text="In UTC.")
     next_invoice_amount = MoneyField(
-        help_text="At present prices, the discount of a coupon taken off, with tax, the balance used."
+        help_text="At present prices with tax, the discount of a coupon taken off, the balance used."
     )
     balance = MoneyField(help_text="Owed to you; the next invoices use it.")
     cancel_at = TimeField(

@@ -43,19 +43,18 @@ UPGRADED = {
     "invoice": "INV-000042",
     "current_period_start": "2025-10-01T00:00:00Z",
     "current_period_end": "2025-10-31T00:00:00Z",
+    "trial_ends_at": None,
     "tax": 1.90,
     "amount_due": 11.90,
-    "trial_ends_at": None,
 }
 TRIED = UPGRADED | {
     "message": "Trial of Pro begun",
     "previous_plan": "community",
     "prorated_amount": 0.00,
-    "invoice": None,
-    "current_period_start": "2025-10-16T09:30:00Z",
-    "current_period_end": "2025-10-30T09:30:00Z",
     "tax": 0.00,
     "amount_due": 0.00,
+    "current_period_start": "2025-10-16T09:30:00Z",
+    "current_period_end": "2025-10-30T09:30:00Z",
     "trial_ends_at": "2025-10-30T09:30:00Z",
 }
 SCHEDULED = {

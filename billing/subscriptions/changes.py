@@ -94,10 +94,10 @@ def change_now(
     With the `kept_price` that the quote was made with it goes on at that price.
     Raises UnderReview for an invoice that looks wrong unless staff have looked (`reviewed`).
     """
-    period, target = quote.period, quote.target
+    period, target, discount = quote.period, quote.target, quote.discount
     subscription, previous = period.subscription, period.plan
     begun = _period_to_begin(quote, now) if quote.opens_period else None
-    bill, discount = quote.bill(now, begun), quote.discount
+    bill = quote.bill(now, begun)
     if not reviewed and review.review_reason([bill], review.issued_today([subscription.account_id], now)):
         raise UnderReview(reason="invoice")
     subscription.put_on(target, now, begun, kept_price)

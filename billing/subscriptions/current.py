@@ -69,8 +69,8 @@ class CurrentSubscription:
         currency: 0 where what follows is billed in another one.
         """
         left = max(self.balance - self.unbilled, Decimal(0))
-        price = self._next_price - self.next_discount
-        due = taxation.gross_of(self.subscription.account_id, self.period.currency, price, self.period.ends_at)
+        account, price = self.subscription.account_id, self._next_price - self.next_discount
+        due = taxation.gross_of(account, self.period.currency, price, self.period.ends_at)
         return in_currency(max(due - left, Decimal(0)), self.period.currency)
 
     @property

@@ -9,10 +9,9 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from billing.invoicing import ledger, taxation
+from billing.invoicing import ledger, review, taxation
 from billing.invoicing.bills import Bill, Line
 from billing.invoicing.ledger import Kind
-from billing.invoicing.review import discount_lines
 from billing.models import (
     BillingPeriod,
     Coupon,
@@ -87,12 +86,13 @@ class Quote:
         start = max(now, period.starts_at)
         rest = Period(start, period.ends_at) if start < period.ends_at else period.period
         if self.opens_period:
-            new = Line(Kind.BASE, begun.title if begun else target.name, charge, begun.period if begun else rest, begun)
+            title = begun.title if begun else target.name
+            new = Line(Kind.BASE, title, charge, begun.period if begun else rest, begun)
         else:
             new = Line(Kind.CHARGE, f"Remaining time on {target.name}", charge, rest, period)
         lines = [Line(Kind.CREDIT, f"Unused time on {period.plan.name}", -credit, rest, period), new]
         if self.discount is not None:
-            lines += discount_lines(self.discount.coupon, self.proration.discount, new.period, begun or period)
+            lines += review.discount_lines(self.discount.coupon, self.proration.discount, new.period, begun or period)
         billed = tuple(line for line in lines if line.amount) or (new,)
         return taxation.taxed([Bill(period.subscription, period.currency, billed)], now)[0]
 

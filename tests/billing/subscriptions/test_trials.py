@@ -43,7 +43,7 @@ class TestItsBeginning:
         row = fresh(subscription)
         assert (row.plan, row.anchor, row.anchor_number, row.period_ends_at) == (pro, END, 2, END)
         assert periods(row) == [("Free", 0, NOW), ("Trial of Pro", 0, END)]
-        assert (invoices(row), changed.invoice) == ([], None)
+        assert (changed.invoice, invoices(row)) == (None, []), "nothing is billed"
         assert enforced(row, NOW) == "pro"
         assert_tiled(row)
         assert_explained(row)
