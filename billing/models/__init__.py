@@ -3,6 +3,7 @@
 from billing.fence.models import Fence
 from billing.models.allowances import LimitOverride, TokenTopUp
 from billing.models.api_keys import ApiKey
+from billing.models.billing_periods import BillingPeriod
 from billing.models.bulk_moves import BulkMove, BulkMoveItem
 from billing.models.coupons import Coupon, CouponRedemption
 from billing.models.erasures import Erasure
@@ -15,9 +16,10 @@ from billing.models.invoices import (
     InvoiceLine,
     Payment,
 )
+from billing.models.overage import WindowOverage
 from billing.models.plans import Capability, Plan
 from billing.models.stored_responses import StoredResponse
-from billing.models.subscriptions import BillingPeriod, Subscription
+from billing.models.subscriptions import Subscription
 from billing.models.token_packs import TokenPack, TokenPackPurchase
 from billing.outbox.models import OutboxCursor, OutboxMessage
 
@@ -48,4 +50,5 @@ __all__ = [
     "TokenPack",
     "TokenPackPurchase",
     "TokenTopUp",
+    "WindowOverage",
 ]
