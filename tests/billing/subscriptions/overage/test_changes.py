@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from billing.entitlements.overage import overage_now
 from billing.invoicing import credit_notes, ledger
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, Plan, Subscription, WindowOverage
@@ -182,3 +183,20 @@ class TestCredits:
         record_without_redis([event.voided(event.at_ms + 1000)])
         renewal.renew_due(NEXT)
         assert (len(overage_lines(account)), ledger.balance(account, "USD")) == (1, 0)
+
+
+def test_a_trial_sells_none_and_the_paid_period_does() -> None:
+    make_plan("free", 0, is_default=True)
+    subscription = make_subscription(Plan.objects.get(code="free"), START)
+    account = subscription.account_id
+    tried = make_metered("tried", trial_days=14)
+    ends = changes.upgrade(account, tried, START).trial_ends_at
+    assert ends is not None
+    assert overage_now(account, START) is None
+    use(account, 3000, START + SECOND)
+    renewal.renew_due(ends)
+    assert overage_lines(account) == []
+    use(account, 3000, ends)
+    renewal.renew_due(fresh(subscription).period_ends_at)
+    assert [amount for _, amount in overage_lines(account)] == [1]
+    assert_explained(subscription)
