@@ -34,6 +34,7 @@ PAGES = {
     ],
     "Invoicing": [
         ("Invoices", "billing.invoice", "receipt"),
+        ("Overage", "billing.windowoverage", "trending_up"),
         ("Credit notes", "billing.creditnote", "undo"),
         ("Payments", "billing.payment", "payments"),
         ("Balance entries", "billing.balanceentry", "account_balance_wallet"),

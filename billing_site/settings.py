@@ -282,6 +282,8 @@ OWN_PATHS = (
 )
 BILLING_ACTIVE_FEATURES = "usage.reports.activity.check_active_features"
 BILLING_USED_UNTIL = "usage.reports.used_until.used_until"
+BILLING_USED_TOKENS = "usage.reports.windows.used_tokens"
+BILLING_CATCH_UP = "usage.reports.windows.catch_up"
 # Modules that erase what they hold of an account, and say why it cannot be deleted: as usage.erasure does.
 ACCOUNT_ERASERS = ["usage.erasure"]
 # Which accounts, each with an instant, had a payment method then: the path of a function that takes a mapping and gives

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from ratelimit.limits import Limit, Standing, whole_seconds
 
+OVERAGE = "overage"
+"""The policy of what is sold on top of a quota."""
 Headers = dict[str, tuple[str, str]]
 """Names as they are written and values, under the names in lower case: as Django keeps a response's."""
 
@@ -55,6 +57,28 @@ class RateLimitHeaders:
             states += f"{text}{remaining}" if wait_ms is None else f"{text}{remaining};t={whole_seconds(wait_ms)}"
         if states:
             headers["ratelimit"] = "RateLimit", states
+
+
+class WithOverage(RateLimitHeaders):
+    """The headers where the last limit is a quota of which `included` cost nothing extra: what is sold on top stands
+    apart, as a policy of its own.
+    """
+
+    __slots__ = ("_included", "_sold")
+
+    def __init__(self, limits: Sequence[Limit], included: int) -> None:
+        *others, whole = limits
+        self._included = whole._replace(maximum=included)
+        self._sold = whole._replace(name=OVERAGE, maximum=(whole.maximum or 0) - included)
+        super().__init__([*others, self._included, self._sold])
+
+    def write(
+        self, headers: Headers, standings: Sequence[Standing], now_ms: int, waits_ms: Sequence[int | None] | None = None
+    ) -> None:
+        *others, (_, used, wait_ms) = standings
+        above = max(used - (self._included.maximum or 0), 0)
+        parts = Standing(self._included, used, wait_ms), Standing(self._sold, above, wait_ms)
+        super().write(headers, [*others, *parts], now_ms, None if waits_ms is None else [*waits_ms, waits_ms[-1]])
 
 
 def _end_of(limit: Limit) -> int | None:

@@ -16,6 +16,7 @@ QUOTA_MEMBERS = (
         "quota",
         "tokens_used",
         "tokens_remaining",
+        "overage",
         "cost",
         "resets_at",
         "retry_after",

@@ -23,7 +23,14 @@ def answer(status: int, body: Any, media_type: str = "application/json", **heade
     return response
 
 
-TRACKED = {"tokens_used": 5, "tokens_total": 90, "tokens_remaining": 10, "quota_exceeded": False, "event": EVENT}
+TRACKED = {
+    "tokens_used": 5,
+    "tokens_total": 90,
+    "tokens_remaining": 10,
+    "overage": None,
+    "quota_exceeded": False,
+    "event": EVENT,
+}
 UNAVAILABLE = {
     "type": "about:blank",
     "title": "Service Unavailable",

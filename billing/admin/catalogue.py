@@ -22,6 +22,7 @@ from billing.catalogue import plans
 from billing.models import Capability, Plan, Subscription
 from billing.models.plans import PlanQuerySet
 from billing.rules import money
+from billing.rules.overage import shown_price
 
 BLANK_IS_UNLIMITED = ("monthly_token_quota", "requests_per_minute")
 
@@ -65,6 +66,8 @@ class PlanForm(HistoryForm):
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             self.initial["price"] = money.in_currency(self.instance.price, self.instance.currency)
+        if self.instance.overage_price is not None:
+            self.initial["overage_price"] = shown_price(self.instance.overage_price, self.instance.currency)
 
     def clean_currency(self) -> str:
         return str(self.cleaned_data["currency"]).upper()
@@ -100,13 +103,15 @@ class PlanAdmin(MovingAdmin, HistoryAdmin[Plan]):
             {"fields": [("monthly_token_quota", "requests_per_minute", "quota_window"), "capabilities"]},
         ),
     ]
+    overage_fieldset = ("Above the quota", {"fields": [("overage_price", "overage_cap_tokens")]})
     state_fieldset = ("State", {"fields": [("is_default", "archived_at", "created_at")]})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
         return plans.with_subscribers(super().get_queryset(request).prefetch_related("capabilities"))
 
     def get_fieldsets(self, request: HttpRequest, obj: Plan | None = None) -> Any:
-        return [*self.fieldsets, self.state_fieldset] if obj else self.fieldsets
+        fieldsets = [*self.fieldsets, self.overage_fieldset]
+        return [*fieldsets, self.state_fieldset] if obj else fieldsets
 
     def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> list[str]:
         # The state changes by the buttons only; a code is what clients rely on.

@@ -13,8 +13,8 @@ from django.utils import timezone
 from billing.admin.base import ReadOnly, TabularInline, unlimited
 from billing.admin.documents import amount_of, invoice_link, redemption_link
 from billing.admin.history import HistoryAdmin, HistoryForm
-from billing.admin.subscriptions.changes import PlanChangeAdmin
 from billing.admin.subscriptions.moving import ask_where_to
+from billing.admin.subscriptions.overage import OverageCapAdmin
 from billing.models import BillingPeriod, Invoice, LimitOverride, Subscription, TokenTopUp
 from billing.models.subscriptions import SubscriptionQuerySet
 from billing.rules import money
@@ -106,7 +106,7 @@ class TrialFilter(admin.SimpleListFilter):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
+class SubscriptionAdmin(ReadOnly, OverageCapAdmin):
     """Written by billing.subscriptions.changes alone, which keeps plan, periods and schedule in step."""
 
     change_form_before_template = "admin/billing/subscription/parked.html"
@@ -131,11 +131,12 @@ class SubscriptionAdmin(ReadOnly, PlanChangeAdmin):
             },
         ),
         ("Trial", {"fields": [("trial_ends_at", "trial_needs_payment_method")]}),
+        ("Above the quota", {"fields": [("overage_shown", "overage_cap_tokens")]}),
         ("Scheduled change", {"fields": [("scheduled_plan", "scheduled_at", "scheduled_kept_price")]}),
         ("End", {"fields": [("cancel_at", "ended_at"), "cancel_reason"]}),
         ("Time", {"fields": [("anchor", "created_at")]}),
     ]
-    readonly_fields = ["present_period", "present_price", "balance", "next_invoice", "coupon"]
+    readonly_fields = ["present_period", "present_price", "balance", "next_invoice", "coupon", "overage_shown"]
     inlines = [BillingPeriodInline, InvoiceInline]
 
     @admin.action(description="Move to another plan …", permissions=["move_subscribers"])

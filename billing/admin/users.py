@@ -19,7 +19,7 @@ from billing.admin.base import ModelAdmin
 from billing.api.sentences import to_staff
 from billing.erasure import deletion, erase
 from billing.fence.fenced import push_on_commit
-from billing.models import ApiKey, BillingPeriod, Subscription
+from billing.models import ApiKey, BillingPeriod, Subscription, WindowOverage
 from billing.rules.refused import Refused
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class UserAdmin(Choices, ActionPages[User], _UserAdmin):
         deleted, counts, lacking, _ = super().get_deleted_objects(objs, request)
         if protected := [sentence for user in objs if (sentence := _why_kept(user))]:
             return deleted, counts, set(), protected
-        with_them = {kind._meta.verbose_name for kind in (ApiKey, Subscription, BillingPeriod)}
+        with_them = {kind._meta.verbose_name for kind in (ApiKey, Subscription, BillingPeriod, WindowOverage)}
         return deleted, counts, lacking - with_them, []
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:

@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from billing.http.fields import MoneyField, TimeField
+from billing.http.overage import PricedOverageSerializer
 from billing.models import Subscription
 
 SUBSCRIBED = {
@@ -25,6 +26,7 @@ SUBSCRIBED = {
     "trial_ends_at": None,
     "discount": None,
     "coupon": None,
+    "overage": None,
 }
 
 
@@ -39,7 +41,8 @@ class SubscriptionResponse(serializers.Serializer[Any]):
     scheduled_plan = serializers.CharField(allow_null=True)
     scheduled_plan_date = serializers.DateField(allow_null=True, help_text="In UTC.")
     next_invoice_amount = MoneyField(
-        help_text="At present prices with tax, the discount of a coupon taken off, the balance used."
+        help_text="At present prices with tax, the discount of a coupon taken off, the balance used. Overage has an "
+        "invoice of its own, which uses the balance first."
     )
     balance = MoneyField(help_text="Owed to you; the next invoices use it.")
     cancel_at = TimeField(
@@ -53,4 +56,7 @@ class SubscriptionResponse(serializers.Serializer[Any]):
     discount = MoneyField(allow_null=True, help_text="What a coupon takes off `period_price`. Null: none does.")
     coupon = serializers.CharField(
         allow_null=True, help_text="The code of that coupon. `GET /billing/coupon` has the one of your next periods."
+    )
+    overage = PricedOverageSerializer(
+        allow_null=True, help_text="Tokens above the quota; usage may lag 2 s. Null: your plan sells none."
     )

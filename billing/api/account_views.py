@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from billing.api.account_serializers import SubscriptionResponse
 from billing.api.domain_problems import as_problems
+from billing.entitlements.overage import overage_now
 from billing.http.openapi import problem
 from billing.http.views import ApiView, account_of
 from billing.rules.money import in_currency
@@ -22,8 +23,9 @@ class SubscriptionDetail(ApiView):
 
     @extend_schema("getSubscription", responses={200: SubscriptionResponse} | problem(404, "not_found"))
     def get(self, request: Request, **_: Any) -> Response:
+        account, at = account_of(request), timezone.now()
         with as_problems():
-            now = current_subscription(account_of(request), timezone.now())
+            now = current_subscription(account, at)
         shown = {
             "plan": now.plan.code,
             "status": now.subscription.status,
@@ -39,5 +41,6 @@ class SubscriptionDetail(ApiView):
             "trial_ends_at": now.trial_ends_at,
             "discount": in_currency(now.period.discount, now.period.currency) if now.period.discount else None,
             "coupon": now.period.coupon.code if now.period.coupon and now.period.discount else None,
+            "overage": overage_now(account, at),
         }
         return Response(SubscriptionResponse(shown).data)

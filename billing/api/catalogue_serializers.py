@@ -11,6 +11,7 @@ from rest_framework.fields import SkipField
 from billing.http.fields import MoneyField, NumberOrUnlimited
 from billing.models import Feature, Plan
 from billing.rules.money import in_currency
+from billing.rules.overage import shown_price
 from billing.rules.plan_change import Available
 from billing.subscriptions.offers import Offers
 
@@ -23,6 +24,7 @@ STARTER = {
     "trial_days": 0,
     "monthly_token_quota": 500,
     "requests_per_minute": 30,
+    "overage": None,
     "capabilities": ["investigator"],
 }
 AI_AGENT_QUERY = {
@@ -52,6 +54,20 @@ class AvailableField(serializers.Field[Any, Any, Any, Any]):
         return str(way) if way else None
 
 
+class PlanOverageSerializer(serializers.Serializer[Any]):
+    """Of a plan that sells tokens above its quota."""
+
+    price_per_1000 = serializers.SerializerMethodField(help_text="It may have more decimals than the currency.")
+    cap_tokens = serializers.IntegerField(
+        min_value=0, source="overage_cap_tokens", help_text="The most of them in a usage window, unless you set a cap."
+    )
+
+    def get_price_per_1000(self, plan: Plan) -> MoneyField:
+        assert plan.overage_price is not None
+        price: Any = shown_price(plan.overage_price, plan.currency)
+        return price  # type: ignore[no-any-return]
+
+
 @extend_schema_serializer(
     examples=[
         OpenApiExample("Starter", STARTER),
@@ -62,6 +78,7 @@ class PlanSerializer(serializers.ModelSerializer[Plan]):
     price = serializers.SerializerMethodField()
     monthly_token_quota = NumberOrUnlimited()
     requests_per_minute = NumberOrUnlimited()
+    overage = serializers.SerializerMethodField(help_text="How tokens above the quota are sold; null: not at all.")
     capabilities = serializers.SlugRelatedField("code", many=True, read_only=True)  # type: ignore[var-annotated]
     available = AvailableField()
 
@@ -76,10 +93,15 @@ class PlanSerializer(serializers.ModelSerializer[Plan]):
             "trial_days",
             "monthly_token_quota",
             "requests_per_minute",
+            "overage",
             "capabilities",
             "available",
         )
         read_only_fields = fields
+
+    @extend_schema_field(PlanOverageSerializer(allow_null=True))
+    def get_overage(self, plan: Plan) -> dict[str, Any] | None:
+        return None if plan.overage_price is None else dict(PlanOverageSerializer(plan).data)
 
     def get_price(self, plan: Plan) -> MoneyField:
         amount: Any = in_currency(plan.price, plan.currency)

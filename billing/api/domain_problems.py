@@ -24,6 +24,7 @@ STATUSES = {
     "no_subscription": 404,
     "nothing_scheduled": 409,
     "nothing_to_top_up": 409,
+    "no_overage": 409,
     "nothing_to_cancel": 409,
     "no_coupon": 409,
     "quote_expired": 409,

@@ -60,6 +60,7 @@ SENTENCES: Final[Mapping[str, Promise]] = {
         "Another coupon discounts your next periods. To give it up for good: DELETE /api/v1/billing/coupon."
     ),
     "no_coupon": _("There is no coupon that discounts periods to come."),
+    "no_overage": _("%(plan)s sells no tokens above the quota: there is no cap to set."),
     "not_parked": _("The subscription is not parked, or not any more."),
     "quote_expired.unseen": _("Look at the change before you confirm it."),
     "quote_expired.future": _("The quote lies in the future. Ask for a new one."),

@@ -9,6 +9,7 @@ from billing.api import (
     coupon_views,
     details_views,
     document_views,
+    overage_views,
     pdf_views,
     plan_change_views,
     token_pack_views,
@@ -27,6 +28,7 @@ urlpatterns = [
     re_path(r"^billing/downgrade/?$", plan_change_views.Downgrade.as_view(), name="billing-downgrade"),
     re_path(r"^billing/cancel/?$", cancel_views.Cancel.as_view(), name="billing-cancel"),
     re_path(r"^billing/coupon/?$", coupon_views.CouponView.as_view(), name="billing-coupon"),
+    re_path(r"^billing/overage/?$", overage_views.OverageCap.as_view(), name="billing-overage"),
     re_path(r"^billing/token-packs/?$", token_pack_views.TokenPackList.as_view(), name="token-packs"),
     re_path(
         r"^billing/token-packs/(?P<code>[a-z0-9_-]+)/?$",

@@ -17,7 +17,7 @@ class Prices:
     """
 
     def __init__(self) -> None:
-        self._edits: dict[int, tuple[list[datetime], list[Decimal]]] = {}
+        self._edits: dict[int, tuple[list[datetime], list[tuple[Decimal, Decimal | None]]]] = {}
 
     @cached_property
     def default_plan(self) -> Plan | None:
@@ -26,15 +26,18 @@ class Prices:
 
     def __call__(self, plan: Plan, at: datetime, kept: Decimal | None = None) -> Decimal:
         """Of a subscription that `kept` a price of before: that one, unless the list price is lower."""
-        listed = self._listed(plan, at)
+        listed = plan.price if plan.priced_at <= at else self._then(plan, at)[0]
         return listed if kept is None else min(listed, kept)
 
-    def _listed(self, plan: Plan, at: datetime) -> Decimal:
-        if plan.priced_at <= at:
-            return plan.price
+    def overage(self, plan: Plan, at: datetime) -> Decimal | None:
+        """Of 1,000 tokens above the quota; None where the plan sold none."""
+        return plan.overage_price if plan.priced_at <= at else self._then(plan, at)[1]
+
+    def _then(self, plan: Plan, at: datetime) -> tuple[Decimal, Decimal | None]:
         if plan.pk not in self._edits:
-            edits = plan.history.order_by("history_date", "history_id").values_list("history_date", "price")
-            self._edits[plan.pk] = [date for date, _ in edits], [price for _, price in edits] or [plan.price]
+            edits = list(plan.history.order_by("history_date", "history_id"))
+            prices = [(edit.price, edit.overage_price) for edit in edits] or [(plan.price, plan.overage_price)]
+            self._edits[plan.pk] = [edit.history_date for edit in edits], prices
         dates, prices = self._edits[plan.pk]
         # At an instant before the history begins, the oldest price in it counts.
         return prices[max(bisect_right(dates, at) - 1, 0)]

@@ -133,4 +133,6 @@ def offer(plan: Plan) -> PlanOffer:
         quota_window=plan.quota_window,
         archived=not plan.is_on_sale,
         is_default=plan.is_default,
+        overage_price=plan.overage_price,
+        overage_cap_tokens=plan.overage_cap_tokens,
     )

@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError
 from billing.bounded_cache import BoundedCache
 from billing.catalogue.published import Catalogue, catalogue, reload_catalogue
 from billing.fence.push import fence_version
-from billing.models import LimitOverride, Subscription, TokenTopUp
+from billing.models import BillingPeriod, LimitOverride, Subscription, TokenTopUp
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules.entitlement import Entitlement, Facts, Override, PlanOffer, cheapest, entitle
 from billing.rules.instants import EPOCH, from_ms
@@ -189,6 +189,19 @@ def _terms(subscription: Subscription) -> dict[str, Any]:
         "ends_at": subscription.ends_at,
         "former_quota_window_from": subscription.former_quota_window_from,
         "former_quota_window_until": subscription.former_quota_window_until,
+        "overage_cap": subscription.overage_cap_tokens,
+        **_overage_sold(subscription),
+    }
+
+
+def _overage_sold(subscription: Subscription) -> dict[str, Any]:
+    """The terms of the period opened last; nothing, and no query, where the plan can sell no overage."""
+    if not subscription.plan.may_sell_overage:
+        return {}
+    last = BillingPeriod.objects.filter(subscription=subscription, ends_at=subscription.period_ends_at)
+    return {
+        "overage_price": last.values_list("overage_price", flat=True).first(),
+        "overage_price_until": subscription.period_ends_at,
     }
 
 

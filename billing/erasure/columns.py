@@ -52,6 +52,7 @@ KEPT: dict[str, str] = {
     "billing.Payment": "part of the ledger; the reference finds the money at the bank",
     "billing.BalanceEntry": "part of the ledger",
     "billing.BillingPeriod": "what was sold, for the ledger",
+    "billing.WindowOverage": "what of it was billed, for the ledger",
     "billing.DocumentNumber": "names nobody",
     "billing.BulkMove": "why staff moved many; names nobody of them",
     "billing.BulkMoveItem": "codes",

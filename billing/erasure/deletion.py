@@ -10,7 +10,7 @@ from django.db.models.deletion import Collector
 from billing.erasure import columns
 from billing.erasure.erasers import erasers
 from billing.fence.fenced import push_on_commit
-from billing.models import BalanceEntry, BillingPeriod, Erasure, Invoice, Subscription, TokenPackPurchase
+from billing.models import BalanceEntry, BillingPeriod, Erasure, Invoice, Subscription, TokenPackPurchase, WindowOverage
 from billing.rules.refused import Refused
 
 
@@ -36,7 +36,7 @@ def _protecting(user: User) -> set[str]:
     try:
         Collector("default").collect([user])
     except ProtectedError as error:
-        kinds = {type(row) for row in error.protected_objects} - {Subscription}
+        kinds = {type(row) for row in error.protected_objects} - {Subscription, WindowOverage}
         return {str(kind._meta.verbose_name_plural) for kind in kinds}
     return set()
 
@@ -50,6 +50,7 @@ def delete_user(user: User) -> None:
         check_deletable(user)
         columns.forget_in_admin_log(user.pk)
         columns.empty(user.pk)  # histories outlive their rows
+        WindowOverage.objects.filter(account=user).delete()  # of unused windows
         BillingPeriod.objects.filter(subscription__account=user).delete()
         Subscription.objects.filter(account=user).delete()
         push_on_commit(user.pk)

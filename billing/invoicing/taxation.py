@@ -19,6 +19,8 @@ from billing.rules.periods import Period
 from billing.rules.tax import Treatment
 
 Kind = InvoiceLine.Kind
+_GIVES_BACK = {Kind.CREDIT: InvoiceLine.objects.of_period, Kind.OVERAGE: InvoiceLine.objects.overage_of_period}
+"""Of lines below zero: what was billed of their period."""
 
 
 def taxed(bills: Sequence[Bill], at: datetime) -> list[Bill]:
@@ -90,12 +92,12 @@ def _taxed(bill: Bill, buyers: _Buyers) -> Bill:
 
 
 def _with_treatments(lines: Iterable[Line], present: Treatment) -> Iterable[Line]:
-    """A credit bears the tax at which its period was billed; so it becomes several lines where that were several."""
+    """What is given back bears the tax at which it was billed; so it becomes several lines where that were several."""
     for line in lines:
         if line.kind in NOT_SOLD:
             yield line
-        elif line.kind == Kind.CREDIT and line.sold is not None and line.sold.pk is not None:
-            for treatment, part in tax.take(-line.amount, InvoiceLine.objects.of_period(line.sold).left()):
+        elif (gives_back := _GIVES_BACK.get(line.kind)) and line.amount < 0 and line.sold and line.sold.pk:
+            for treatment, part in tax.take(-line.amount, gives_back(line.sold).left()):
                 yield replace(line, amount=-part, treatment=treatment)
         else:
             yield replace(line, treatment=present)

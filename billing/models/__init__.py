@@ -3,16 +3,18 @@
 from billing.fence.models import Fence
 from billing.models.allowances import LimitOverride, TokenTopUp
 from billing.models.api_keys import ApiKey
+from billing.models.billing_periods import BillingPeriod
 from billing.models.bulk_moves import BulkMove, BulkMoveItem
 from billing.models.coupons import Coupon, CouponRedemption
 from billing.models.erasures import Erasure
 from billing.models.features import Feature, Route
 from billing.models.invoices import CreditNote, Invoice, InvoiceLine
+from billing.models.overage import WindowOverage
 from billing.models.parties import BillingDetails, Seller, TaxRate
 from billing.models.plans import Capability, Plan
 from billing.models.settlements import BalanceEntry, DocumentNumber, Payment
 from billing.models.stored_responses import StoredResponse
-from billing.models.subscriptions import BillingPeriod, Subscription
+from billing.models.subscriptions import Subscription
 from billing.models.taxes import CreditNoteTax, InvoiceTax
 from billing.models.token_packs import TokenPack, TokenPackPurchase
 from billing.outbox.models import OutboxCursor, OutboxMessage
@@ -49,4 +51,5 @@ __all__ = [
     "TokenPack",
     "TokenPackPurchase",
     "TokenTopUp",
+    "WindowOverage",
 ]

@@ -10,7 +10,8 @@ from django.db import models
 from django.db.models import F, Q, Sum
 from django.utils import timezone
 
-from billing.models.subscriptions import BillingPeriod, Subscription
+from billing.models.billing_periods import BillingPeriod
+from billing.models.subscriptions import Subscription
 from billing.models.taxes import InvoiceTax
 from billing.rules.tax import UNTAXED, Treatment, gross
 
@@ -122,9 +123,11 @@ class Invoice(models.Model):
             return NOTHING
         own = self.gross - (self.credit_notes.aggregate(sum=Sum("amount"))["sum"] or 0)
         charged = self.lines.filter(amount__gt=0).exclude(kind__in=NOT_SOLD)
+        is_overage = charged.filter(kind=InvoiceLine.Kind.OVERAGE).exists()  # and then nothing else is
+        billed_for = InvoiceLine.objects.overage_of_period if is_overage else InvoiceLine.objects.of_period
         left = charged.filter(billing_period=None).by_treatment()
         for period in BillingPeriod.objects.filter(pk__in=charged.values("billing_period")):
-            for treatment, amount in InvoiceLine.objects.of_period(period).left().items():
+            for treatment, amount in billed_for(period).left().items():
                 left[treatment] = left.get(treatment, NOTHING) + amount
         return max(min(own, gross(left, self.currency)), NOTHING)
 
@@ -134,10 +137,19 @@ BILLED = (Invoice.Status.OPEN, Invoice.Status.PAID)
 
 class InvoiceLineQuerySet(models.QuerySet["InvoiceLine"]):
     def of_period(self, period: BillingPeriod) -> InvoiceLineQuerySet:
-        """What was invoiced for a billing period or for a part of it, by invoices that are not void."""
+        """What was invoiced for a billing period or for a part of it, by invoices that are not void.
+
+        Without its overage, which no credit for unused time gives back.
+        """
         # By way of the subscription's invoices, which are few and have an index.
         rows = self.filter(invoice__subscription=period.subscription_id, billing_period=period)
-        return rows.exclude(invoice__status=Invoice.Status.VOID)
+        return rows.exclude(invoice__status=Invoice.Status.VOID).exclude(kind=InvoiceLine.Kind.OVERAGE)
+
+    def overage_of_period(self, period: BillingPeriod) -> InvoiceLineQuerySet:
+        """What was invoiced for tokens above the quota of windows that ended in a billing period, and taken back."""
+        # What comes late is billed with the account's next subscription, where this one has ended.
+        rows = self.filter(invoice__account=period.subscription.account_id, billing_period=period)
+        return rows.filter(kind=InvoiceLine.Kind.OVERAGE).exclude(invoice__status=Invoice.Status.VOID)
 
     def billed(self) -> Decimal:
         """Their sum, but for the balance that was used: that was the customer's own."""
@@ -175,6 +187,7 @@ class InvoiceLine(models.Model):
         CHARGE = "charge", "charge for remaining time"
         DISCOUNT = "discount", "discount of a coupon"
         PACK = "pack", "tokens on top of the quota"
+        OVERAGE = "overage", "tokens above the quota, in arrears"
         TAX = "tax", "tax on the lines before it"
         BALANCE = "balance", "balance used"
 

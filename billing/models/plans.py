@@ -22,6 +22,7 @@ LARGEST_RATE = 1_000_000
 """Requests per minute: the exact window keeps four bytes for each."""
 LONGEST_TRIAL = 365
 """Days."""
+LARGEST_OVERAGE_PRICE = Decimal(1_000_000)
 
 code_validator = RegexValidator(r"^[a-z][a-z0-9_-]*$", "Use lower-case letters, digits, - and _; begin with a letter.")
 
@@ -69,7 +70,7 @@ class PlanQuerySet(models.QuerySet["Plan"]):
 class Plan(FencedModel):
     FIXED_ONCE_SOLD = ("currency", "interval", "quota_window")
     """Periods are counted in the interval, bills add up in the currency, and used tokens belong to a window."""
-    TERMS_OF_SALE = ("price", "trial_days", "trial_needs_payment_method")
+    TERMS_OF_SALE = ("price", "overage_price", "trial_days", "trial_needs_payment_method")
     """What a quote rests on: `priced_at` is when one of them was last edited."""
 
     code = models.CharField(
@@ -105,6 +106,24 @@ class Plan(FencedModel):
         choices=QuotaWindow,
         default=QuotaWindow.CALENDAR_MONTH,
         help_text="When the quota starts anew. It stays once the plan was sold.",
+    )
+    overage_price = models.DecimalField(
+        "price per 1,000 tokens above the quota",
+        max_digits=15,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal("0.0001")), MaxValueValidator(LARGEST_OVERAGE_PRICE)],
+        help_text="In the plan's currency, up to 4 decimals. Blank means that the quota is the end. "
+        "An edit acts from each subscriber's next period.",
+    )
+    overage_cap_tokens = models.PositiveBigIntegerField(
+        "most tokens above the quota",
+        default=0,
+        blank=True,
+        validators=[MaxValueValidator(LARGEST_NUMBER)],
+        help_text="In each usage window, for customers who have set no cap of their own. Blank or 0: only who sets one "
+        "can buy.",
     )
     upgrade_mode = models.CharField(
         max_length=20,
@@ -142,6 +161,18 @@ class Plan(FencedModel):
                 name="plan_rate_countable", condition=Q(requests_per_minute__range=(0, LARGEST_RATE))
             ),
             models.CheckConstraint(name="plan_trial_bounded", condition=Q(trial_days__range=(0, LONGEST_TRIAL))),
+            models.CheckConstraint(
+                name="plan_overage_countable",
+                condition=Q(overage_price__range=(Decimal("0.0001"), LARGEST_OVERAGE_PRICE)),
+            ),
+            models.CheckConstraint(
+                name="plan_overage_cap_countable", condition=Q(overage_cap_tokens__range=(0, LARGEST_NUMBER))
+            ),
+            models.CheckConstraint(
+                name="plan_overage_fits",
+                condition=Q(overage_price__isnull=True)
+                | Q(quota_window=QuotaWindow.BILLING_PERIOD, interval="month", monthly_token_quota__isnull=False),
+            ),
             models.UniqueConstraint(name="plan_one_default", fields=["is_default"], condition=Q(is_default=True)),
             models.CheckConstraint(
                 name="plan_default_for_sale", condition=Q(is_default=False) | Q(archived_at__isnull=True)
@@ -158,6 +189,11 @@ class Plan(FencedModel):
     @property
     def is_on_sale(self) -> bool:
         return self.archived_at is None
+
+    @property
+    def may_sell_overage(self) -> bool:
+        """Whether its usage windows end with its billing periods, which is fixed once it was sold."""
+        return self.quota_window == QuotaWindow.BILLING_PERIOD and self.interval == "month"
 
     @property
     def terms(self) -> PlanTerms:
@@ -180,6 +216,14 @@ class Plan(FencedModel):
                 kwargs["update_fields"] = {*kwargs["update_fields"], "priced_at"}
         super().save(*args, **kwargs)
 
+    def _overage_lacks(self) -> str:
+        """What selling tokens above the quota needs: a quota, and windows that end with the billing periods."""
+        if self.monthly_token_quota is None:
+            return "give the plan a quota"
+        if self.quota_window != QuotaWindow.BILLING_PERIOD:
+            return "let the quota start anew with the billing period"
+        return "" if self.interval == "month" else "bill the plan every month"
+
     def clean(self) -> None:
         try:
             decimals = minor_units(self.currency)
@@ -189,6 +233,9 @@ class Plan(FencedModel):
             raise ValidationError({"price": f"{self.currency} has {decimals} decimals; {self.price} has more."})
         if self.trial_days and not self.price:
             raise ValidationError({"trial_days": "The plan costs nothing: there is nothing to try."})
+        self.overage_cap_tokens = self.overage_cap_tokens or 0
+        if self.overage_price is not None and (missing := self._overage_lacks()):
+            raise ValidationError({"overage_price": f"To sell tokens above the quota, {missing}."})
         if self.is_default and self.archived_at:
             raise ValidationError({"archived_at": "Make another plan the default before this one is archived."})
         if self.pk is None:

@@ -1,25 +1,27 @@
-"""Who is on which plan, since when, and what each period was sold for."""
+"""Who is on which plan, since when, and what follows."""
 
 from __future__ import annotations
 
 import logging
 from datetime import datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.contrib.postgres.constraints import ExclusionConstraint
+from django.core.validators import MaxValueValidator
 from django.db import models, transaction
-from django.db.models import F, Func, Q, Value
+from django.db.models import F, Q
 
 from billing.fence.fenced import FencedModel
-from billing.models.coupons import Coupon
 from billing.models.plans import Plan
 from billing.models.trials import Trial
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
-from billing.rules.periods import Period
-from billing.rules.plan_change import PlanTerms
 from billing.rules.usage_window import kept_window
+from ratelimit.limits import LARGEST_NUMBER
+
+if TYPE_CHECKING:
+    from billing.models.billing_periods import BillingPeriod
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +82,13 @@ class Subscription(Trial, FencedModel):
     )
     former_quota_window_from = models.DateTimeField(null=True, editable=False)
     former_quota_window_until = models.DateTimeField(null=True, editable=False)
+    overage_cap_tokens = models.PositiveBigIntegerField(
+        "own overage cap",
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(LARGEST_NUMBER)],
+        help_text="Most tokens above the quota, set by the customer. Blank: the plan's; 0: none.",
+    )
     period_ends_at = models.DateTimeField(help_text="End of the period opened last: the renewal is due then.")
     cancel_at = models.DateTimeField(null=True, blank=True, help_text="It ends here instead of being renewed.")
     cancel_reason = models.CharField(max_length=200, blank=True)
@@ -121,6 +130,9 @@ class Subscription(Trial, FencedModel):
                 condition=Q(scheduled_kept_price__isnull=True) | Q(scheduled_plan__isnull=False),
             ),
             models.CheckConstraint(
+                name="subscription_overage_cap_countable", condition=Q(overage_cap_tokens__range=(0, LARGEST_NUMBER))
+            ),
+            models.CheckConstraint(
                 name="subscription_ended_when_canceled",
                 condition=Q(status="canceled", ended_at__isnull=False)
                 | Q(~Q(status="canceled"), ended_at__isnull=True),
@@ -150,6 +162,11 @@ class Subscription(Trial, FencedModel):
         """
         ends = self.cancel_at is not None or not self.account.is_active or self.lacks_payment_method
         return self.period_ends_at if ends else None
+
+    @property
+    def overage_cap(self) -> int:
+        """The most tokens above the quota that are sold to it in a usage window, where any are."""
+        return self.plan.overage_cap_tokens if self.overage_cap_tokens is None else self.overage_cap_tokens
 
     def current_period(self) -> BillingPeriod:
         """The period opened last, with its plan. While its renewal is late it has ended: see `current_subscription`."""
@@ -209,84 +226,3 @@ class Subscription(Trial, FencedModel):
         record(Happened.SUBSCRIPTION_PARKED, self.account_id, subscription=self.pk)
         # Said once it holds: a dry run parks nobody, and a batch that fails is tried again.
         transaction.on_commit(lambda: logger.error("subscription %s is parked for staff: %s", self.pk, reason))
-
-
-class BillingPeriod(models.Model):
-    """What was sold for one stretch of time, at a price and a discount that are copied when the period opens.
-
-    No edit of plan or coupon reaches it; a change of plan puts the new plan's price and discount in their place.
-    """
-
-    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="periods", db_index=False)
-    number = models.PositiveIntegerField(help_text="The subscription's first is 0.")
-    starts_at = models.DateTimeField()
-    ends_at = models.DateTimeField()
-    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="billing_periods", db_index=False)
-    price = models.DecimalField(max_digits=15, decimal_places=4)
-    currency = models.CharField(max_length=3)
-    is_trial = models.BooleanField(default=False, db_default=False)
-    coupon = models.ForeignKey(
-        Coupon, null=True, on_delete=models.PROTECT, related_name="billing_periods", db_index=False
-    )
-    discount = models.DecimalField(
-        max_digits=15, decimal_places=4, default=0, db_default=0, help_text="What the coupon takes off the price."
-    )
-
-    class Meta:
-        ordering = ["subscription", "number"]
-        constraints = [
-            models.UniqueConstraint(name="period_once", fields=["subscription", "number"]),
-            models.CheckConstraint(name="period_forward", condition=Q(starts_at__lt=F("ends_at"))),
-            models.CheckConstraint(name="period_price_not_negative", condition=Q(price__gte=0)),
-            models.CheckConstraint(name="period_trial_free", condition=Q(is_trial=False) | Q(price=0)),
-            models.CheckConstraint(name="period_discount_within_price", condition=Q(discount__range=(0, F("price")))),
-            # A range of one id instead of btree_gist, which not every server has.
-            ExclusionConstraint(
-                name="period_no_overlap",
-                expressions=[
-                    (Func("subscription_id", "subscription_id", Value("[]"), function="int8range"), "&&"),
-                    (Func("starts_at", "ends_at", function="tstzrange"), "&&"),
-                ],
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.starts_at:%Y-%m-%d} to {self.ends_at:%Y-%m-%d}"
-
-    @classmethod
-    def of(cls, subscription: Subscription, number: int, period: Period, plan: Plan, price: Decimal) -> BillingPeriod:
-        """A period that is not saved yet, at the price it is sold for."""
-        return cls(
-            subscription=subscription,
-            number=number,
-            starts_at=period.start,
-            ends_at=period.end,
-            plan=plan,
-            price=price,
-            currency=plan.currency,
-        )
-
-    @property
-    def period(self) -> Period:
-        return Period(self.starts_at, self.ends_at)
-
-    @property
-    def title(self) -> str:
-        """What was sold, as lines and pages call it."""
-        return f"Trial of {self.plan.name}" if self.is_trial else self.plan.name
-
-    @property
-    def anchor(self) -> tuple[datetime, int]:
-        """Where periods are counted from once this one has begun out of turn, and the number of the one there."""
-        return (self.ends_at, self.number + 1) if self.is_trial else (self.starts_at, self.number)
-
-    @property
-    def net_price(self) -> Decimal:
-        """What the whole of it costs: its price less the discount."""
-        return self.price - self.discount
-
-    @property
-    def terms(self) -> PlanTerms:
-        """The plan as it was sold for this period, at the period's price; a trial at the list price."""
-        price = self.plan.price if self.is_trial else self.price
-        return PlanTerms(self.plan.code, self.plan.rank, price, self.currency, self.plan.billed_every)

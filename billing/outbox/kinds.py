@@ -45,6 +45,8 @@ class Happened(StrEnum):
     """credit_note, invoice"""
     PAYMENT_RECORDED = "payment.recorded"
     """payment, invoice"""
+    OVERAGE_CAP_SET = "overage.cap_set"
+    """By the customer or by staff: subscription, cap_tokens (left out: the plan's own)"""
     TOKEN_PACK_BOUGHT = "token_pack.bought"
     """purchase, pack, invoice"""
     COUPON_REDEEMED = "coupon.redeemed"

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from billing.rules.instants import EPOCH, to_ms
+from billing.rules.overage import OverageTerms
 from billing.rules.periods import MONTH, Period
 from billing.rules.plan_change import PlanTerms
 from billing.rules.top_ups import TopUp, tokens_on_top
@@ -35,6 +36,10 @@ class PlanOffer:
     archived: bool = False
     is_default: bool = False
     """Of customers who have not chosen one, and of those whose subscription has ended."""
+    overage_price: Decimal | None = None
+    """Of 1,000 tokens above the quota, for periods that begin now; None: it sells none."""
+    overage_cap_tokens: int = 0
+    """The most of them, for customers who have set no cap of their own."""
 
     @property
     def code(self) -> str:
@@ -80,6 +85,11 @@ class Facts:
     ends_at: datetime | None = None
     former_quota_window_from: datetime | None = None
     former_quota_window_until: datetime | None = None
+    overage_cap: int | None = None
+    """The customer's own; None: the plan's."""
+    overage_price: Decimal | None = None
+    """Of the billing period that ends at `overage_price_until`; from then on the plan's. Without an end: the plan's."""
+    overage_price_until: datetime | None = None
     overrides: tuple[Override, ...] = ()
     top_ups: tuple[TopUp, ...] = ()
 
@@ -90,10 +100,13 @@ class Entitlement:
 
     plan: PlanOffer
     quota: int | None
+    """What is enforced: what is `included`, and what is sold on top."""
     requests_per_minute: int | None
     window: Period
     valid_until: datetime
     capabilities: frozenset[str] = field(default_factory=frozenset)
+    overage: OverageTerms | None = None
+    """How tokens above what is included are sold; None: not at all."""
     limits: tuple[Limit, ...] = field(init=False, repr=False, compare=False)
     """As what every call is judged by: requests in any 60 seconds, where they are limited, and last the tokens of the
     usage window, which are counted also where they are unlimited."""
@@ -106,6 +119,11 @@ class Entitlement:
         minute = None if self.requests_per_minute is None else Limit(MINUTE, self.requests_per_minute, MINUTE_MS)
         object.__setattr__(self, "limits", (quota,) if minute is None else (minute, quota))
         object.__setattr__(self, "valid_until_ms", to_ms(self.valid_until))
+
+    @property
+    def included(self) -> int | None:
+        """Tokens of the usage window that cost nothing extra; None: all of them."""
+        return self.quota if self.quota is None or self.overage is None else self.quota - self.overage.cap_tokens
 
     def limit(self, name: str) -> Limit | None:
         """The limit of that name; None where the account has none of it."""
@@ -138,7 +156,8 @@ def stretches(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> tu
     high.
     """
     first = entitle(facts, plans, now)
-    edges = sorted({first.window.end, *(edge for edge in _edges(facts) if now < edge <= now + FORESEEN)})
+    known_edges = (*_edges(facts), facts.overage_price_until or now)
+    edges = sorted({first.window.end, *(edge for edge in known_edges if now < edge <= now + FORESEEN)})
     begins = [to_ms(now), *(-((EPOCH - edge) // timedelta(milliseconds=1)) for edge in edges)]  # rounded up
     known = [first, *(entitle(facts, plans, edge) for edge in edges)]
     return tuple(Stretch(*stretch) for stretch in zip(begins, [*begins[1:], None], known, strict=True))
@@ -194,9 +213,11 @@ def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan
     quota = _overridden("quota", offer.monthly_token_quota, overrides)
     if quota is not None:
         quota = min(quota + tokens_on_top(facts.top_ups, window, now), LARGEST_NUMBER)
+    overage = None if quota is None else _overage(facts, offer, quota, now)
     return Entitlement(
         plan=offer,
-        quota=quota,
+        quota=quota if quota is None or overage is None else quota + overage.cap_tokens,
+        overage=overage,
         requests_per_minute=_overridden("minute", offer.requests_per_minute, overrides),
         window=window,
         valid_until=min(_turning_points(present, window, now)),
@@ -220,6 +241,17 @@ def cheapest(offers: Iterable[PlanOffer], current: PlanOffer, passing: Collectio
     return min(candidates, key=lambda offer: (offer.terms.price, offer.terms.rank, offer.code), default=None)
 
 
+def _overage(facts: Facts, offer: PlanOffer, included: int, now: datetime) -> OverageTerms | None:
+    """How the plan sells tokens above what is included: an edit of its price acts from the next billing period on."""
+    is_sold = offer.code == facts.plan and facts.overage_price_until is not None and now < facts.overage_price_until
+    price = facts.overage_price if is_sold else offer.overage_price
+    if price is None:
+        return None
+    cap = offer.overage_cap_tokens if facts.overage_cap is None else facts.overage_cap
+    cap = min(cap, LARGEST_NUMBER - included)
+    return OverageTerms(price, cap, offer.terms.currency, is_own_cap=facts.overage_cap is not None)
+
+
 def _exchangeable(one: PlanTerms, other: PlanTerms) -> bool:
     return (one.currency, one.interval) == (other.currency, other.interval)
 
@@ -231,6 +263,8 @@ def _overridden(limit: str, default: int | None, overrides: Iterable[Override]) 
 def _turning_points(facts: Facts, window: Period, now: datetime) -> Iterable[datetime]:
     """Instants after `now` at which time alone changes the answer; the window's end is always one of them."""
     yield window.end
+    if facts.overage_price_until is not None and facts.overage_price_until > now:
+        yield facts.overage_price_until
     yield from (edge for edge in _edges(facts) if edge > now)
 
 

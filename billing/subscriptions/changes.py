@@ -23,6 +23,7 @@ from billing.rules.plan_change import Available, Direction, available, blockers
 from billing.rules.proration import Proration
 from billing.subscriptions import discounts, opening, quotes, renewal, trials
 from billing.subscriptions.opening import get_or_open_subscription
+from billing.subscriptions.overage.change import note_change
 from billing.subscriptions.refusals import (
     ActiveFeatures,
     NoSubscription,
@@ -100,14 +101,17 @@ def change_now(
     bill = quote.bill(now, begun)
     if not reviewed and review.review_reason([bill], review.issued_today([subscription.account_id], now)):
         raise UnderReview(reason="invoice")
+    note_change(period, target, now)
     subscription.put_on(target, now, begun, kept_price)
     sold = begun or BillingPeriod(pk=period.pk, subscription=subscription, plan=target, price=quote.price)
+    if begun is None:
+        sold.overage_price = target.overage_price
     if discount is not None:
         sold.coupon, sold.discount = discount.coupon, discount.amount
     if begun is not None:
         _begin(begun, period)
     else:
-        sold.save(update_fields=["plan", "price", "coupon", "discount"])
+        sold.save(update_fields=["plan", "price", "overage_price", "coupon", "discount"])
     if discount is not None and discount.uses is not None:
         discounts.count_uses([sold])
     invoice = issuing.issue_one(bill, now)

@@ -84,6 +84,7 @@ def follow_up(ended: Subscription, plan: Plan, at: datetime) -> Subscription:
         anchor=anchor,
         former_quota_window_from=since,
         former_quota_window_until=until,
+        overage_cap_tokens=ended.overage_cap_tokens,
         created_at=at,
         changed_at=at,
         period_ends_at=nth_period(anchor, plan.billed_every, 0).end,

@@ -68,6 +68,12 @@ class NoCoupon(PlanChangeRefused):
     code = "no_coupon"
 
 
+class NoOverage(PlanChangeRefused):
+    """The present period of the `plan` sells no tokens above the quota."""
+
+    code = "no_overage"
+
+
 class NotParked(PlanChangeRefused):
     code = "not_parked"
 

@@ -7,7 +7,7 @@ once: a batch takes rows that no other transaction holds, and a period opens onc
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -28,6 +28,8 @@ from billing.outbox.record import record_all
 from billing.rules.usage_window import kept_window
 from billing.subscriptions import discounts, trials
 from billing.subscriptions.ending import write_ends
+from billing.subscriptions.overage.arrears import Arrears
+from billing.subscriptions.overage.usage import bring_usage_up
 from billing.subscriptions.renewal_report import RenewalReport
 from billing.subscriptions.renewal_rule import Renewal, ending, renewal
 
@@ -60,7 +62,7 @@ def renew(subscriptions: Sequence[Subscription], now: datetime, *, reviewed: boo
     """
     latest, prices = _latest_periods(subscriptions), Prices()
     trials.ask_for_payment_methods(subscriptions)
-    return _write([renewal(row, latest[row.pk], now, prices) for row in subscriptions], now, reviewed)
+    return _write([renewal(row, latest[row.pk], now, prices) for row in subscriptions], latest, now, reviewed)
 
 
 def end(subscription: Subscription, now: datetime) -> Subscription | None:
@@ -69,12 +71,14 @@ def end(subscription: Subscription, now: datetime) -> Subscription | None:
     What the follow-up costs is billed. None where no plan is the default, or the user is deactivated.
     """
     ended = ending(subscription, now, now, Prices())
-    _write([ended], now, reviewed=True)
+    _write([ended], _latest_periods([subscription]), now, reviewed=True)
     return ended.follow_up
 
 
 def _renew_in_batches(now: datetime, progress: Callable[[int], None], keep: bool) -> RenewalReport:
     check_clock()  # once, or each subscription of a batch would fail by itself
+    if keep:
+        bring_usage_up(now)
     total = RenewalReport()
     last: Subscription | None = None
     while True:
@@ -123,13 +127,17 @@ def _renew_bisecting(batch: Sequence[Subscription], now: datetime) -> RenewalRep
 def _latest_periods(subscriptions: Sequence[Subscription]) -> dict[int, BillingPeriod]:
     ids = [subscription.pk for subscription in subscriptions]
     rows = BillingPeriod.objects.filter(subscription__in=ids, ends_at=F("subscription__period_ends_at"))
-    return {row.subscription_id: row for row in rows.order_by().only("subscription_id", "number", "ends_at")}
+    columns = ("subscription_id", "number", "starts_at", "ends_at", "overage_price", "currency")
+    return {row.subscription_id: row for row in rows.order_by().only(*columns)}
 
 
-def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> RenewalReport:
+def _write(
+    renewals: Sequence[Renewal], latest: Mapping[int, BillingPeriod], now: datetime, reviewed: bool
+) -> RenewalReport:
     discounts.discount_opened([period for renewed in renewals for period in renewed.opened])
     today = issued_today([r.subscription.account_id for r in renewals], now)
-    billed = _bills(renewals, now)
+    arrears = Arrears(renewals, latest, now)
+    billed = _bills(renewals, arrears, now)
     sound: list[tuple[Renewal, list[Bill]]] = []
     done = RenewalReport()
     for renewed, of_one in zip(renewals, billed, strict=True):
@@ -149,18 +157,26 @@ def _write(renewals: Sequence[Renewal], now: datetime, reviewed: bool) -> Renewa
     _advance(going_on)
     _record(going_on)
     bills = [bill for _, of_one in sound for bill in of_one]
-    issuing.issue(bills, now)
+    _issue(bills, arrears, [renewed for renewed, _ in sound], now)
     done.renewed, done.periods, done.ended = len(going_on), len(opened), len(sound) - len(going_on)
     done.changed = sum(renewed.applies_schedule for renewed in going_on)
     done.count_bills(bills)
     return done
 
 
-def _bills(renewals: Sequence[Renewal], now: datetime) -> list[list[Bill]]:
+def _bills(renewals: Sequence[Renewal], arrears: Arrears, now: datetime) -> list[list[Bill]]:
     """The bills of each renewal, with their tax, which is found out for all of them at once."""
-    of_each = [to_issue([base_price(period) for period in renewed.opened]) for renewed in renewals]
+    of_each = [arrears.bills(r) + to_issue([base_price(period) for period in r.opened]) for r in renewals]
     flat = iter(taxation.taxed([bill for of_one in of_each for bill in of_one], now))
     return [[next(flat) for _ in of_one] for of_one in of_each]
+
+
+def _issue(bills: Sequence[Bill], arrears: Arrears, renewals: Sequence[Renewal], now: datetime) -> None:
+    """What gives back more than it bills goes first: the balance that it leaves is used by the others."""
+    giving = [bill for bill in bills if bill.total < 0]
+    billing = [bill for bill in bills if bill.total >= 0]
+    issued = [*(issuing.issue(giving, now) if giving else ()), *issuing.issue(billing, now)]
+    arrears.save(renewals, dict(zip(map(id, [*giving, *billing]), issued, strict=True)))
 
 
 def _advance(renewals: Sequence[Renewal]) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from billing.catalogue.prices import Prices
 from billing.models import BillingPeriod, Plan, Subscription
-from billing.rules.periods import nth_period
+from billing.rules.periods import Period, nth_period
 from billing.subscriptions.opening import follow_up
 
 
@@ -58,7 +58,7 @@ def renewal(subscription: Subscription, last: BillingPeriod, now: datetime, pric
         period = nth_period(anchor, plan.billed_every, number - anchor_number)
         if period.start != start:
             raise ValueError(f"period {number} starts at {period.start}, not where the last one ended, at {start}")
-        opened.append(BillingPeriod.of(subscription, number, period, plan, price_at(plan, start, kept)))
+        opened.append(_opened(subscription, number, period, plan, price_at, kept))
         start = period.end
     return Renewal(subscription, tuple(opened), plan, applies, None, None, anchor, anchor_number, kept)
 
@@ -72,6 +72,20 @@ def ending(subscription: Subscription, ends_at: datetime, now: datetime, price_a
     opened: list[BillingPeriod] = []
     while not opened or opened[-1].ends_at <= now:
         period = nth_period(follows.anchor, plan.billed_every, len(opened))
-        opened.append(BillingPeriod.of(follows, len(opened), period, plan, price_at(plan, period.start)))
+        opened.append(_opened(follows, len(opened), period, plan, price_at))
     follows.period_ends_at = opened[-1].ends_at
     return Renewal(subscription, tuple(opened), plan, ends_at=ends_at, follow_up=follows)
+
+
+def _opened(
+    subscription: Subscription,
+    number: int,
+    period: Period,
+    plan: Plan,
+    price_at: Prices,
+    kept: Decimal | None = None,
+) -> BillingPeriod:
+    """At the prices of the moment at which it starts, or at a price that was `kept`."""
+    opened = BillingPeriod.of(subscription, number, period, plan, price_at(plan, period.start, kept))
+    opened.overage_price = price_at.overage(plan, period.start)
+    return opened

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from billing.invoicing import ledger
+from billing.invoicing.ledger import Kind
 from billing.models import BalanceEntry, BillingPeriod, Invoice, InvoiceLine, Plan, Subscription
 from billing.rules.money import in_currency
 from billing.subscriptions import changes, parking, quotes
@@ -27,14 +28,19 @@ class Documents:
     """What is owed to the customer afterwards."""
     currency: str
 
-    def said(self) -> tuple[object, ...]:
-        """All that they say, but for their numbers, as a digest takes it in."""
-        issued = [
-            [(line.description, in_currency(line.amount, invoice.currency)) for line in lines]
-            for invoice, lines in self.invoices
-        ]
+    def said(self, *, but_overage: bool = False) -> tuple[object, ...]:
+        """All that they say, but for their numbers, as a digest takes it in.
+
+        `but_overage`: also without what bills tokens above the quota, of which a customer goes on using more.
+        """
+        issued, balance = [], self.balance
+        for invoice, lines in self.invoices:
+            if but_overage and any(line.kind == Kind.OVERAGE for line in lines):
+                balance -= sum((line.amount for line in lines if line.kind == Kind.BALANCE), Decimal(0))
+            else:
+                issued.append([(line.description, in_currency(line.amount, invoice.currency)) for line in lines])
         settled = [(entry.invoice_id, in_currency(entry.amount, entry.currency)) for entry in self.settled]
-        return issued, settled, self.balance
+        return issued, settled, in_currency(balance, self.currency)
 
 
 @dataclass(frozen=True, slots=True)

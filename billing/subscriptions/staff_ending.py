@@ -47,6 +47,8 @@ def preview_end(account: int, now: datetime, *, credit: bool) -> EndPreview:
 def end_now(account: int, now: datetime, shown_at: datetime, digest: str, *, credit: bool) -> EndPreview:
     """End the account's subscription at once, as it was shown at `shown_at`; the default plan follows.
 
+    Tokens above the quota are billed as far as they are used by now, also after it was shown.
+
     With `credit`, the rest of the period is credited: it lowers what is due, and what was paid becomes balance.
     Raises QuoteExpired where the preview is too old or shows something else now; NothingToCancel, NoSubscription, and
     UnderReview for a parked subscription.
@@ -74,6 +76,6 @@ def _end(account: int, now: datetime, priced_at: datetime, *, credit: bool) -> E
     digest = quotes.digest_of(
         (priced_at.isoformat(), subscription.pk, changed_at.isoformat(), period.number, amount, credit),
         quotes.limits_of(follows.plan) if follows else None,
-        documents.said(),
+        documents.said(but_overage=True),
     )
     return EndPreview(subscription, period, then if follows else None, amount, documents, digest)

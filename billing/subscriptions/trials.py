@@ -33,7 +33,7 @@ def period_of(subscription: Subscription, number: int, start: datetime, plan: Pl
     """The trial of a plan that begins at an instant, not saved yet."""
     days = Period(start, start + timedelta(days=plan.trial_days))
     trial = BillingPeriod.of(subscription, number, days, plan, Decimal(0))
-    trial.is_trial = True
+    trial.is_trial, trial.overage_price = True, None  # nothing is billed for a trial, whatever is used
     return trial
 
 

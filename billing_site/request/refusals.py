@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from billing.entitlements.api_keys import BadCredentials
-from billing.http import problems
+from billing.http import overage, problems
 from billing_site.request.authentication import CsrfFailed, Flooded
 from usage.metering.admission import Admission
 from usage.metering.refusal import refusal_of
@@ -36,6 +36,12 @@ SENTENCES = {
 }
 """Of each code of a refusal, its status and what is said, with the refusal's parameters."""
 
+ABOVE_THE_QUOTA = (
+    "The quota and your cap of {overage.terms.cap_tokens} tokens above it are used up. "
+    "Raise the cap (PUT /api/v1/billing/overage) or upgrade your plan."
+)
+"""What is said instead of `quota_exceeded` where the plan sells tokens above the quota."""
+
 NO_PLAN = {"feature_not_in_plan": "You have no plan. Choose one to use {feature}."}
 """What is said instead to an account that has none."""
 
@@ -54,6 +60,8 @@ def refuse(request: HttpRequest, admission: Admission) -> HttpResponse:
     status, sentence = SENTENCES[refusal.code]
     if refusal.parameters.get("current_plan", "") is None:
         sentence = NO_PLAN.get(refusal.code, sentence)
+    if refusal.parameters.get("overage") is not None:
+        sentence = ABOVE_THE_QUOTA
     headers = _wait_headers(status, refusal.retry_after)
     members = _members(refusal.parameters)
     if status == 429:
@@ -73,6 +81,8 @@ def _members(parameters: dict[str, Any]) -> dict[str, Any]:
     members = {name: value for name, value in parameters.items() if name not in ("plan", "violated_policies")}
     if "violated_policies" in parameters:
         members["violated-policies"] = parameters["violated_policies"]
+    if "overage" in members:
+        members["overage"] = overage.shown(members["overage"])
     if "resets_at" in members:
         members["resets_at"] = f"{members['resets_at']:%Y-%m-%dT%H:%M:%SZ}"
     return members | ({"upgrade_url": UPGRADE_URL} if "current_plan" in members else {})

@@ -21,6 +21,8 @@ def plan_form(plan: Plan, **changes: Any) -> dict[str, Any]:
         "quota_window": plan.quota_window,
         "upgrade_mode": plan.upgrade_mode,
         "trial_days": plan.trial_days,
+        "overage_price": "" if plan.overage_price is None else plan.overage_price,
+        "overage_cap_tokens": plan.overage_cap_tokens,
         "capabilities": list(plan.capabilities.values_list("pk", flat=True)),
     }
     return fields | changes

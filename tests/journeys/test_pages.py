@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin
 
@@ -14,9 +15,21 @@ from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import ApiKey, BulkMove, Feature, Invoice, LimitOverride, OutboxCursor, Plan, Subscription
+from billing.models import (
+    ApiKey,
+    BulkMove,
+    Feature,
+    Invoice,
+    LimitOverride,
+    OutboxCursor,
+    Plan,
+    Subscription,
+    WindowOverage,
+)
+from billing.subscriptions import renewal
 from billing.subscriptions.bulk import moves, work
 from tests.billing.ledger import pay_in_full, schedule
+from tests.billing.metered import make_metered, use
 from tests.cast import Customer, Staff
 from tests.effort import LONG
 from tests.journeys.chromium import Chromium, Tab, chromium, playwright_browser
@@ -108,6 +121,18 @@ def faults_of(tab: Tab, paths: list[str] | tuple[str, ...]) -> str:
 
 def test_every_page_of_staff(chromium: Chromium, staff: User, rows: dict[str, Model]) -> None:
     paths = of_staff(staff, rows)
+    assert chromium.browse(staff, lambda tab: faults_of(tab, paths)) == ""
+
+
+def test_pages_of_overage(chromium: Chromium, staff: User, customer: Callable[..., Customer]) -> None:
+    plan = make_metered()
+    mia = customer("mia", plan.code)
+    subscription = Subscription.objects.get(account=mia.account)
+    use(mia.account, 3_000, timezone.now())
+    renewal.renew_due(subscription.period_ends_at)
+    row = WindowOverage.objects.get()
+    listed = reverse("admin:billing_windowoverage_changelist")
+    paths = [listed, page(row), page(plan), page(subscription), page(subscription, "overage_cap")]
     assert chromium.browse(staff, lambda tab: faults_of(tab, paths)) == ""
 
 

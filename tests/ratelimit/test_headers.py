@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ratelimit.headers import ratelimit_headers
+from ratelimit.headers import Headers, WithOverage, ratelimit_headers
 from ratelimit.limits import LARGEST_NUMBER, Limit, Standing, whole_seconds
 
 NOW_MS = 1_762_300_800_000
@@ -109,3 +109,22 @@ def test_they_are_structured_fields_that_name_the_same_policies(standings: list[
         assert state["r"] == standing.remaining
         assert state.keys() <= {"r", "t"} and state.get("t", 0) >= 0
     assert all(headers[f"X-RateLimit-{name}"].isdigit() for name in ("Limit", "Remaining", "Reset"))
+
+
+@pytest.mark.parametrize(
+    ("used", "quota_left", "overage_left"), [(0, 500, 200), (500, 0, 200), (501, 0, 199), (700, 0, 0), (9_999, 0, 0)]
+)
+def test_what_is_sold_above_a_quota_is_a_policy_of_its_own(used: int, quota_left: int, overage_left: int) -> None:
+    headers: Headers = {}
+    standings = [Standing(MINUTE, 1, 60_000), Standing(quota(700), used, None)]
+    WithOverage([MINUTE, quota(700)], included=500).write(headers, standings, NOW_MS)
+    texts = dict(headers.values())
+    assert texts["RateLimit-Policy"] == '"minute";q=30;w=60, "quota";q=500;w=2678400, "overage";q=200;w=2678400'
+    left = f'"quota";r={quota_left};t=777600, "overage";r={overage_left};t=777600'
+    assert texts["RateLimit"] == f'"minute";r=29;t=60, {left}'
+
+
+def test_waits_that_are_known_are_of_both_parts_of_a_quota() -> None:
+    headers: Headers = {}
+    WithOverage([quota(700)], included=500).write(headers, [Standing(quota(700), 600, None)], NOW_MS, [5_000])
+    assert headers["ratelimit"][1] == '"quota";r=0;t=5, "overage";r=100;t=5'

@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 
 from billing.http.fields import MoneyField, NumberOrUnlimited, StrictDateField, StrictSerializer
+from billing.http.overage import OVERAGE, OverageSerializer
 from usage.log.events import DEEPEST_METADATA, storable
 from usage.models import UsageLog
 from usage.reports.history import DAY, MONTH, MOST_DAYS
@@ -19,18 +20,35 @@ TRACKED = {
     "tokens_used": 5,
     "tokens_total": 90,
     "tokens_remaining": 10,
+    "overage": None,
     "quota_exceeded": False,
     "event": "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f",
 }
-CHECKED = {"allowed": True, "code": None, "cost": 5, "tokens_remaining": 10, "retry_after": None}
+CHECKED = {
+    "allowed": True,
+    "code": None,
+    "cost": 5,
+    "tokens_remaining": 10,
+    "overage": None,
+    "retry_after": None,
+}
 CURRENT = {
     "tokens_used": 90,
     "quota": 100,
     "tokens_remaining": 10,
     "quota_percentage": 90.0,
+    "overage": None,
     "resets_at": "2025-11-01T00:00:00Z",
     "plan": "community",
     "suggestion": None,
+}
+CURRENT_ABOVE = CURRENT | {
+    "tokens_used": 1250,
+    "quota": 1000,
+    "tokens_remaining": 0,
+    "quota_percentage": 125.0,
+    "overage": OVERAGE,
+    "plan": "metered",
 }
 BREAKDOWN = {"trace_start": 50, "ai_agent_query": 25, "graph_query": 15, "total": 90}
 BREAKDOWN_SCHEMA = {
@@ -79,12 +97,15 @@ class SuggestionSerializer(serializers.Serializer[Any]):
     currency = serializers.CharField()
 
 
-@extend_schema_serializer(examples=[OpenApiExample("On community", CURRENT)])
+@extend_schema_serializer(
+    examples=[OpenApiExample("On community", CURRENT), OpenApiExample("Above the quota", CURRENT_ABOVE)]
+)
 class CurrentUsage(serializers.Serializer[Any]):
     tokens_used = serializers.IntegerField()
-    quota = NumberOrUnlimited()
+    quota = NumberOrUnlimited(help_text="Tokens that cost nothing extra.")
     tokens_remaining = NumberOrUnlimited()
-    quota_percentage = serializers.FloatField()
+    quota_percentage = serializers.FloatField(help_text="It passes 100 where more is sold.")
+    overage = OverageSerializer(allow_null=True)
     resets_at = serializers.DateTimeField()
     plan = serializers.CharField(allow_null=True, help_text="Null where you have none.")
     suggestion = SuggestionSerializer(allow_null=True)
@@ -95,6 +116,7 @@ class TrackResponse(serializers.Serializer[Any]):
     tokens_used = serializers.IntegerField(help_text="What this call cost.")
     tokens_total = serializers.IntegerField(help_text="Used in the window, this call included.")
     tokens_remaining = NumberOrUnlimited()
+    overage = OverageSerializer(allow_null=True)
     quota_exceeded = serializers.BooleanField()
     event = serializers.UUIDField(help_text="The audit event; it is what a void names.")
 
@@ -105,6 +127,7 @@ class CheckResponse(serializers.Serializer[Any]):
     code = serializers.ChoiceField(["feature_not_in_plan", "quota_exceeded", "rate_limited"], allow_null=True)
     cost = serializers.IntegerField()
     tokens_remaining = NumberOrUnlimited()
+    overage = OverageSerializer(allow_null=True)
     retry_after = serializers.IntegerField(allow_null=True)
 
 

@@ -34,7 +34,7 @@ from usage.log import events
 from usage.metering import voiding
 from usage.metering.admission import Admission
 from usage.metering.call import ChargeRequest
-from usage.metering.quota import percentage_used
+from usage.metering.quota import of_included, overage_of, percentage_used
 from usage.metering.refusal import foresee_refusal
 
 
@@ -45,11 +45,13 @@ class Current(ApiView):
     def get(self, request: Request, **_: Any) -> Response:
         admission = admission_of(request)
         entitlement, quota = admission.snapshot.entitlement, admission.quota
+        included = of_included(entitlement, quota)
         usage = {
             "tokens_used": quota.used,
-            "quota": quota.limit.maximum,
-            "tokens_remaining": quota.remaining,
-            "quota_percentage": percentage_used(quota),
+            "quota": included.limit.maximum,
+            "tokens_remaining": included.remaining,
+            "quota_percentage": percentage_used(included),
+            "overage": overage_of(entitlement, quota),
             "resets_at": entitlement.window.end,
             "plan": entitlement.plan.code or None,
             "suggestion": None,
@@ -92,7 +94,7 @@ class Track(ApiView):
         tracked = {
             "tokens_used": admission.event.tokens,
             "tokens_total": admission.quota.used,
-            "tokens_remaining": admission.quota.remaining,
+            **_left(admission),
             "quota_exceeded": False,
             "event": admission.decision.event,
         }
@@ -113,7 +115,7 @@ class Check(ApiView):
             "allowed": code is None,
             "code": code,
             "cost": feature.tokens,
-            "tokens_remaining": admission.quota.remaining,
+            **_left(admission),
             "retry_after": retry_after,
         }
         return Response(CheckResponse(answer).data)
@@ -145,6 +147,15 @@ class VoidEvent(ApiView):
         except voiding.AlreadyVoided:
             raise Problem(409, "already_voided", "This charge was voided before.") from None
         return Response(status=204)
+
+
+def _left(admission: Admission) -> dict[str, Any]:
+    """Of the quota, and what was used above it."""
+    entitlement, quota = admission.snapshot.entitlement, admission.quota
+    return {
+        "tokens_remaining": of_included(entitlement, quota).remaining,
+        "overage": overage_of(entitlement, quota),
+    }
 
 
 def find_feature(code: str, admission: Admission) -> Metered:

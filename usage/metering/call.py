@@ -13,7 +13,7 @@ from billing.entitlements.snapshots import Snapshot
 from billing.rules.entitlement import QUOTA, Metered, Stretch, changes_ahead, stretches
 from billing.rules.instants import from_ms
 from ratelimit import process_state
-from ratelimit.headers import RateLimitHeaders
+from ratelimit.headers import RateLimitHeaders, WithOverage
 from ratelimit.keys import key_digest
 from ratelimit.limiter import AdmitCommand, Keyed
 from ratelimit.limits import Limit, Take
@@ -40,7 +40,10 @@ class ChargeRequest(NamedTuple):
     counts: bool = True
 
 
-_headers_of = lru_cache(1_000)(RateLimitHeaders)  # most accounts have the limits of their plan
+@lru_cache(1_000)  # most accounts have the limits of their plan
+def _headers_of(limits: tuple[Limit, ...], included: int | None) -> RateLimitHeaders:
+    """`included` where more of the quota is sold than costs nothing extra, else None."""
+    return RateLimitHeaders(limits) if included is None else WithOverage(limits, included)
 
 
 class CallTemplate:
@@ -62,7 +65,8 @@ class CallTemplate:
         self.cost = feature.tokens if feature is not None and self.entitled else 0
         self.take = Take(int(self.entitled and counts), self.cost)
         self.command = AdmitCommand(snapshot.keys, snapshot.versions, limits)
-        self.headers = _headers_of(limits)
+        entitlement = snapshot.entitlement
+        self.headers = _headers_of(limits, entitlement.included if entitlement.overage else None)
         self.ahead = _stretches_ahead(snapshot)
         self.sample = Event(
             charge="",

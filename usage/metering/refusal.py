@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from billing.rules.entitlement import MINUTE, Entitlement, Metered, entitle
 from ratelimit.limits import Outcome, whole_seconds
 from usage.metering.admission import Admission
-from usage.metering.quota import passes
+from usage.metering.quota import of_included, overage_of, passes
 from usage.metering.retry_after import longest_wait, wait_to_pass
 
 IN_PROGRESS_RETRY_SECONDS = 1
@@ -30,8 +30,9 @@ def refusal_of(admission: Admission) -> Refusal:
     """Of an admission that is not `admitted`.
 
     `feature_not_in_plan`: feature, capability, plan (its name). `rate_limited`: limit. `quota_exceeded`: quota,
-    tokens_used, tokens_remaining, cost, resets_at. All three: current_plan, suggested_plan (the cheapest that would
-    have let the call pass, or None); the last two: violated_policies. Those of an Idempotency-Key have no parameters.
+    tokens_used, tokens_remaining, overage (None: none is sold), cost, resets_at. All three: current_plan,
+    suggested_plan (the cheapest that would have let the call pass, or None); the last two: violated_policies. Those of
+    an Idempotency-Key have no parameters.
     """
     if code := KEY_CODES.get(admission.decision.outcome):
         return Refusal(code, {}, IN_PROGRESS_RETRY_SECONDS if code == "idempotency_in_progress" else None)
@@ -50,12 +51,15 @@ def _exceeded(admission: Admission, feature: Metered | None) -> Refusal:
     common = {"violated_policies": names} | _plans(admission)
     if worst.limit.name == MINUTE:
         return Refusal("rate_limited", {"limit": worst.limit.maximum} | common, retry_after)
+    entitlement = admission.snapshot.entitlement
+    included = of_included(entitlement, worst)
     about = {
-        "quota": worst.limit.maximum,
+        "quota": included.limit.maximum,
         "tokens_used": worst.used,
-        "tokens_remaining": worst.remaining,
+        "tokens_remaining": included.remaining,
+        "overage": overage_of(entitlement, worst),
         "cost": feature.tokens if feature is not None else 0,
-        "resets_at": admission.snapshot.entitlement.window.end,
+        "resets_at": entitlement.window.end,
     }
     return Refusal("quota_exceeded", about | common, retry_after)
 

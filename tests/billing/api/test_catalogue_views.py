@@ -56,6 +56,7 @@ class TestPlans:
             "trial_days": 0,
             "monthly_token_quota": 500,
             "requests_per_minute": 30,
+            "overage": None,
             "capabilities": ["investigator"],
         }
         assert b'"price":29.00' in response.content

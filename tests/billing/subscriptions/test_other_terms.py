@@ -30,6 +30,7 @@ from tests.billing.ledger import (
     lines,
     pay_in_full,
 )
+from tests.billing.metered import assert_overage_explained, make_metered, use
 from tests.factories import at, make_coupon, make_details, make_plan, make_seller, make_subscription, money
 
 pytestmark = pytest.mark.django_db
@@ -193,11 +194,11 @@ def test_in_full_a_period_of_the_same_interval_begins(low: Plan) -> None:
 KINDS = st.sampled_from(
     [
         *("upgrade", "without trial", "later", "cancel", "keep", "staff", "renew", "pay"),
-        *("move now", "move at_period_end", "redeem", "give up"),
+        *("move now", "move at_period_end", "redeem", "give up", "use"),
         *("rate", "emigrate"),
     ]
 )
-STEPS = st.lists(st.tuples(st.integers(0, 40 * 24), KINDS, st.integers(0, 9)), max_size=9)
+STEPS = st.lists(st.tuples(st.integers(0, 40 * 24), KINDS, st.integers(0, 10)), max_size=9)
 
 
 def move_all(subscription: Subscription, target: Plan, when: str, now: datetime) -> None:
@@ -227,6 +228,7 @@ class TestLives(TestCase):
             Plan.objects.get(code="free"),
             make_plan("tried", 53, 2, trial_days=14),
             make_plan("asking", 530, 3, trial_days=60, interval="year", trial_needs_payment_method=True),
+            make_metered("metered", 62, 2),
         ]
         make_coupon("C0", periods=1)
         make_coupon("C1", percent=money("33.33"), plans=plans[1:5])
@@ -242,6 +244,7 @@ class TestLives(TestCase):
                 assert_explained(subscription)
             assert BillingPeriod.objects.filter(subscription__account=account, is_trial=True).count() <= 1
             assert_discounted(account)
+            assert_overage_explained(account)
         rows = list(Subscription.objects.filter(account=account).order_by("pk"))
         for ended, follows in itertools.pairwise(rows):
             opened = follows.periods.earliest("number")
@@ -276,6 +279,8 @@ class TestLives(TestCase):
                 TaxRate.objects.update_or_create(country="DE", valid_from=now, defaults={"percent": 7 * target.rank})
             elif step == "emigrate":
                 make_details(account, "FR", "FR40303265045") if target.rank > 1 else make_details(account, "DE")
+            elif step == "use":
+                use(account, 700 + target.rank * 500, now)
             elif step == "pay":
                 live = Subscription.objects.live().get(account=account)
                 for invoice in live.invoices.due():

@@ -60,6 +60,7 @@ class TestQuota:
             "quota": 100,
             "tokens_used": 96,
             "tokens_remaining": 4,
+            "overage": None,
             "cost": 5,
             "resets_at": "2031-04-01T00:00:00Z",
             "retry_after": TO_APRIL,

@@ -37,6 +37,7 @@ def answer(code: str | None, cost: int, remaining: int | str, retry_after: int |
         "code": code,
         "cost": cost,
         "tokens_remaining": remaining,
+        "overage": None,
         "retry_after": retry_after,
     }
 

@@ -29,6 +29,7 @@ def test_the_example_of_the_contract(alice: Customer) -> None:
             "tokens_used": 90,
             "quota": 100,
             "tokens_remaining": 10,
+            "overage": None,
             "quota_percentage": 90.0,
             "resets_at": "2031-11-01T00:00:00Z",
             "plan": "community",

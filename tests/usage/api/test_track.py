@@ -27,7 +27,13 @@ def test_what_it_answers(alice: Customer) -> None:
     response = track(alice, "trace_expand")
     body = response.json()
     event = body.pop("event")
-    assert body == {"tokens_used": 5, "tokens_total": 90, "tokens_remaining": 10, "quota_exceeded": False}
+    assert body == {
+        "tokens_used": 5,
+        "tokens_total": 90,
+        "tokens_remaining": 10,
+        "overage": None,
+        "quota_exceeded": False,
+    }
     assert uuid.UUID(event).version == 7
     assert (response["X-Usage-Event"], response["X-Usage-Cost"]) == (event, "5")
     assert left(response) == {"minute": 0, "quota": 10}
