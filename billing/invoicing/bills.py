@@ -9,8 +9,9 @@ from typing import Any
 
 from django.conf import settings
 
-from billing.models import BillingPeriod, InvoiceLine, Subscription
+from billing.models import BillingPeriod, Coupon, InvoiceLine, Subscription
 from billing.models.invoices import NOTHING
+from billing.rules.money import in_currency
 from billing.rules.periods import Period
 from billing.rules.tax import Category, TaxSum, Treatment
 
@@ -68,6 +69,21 @@ class Bill:
     @property
     def reverse_charge(self) -> bool:
         return any(each.treatment.category == Category.REVERSE_CHARGE for each in self.taxes)
+
+
+def base_price(period: BillingPeriod) -> Bill:
+    """A period's price, billed in advance, and its discount."""
+    line = Line(InvoiceLine.Kind.BASE, period.title, in_currency(period.price, period.currency), period.period, period)
+    lines = (line, *discount_lines(period.coupon, period.discount, period.period, period))
+    return Bill(period.subscription, period.currency, lines)
+
+
+def discount_lines(coupon: Coupon | None, amount: Decimal, time: Period, sold: BillingPeriod) -> tuple[Line, ...]:
+    """The line of what a coupon takes off a period's price or a part of it; none where that is nothing."""
+    if coupon is None or not amount:
+        return ()
+    off = in_currency(amount, sold.currency)
+    return (Line(InvoiceLine.Kind.DISCOUNT, f"{coupon.code}: {coupon.takes()} off", -off, time, sold),)
 
 
 def to_issue(bills: Sequence[Bill]) -> list[Bill]:

@@ -4,32 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from django.conf import settings
 from django.db.models import Count
 
-from billing.invoicing.bills import Bill, Line
+from billing.invoicing.bills import Bill
 from billing.invoicing.ledger import Kind
-from billing.models import BillingPeriod, Coupon, Invoice
+from billing.models import Invoice
 from billing.rules.currency_worth import per_dollar
-from billing.rules.money import in_currency
-from billing.rules.periods import Period
-
-
-def base_price(period: BillingPeriod) -> Bill:
-    """A period's price, billed in advance, and its discount."""
-    line = Line(Kind.BASE, period.title, in_currency(period.price, period.currency), period.period, period)
-    lines = (line, *discount_lines(period.coupon, period.discount, period.period, period))
-    return Bill(period.subscription, period.currency, lines)
-
-
-def discount_lines(coupon: Coupon | None, amount: Decimal, time: Period, sold: BillingPeriod) -> tuple[Line, ...]:
-    """The line of what a coupon takes off a period's price or a part of it; none where that is nothing."""
-    if coupon is None or not amount:
-        return ()
-    off = in_currency(amount, sold.currency)
-    return (Line(Kind.DISCOUNT, f"{coupon.code}: {coupon.takes()} off", -off, time, sold),)
 
 
 def review_reason(bills: Sequence[Bill], issued_today: Mapping[int, int]) -> str:

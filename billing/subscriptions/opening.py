@@ -63,7 +63,7 @@ def subscribe(account: int, plan: Plan, now: datetime, *, on_trial: bool = False
         record(Happened.SUBSCRIPTION_OPENED, account, **ids)
         if on_trial:
             record(Happened.TRIAL_STARTED, account, **ids)
-        first_bill = taxation.taxed(bills.to_issue([review.base_price(opened)]), now)
+        first_bill = taxation.taxed(bills.to_issue([bills.base_price(opened)]), now)
         if reason := review.review_reason(first_bill, review.issued_today([account], now)):
             subscription.park(reason, now)
         else:

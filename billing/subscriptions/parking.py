@@ -6,8 +6,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from billing.invoicing import issuing, review, taxation
-from billing.invoicing.bills import to_issue
+from billing.invoicing import issuing, taxation
+from billing.invoicing.bills import base_price, to_issue
 from billing.models import Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
@@ -29,7 +29,7 @@ def release(subscription: Subscription, now: datetime) -> RenewalReport:
         record(Happened.SUBSCRIPTION_RELEASED, live.account_id, subscription=live.pk)
         # One that was parked as it was opened has no invoice at all: its first period is billed as well.
         first = () if live.invoices.exists() else live.periods.all()
-        held_back = taxation.taxed(to_issue([review.base_price(period) for period in first]), now)
+        held_back = taxation.taxed(to_issue([base_price(period) for period in first]), now)
         issuing.issue(held_back, now)
         done = renewal.renew([live], now, reviewed=True)
         done.count_bills(held_back)

@@ -9,8 +9,8 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from billing.invoicing import ledger, review, taxation
-from billing.invoicing.bills import Bill, Line
+from billing.invoicing import ledger, taxation
+from billing.invoicing.bills import Bill, Line, discount_lines
 from billing.invoicing.ledger import Kind
 from billing.models import (
     BillingPeriod,
@@ -92,7 +92,7 @@ class Quote:
             new = Line(Kind.CHARGE, f"Remaining time on {target.name}", charge, rest, period)
         lines = [Line(Kind.CREDIT, f"Unused time on {period.plan.name}", -credit, rest, period), new]
         if self.discount is not None:
-            lines += review.discount_lines(self.discount.coupon, self.proration.discount, new.period, begun or period)
+            lines += discount_lines(self.discount.coupon, self.proration.discount, new.period, begun or period)
         billed = tuple(line for line in lines if line.amount) or (new,)
         return taxation.taxed([Bill(period.subscription, period.currency, billed)], now)[0]
 

@@ -19,8 +19,8 @@ from billing.bulk_insert import copy_rows, reserve_ids
 from billing.catalogue.prices import Prices
 from billing.fence import push
 from billing.invoicing import issuing, taxation
-from billing.invoicing.bills import Bill, to_issue
-from billing.invoicing.review import base_price, issued_today, review_reason
+from billing.invoicing.bills import Bill, base_price, to_issue
+from billing.invoicing.review import issued_today, review_reason
 from billing.models import BillingPeriod, Subscription
 from billing.outbox.clock import check_clock
 from billing.outbox.kinds import Happened

@@ -10,7 +10,8 @@ from django.db import DatabaseError, transaction
 from pytest_django import DjangoAssertNumQueries
 
 from billing.entitlements import token_packs
-from billing.invoicing import credit_notes, issuing, ledger, review
+from billing.invoicing import credit_notes, issuing, ledger
+from billing.invoicing.bills import base_price
 from billing.invoicing.ledger import BillingError
 from billing.models import CreditNoteTax, Invoice, InvoiceTax, Plan, Seller, Subscription, TokenPack
 from billing.subscriptions import changes, quotes, refusals, renewal, staff_ending
@@ -307,7 +308,7 @@ def test_a_batch_costs_a_query_each(
     germany: Seller, plan: Plan, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     sold = [make_subscription(plan, START) for _ in range(5)]
-    bills = [review.base_price(each.current_period()) for each in sold]
+    bills = [base_price(each.current_period()) for each in sold]
     make_details(sold[0].account_id, "FR")
     for several in (bills[:1], bills):
         with django_assert_num_queries(13):
