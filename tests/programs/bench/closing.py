@@ -66,7 +66,7 @@ class _Closing:
         first = (Subscription.objects.aggregate(last=Max("pk"))["last"] or 0) + 1  # what follows an end is a row, too
         last = first + count - 1
         customers(first, last, self.plans, ANCHOR)
-        not_billed = be_of_all_kinds(first, last) if of_all_kinds else 0
+        more = be_of_all_kinds(first, last) if of_all_kinds else 0
         invoices, messages = Invoice.objects.count(), OutboxMessage.objects.count()
         say(f"{count:,} due{'' if recording else ', without messages'}{', of all kinds' if of_all_kinds else ''}")
         if recording:
@@ -74,7 +74,7 @@ class _Closing:
         else:
             with patch.object(renewal, "record_all"), patch.object(issuing, "record_all"):
                 seconds = _close(count)
-        assert Invoice.objects.count() - invoices == count - not_billed
+        assert Invoice.objects.count() - invoices == count + more
         assert of_all_kinds or OutboxMessage.objects.count() - messages == (2 * count if recording else 0)
         return count / seconds
 
