@@ -93,6 +93,7 @@ def test_windows_of_any_changes_follow_each_other(
             at, code, way = steps.pop(0)
             anchor = at.replace(microsecond=0) + timedelta(days=way) if isinstance(way, int) else None
             with_period = way == "with period"
+            at = at.replace(microsecond=0) if with_period else at  # where periods end
             changed = change(facts, plans[facts.plan], plans[code], at, with_period=with_period, anchor=anchor)
             facts = replace(changed, plan=code)
         window = entitle(facts, plans, now).window
