@@ -220,6 +220,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Billing",
     "SITE_SYMBOL": "toll",
     "SITE_URL": None,
+    "STYLES": [f"{STATIC_URL}billing_site/admin.css"],
     "SITE_FAVICONS": [{"rel": "icon", "href": "data:,"}],  # or every browser asks for /favicon.ico
     # Links on dark grounds: Unfold's own 500 has a contrast of 4.3 there, and text needs 4.5 (WCAG AA).
     "COLORS": {"primary": {"500": "oklch(71.4% .203 305.504)"}},
