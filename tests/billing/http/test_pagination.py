@@ -49,7 +49,7 @@ def invoices(customer: Customer, instant: Callable[[int], datetime]) -> str:
         invoice = Invoice.objects.create(account=customer.user, subscription=subscription, currency="USD", total=0)
         period = {"period_start": NOW, "period_end": NOW + timedelta(days=1)}
         InvoiceLine.objects.create(invoice=invoice, position=1, kind="base", description="One", amount=0, **period)
-        issued = {"number": f"T-{at}", "status": Invoice.Status.PAID, "issued_at": instant(at)}
+        issued = {"number": f"T-{at}", "status": Invoice.Status.PAID, "issued_at": instant(at), "due_at": NOW}
         Invoice.objects.filter(pk=invoice.pk).update(**issued)
     return "billing/invoices"
 
