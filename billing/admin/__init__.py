@@ -3,19 +3,11 @@
 from django.contrib import admin
 from rest_framework_api_key.models import APIKey
 
-from billing.admin import (
-    api_keys,
-    catalogue,
-    coupons,
-    customers,
-    erasures,
-    features,
-    invoices,
-    outbox,
-    parties,
-    token_packs,
-    users,
-)
+from billing.admin import outbox
+from billing.admin.catalogue import coupons, features, plans, token_packs
+from billing.admin.customers import api_keys, erasures, users
+from billing.admin.customers import subscriptions as customers
+from billing.admin.invoicing import invoices, parties
 from billing.admin.subscriptions import bulk_moves
 
 # The library's own keys, whose table stays empty: ours are in api_keys.
@@ -24,7 +16,6 @@ admin.site.unregister(APIKey)
 __all__ = [
     "api_keys",
     "bulk_moves",
-    "catalogue",
     "coupons",
     "customers",
     "erasures",
@@ -32,6 +23,7 @@ __all__ = [
     "invoices",
     "outbox",
     "parties",
+    "plans",
     "token_packs",
     "users",
 ]

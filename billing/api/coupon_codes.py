@@ -13,7 +13,7 @@ from billing.api.domain_problems import as_problems
 from billing.http.openapi import problem
 from billing.http.problems import Problem
 from billing.models import Coupon
-from billing.subscriptions import coupons
+from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.refusals import CouponInvalid
 
 MOST_UNKNOWN: Final = 10
@@ -25,7 +25,7 @@ COUPON_INVALID: Final = problem(400, "coupon_invalid", reason={"enum": list(REAS
 def find_coupon(account: int, code: str, now: datetime) -> Coupon:
     """The coupon of a code that the account could redeem now. Raises Problem: 400 `coupon_invalid`, 429."""
     with as_problems(), guessing(account):
-        return coupons.redeemable(account, code, now)
+        return redeeming.redeemable(account, code, now)
 
 
 @contextmanager

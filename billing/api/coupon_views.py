@@ -22,7 +22,7 @@ from billing.http.openapi import IDEMPOTENT, problem
 from billing.http.views import ApiView, account_of
 from billing.models import CouponRedemption
 from billing.rules.money import in_currency
-from billing.subscriptions import coupons, discounts
+from billing.subscriptions.coupons import discounts, redeeming
 from billing.subscriptions.current import current_subscription
 from billing.subscriptions.refusals import NoSubscription
 
@@ -113,7 +113,7 @@ def _redeem(request: Request, now: datetime) -> Callable[[], Response]:
 
     def change() -> Response:
         with as_problems(), guessing(account):
-            redemption = coupons.redeem(account, given["code"], now)
+            redemption = redeeming.redeem(account, given["code"], now)
         return Response(CouponResponse(_shown(redemption, now)).data)
 
     return change
@@ -124,7 +124,7 @@ def _give_up(request: Request, now: datetime) -> Callable[[], Response]:
 
     def change() -> Response:
         with as_problems():
-            coupons.give_up(account_of(request), now)
+            redeeming.give_up(account_of(request), now)
         return Response(status=204)
 
     return change

@@ -153,7 +153,7 @@ ACTIVE = Q(withdrawn_at__isnull=True) & (Q(periods_left__isnull=True) | Q(period
 
 
 class CouponRedemption(models.Model):
-    """Written by `billing.subscriptions.coupons` and `billing.subscriptions.discounts` alone."""
+    """Written by `billing.subscriptions.coupons.redeeming` and `billing.subscriptions.coupons.discounts` alone."""
 
     account = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="coupon_redemptions", db_index=False

@@ -21,7 +21,8 @@ from billing.rules.entitlement import NO_PLAN
 from billing.rules.periods import Period, nth_period
 from billing.rules.plan_change import Available, Direction, available, blockers
 from billing.rules.proration import Proration
-from billing.subscriptions import discounts, opening, quotes, renewal, trials
+from billing.subscriptions import opening, quotes, renewal, trials
+from billing.subscriptions.coupons import discounts
 from billing.subscriptions.opening import get_or_open_subscription
 from billing.subscriptions.overage.change import note_change
 from billing.subscriptions.refusals import (

@@ -15,7 +15,8 @@ from billing.models import BillingPeriod, CouponRedemption, Plan, Subscription
 from billing.models.coupons import MOST_PERIODS
 from billing.rules import periods
 from billing.rules.money import in_currency
-from billing.subscriptions import discounts, opening, renewal_rule
+from billing.subscriptions import opening, renewal_rule
+from billing.subscriptions.coupons import discounts
 from billing.subscriptions.refusals import NoSubscription
 
 

@@ -13,7 +13,8 @@ from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.periods import nth_period
 from billing.rules.usage_window import BILLING_PERIOD, kept_window
-from billing.subscriptions import discounts, trials
+from billing.subscriptions import trials
+from billing.subscriptions.coupons import discounts
 from billing.subscriptions.refusals import NoSubscription
 
 

@@ -27,9 +27,10 @@ from billing.rules.periods import Period, as_utc, nth_period
 from billing.rules.plan_change import Direction, IntervalMismatch, decide, opens_period
 from billing.rules.proration import Proration, prorate
 from billing.rules.refused import Refused
-from billing.subscriptions import discounts, trials
+from billing.subscriptions import trials
+from billing.subscriptions.coupons import discounts
+from billing.subscriptions.coupons.discounts import Discount
 from billing.subscriptions.current import period_at
-from billing.subscriptions.discounts import Discount
 from billing.subscriptions.refusals import NoSubscription, QuoteExpired
 
 HOLDS_FOR = timedelta(minutes=15)

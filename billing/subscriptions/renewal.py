@@ -26,7 +26,8 @@ from billing.outbox.clock import check_clock
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
 from billing.rules.usage_window import kept_window
-from billing.subscriptions import discounts, trials
+from billing.subscriptions import trials
+from billing.subscriptions.coupons import discounts
 from billing.subscriptions.ending import write_ends
 from billing.subscriptions.overage.arrears import Arrears
 from billing.subscriptions.overage.usage import bring_usage_up

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from billing.models import Coupon, CouponRedemption, Plan, Subscription
 from billing.rules.money import from_minor
-from billing.subscriptions import coupons
+from billing.subscriptions.coupons import redeeming
 from tests.billing.ledger import assert_explained, assert_tiled, invoices
 from tests.factories import at, make_coupon, make_subscription
 
@@ -43,7 +43,7 @@ def redeemed(plan: Plan, now: datetime = MIDDLE, **terms: Any) -> Subscription:
     """A customer of the plan since October 1st, who redeems a coupon in the middle of the period."""
     make_coupon(**terms)
     subscription = make_subscription(plan, at("2025-10-01"))
-    coupons.redeem(subscription.account_id, "SPRING", now)
+    redeeming.redeem(subscription.account_id, "SPRING", now)
     return subscription
 
 

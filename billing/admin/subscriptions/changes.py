@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 
 from billing.admin.action_pages import confirmed_action, page_action
-from billing.admin.documents import amount_of, credit_rows, documents_shown
+from billing.admin.invoicing.documents import amount_of, credit_rows, documents_shown
 from billing.admin.subscriptions.coupons import CouponActions
 from billing.admin.subscriptions.endings import ENDED, MAY_CHANGE, shown_instant
 from billing.admin.subscriptions.offers import REFUSALS, downgrade_table, limit_table, missed_now, offer_table, on_sale

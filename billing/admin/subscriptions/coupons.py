@@ -10,12 +10,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from billing.admin.action_pages import page_action
-from billing.admin.documents import amount_of, periods_shown
+from billing.admin.invoicing.documents import amount_of, periods_shown
 from billing.admin.subscriptions.endings import MAY_CHANGE, EndingAdmin
 from billing.admin.subscriptions.offers import REFUSALS
 from billing.api.sentences import to_staff
 from billing.models import Coupon, Subscription
-from billing.subscriptions import refusals, staff_coupons
+from billing.subscriptions import refusals
+from billing.subscriptions.coupons import staff
 
 SUGGESTED = 50
 
@@ -46,7 +47,7 @@ class CouponActions(EndingAdmin):
     ) -> HttpResponse:
         if not code.strip():
             return self._ask_code(request, subscription, code)
-        preview = staff_coupons.preview_redeem(subscription.account_id, code, now)
+        preview = staff.preview_redeem(subscription.account_id, code, now)
         coupon, currency = preview.redemption.coupon, preview.currency
         about = {
             "preview": preview,
@@ -64,7 +65,7 @@ class CouponActions(EndingAdmin):
         try:
             with transaction.atomic():
                 digest = request.POST.get("digest", "")
-                coupon = staff_coupons.redeem(subscription.account_id, code, now, digest).redemption.coupon
+                coupon = staff.redeem(subscription.account_id, code, now, digest).redemption.coupon
                 done = f"Coupon {coupon} redeemed: {coupon.takes()} off, {periods_shown(coupon.periods)}."
                 self.log_change(request, subscription, done)
         except refusals.QuoteExpired as stale:

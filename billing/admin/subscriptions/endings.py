@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 
 from billing.admin.action_pages import ActionPages, confirmed_action, page_action
-from billing.admin.documents import amount_of, documents_shown
+from billing.admin.invoicing.documents import amount_of, documents_shown
 from billing.admin.subscriptions.offers import REFUSALS
 from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.utils.html import format_html
 
 from billing.admin.base import unlimited
-from billing.admin.documents import amount_of, button
+from billing.admin.invoicing.documents import amount_of, button
 from billing.models import Plan
 from billing.rules.plan_change import Available, Direction, OnlyAtPeriodEnd, available, blockers, decide
 from billing.subscriptions import changes, refusals

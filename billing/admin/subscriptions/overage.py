@@ -11,7 +11,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from billing.admin.action_pages import page_action
 from billing.admin.base import ModelAdmin, ReadOnly, unlimited
-from billing.admin.documents import amount_of
+from billing.admin.invoicing.documents import amount_of
 from billing.admin.subscriptions.changes import PlanChangeAdmin
 from billing.admin.subscriptions.endings import MAY_CHANGE
 from billing.admin.subscriptions.offers import REFUSALS

@@ -20,7 +20,8 @@ from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.money import in_currency
 from billing.rules.refused import Refused
-from billing.subscriptions import changes, discounts, quotes
+from billing.subscriptions import changes, quotes
+from billing.subscriptions.coupons import discounts
 from billing.subscriptions.refusals import NotOnSale, PlanChangeRefused
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from django.contrib.admin.models import LogEntry
 from freezegun import freeze_time
 
 from billing.models import Coupon, CouponRedemption, Plan, Subscription
-from billing.subscriptions import coupons, renewal
+from billing.subscriptions import renewal
+from billing.subscriptions.coupons import redeeming
 from tests.billing.forms import form_errors
 from tests.billing.ledger import fresh
 from tests.billing.staff import confirm, on_starter_since_october, page, shown, text_of, told
@@ -79,7 +80,7 @@ class TestTheCatalogue:
 
     def test_what_it_gives_stays_once_redeemed(self, superuser: Staff, october: Subscription) -> None:
         coupon = make_coupon()
-        coupons.redeem(october.account_id, "SPRING", MIDDLE)
+        redeeming.redeem(october.account_id, "SPRING", MIDDLE)
         change = f"{LIST}{coupon.pk}/change/"
         assert superuser.send(change, name="Other", percent="90", periods="1", code="ELSE").status_code == 302
         coupon.refresh_from_db()
@@ -95,7 +96,7 @@ class TestTheCatalogue:
     def test_the_list_counts_and_filters(self, superuser: Staff, october: Subscription) -> None:
         make_coupon("SPRING", most_redemptions=5)
         make_coupon("FIVE", amount=money(5), currency="USD", valid_until=MIDDLE, is_on_sale=False)
-        coupons.redeem(october.account_id, "SPRING", MIDDLE)
+        redeeming.redeem(october.account_id, "SPRING", MIDDLE)
         text = text_of(superuser.open(LIST))
         for said in ("50 %", "5.00 USD", "1 of 5", "all periods"):
             assert said in text
@@ -111,7 +112,7 @@ class TestTheCatalogue:
 
     def test_permissions(self, clerk: Staff, october: Subscription) -> None:
         make_coupon()
-        redemption = coupons.redeem(october.account_id, "SPRING", MIDDLE)
+        redemption = redeeming.redeem(october.account_id, "SPRING", MIDDLE)
         for path in (LIST, REDEMPTIONS, f"{REDEMPTIONS}{redemption.pk}/withdraw/", page(october, "redeem_coupon")):
             assert clerk.open(path).status_code == 403
         clerk.may("billing.view_coupon", "billing.view_couponredemption", "billing.view_subscription")
@@ -146,7 +147,7 @@ class TestForACustomer:
 
     def test_a_change_of_plan_shows_it(self, superuser: Staff, october: Subscription) -> None:
         make_coupon()
-        coupons.redeem(october.account_id, "SPRING", MIDDLE)
+        redeeming.redeem(october.account_id, "SPRING", MIDDLE)
         text = text_of(superuser.open(f"{page(october, 'change_plan')}?target=pro"))
         assert "Discount of SPRING" in text
         assert "SPRING: 50 % off" in text
@@ -156,15 +157,15 @@ class TestForACustomer:
 
     def test_and_ends_when_it_is_given_up_in_between(self, superuser: Staff, october: Subscription) -> None:
         make_coupon()
-        coupons.redeem(october.account_id, "SPRING", MIDDLE)
+        redeeming.redeem(october.account_id, "SPRING", MIDDLE)
         form = shown(superuser, october, "pro")
-        coupons.give_up(october.account_id, MIDDLE)
+        redeeming.give_up(october.account_id, MIDDLE)
         assert "This is how it stands now" in told(confirm(superuser, october, form))
         assert fresh(october).plan.code == "starter"
 
     def test_it_is_withdrawn(self, superuser: Staff, october: Subscription) -> None:
         make_coupon()
-        redemption = coupons.redeem(october.account_id, "SPRING", MIDDLE)
+        redemption = redeeming.redeem(october.account_id, "SPRING", MIDDLE)
         path = f"{REDEMPTIONS}{redemption.pk}/withdraw/"
         assert "what was billed stays" in text_of(superuser.open(path))
         answer = superuser.client.post(f"/admin/{path}", follow=True)
@@ -176,7 +177,7 @@ class TestForACustomer:
 
 def test_redemptions_are_found_by_state(superuser: Staff, october: Subscription) -> None:
     make_coupon(periods=1)
-    redemption = coupons.redeem(october.account_id, "SPRING", MIDDLE)
+    redemption = redeeming.redeem(october.account_id, "SPRING", MIDDLE)
 
     def found() -> list[int]:
         return [len(listed(superuser, f"{REDEMPTIONS}?state={state}")) for state in ("active", "used", "withdrawn")]

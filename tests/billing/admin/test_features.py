@@ -9,7 +9,7 @@ from django.conf import settings as site_settings
 from django.core.exceptions import ValidationError
 from django.test import Client
 
-from billing.admin.features import views_answering
+from billing.admin.catalogue.features import views_answering
 from billing.models import Feature, Route
 from billing.rules.routes import why_no_route
 from billing_site.openapi.document import document

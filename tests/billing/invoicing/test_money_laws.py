@@ -20,7 +20,8 @@ from billing.invoicing import credit_notes, ledger, payments
 from billing.models import CreditNote, Invoice, Payment, Plan, Subscription
 from billing.rules.money import from_minor, minor_units
 from billing.rules.periods import nth_period
-from billing.subscriptions import changes, coupons, quotes, refusals, renewal
+from billing.subscriptions import changes, quotes, refusals, renewal
+from billing.subscriptions.coupons import redeeming
 from tests.billing.coupons import COUPONS, any_coupon
 from tests.billing.ledger import assert_discounted, assert_explained, assert_tiled, fresh, hand_over, invoices
 from tests.effort import examples
@@ -118,10 +119,10 @@ class Customer:
         changes.cancel_scheduled_change(self.subscription.account_id, self.now)
 
     def _redeem(self, drawn: dict[str, Any]) -> None:
-        coupons.redeem(self.subscription.account_id, any_coupon(drawn, self.plans).code, self.now)
+        redeeming.redeem(self.subscription.account_id, any_coupon(drawn, self.plans).code, self.now)
 
     def _give_up(self, _: int) -> None:
-        coupons.give_up(self.subscription.account_id, self.now)
+        redeeming.give_up(self.subscription.account_id, self.now)
 
     def _close(self, _: int) -> None:
         done = renewal.renew_due(self.now)
@@ -231,7 +232,7 @@ def test_a_chain_at_one_instant_costs_what_the_direct_change_costs(
             period = subscription.current_period().period
             now = period.start + (period.end - period.start) * passed
             assume(now < period.end)
-            coupons.redeem(subscription.account_id, code, now)
+            redeeming.redeem(subscription.account_id, code, now)
             for plan in chain:
                 hand_over(subscription, Plan.objects.get(pk=plan.pk), now)
             issued = invoices(subscription)

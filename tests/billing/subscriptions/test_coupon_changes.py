@@ -10,8 +10,9 @@ from freezegun import freeze_time
 
 from billing.invoicing import credit_notes
 from billing.models import BulkMove, CouponRedemption, Plan
-from billing.subscriptions import changes, coupons, quotes, refusals, renewal, staff_changes, staff_ending
+from billing.subscriptions import changes, quotes, refusals, renewal, staff_changes, staff_ending
 from billing.subscriptions.bulk import moves, work
+from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription
 from tests.billing.coupons import assert_sound, redeemed, totals, used
 from tests.billing.ledger import fresh, invoices, lines, pay_in_full
@@ -114,7 +115,7 @@ def test_of_which_nothing_is_used_it_goes_along(low: Plan, high: Plan, seconds: 
 def test_given_up_it_discounts_no_further_change(low: Plan, high: Plan) -> None:
     subscription = redeemed(low)
     renewal.renew_due(END)
-    coupons.give_up(subscription.account_id, END)
+    redeeming.give_up(subscription.account_id, END)
     changed = changes.upgrade(subscription.account_id, high, END)
     assert changed.invoice and lines(changed.invoice) == [("credit", -HALF), ("charge", 93)]
     assert_sound(subscription)
@@ -182,10 +183,10 @@ def test_a_quote_ends_with_what_it_was_made_of(low: Plan, high: Plan, by_digest:
         if step == "for other plans":
             CouponRedemption.objects.get().coupon.plans.set([low])
         else:
-            coupons.give_up(subscription.account_id, later)
+            redeeming.give_up(subscription.account_id, later)
         if step == "another redeemed":
             make_coupon("MORE", percent=money(60))
-            coupons.redeem(subscription.account_id, "MORE", later)
+            redeeming.redeem(subscription.account_id, "MORE", later)
     with pytest.raises(refusals.QuoteExpired) as error:
         changes.upgrade(subscription.account_id, high, later, MIDDLE, shown if by_digest else None)
     assert error.value.parameters["reason"] == ("digest" if by_digest else "coupon")
@@ -207,7 +208,7 @@ class TestOfMany:
     def test_who_gave_it_up_since_is_left(self, low: Plan, high: Plan) -> None:
         subscription = redeemed(low)
         move = tried(low, high)
-        coupons.give_up(subscription.account_id, MIDDLE)
+        redeeming.give_up(subscription.account_id, MIDDLE)
         moves.confirm(move, MIDDLE)
         assert work.work_off(move, lambda: MIDDLE)
         assert fresh(subscription).plan == low

@@ -12,7 +12,8 @@ from django.db.models.functions import Concat
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import BillingPeriod, CouponRedemption, Plan, Subscription
-from billing.subscriptions import changes, coupons, opening, parking, quotes, renewal, staff_ending
+from billing.subscriptions import changes, opening, parking, quotes, renewal, staff_ending
+from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription
 from tests.billing.closers import many_due
 from tests.billing.coupons import assert_sound, redeemed, totals, used
@@ -129,7 +130,7 @@ def test_one_that_was_parked_as_it_was_opened(high: Plan, settings: Any) -> None
     settings.LARGEST_INVOICE = 40
     account = make_subscription(make_plan("free", 0), START).account_id
     make_coupon(periods=1)
-    coupons.redeem(account, "SPRING", START)
+    redeeming.redeem(account, "SPRING", START)
     Subscription.objects.update(status="canceled", ended_at=MIDDLE)
     subscription = opening.subscribe(account, high, MIDDLE)
     assert (subscription.is_parked, used(subscription)) == (True, 1)

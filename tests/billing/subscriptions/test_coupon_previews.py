@@ -6,12 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from billing.models import CouponRedemption, Plan, Subscription
-from billing.subscriptions import (
-    changes,
-    coupons,
-    quotes,
-    renewal,
-)
+from billing.subscriptions import changes, quotes, renewal
+from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription
 from tests.billing.coupons import assert_sound, redeemed, used
 from tests.factories import at, make_coupon, make_subscription, money
@@ -54,7 +50,7 @@ def test_as_if_it_were_redeemed_first(low: Plan, high: Plan) -> None:
     for now in (MIDDLE, END):  # at the second the renewal is late
         shown = quotes.calculate_proration(account, high, now, coupon=coupon)
         assert (shown.coupon, CouponRedemption.objects.count()) == (coupon, 0)
-    coupons.redeem(account, "SPRING", END)
+    redeeming.redeem(account, "SPRING", END)
     assert changes.upgrade(account, high, END).proration == shown.proration
     assert_sound(subscription)
 

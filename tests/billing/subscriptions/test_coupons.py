@@ -11,7 +11,8 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from billing.models import Coupon, CouponRedemption, OutboxMessage, Plan, Subscription
-from billing.subscriptions import changes, coupons, discounts
+from billing.subscriptions import changes
+from billing.subscriptions.coupons import discounts, redeeming
 from billing.subscriptions.refusals import CouponInvalid, NoCoupon, UnderReview
 from tests.billing.ledger import fresh, invoices, lines
 from tests.billing.subscriptions.test_renewal_concurrency import at_once
@@ -23,14 +24,14 @@ START, MIDDLE, END = at("2025-10-01"), at("2025-10-16"), at("2025-11-01")
 
 def refused(account: int, code: str, now: Any = MIDDLE) -> str:
     with pytest.raises(CouponInvalid) as error:
-        coupons.redeem(account, code, now)
+        redeeming.redeem(account, code, now)
     return str(error.value.parameters["reason"])
 
 
 @pytest.mark.parametrize("typed", ["SPRING", "spring", "  Spring\t"])
 def test_a_code_is_compared_without_case_and_space(low: Plan, typed: str) -> None:
     make_coupon("Spring", periods=3)
-    redemption = coupons.redeem(make_subscription(low, START).account_id, typed, MIDDLE)
+    redemption = redeeming.redeem(make_subscription(low, START).account_id, typed, MIDDLE)
     assert (redemption.coupon.code, redemption.redeemed_at, redemption.periods_used) == ("Spring", MIDDLE, 0)
     assert redemption.periods_left == 3
 
@@ -46,25 +47,25 @@ def test_it_is_valid_to_the_second(low: Plan) -> None:
     make_coupon(valid_until=MIDDLE)
     first, second = (make_subscription(low, START).account_id for _ in range(2))
     assert refused(first, "SPRING", MIDDLE) == "expired"
-    assert coupons.redeem(second, "SPRING", MIDDLE - timedelta(microseconds=1)).is_active
+    assert redeeming.redeem(second, "SPRING", MIDDLE - timedelta(microseconds=1)).is_active
 
 
 def test_as_many_redeem_it_as_may(low: Plan) -> None:
     make_coupon(most_redemptions=2)
     accounts = [make_subscription(low, START).account_id for _ in range(3)]
     for account in accounts[:2]:
-        coupons.redeem(account, "SPRING", MIDDLE)
+        redeeming.redeem(account, "SPRING", MIDDLE)
     assert refused(accounts[2], "SPRING") == "used_up"
-    coupons.give_up(accounts[0], MIDDLE)
+    redeeming.give_up(accounts[0], MIDDLE)
     assert refused(accounts[2], "SPRING") == "used_up", "one that was given up was redeemed"
 
 
 def test_each_is_redeemed_once_an_account_for_ever(low: Plan) -> None:
     make_coupon()
     account = make_subscription(low, START).account_id
-    coupons.redeem(account, "SPRING", MIDDLE)
+    redeeming.redeem(account, "SPRING", MIDDLE)
     assert refused(account, "spring") == "already_redeemed"
-    coupons.give_up(account, MIDDLE)
+    redeeming.give_up(account, MIDDLE)
     assert refused(account, "spring") == "already_redeemed"
 
 
@@ -73,10 +74,10 @@ def test_one_at_a_time(low: Plan) -> None:
     make_coupon("SUMMER", periods=1)
     make_coupon("AUTUMN")
     account = make_subscription(low, START).account_id
-    coupons.redeem(account, "SUMMER", MIDDLE)
+    redeeming.redeem(account, "SUMMER", MIDDLE)
     assert refused(account, "SPRING") == "another_active"
-    coupons.give_up(account, MIDDLE)
-    coupons.redeem(account, "SPRING", MIDDLE)
+    redeeming.give_up(account, MIDDLE)
+    redeeming.redeem(account, "SPRING", MIDDLE)
     assert refused(account, "AUTUMN") == "another_active"
     with pytest.raises(IntegrityError, match="coupon_one_active"), transaction.atomic():
         CouponRedemption.objects.create(account_id=account, coupon=make_coupon("MORE"), redeemed_at=MIDDLE)
@@ -86,8 +87,8 @@ def test_once_it_is_used_up_another_may_follow(low: Plan) -> None:
     make_coupon("SUMMER", periods=1)
     make_coupon()
     account = make_subscription(low, START).account_id
-    coupons.redeem(account, "SUMMER", MIDDLE)
-    coupons.redeem(account, "SPRING", END)  # whose lock renews what is due
+    redeeming.redeem(account, "SUMMER", MIDDLE)
+    redeeming.redeem(account, "SPRING", END)  # whose lock renews what is due
     assert [(each.coupon.code, each.periods_used) for each in CouponRedemption.objects.order_by("pk")] == [
         ("SUMMER", 1),
         ("SPRING", 0),
@@ -98,12 +99,12 @@ def test_given_up_or_withdrawn_it_discounts_nothing_more(low: Plan) -> None:
     make_coupon()
     subscription = make_subscription(low, START)
     account = subscription.account_id
-    redemption = coupons.redeem(account, "SPRING", MIDDLE)
-    assert coupons.withdraw(redemption, at("2025-11-15")).withdrawn_at == at("2025-11-15")
-    for give_up in (lambda: coupons.withdraw(redemption, END), lambda: coupons.give_up(account, END)):
+    redemption = redeeming.redeem(account, "SPRING", MIDDLE)
+    assert redeeming.withdraw(redemption, at("2025-11-15")).withdrawn_at == at("2025-11-15")
+    for give_up in (lambda: redeeming.withdraw(redemption, END), lambda: redeeming.give_up(account, END)):
         with pytest.raises(NoCoupon):
             give_up()
-    coupons._lock(account, at("2025-12-01"))
+    redeeming._lock(account, at("2025-12-01"))
     assert [invoice.total for invoice in invoices(subscription)] == [31, money("15.5"), 31], "what was billed stays"
     assert list(OutboxMessage.objects.filter(kind__startswith="coupon.").values_list("kind", "payload")) == [
         (kind, {"redemption": redemption.pk, "coupon": "SPRING"}) for kind in ("coupon.redeemed", "coupon.withdrawn")
@@ -114,22 +115,22 @@ def test_a_parked_account_waits_for_staff_who_may_withdraw(low: Plan) -> None:
     make_coupon()
     make_coupon("OTHER")
     subscription = make_subscription(low, START)
-    redemption = coupons.redeem(subscription.account_id, "SPRING", MIDDLE)
+    redemption = redeeming.redeem(subscription.account_id, "SPRING", MIDDLE)
     with transaction.atomic():
         fresh(subscription).park("looks wrong", MIDDLE)
     for step in (
-        lambda: coupons.redeem(subscription.account_id, "OTHER", MIDDLE),
-        lambda: coupons.give_up(subscription.account_id, MIDDLE),
+        lambda: redeeming.redeem(subscription.account_id, "OTHER", MIDDLE),
+        lambda: redeeming.give_up(subscription.account_id, MIDDLE),
     ):
         with pytest.raises(UnderReview):
             step()
-    assert not coupons.withdraw(redemption, MIDDLE).is_active
+    assert not redeeming.withdraw(redemption, MIDDLE).is_active
 
 
 def test_before_there_is_a_plan(low: Plan) -> None:
     account = get_user_model().objects.create_user("new").pk
     make_coupon(periods=1)
-    coupons.redeem(account, "SPRING", MIDDLE)
+    redeeming.redeem(account, "SPRING", MIDDLE)
     assert not Subscription.objects.exists()
     changed = changes.upgrade(account, low, MIDDLE)
     assert (changed.proration.charge, changed.proration.discount, changed.proration.net) == (
@@ -140,7 +141,7 @@ def test_before_there_is_a_plan(low: Plan) -> None:
     assert changed.invoice and lines(changed.invoice) == [("base", 31), ("discount", money("-15.5"))]
     assert discounts.active(account) is None
     with pytest.raises(NoCoupon):
-        coupons.give_up(account, MIDDLE)
+        redeeming.give_up(account, MIDDLE)
 
 
 class TestWhatStaffMayWrite:
@@ -149,7 +150,7 @@ class TestWhatStaffMayWrite:
         coupon.percent = money(60)
         coupon.full_clean()
         coupon.save()
-        coupons.redeem(make_subscription(low, START).account_id, "SPRING", MIDDLE)
+        redeeming.redeem(make_subscription(low, START).account_id, "SPRING", MIDDLE)
         for change in (
             {"percent": money(50)},
             {"periods": 3},
@@ -205,7 +206,9 @@ class TestAtOnce:
     def test_the_last_redemptions_are_given_out_exactly(self, low: Plan) -> None:
         coupon = make_coupon(most_redemptions=7)
         accounts = [make_subscription(low, START).account_id for _ in range(20)]
-        answers = at_once(*[lambda account=account: coupons.redeem(account, "SPRING", MIDDLE) for account in accounts])
+        answers = at_once(
+            *[lambda account=account: redeeming.redeem(account, "SPRING", MIDDLE) for account in accounts]
+        )
         reasons = [answer.parameters["reason"] for answer in answers if isinstance(answer, CouponInvalid)]
         assert (coupon.redemptions.count(), reasons) == (7, ["used_up"] * 13), answers
 
@@ -217,7 +220,7 @@ class TestAtOnce:
         codes = [f"C{number}" for number in range(6)]
         for code in codes:
             make_coupon(code)
-        answers = at_once(*[lambda code=code: coupons.redeem(account, code, MIDDLE) for code in codes * 2])
+        answers = at_once(*[lambda code=code: redeeming.redeem(account, code, MIDDLE) for code in codes * 2])
         reasons = {answer.parameters["reason"] for answer in answers if isinstance(answer, CouponInvalid)}
         assert CouponRedemption.objects.count() == 1, answers
         assert reasons <= {"another_active", "already_redeemed"}
@@ -230,10 +233,10 @@ class TestAtOnce:
             make_coupon(f"C{number}", periods=1)
             subscription = make_subscription(low, START)
             account = subscription.account_id
-            coupons.redeem(account, f"C{number}", START)
+            redeeming.redeem(account, f"C{number}", START)
             changed, given_up = at_once(
                 lambda account=account: changes.upgrade(account, high, MIDDLE),  # type: ignore[misc]
-                lambda account=account: coupons.give_up(account, MIDDLE),  # type: ignore[misc]
+                lambda account=account: redeeming.give_up(account, MIDDLE),  # type: ignore[misc]
             )
             redemption = CouponRedemption.objects.get(account=account)
             assert isinstance(changed, changes.Changed), changed

@@ -16,8 +16,9 @@ from billing.models import BillingPeriod, Plan, Subscription, TaxRate
 from billing.rules.entitlement import entitle
 from billing.rules.periods import Period
 from billing.rules.plan_change import OnlyAtPeriodEnd
-from billing.subscriptions import canceling, changes, coupons, quotes, refusals, renewal
+from billing.subscriptions import canceling, changes, quotes, refusals, renewal
 from billing.subscriptions.bulk import moves, work
+from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription, period_at
 from ratelimit import process_state
 from tests.billing.ledger import (
@@ -270,9 +271,9 @@ class TestLives(TestCase):
             elif step.startswith("move "):
                 move_all(Subscription.objects.live().get(account=account), target, step.removeprefix("move "), now)
             elif step == "redeem":
-                coupons.redeem(account, f"C{target.rank % 3}", now)
+                redeeming.redeem(account, f"C{target.rank % 3}", now)
             elif step == "give up":
-                coupons.give_up(account, now)
+                redeeming.give_up(account, now)
             elif step == "renew":
                 renewal.renew_due(now)
             elif step == "rate":

@@ -16,13 +16,14 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from billing.admin.action_pages import ActionPages, confirmed_action
 from billing.admin.base import ReadOnly
-from billing.admin.documents import periods_shown
 from billing.admin.history import HistoryAdmin, HistoryForm
+from billing.admin.invoicing.documents import periods_shown
 from billing.api.sentences import to_staff
 from billing.models import Coupon, CouponRedemption
 from billing.models.coupons import CouponRedemptionQuerySet
 from billing.rules.money import in_currency
-from billing.subscriptions import coupons, refusals
+from billing.subscriptions import refusals
+from billing.subscriptions.coupons import redeeming
 
 
 class CouponForm(HistoryForm):
@@ -176,7 +177,7 @@ class CouponRedemptionAdmin(ReadOnly, ActionPages[CouponRedemption]):
     def withdraw(self, request: HttpRequest, row: CouponRedemption) -> HttpResponse:
         try:
             with transaction.atomic():
-                coupons.withdraw(row, timezone.now())
+                redeeming.withdraw(row, timezone.now())
                 self.log_change(request, row, "Withdrawn.")
         except refusals.NoCoupon as error:
             return self.back(request, row, to_staff(error), messages.ERROR)

@@ -11,14 +11,14 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from billing.admin.base import ReadOnly, TabularInline, unlimited
-from billing.admin.documents import amount_of, invoice_link, redemption_link
 from billing.admin.history import HistoryAdmin, HistoryForm
+from billing.admin.invoicing.documents import amount_of, invoice_link, redemption_link
 from billing.admin.subscriptions.moving import ask_where_to
 from billing.admin.subscriptions.overage import OverageCapAdmin
 from billing.models import BillingPeriod, Invoice, LimitOverride, Subscription, TokenTopUp
 from billing.models.subscriptions import SubscriptionQuerySet
 from billing.rules import money
-from billing.subscriptions import discounts
+from billing.subscriptions.coupons import discounts
 from billing.subscriptions.current import CurrentSubscription, current_subscription
 
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
 
 from billing.admin.action_pages import ActionPages, confirmed_action, page_action
-from billing.admin.documents import amount_of
+from billing.admin.invoicing.documents import amount_of
 from billing.api.sentences import to_staff
 from billing.invoicing import credit_notes, payments
 from billing.invoicing.ledger import BillingError

@@ -8,9 +8,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from billing.admin.base import ModelAdmin, ReadOnly, TabularInline
-from billing.admin.document_files import DocumentFile
-from billing.admin.documents import STATUS_COLOURS, amount_of, party_of
-from billing.admin.invoice_actions import InvoiceActions
+from billing.admin.invoicing.document_files import DocumentFile
+from billing.admin.invoicing.documents import STATUS_COLOURS, amount_of, party_of
+from billing.admin.invoicing.invoice_actions import InvoiceActions
 from billing.documents import issued
 from billing.documents.document import Document
 from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, InvoiceTax, Payment

@@ -9,7 +9,7 @@ from decimal import Decimal
 from django.db import transaction
 
 from billing.models import CouponRedemption
-from billing.subscriptions import coupons
+from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription
 from billing.subscriptions.quotes import digest_of
 from billing.subscriptions.refusals import QuoteExpired
@@ -28,7 +28,7 @@ class RedeemPreview:
 
 
 def preview_redeem(account: int, code: str, now: datetime) -> RedeemPreview:
-    """What `redeem` would do, found out by doing it and rolling it back. Raises what `coupons.redeem` raises."""
+    """What `redeem` would do, found out by doing it and rolling it back. Raises what `redeeming.redeem` raises."""
     with transaction.atomic():
         preview = _redeem(account, code, now)
         transaction.set_rollback(True)
@@ -38,7 +38,7 @@ def preview_redeem(account: int, code: str, now: datetime) -> RedeemPreview:
 def redeem(account: int, code: str, now: datetime, digest: str) -> RedeemPreview:
     """Redeem a coupon as it was shown.
 
-    Raises QuoteExpired where it gives something else now, and what `coupons.redeem` raises.
+    Raises QuoteExpired where it gives something else now, and what `redeeming.redeem` raises.
     """
     with transaction.atomic():
         redeemed = _redeem(account, code, now)
@@ -49,7 +49,7 @@ def redeem(account: int, code: str, now: datetime, digest: str) -> RedeemPreview
 
 def _redeem(account: int, code: str, now: datetime) -> RedeemPreview:
     before = current_subscription(account, now).next_invoice_amount
-    redemption = coupons.redeem(account, code, now)
+    redemption = redeeming.redeem(account, code, now)
     current, coupon = current_subscription(account, now), redemption.coupon
     after, currency = current.next_invoice_amount, current.period.currency
     plans = sorted(plan.code for plan in coupon.plans.all())

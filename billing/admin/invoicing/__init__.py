@@ -1,0 +1,1 @@
+"""Staff's pages for documents, and for who is on them."""

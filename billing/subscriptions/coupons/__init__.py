@@ -1,0 +1,1 @@
+"""Coupons: who redeems them, and what they take off which period."""
