@@ -1,11 +1,11 @@
-# make run | make test | make test-long | make lint | make lock | make chaos | make soak | make bench | make bench-quick
+# make run | make test | make test-long | make coverage | make lint | make lock | make chaos | make soak | make bench | make bench-quick
 # PYTHON chooses the interpreter that .venv is made with; with UPGRADE=1 `make lock` takes the newest versions.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-long lint lock chaos soak bench bench-quick
+.PHONY: run test test-long coverage lint lock chaos soak bench bench-quick
 
 # $(call install,FILE): make .venv and install FILE into it, unless exactly that was done before.
 define install
@@ -25,6 +25,11 @@ run:
 	@exec $(BIN)/python -m billing_site.local.run
 
 test:
+	$(call install,requirements-dev.txt)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Tracing takes as long again as half of the tests, so it has a target of its own.
+coverage:
 	$(call install,requirements-dev.txt)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov
 
