@@ -30,6 +30,7 @@ from billing.subscriptions import trials
 from billing.subscriptions.coupons import discounts
 from billing.subscriptions.ending import write_ends
 from billing.subscriptions.overage.arrears import Arrears
+from billing.subscriptions.overage.parts import bill_parts
 from billing.subscriptions.overage.usage import bring_usage_up
 from billing.subscriptions.renewal_report import RenewalReport
 from billing.subscriptions.renewal_rule import Renewal, ending, renewal
@@ -43,7 +44,8 @@ def renew_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -
 
     `progress` is called with the size of each. A subscription that fails is reported and does not stop the others. One
     that was canceled ends with its period, and another one on the default plan follows. That of a deactivated user ends
-    too, nothing follows, and nothing more is billed to it, also when he is back.
+    too, nothing follows, and nothing more is billed to it, also when he is back. What was used above a quota before a
+    change of plan is billed a month later where no period has closed since.
     """
     return _renew_in_batches(now, progress, keep=True)
 
@@ -86,7 +88,7 @@ def _renew_in_batches(now: datetime, progress: Callable[[int], None], keep: bool
         with transaction.atomic():
             batch = _take(now, last)
             if not batch:
-                return total
+                break
             # Read before the renewal moves it on.
             last = Subscription(pk=batch[-1].pk, period_ends_at=batch[-1].period_ends_at)
             done = _renew_bisecting(batch, now)
@@ -94,6 +96,8 @@ def _renew_in_batches(now: datetime, progress: Callable[[int], None], keep: bool
                 transaction.set_rollback(True)
         total.add(done)
         progress(len(batch))
+    total.add(bill_parts(now, keep=keep))
+    return total
 
 
 def _take(now: datetime, last: Subscription | None) -> list[Subscription]:
@@ -137,7 +141,7 @@ def _write(
 ) -> RenewalReport:
     discounts.discount_opened([period for renewed in renewals for period in renewed.opened])
     today = issued_today([r.subscription.account_id for r in renewals], now)
-    arrears = Arrears(renewals, latest, now)
+    arrears = Arrears([renewed for renewed in renewals if renewed.opened or renewed.ends_at], latest, now)
     billed = _bills(renewals, arrears, now)
     sound: list[tuple[Renewal, list[Bill]]] = []
     done = RenewalReport()

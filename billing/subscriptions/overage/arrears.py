@@ -31,14 +31,14 @@ LONGEST_WINDOW = timedelta(days=62)
 class Arrears:
     """What a batch of renewals has to bill for tokens above the quota; nothing is written before `save`.
 
-    Nothing for deactivated users, who are never invoiced again.
+    Of one that closes no period that is what is known already: parts of a window, what came late. Nothing for
+    deactivated users, who are never invoiced again.
     """
 
     def __init__(self, renewals: Sequence[Renewal], latest: Mapping[int, BillingPeriod], now: datetime) -> None:
         self._bills: dict[int, list[Bill]] = {}
         self._rows: dict[int, list[tuple[WindowOverage, Line | None]]] = defaultdict(list)
-        closing = (r for r in renewals if (r.opened or r.ends_at) and r.subscription.account.is_active)
-        accounts = {renewed.subscription.account_id: renewed for renewed in closing}
+        accounts = {r.subscription.account_id: r for r in renewals if r.subscription.account.is_active}
         known = _known(accounts, now)
         selling = [each for r in accounts.values() for each in _selling(r, latest[r.subscription.pk])]
         if not selling and not known:

@@ -44,6 +44,10 @@ def bring_usage_up(now: datetime) -> None:
         ends_at=F("subscription__period_ends_at"),
         subscription__in=Subscription.objects.due(now),
     )
-    accounts = list(closing.order_by().values_list("subscription__account", flat=True))
-    if accounts:
-        import_string(settings.BILLING_CATCH_UP)(accounts)
+    catch_up(closing.order_by().values_list("subscription__account", flat=True))
+
+
+def catch_up(accounts: Iterable[int]) -> None:
+    """Let PostgreSQL learn what some accounts used, as far as can be. Never within a transaction."""
+    if asked := list(accounts):
+        import_string(settings.BILLING_CATCH_UP)(asked)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 
 from billing.entitlements.overage import overage_now
 from billing.invoicing import credit_notes, ledger
@@ -112,6 +114,35 @@ class TestChangesWithinAWindow:
         ]
         assert sum(amount for _, amount in overage_lines(account)) == money("1.35")
         assert_explained(subscription)
+
+    def test_to_a_yearly_plan_it_is_billed_once_its_window_has_ended(self, subscription: Subscription) -> None:
+        account, settled = subscription.account_id, MIDDLE + timedelta(days=31)
+        use(account, 3000, MIDDLE - SECOND)
+        changed = changes.upgrade(account, make_plan("yearly", 310, 2, interval="year"), MIDDLE)
+        late = use(account, 1000, MIDDLE - 2 * SECOND, told_late=True)
+        assert renewal.renew_due(settled - SECOND).invoices == 0
+        record_without_redis([late])
+        assert renewal.dry_run(settled).amounts == {"USD": money("1.5")}
+        assert overage_lines(account) == []
+        assert [renewal.renew_due(settled).invoices for _ in range(2)] == [1, 0]
+        renewal.renew_due(changed.period.end)
+        assert overage_lines(account) == [("3,000 tokens above the quota at 0.50 per 1,000", money("1.5"))]
+        assert_explained(subscription)
+
+    def test_of_a_deactivated_user_nothing_is(self, subscription: Subscription) -> None:
+        account = subscription.account_id
+        use(account, 3000, MIDDLE - SECOND)
+        changes.upgrade(account, make_plan("yearly", 310, 2, interval="year"), MIDDLE)
+        User.objects.update(is_active=False)
+        assert renewal.renew_due(MIDDLE + timedelta(days=62)).invoices == 0
+
+    def test_what_is_too_much_waits_for_the_close(self, subscription: Subscription, settings: Any) -> None:
+        account = subscription.account_id
+        use(account, 3000, MIDDLE - SECOND)
+        changed = changes.upgrade(account, make_plan("yearly", 310, 2, interval="year"), MIDDLE)
+        settings.LARGEST_INVOICE = 0
+        assert renewal.renew_due(MIDDLE + timedelta(days=62)).invoices == 0
+        assert renewal.renew_due(changed.period.end).parked == [subscription.pk]
 
     def test_from_the_calendar_month_the_rest_of_it_counts(self) -> None:
         low, account_of = make_plan("low", 10, 0, monthly_token_quota=500), make_subscription

@@ -1,0 +1,61 @@
+"""What was used above the quota before a change of plan after which no period closes soon: an upgrade to a year."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from billing.invoicing import issuing
+from billing.invoicing.bills import Bill
+from billing.invoicing.review import issued_today, review_reason
+from billing.models import Subscription, WindowOverage
+from billing.models.subscriptions import SubscriptionQuerySet
+from billing.subscriptions.overage.arrears import Arrears
+from billing.subscriptions.overage.usage import catch_up
+from billing.subscriptions.renewal_report import RenewalReport
+from billing.subscriptions.renewal_rule import Renewal
+
+WAITS = timedelta(days=31)
+"""After the change: the usage window has ended by then, and so has a monthly period, whose close bills the part."""
+logger = logging.getLogger(__name__)
+
+
+def bill_parts(now: datetime, *, keep: bool) -> RenewalReport:
+    """Bill such parts, an invoice for each subscription, in transactions of their own; without `keep` roll them back.
+
+    What a deactivated user used stays unbilled. An invoice that looks wrong is left for the close of the period, where
+    staff release it. Several at once do no harm.
+    """
+    done = RenewalReport()
+    waiting = list(_waiting(now).values_list("pk", "account"))
+    if keep:
+        catch_up(account for _, account in waiting)
+    for pk, _ in waiting:
+        try:
+            with transaction.atomic():
+                for subscription in _waiting(now).filter(pk=pk).select_for_update(skip_locked=True, of=("self",)):
+                    done.count_bills(_bill(subscription, now))
+                transaction.set_rollback(not keep)
+        except Exception as error:  # whatever is wrong with one subscription must not stop the others
+            logger.exception("what subscription %s used above its quota could not be billed", pk)
+            done.failed[pk] = f"{type(error).__name__}: {error}"
+    return done
+
+
+def _waiting(now: datetime) -> SubscriptionQuerySet:
+    parts = WindowOverage.objects.filter(used=None, is_part=True, until__lte=now - WAITS)
+    sold_to = Subscription.objects.live().filter(parked_at=None, account__is_active=True, period_ends_at__gt=now)
+    return sold_to.filter(pk__in=parts.values("billing_period__subscription")).select_related("plan", "account")
+
+
+def _bill(subscription: Subscription, now: datetime) -> list[Bill]:
+    unclosed = Renewal(subscription, (), subscription.plan)
+    arrears = Arrears([unclosed], {subscription.pk: subscription.current_period()}, now)
+    bills = arrears.bills(unclosed)
+    if review_reason(bills, issued_today([subscription.account_id], now)):
+        return []
+    invoices = issuing.issue(bills, now)
+    arrears.save([unclosed], dict(zip(map(id, bills), invoices, strict=True)))
+    return bills
