@@ -45,7 +45,9 @@ def buy(account: int, pack: TokenPack, now: datetime) -> Bought:
             raise NothingToTopUp(plan=subscription.plan.name)
         ends = _lapse(subscription, pack, now)
         price = in_currency(pack.price, pack.currency)
-        line = Line(Kind.PACK, f"{pack.name}: {pack.tokens:,} tokens", price, Period(now, ends))
+        # Nobody knows yet for which days they are that count from the payment on, so the line is for its instant alone.
+        time = Period(now, ends if pack.counts_at_once else now + timedelta.resolution)
+        line = Line(Kind.PACK, f"{pack.name}: {pack.tokens:,} tokens", price, time)
         (bill,) = taxation.taxed([Bill(subscription, pack.currency, (line,))], now)
         if review.review_reason([bill], review.issued_today([account], now)):
             raise UnderReview(reason="invoice")

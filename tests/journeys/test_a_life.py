@@ -8,11 +8,12 @@ INV-000001  2033-01-29  Metered                                           40.00 
                         HALF: 50 % off                                   -20.00  2033-01-29 2033-02-28
                         VAT 19 %                                           3.80  2033-01-29 2033-02-28
                         = net 20.00, tax 3.80, gross 23.80, due 23.80
-INV-000002  2033-02-03  Fifty: 50 tokens                                  10.00  2033-02-03 2033-02-13
-                        VAT 19 %                                           1.90  2033-02-03 2033-02-13
+INV-000002  2033-02-03  Fifty: 50 tokens                                  10.00  2033-02-03 2033-02-03
+                        VAT 19 %                                           1.90  2033-02-03 2033-02-03
                         = net 10.00, tax 1.90, gross 11.90, due 11.90
 
-    Of 210 tokens used until the close 150 are included (100 of the plan, 50 of the pack); 10 come late. Tax: 0.475.
+    Of 200 tokens used until the close 140 are included: 100 of the plan, 40 of the pack, which lapses with 10 left. Ten
+    come late. The tax is 0.475.
 
 INV-000003  2033-02-28  50 tokens above the quota at 50.00 per 1,000       2.50  2033-01-29 2033-02-28
                         VAT 19 %                                           0.48  2033-01-29 2033-02-28
@@ -56,7 +57,7 @@ INV-000010  2033-08-10  Unused time on Annual                           -323.11 
                         YEAR10: 10 % off                                 -53.85  2033-08-10 2034-05-10
                         VAT 20 %                                         -64.62  2033-08-10 2034-05-10
                         = net 161.56, tax -64.62, gross 96.94, due 96.94
-INV-000011  2033-09-01  Fifty: 50 tokens                                  10.00  2033-09-01 2033-09-11
+INV-000011  2033-09-01  Fifty: 50 tokens                                  10.00  2033-09-01 2033-09-01
                         = net 10.00, tax 0.00, gross 10.00, due 10.00
 """  # noqa: E501
 
@@ -130,18 +131,21 @@ def pack_and_overage(life: Life, settings: Any) -> None:
     assert life.usage == (0, 100, 0)
     life.clock.move_to("2033-02-05T12:00:00Z")
     life.pay("INV-000002")
-    assert (life.call(6), life.usage) == (6, (60, 150, 0))
-    life.clock.move_to("2033-02-15T12:00:00Z")
-    assert life.usage == (60, 150, 0), "lapsed: what was used of it is 50, so the plan's are 90 still"
-    assert (life.call(9), life.usage) == (9, (150, 150, 0))
+    assert (life.call(4), life.usage) == (4, (40, 150, 0))
+    life.clock.move_to("2033-02-15T11:59:59Z")
+    assert life.usage == (40, 150, 0)
+    life.clock.tick(1)
+    assert life.usage == (40, 140, 0)
+    life.clock.tick(3600)
+    assert (life.call(10), life.usage) == (10, (140, 140, 0))
     assert life.put("overage", {"cap_tokens": 30})["cap_tokens"] == 30
-    assert (life.call(4), life.usage) == (3, (180, 150, 30))
+    assert (life.call(4), life.usage) == (3, (170, 140, 30))
     assert life.put("overage", {"cap_tokens": 60})["cap_tokens"] == 60
-    assert (life.call(2), life.usage) == (2, (200, 150, 50))
+    assert (life.call(2), life.usage) == (2, (190, 140, 50))
     drain.drain()
     assert life.subscription["overage"]["amount"] == 2.5
     life.clock.move_to("2033-02-28T09:59:58Z")
-    assert (life.call(2), life.usage) == (1, (210, 150, 60))
+    assert (life.call(2), life.usage) == (1, (200, 140, 60))
     with no_redis(settings):
         life.renews("2033-02-28T10:00:00Z", "INV-000003", "INV-000004")
     drain.drain()

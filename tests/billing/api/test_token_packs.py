@@ -9,14 +9,14 @@ import pytest
 from django.utils import timezone
 
 from billing.invoicing import credit_notes, payments
-from billing.models import Invoice, Subscription, TokenPack, TokenPackPurchase
+from billing.models import Invoice, InvoiceLine, Subscription, TokenPack, TokenPackPurchase
 from tests.billing.api.plan_changes import refused
 from tests.billing.ledger import assert_explained, hand_over, pay_in_full
 from tests.billing.sale import sell
 from tests.cast import Customer, Staff
 from tests.clock import moved_by_hand
 from tests.contract import problem
-from tests.factories import money
+from tests.factories import at, money
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PACKS, CURRENT = "/api/v1/billing/token-packs", "/api/v1/usage/current"
@@ -47,6 +47,18 @@ def test_those_on_sale_are_listed(alice: Customer) -> None:
         {"code": "yen", "name": "Fifty", "tokens": 50, "price": 900, "currency": "JPY", "valid_days": 30},
         {"code": "fifty", "name": "Fifty", "tokens": 50, "price": 9.00, "currency": "USD", "valid_days": None},
     ]
+
+
+@pytest.mark.parametrize(("at_once", "until"), [(True, "2031-03-07 12:00:00"), (False, "2031-03-05 12:00:00.000001")])
+def test_the_invoice_names_no_days_that_the_payment_will_move(
+    customer: Callable[..., Customer], at_once: bool, until: str
+) -> None:
+    with moved_by_hand("2031-03-05T12:00:00Z"):
+        alice = customer("alice", "community")
+        pack(valid_days=2, counts_at_once=at_once)
+        buy(alice)
+    (line,) = InvoiceLine.objects.all()
+    assert (line.period_start, line.period_end) == (at("2031-03-05 12:00:00"), at(until))
 
 
 def test_its_tokens_count_once_the_invoice_is_paid(customer: Callable[..., Customer]) -> None:
