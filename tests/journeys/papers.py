@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import facturx
 
+from billing.documents.wording import day
 from billing.models import CreditNote, Invoice
 from tests.billing.documents.sold import said, text_of, xml_of
 from tests.billing.staff import text_of as page_of
@@ -33,16 +35,16 @@ class Paper:
     tax: Decimal = Decimal(0)
     gross: Decimal = Decimal(0)
     due: Decimal = Decimal(0)
-    """When it was issued; below zero it is owed to the customer."""
+    """When it was issued, so without what is paid later."""
 
     @property
     def is_note(self) -> bool:
         return self.number.startswith("CN")
 
     @property
-    def sold(self) -> list[tuple[str, Decimal]]:
+    def sold(self) -> list[Line]:
         """Without what is told apart on documents: the tax and a balance that is used."""
-        return [(text, amount) for text, amount, *_ in self.lines if not re.match("VAT |Balance ", text)]
+        return [line for line in self.lines if not re.match("VAT |Balance ", line[0])]
 
 
 def read(table: str) -> dict[str, Paper]:
@@ -62,16 +64,13 @@ def read(table: str) -> dict[str, Paper]:
 
 def look_at(paper: Paper, customer: Customer, staff: Staff) -> bytes:
     """AssertionError where the document is not as the table has it; its PDF."""
-    kind, model, page = (
-        ("credit-notes", CreditNote, "creditnote") if paper.is_note else ("invoices", Invoice, "invoice")
-    )
-    body = customer.api.get(f"{BILLING}{kind}/{paper.number}").json()
+    address = f"{BILLING}{'credit-notes' if paper.is_note else 'invoices'}/{paper.number}"
+    body = customer.api.get(address).json()
     assert (shown := _as_json(body, paper)) == paper, shown
-    row = model.objects.get(number=paper.number)
-    text = page_of(staff.open(f"billing/{page}/{row.pk}/change/"))
+    text = page_of(_staffs(staff, paper.number, "change"))
     for amount in (*(amount for _, amount, *_ in paper.lines), paper.gross):
         assert f"{amount} EUR" in text, (paper.number, amount)
-    file: bytes = customer.api.get(f"{BILLING}{kind}/{paper.number}/pdf").content
+    file: bytes = customer.api.get(f"{address}/pdf").content
     assert staffs_file(staff, paper.number) == file
     _look_at_pdf(paper, body, "".join(text_of(file).split()))
     _look_at_xml(paper, body, xml_of(file))
@@ -80,9 +79,13 @@ def look_at(paper: Paper, customer: Customer, staff: Staff) -> bytes:
 
 def staffs_file(staff: Staff, number: str) -> bytes:
     """The PDF that the button on the admin's page gives."""
-    model, page = (CreditNote, "creditnote") if number.startswith("CN") else (Invoice, "invoice")
-    file: bytes = staff.open(f"billing/{page}/{model.objects.get(number=number).pk}/pdf/").content
+    file: bytes = _staffs(staff, number, "pdf").content
     return file
+
+
+def _staffs(staff: Staff, number: str, page: str) -> Any:
+    model = CreditNote if number.startswith("CN") else Invoice
+    return staff.open(f"billing/{model._meta.model_name}/{model.objects.get(number=number).pk}/{page}/")
 
 
 def _as_json(body: dict[str, Any], paper: Paper) -> Paper:
@@ -96,20 +99,22 @@ def _as_json(body: dict[str, Any], paper: Paper) -> Paper:
         (row["description"], Decimal(f"{row['amount']:.2f}"), row["period_start"][:10], row["period_end"][:10])
         for row in body["lines"]
     ]
-    sums = map(money, ("net", "tax", "gross", "total"))
+    sums = map(money, ("net", "tax", "gross", "amount_due"))
     assert sum((amount for _, amount, *_ in lines), Decimal(0)) == money("total")
-    assert sum(tax["net"] for tax in body["taxes"]) == body["net"]
+    for name in ("net", "tax"):
+        assert f"{sum(tax[name] for tax in body['taxes']):.2f}" == f"{body[name]:.2f}"
     return Paper(body["number"], body["issued_at"][:10], lines, *sums)
 
 
 def _look_at_pdf(paper: Paper, body: dict[str, Any], text: str) -> None:
     """`text` is without spaces, as lines break where they like."""
     parts = [paper.number, f"Total(EUR){paper.gross:,}"]
-    parts += [part for line, amount in paper.sold for part in ("".join(line.split()), f"{amount:,}")]
+    for line, amount, *times in paper.sold:
+        parts += ["".join(line.split()), f"{amount:,}"]
+        parts += ["".join(day(date.fromisoformat(time)).split()) for time in times if time]
     parts += [f"{tax['net']:,.2f}{tax['tax']:,.2f}" for tax in body["taxes"] if tax["tax"]]
     if not paper.is_note:
-        due = "AmountdueX" if paper.due >= 0 else "CreditedtoyouraccountX"
-        parts += [f"{due[:-1]}(EUR){abs(paper.due):,}", body["buyer"]["name"], body["buyer"]["vat_id"]]
+        parts += [f"Amountdue(EUR){paper.due:,}", body["buyer"]["name"], body["buyer"]["vat_id"]]
         if body["reverse_charge"]:
             parts.append("Reversecharge")
     for part in parts:
@@ -122,8 +127,12 @@ def _look_at_xml(paper: Paper, body: dict[str, Any], xml: Any) -> None:
 
     assert facturx.xml_check_xsd(xml, flavor="factur-x", level="en16931")
     assert said(xml, "rsm:ExchangedDocument/ID") == [paper.number]
-    assert said(xml, "IncludedSupplyChainTradeLineItem/SpecifiedTradeProduct/Name") == [text for text, _ in paper.sold]
-    assert amounts("SpecifiedTradeSettlementLineMonetarySummation/LineTotalAmount") == [a for _, a in paper.sold]
+    assert said(xml, "IncludedSupplyChainTradeLineItem/SpecifiedTradeProduct/Name") == [text for text, *_ in paper.sold]
+    assert amounts("SpecifiedTradeSettlementLineMonetarySummation/LineTotalAmount") == [a for _, a, *_ in paper.sold]
+    for name, at in (("Start", 2), ("End", 3)):
+        times = [str(line[at]).replace("-", "") for line in paper.sold if line[at]]
+        period = f"SpecifiedLineTradeSettlement/BillingSpecifiedPeriod/{name}DateTime"
+        assert said(xml, f"{period}/udt:DateTimeString") == times, paper.number
     sums = "SpecifiedTradeSettlementHeaderMonetarySummation/"
     assert amounts(f"{sums}TaxBasisTotalAmount") == [paper.net]
     assert amounts(f"{sums}TaxTotalAmount") == [paper.tax]

@@ -2,7 +2,8 @@
 
 Prices are in euros and without tax. The seller is in Germany, where the rate is 19 %, and 20 % from 2033-05-01. Bob is
 there too, and moves to France in July, where he owes the tax himself. Metered costs 40.00 a month and has 100 tokens a
-period, then 50.00 for each 1,000; Annual costs 480.00 a year and Annual Plus 720.00.
+period, then 50.00 for each 1,000; Annual costs 480.00 a year and Annual Plus 720.00. The years are to come, since
+Redis expires keys by its own clock. `papers.read` reads this table.
 
 INV-000001  2033-01-29  Metered                                           40.00  2033-01-29 2033-02-28
                         HALF: 50 % off                                   -20.00  2033-01-29 2033-02-28
