@@ -53,12 +53,12 @@ class HistoryForm(ModelForm[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.pk:
+        if not self.instance._state.adding:
             self.initial["seen"] = _version(self._records())
 
     def clean(self) -> dict[str, Any] | None:
         seen = self.data.get(self.add_prefix("seen"))
-        if self.instance.pk and seen is not None:
+        if not self.instance._state.adding and seen is not None:
             # Held until the save, so that nobody comes between.
             if not _lock(type(self.instance)._base_manager.filter(pk=self.instance.pk)):
                 raise ValidationError("Somebody deleted this row since you opened it. Nothing was saved.")
