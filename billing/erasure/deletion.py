@@ -45,8 +45,8 @@ def delete_user(user: User) -> None:
     """Delete the user with keys, exceptions and subscriptions that were never billed. Raises as `check_deletable`."""
     with transaction.atomic():
         # A call or a purchase at this moment waits for these, and finds no user then.
+        Subscription.objects.lock_all_of(user.pk)
         list(User.objects.select_for_update().filter(pk=user.pk))
-        list(Subscription.objects.select_for_update().filter(account=user))
         check_deletable(user)
         columns.forget_in_admin_log(user.pk)
         columns.empty(user.pk)  # histories outlive their rows

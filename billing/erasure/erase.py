@@ -16,7 +16,7 @@ from django.db import transaction
 from billing.erasure import columns
 from billing.erasure.erasers import erasers
 from billing.fence.fenced import push_on_commit
-from billing.models import ApiKey, CreditNote, Erasure, Invoice
+from billing.models import ApiKey, CreditNote, Erasure, Invoice, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.refused import Refused
@@ -84,7 +84,8 @@ def erase(account: int, now: datetime, asked_by: int | None = None, *, with_open
 def begin(account: int, now: datetime, asked_by: int | None = None, *, with_open_invoices: bool = False) -> Erasure:
     """Shut the account. Begun before, and not finished, it is the same erasure. Raises as `erase`."""
     with transaction.atomic():
-        user = User.objects.select_for_update().get(pk=account)
+        Subscription.objects.lock_all_of(account)
+        user = User.objects.select_for_update(no_key=True).get(pk=account)
         if user.is_staff or user.is_superuser:
             raise ErasesNoStaff(account=str(user))
         due = [str(invoice) for invoice in Invoice.objects.due().filter(account=account)]
@@ -111,6 +112,7 @@ def go_on(erasure: Erasure, now: datetime) -> Erasure:
     for eraser in erasers():
         eraser.erase(account, username)
     with transaction.atomic():
+        Subscription.objects.lock_all_of(account)
         held = Erasure.objects.select_for_update().get(pk=erasure.pk)
         if held.finished_at is not None:
             return held

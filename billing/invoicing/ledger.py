@@ -87,5 +87,5 @@ def lock_account(invoice: Invoice) -> None:
 
     Whoever writes to an account's ledger holds this lock.
     """
-    list(Subscription.objects.select_for_update().filter(account=invoice.account_id).order_by("pk"))
+    Subscription.objects.lock_all_of(invoice.account_id)
     invoice.refresh_from_db()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from io import StringIO
@@ -23,7 +24,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from billing.erasure import erase
+from billing.erasure import deletion, erase
 from billing.models import (
     ApiKey,
     Erasure,
@@ -34,12 +35,13 @@ from billing.models import (
     Subscription,
     TokenTopUp,
 )
-from billing.subscriptions import refusals, renewal
+from billing.subscriptions import changes, refusals, renewal
 from billing.tasks import finish_erasures
 from ratelimit.store import client as redis_client
 from tests.billing.ledger import assert_explained, fresh, pay_in_full
 from tests.billing.staff import text_of, told
 from tests.billing.subscriptions.test_renewal_concurrency import _test_database, at_once
+from tests.billing.waiting import somebody_waits_for_a_row, until
 from tests.cast import Customer, Staff
 from tests.outages import no_redis
 from tests.usage.drifting import compared, sql
@@ -279,7 +281,7 @@ import django
 django.setup()
 from django.db import connection
 from django.utils import timezone
-from billing.erasure import erase
+from billing.erasure import deletion, erase
 steps = itertools.count(1)
 def statement(execute, *args):
     if next(steps) == int(os.environ["KILLED_AT"]):
@@ -288,6 +290,29 @@ def statement(execute, *args):
 with connection.execute_wrapper(statement):
     erase.erase(int(os.environ["ACCOUNT"]), timezone.now())
 """
+
+
+@pytest.mark.parametrize("work", ["erase", "delete"])
+def test_who_writes_at_that_moment_is_waited_for(alice: Customer, work: str) -> None:
+    """Whoever writes for an account holds its subscription, and then takes the user and the fence."""
+    now, has_it = timezone.now(), threading.Event()
+
+    def write() -> None:
+        with transaction.atomic():
+            changes.locked(alice.account, now)
+            has_it.set()
+            until(somebody_waits_for_a_row)
+            LimitOverride(account=alice.user, limit="minute", maximum=5).save()
+
+    def end() -> None:
+        has_it.wait()
+        if work == "erase":
+            erase.erase(alice.account, now)
+        else:
+            deletion.delete_user(User.objects.get(pk=alice.account))
+
+    assert at_once(write, end) == [None, None]
+    assert not User.objects.filter(username="alice").exists()
 
 
 def test_killed_at_points_all_along_it_is_finished(zyxwina: Customer) -> None:
@@ -351,6 +376,13 @@ class TestTheAdmin:
         clerk.may("billing.erase_account")
         assert clerk.open(f"auth/user/{bob.account}/erase/").status_code == 200
 
+    def test_nobody_brings_an_erased_account_back(self, alice: Customer, superuser: Staff) -> None:
+        superuser.send(f"auth/user/{alice.account}/erase/")
+        page = f"auth/user/{alice.account}/change/"
+        assert superuser.open(page).status_code == 200
+        assert superuser.send(page, username="alice", is_active="on").status_code == 403
+        assert not User.objects.get(pk=alice.account).is_active
+
     def test_staff_are_not_erased(self, superuser: Staff, clerk: Staff) -> None:
         assert "Erase personal data" not in text_of(superuser.open(f"auth/user/{clerk.user.pk}/change/"))
         answer = superuser.client.post(f"/admin/auth/user/{clerk.user.pk}/erase/", follow=True)
@@ -375,6 +407,14 @@ class TestTheCommand:
         assert told_of(MARK) == []
         self.run(str(alice.account), "--yes")
         assert not User.objects.filter(username="alice").exists()
+
+    def test_a_number_that_is_a_name_as_well_names_two(self, alice: Customer, bob: Customer) -> None:
+        User.objects.filter(pk=bob.account).update(username=str(alice.account))
+        for said in (f"--id {bob.account} or --id {alice.account}",):
+            with pytest.raises(CommandError, match=said):
+                self.run(str(alice.account), "--dry-run")
+        assert f"alice (account {alice.account})" in self.run("--id", str(alice.account), "--dry-run")
+        assert f"(account {bob.account})" in self.run("--id", str(bob.account), "--dry-run")
 
     def test_what_is_refused_is_one_line(self, bob: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(CommandError, match="there is no user nobody"):

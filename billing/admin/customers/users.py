@@ -19,7 +19,7 @@ from billing.admin.base import ModelAdmin
 from billing.api.sentences import to_staff
 from billing.erasure import deletion, erase
 from billing.fence.fenced import push_on_commit
-from billing.models import ApiKey, BillingPeriod, Subscription, WindowOverage
+from billing.models import ApiKey, BillingDetails, BillingPeriod, Erasure, Subscription, WindowOverage
 from billing.rules.refused import Refused
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Choices:
 
 
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
+WITH_THEIR_USER = (ApiKey, BillingDetails, BillingPeriod, Subscription, WindowOverage)
 
 
 @admin.register(User)
@@ -84,7 +85,9 @@ class UserAdmin(Choices, ActionPages[User], _UserAdmin):
         return fixed if request.user.is_superuser else (*fixed, *RIGHTS)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+        """Nobody brings an account back that was erased: what is written to it would name a person again."""
+        is_erased = obj is not None and Erasure.objects.filter(account=obj).exists()
+        return super().has_change_permission(request, obj) and _may_touch(request, obj) and not is_erased
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)
@@ -97,7 +100,7 @@ class UserAdmin(Choices, ActionPages[User], _UserAdmin):
         deleted, counts, lacking, _ = super().get_deleted_objects(objs, request)
         if protected := [sentence for user in objs if (sentence := _why_kept(user))]:
             return deleted, counts, set(), protected
-        with_them = {kind._meta.verbose_name for kind in (ApiKey, Subscription, BillingPeriod, WindowOverage)}
+        with_them = {kind._meta.verbose_name for kind in WITH_THEIR_USER}
         return deleted, counts, lacking - with_them, []
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:

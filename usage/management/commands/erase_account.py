@@ -23,6 +23,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("account", help="the username, or the id as it stands in an invoice's account")
+        parser.add_argument("--id", action="store_true", help="it is the id, also where somebody has it for a username")
         parser.add_argument("--dry-run", action="store_true", help="say what goes and what stays, and do nothing")
         parser.add_argument("--yes", action="store_true", help="do not ask")
         parser.add_argument(
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = _user(options["account"])
+        user = _user(options["account"], is_id=options["id"])
         self._show(user)
         if options["dry_run"]:
             self.stdout.write("dry run: nothing was erased")
@@ -57,11 +58,14 @@ class Command(BaseCommand):
             self.stdout.write(f"due, and not asked for any more: {', '.join(map(str, met.due))}")
 
 
-def _user(text: str) -> User:
-    """By name before number: a username may be digits."""
-    user = User.objects.filter(username=text).first()
-    if user is None and text.isdecimal() and len(text) < 19:
-        user = User.objects.filter(pk=int(text)).first()
+def _user(text: str, *, is_id: bool) -> User:
+    """Raises CommandError for none, and where it names two: a username may be digits."""
+    named = None if is_id else User.objects.filter(username=text).first()
+    numbered = User.objects.filter(pk=int(text)).first() if text.isdecimal() and len(text) < 19 else None
+    if named is not None and numbered is not None and named != numbered:
+        which = f"--id {named.pk} or --id {text}"
+        raise CommandError(f"{text} is the username of account {named.pk}, and the id of {numbered}: give {which}")
+    user = named or numbered
     if user is None:
         raise CommandError(f"there is no user {text}")
     return user
