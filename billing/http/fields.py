@@ -77,14 +77,35 @@ def refuse_unknown(what: str, unknown: Iterator[str], known: Iterable[str]) -> N
         raise serializers.ValidationError({name: [message] for name in named})
 
 
+JSON_TYPES: tuple[tuple[type[serializers.Field[Any, Any, Any, Any]], type, str], ...] = (
+    (serializers.BooleanField, bool, "Must be true or false."),
+    (serializers.IntegerField, int, "Must be a whole number."),
+    (serializers.CharField, str, "Must be text."),
+)
+"""What the schema says of a field, which REST framework would also read from text: "false", "10", 5."""
+
+
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses fields it does not know, by name."""
+    """Refuses fields it does not know, by name, and in JSON a value of another type than the schema has."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict):
             fields = self.fields
             refuse_unknown("field", (str(name) for name in data if name not in fields), fields)
+        # A form and a query are text.
+        given = data.items() if type(data) is dict else ()
+        if wrong := {name: [text] for name, value in given if (text := _wrong_type(fields[name], value))}:
+            raise serializers.ValidationError(wrong)
         return super().to_internal_value(data)
+
+
+def _wrong_type(field: Any, value: Any) -> str:
+    """What to say of a value of another type than the field's; "" of null, of which the field itself decides."""
+    for kind, expected, text in JSON_TYPES:
+        if isinstance(field, kind):
+            fits = value is None or isinstance(value, expected)
+            return "" if fits and not (expected is int and isinstance(value, bool)) else text
+    return ""
 
 
 @extend_schema_field({"oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "enum": [UNLIMITED]}]})

@@ -67,15 +67,12 @@ def test_they_are_replaced_as_a_whole(bob: Customer) -> None:
         ({"address": "x" * 501}, "address"),
         ({"address": ["a", "b"]}, "address"),
         ({"city": "x" * 101}, "city"),
-        ({"postcode": 5}, None),
+        ({"postcode": 5}, "postcode"),
         ({"email": "x@example.com"}, "email"),
     ],
 )
-def test_what_is_wrong_is_named(bob: Customer, wrong: dict[str, Any], field: str | None) -> None:
+def test_what_is_wrong_is_named(bob: Customer, wrong: dict[str, Any], field: str) -> None:
     answer = put(bob, IRISH | wrong)
-    if field is None:
-        assert answer.status_code == 200, "a number is taken as text"
-        return
     assert (answer.status_code, list(answer.json()["errors"])) == (400, [field])
     assert not BillingDetails.objects.exists()
 

@@ -41,6 +41,22 @@ def test_in_a_body(erin: Customer, value: str) -> None:
         assert response.status_code == 400, f"{path} {name}"
 
 
+@pytest.mark.parametrize("value", [5, 1e300, True, [], {"a": 1}])
+def test_what_is_no_text_in_a_body(erin: Customer, value: object) -> None:
+    """REST framework would read numbers as text."""
+    for method, path, name in (
+        ("POST", "billing/upgrade", "target_plan"),
+        ("POST", "billing/cancel", "reason"),
+        ("POST", "billing/coupon", "code"),
+        ("PUT", "billing/details", "name"),
+        ("POST", "usage/track", "feature"),
+    ):
+        body = json.dumps({"name": "Erin", "address": "Here 1", "country": "DE"} if method == "PUT" else {})
+        body = json.dumps(json.loads(body) | {name: value})
+        response = erin.api.generic(method, f"/api/v1/{path}", body, content_type="application/json")
+        assert (response.status_code, list(response.json()["errors"])) == (400, [name]), path
+
+
 @pytest.mark.parametrize("value", ["\0", "a\0b"])
 def test_in_a_header(erin: Customer, value: str) -> None:
     response = erin.post("/api/v1/billing/upgrade", {"target_plan": "pro"}, idempotency_key=value)

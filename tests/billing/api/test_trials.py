@@ -68,9 +68,10 @@ def test_it_can_be_skipped_in_the_preview_and_the_upgrade(customer: Callable[...
     assert answer["message"] == "Upgraded to Pro"
 
 
+@pytest.mark.parametrize("answer", ["perhaps", "false", "no", "", 0, 0.0, 1, []])
 @pytest.mark.parametrize("path", [PREVIEW, UPGRADE])
-def test_what_is_no_answer_to_trial_or_not(alice: Customer, path: str) -> None:
-    body = refused(alice.post(path, {"target_plan": "pro", "trial": "perhaps"}), 400, "invalid")
+def test_what_is_no_answer_to_trial_or_not(alice: Customer, path: str, answer: object) -> None:
+    body = refused(alice.post(path, {"target_plan": "pro", "trial": answer}), 400, "invalid")
     assert list(body["errors"]) == ["trial"]
 
 
