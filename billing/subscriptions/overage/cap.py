@@ -17,11 +17,12 @@ def set_cap(account: int, cap_tokens: int | None, now: datetime) -> Subscription
     """Sell at most so many tokens above the quota in a usage window; None: the plan's default, 0: none.
 
     It acts on the next call, in the present window too, and stays when the plan is changed. Raises NoOverage where the
-    present period sells none, NoSubscription, UnderReview.
+    plan sells none, NoSubscription, UnderReview.
     """
     with transaction.atomic():
         subscription = locked(account, now)
-        if subscription.current_period().overage_price is None:
+        sold = subscription.current_period().overage_price, subscription.plan.overage_price
+        if sold == (None, None):  # a trial sells none, and the period after it does
             raise NoOverage(plan=subscription.plan.name)
         if subscription.overage_cap_tokens != cap_tokens:
             subscription.overage_cap_tokens = cap_tokens

@@ -178,7 +178,7 @@ class TestCap:
         assert mia.post(UPGRADE, {"target_plan": "larger"}).status_code == 200
         assert current(mia)["overage"]["cap_tokens"] == 3
 
-    @pytest.mark.parametrize("tokens", [-1, 10**15, 1.5, "many", True, [], {}])
+    @pytest.mark.parametrize("tokens", [-1, 10**15, 1.5, "many", "10", "１２", True, [], {}])
     def test_what_is_no_cap(self, mia: Customer, tokens: Any) -> None:
         assert list(refused(cap(mia, tokens), 400, "invalid")["errors"]) == ["cap_tokens"]
 
@@ -199,11 +199,24 @@ class TestCap:
             mia = customer("mia", "metered")
             plan.overage_price = 50
             plan.save()
-            refused(cap(mia, 5), 409, "no_overage")
+            assert cap(mia, 5).status_code == 200, "before anything is sold"
             assert mia.api.get(TRACE).status_code == 429
             clock.move_to("2031-04-10T00:00:00Z")
             assert mia.api.get(TRACE).status_code == 200
-            assert cap(mia, 5).status_code == 200
+            assert cap(mia, 0).status_code == 200
+            assert mia.api.get(TRACE).status_code == 429
+
+    def test_it_can_be_set_in_a_trial_for_what_follows(
+        self, customer: Callable[..., Customer], catalogue: None
+    ) -> None:
+        with moved_by_hand("2031-03-10T00:00:00Z") as clock:
+            mia = customer("mia", "community")
+            make_metered(monthly_token_quota=5, trial_days=14)
+            assert mia.post(UPGRADE, {"target_plan": "metered"}).json()["trial_ends_at"] is not None
+            assert cap(mia, 0).status_code == 200
+            clock.move_to("2031-03-25T00:00:00Z")
+            renewal.renew_due(timezone.now())
+            assert mia.api.get(TRACE).status_code == 429
 
     def test_one_key_is_one_cap(self, mia: Customer) -> None:
         key = {"idempotency-key": "k"}
