@@ -171,6 +171,7 @@ class BulkMoveItemAdmin(Movers, ReadOnly, ModelAdmin[BulkMoveItem]):
     list_filter = ["outcome", "foreseen", "refusal", ("move", admin.RelatedOnlyFieldListFilter)]
     search_fields = ["subscription__account__username", "subscription__account__email"]
     search_help_text = "Username or e-mail"
+    exclude = ["seen"]
 
     @admin.display(description="outcome")
     def outcome_shown(self, row: BulkMoveItem) -> str:

@@ -67,6 +67,8 @@ class Command(BaseCommand):
         return move
 
     def _finish(self, move: BulkMove, options: dict[str, Any]) -> None:
+        if move.state == BulkMove.State.STOPPED:
+            raise CommandError(f"move {move.pk} is stopped: nobody more is moved by it, begin another one")
         if move.state == BulkMove.State.TRYING:
             self._work(move, options)
         if move.state == BulkMove.State.READY:

@@ -46,7 +46,10 @@ def test_a_dry_run_moves_nobody() -> None:
     said = run(*ALL, "--dry-run", "--keep-price")
     assert "of them 2 at the price they have" in said
     assert "nobody was moved" in said
-    assert (Subscription.objects.filter(plan__code="low").count(), BulkMove.objects.get().state) == (2, "stopped")
+    move = BulkMove.objects.get()
+    assert (Subscription.objects.filter(plan__code="low").count(), move.state) == (2, "stopped")
+    with pytest.raises(CommandError, match="is stopped"):
+        run("--go-on", str(move.pk), "--yes")
 
 
 def test_without_an_answer_nobody_is_moved(monkeypatch: pytest.MonkeyPatch) -> None:
