@@ -338,6 +338,8 @@ def test_killed_at_points_all_along_it_is_finished(zyxwina: Customer) -> None:
             break
         assert process.returncode == -signal.SIGKILL, process.stderr
         killed += 1
+        if Erasure.objects.exclude(finished_at=None).exists():
+            break  # killed as it told of it: another run would be another erasure
     assert killed >= 4
     finish_erasures()
     assert told_of(MARK) == []

@@ -84,7 +84,9 @@ def test_windows_of_any_changes_follow_each_other(
         for code in quotas
     }
     facts = replace(FACTS, plan="a", anchor=ANCHOR)
-    steps = sorted(steps, key=lambda step: step[0])
+    # Periods end at whole seconds.
+    whole = [(at.replace(microsecond=0) if way == "with period" else at, code, way) for at, code, way in steps]
+    steps = sorted(whole, key=lambda step: step[0])
     windows: list[Period] = []
     counted: dict[TopUp, set[datetime]] = {top_up: set() for top_up in top_ups}
     for half_days in range(240):
@@ -93,7 +95,6 @@ def test_windows_of_any_changes_follow_each_other(
             at, code, way = steps.pop(0)
             anchor = at.replace(microsecond=0) + timedelta(days=way) if isinstance(way, int) else None
             with_period = way == "with period"
-            at = at.replace(microsecond=0) if with_period else at  # where periods end
             changed = change(facts, plans[facts.plan], plans[code], at, with_period=with_period, anchor=anchor)
             facts = replace(changed, plan=code)
         window = entitle(facts, plans, now).window
