@@ -237,3 +237,34 @@ def test_keys_of_customers_are_hashed_and_never_shared(store: Store) -> None:
     assert first.keys.record(key_digest(text)) != second.keys.record(key_digest(text))
     assert key_digest(text) != key_digest(text + " ")
     assert text not in key_digest(text)
+
+
+class TestGivingUp:
+    """What becomes of a charge that nobody was served for by its first run."""
+
+    def test_in_flight_it_is_to_be_taken_back_and_the_key_is_free(self, account: Account, keyed: Keyed) -> None:
+        account.admit(COST, keyed=keyed, event="first")
+        assert not limiter.give_up(account.store, keyed.record, "first")
+        assert account.admit(COST, keyed=keyed, event="second").outcome is Outcome.ADMITTED
+
+    def test_it_stands_while_the_request_runs_again(self, account: Account, keyed: Keyed) -> None:
+        account.admit(COST, keyed=keyed, event="first")
+        again = account.admit(COST, keyed=keyed, now_ms=LATER, charged_at_ms=LATER)
+        assert (again.outcome, again.event) == (Outcome.RERUN, "first")
+        assert limiter.give_up(account.store, keyed.record, "first")
+
+    def test_it_stands_once_a_run_has_ended(self, account: Account, keyed: Keyed) -> None:
+        account.admit(COST, keyed=keyed, event="first")
+        end(account, keyed, "first", ANSWER)
+        assert limiter.give_up(account.store, keyed.record, "first")
+        assert account.admit(COST, keyed=keyed).outcome is Outcome.REPLAYED
+
+    @pytest.mark.parametrize("event", ["first", "another"])
+    def test_of_another_event_or_none_it_changes_nothing(
+        self, account: Account, keyed: Keyed, event: str, everything: Any
+    ) -> None:
+        if event == "another":
+            account.admit(COST, keyed=keyed, event="first")
+        before = everything()
+        assert not limiter.give_up(account.store, keyed.record, event)
+        assert everything() == before
