@@ -86,16 +86,19 @@ def look_up(call: Call, decision: Decision) -> Decision | None:
     return decision._replace(outcome=Outcome.REPLAYED, answer=answer)
 
 
-def was_repeated(event: Event) -> bool:
-    """Whether a charge stands that its first run has not served: its request has run again under its key since.
+def free_key(event: Event) -> bool:
+    """Free in Redis the key of a charge that is to be taken back, as its first run has served nobody.
 
-    Redis knows it of the calls that it decides, whether or not this process decides by it at the moment. Otherwise it
-    sets the key free, as the charge is to be taken back.
+    False where the charge stands: its request has run again under the key since. Redis knows that of the calls that it
+    decides, whether or not this process decides by it at the moment; without Redis, PostgreSQL's record tells it later.
     """
     if not event.key:
-        return False
+        return True
     record = AccountKeys(event.account).record(event.key)
     try:
-        return limiter.give_up(store(), record, event.charge)
-    except (RedisUnreachable, ResponseError):
-        return False
+        return not limiter.give_up(store(), record, event.charge)
+    except RedisUnreachable:
+        return True
+    except ResponseError as error:
+        logger.warning("whether the request of charge %s has run again is not known: %s", event.charge, error)
+        return True

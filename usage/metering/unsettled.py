@@ -1,9 +1,8 @@
 """Charges that PostgreSQL has to be told of, when neither engine answered at the end of their call: tried until it is.
 
-A request that was repeated meanwhile under its Idempotency-Key keeps its charge: somebody was served for it.
-
 They are in this process' memory and end with it. The log names each, when it comes in and when the process ends, with
-the command that takes it back; a third store for them would have to be kept as safe as the two engines.
+the command that takes it back; a third store for them would have to be kept as safe as the two engines. A request that
+was repeated meanwhile under its Idempotency-Key keeps its charge: somebody was served for it.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def settle() -> bool:
     while waiting:
         first = event, work = waiting[0]
         try:
-            if not kept_answers.was_repeated(event):
+            if kept_answers.free_key(event):
                 work()
         except NO_DATABASE:
             return False

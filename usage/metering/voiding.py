@@ -102,10 +102,10 @@ def settle_charge(charge: UUID, now: datetime) -> Settled:
         return Settled.ALREADY
     event = event_of(row)
     with transaction.atomic():
-        if record := idempotency.find_of_charge(event.account, event.charge):
-            event = event._replace(key=record.key, fingerprint=record.fingerprint)
-        was_repeated = kept_answers.was_repeated(event)
-        return Settled.VOIDED if not was_repeated and fallback.void(event, to_ms(now)) else Settled.SERVED
+        record = idempotency.find_of_charge(event.account, event.charge)
+    if record is not None:
+        event = event._replace(key=record.key, fingerprint=record.fingerprint)
+    return Settled.VOIDED if kept_answers.free_key(event) and fallback.void(event, to_ms(now)) else Settled.SERVED
 
 
 def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from billing.fence import push
-from ratelimit.limits import KeptAnswer
+from ratelimit.limits import KeptAnswer, Outcome
 from tests.cast import Customer
 from tests.usage.histories import admit, sums
 from usage.drain import drain
@@ -48,6 +49,15 @@ def test_a_request_that_was_served_when_it_was_repeated_stays_charged(bob: Custo
     record = idempotency.IdempotencyRecord.objects.get(event_id=charged.charge)
     idempotency.rerun(record, timezone.now())
     idempotency.end_run(charged._replace(key=record.key), KeptAnswer(b"200", b"{}"))
+    assert settle(charged.charge) == [f"{charged.charge}: {Settled.SERVED.value}"]
+    assert sums(bob.account) == {10}
+
+
+def test_so_does_one_whose_repetition_only_redis_knows_of(bob: Customer, settings: Any) -> None:
+    settings.LONGEST_REQUEST_SECONDS = 0
+    charged = admit(bob, idempotency_key="k", fingerprint=b"f").event  # type: ignore[arg-type]
+    assert charged
+    assert admit(bob, idempotency_key="k", fingerprint=b"f").decision.outcome is Outcome.RERUN  # type: ignore[arg-type]
     assert settle(charged.charge) == [f"{charged.charge}: {Settled.SERVED.value}"]
     assert sums(bob.account) == {10}
 
