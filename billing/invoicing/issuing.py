@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from billing.bulk_insert import copy_rows, reserve_ids
+from billing.bulk_insert import copy_rows, copy_values, reserve_ids
 from billing.invoicing.bills import Bill, Line, to_issue
 from billing.invoicing.ledger import Kind, balance_entry, balances, give_back
 from billing.invoicing.numbering import INVOICES, take_numbers
@@ -22,6 +23,18 @@ from billing.models.invoices import NOTHING
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
 from billing.rules.tax import Treatment
+
+LINE = (
+    "invoice_id",
+    "position",
+    "kind",
+    "description",
+    "amount",
+    "period_start",
+    "period_end",
+    "billing_period_id",
+    "taxed_by_id",
+)
 
 
 def issue(bills: Sequence[Bill], now: datetime) -> list[Invoice]:
@@ -39,7 +52,7 @@ def issue(bills: Sequence[Bill], now: datetime) -> list[Invoice]:
     pairs = [(_invoice(pk, bill, now), bill) for pk, bill in zip(reserve_ids(Invoice, len(bills)), billed, strict=True)]
     taxes = _taxes(pairs)
     copy_rows(list(taxes.values()))
-    copy_rows(list(_rows(pairs, taxes)))
+    copy_values(InvoiceLine, LINE, _lines(pairs, taxes))
     entries = [
         balance_entry(invoice, line.amount, now)
         for invoice, bill in pairs
@@ -115,19 +128,13 @@ def _taxes(pairs: Sequence[tuple[Invoice, Bill]]) -> dict[tuple[int, Treatment],
     }
 
 
-def _rows(
+def _lines(
     pairs: Iterable[tuple[Invoice, Bill]], taxes: dict[tuple[int, Treatment], InvoiceTax]
-) -> Iterable[InvoiceLine]:
+) -> Iterable[Sequence[Any]]:
+    """The values of LINE."""
     for invoice, bill in pairs:
         for position, line in enumerate(bill.lines, start=1):
-            yield InvoiceLine(
-                invoice_id=invoice.pk,
-                position=position,
-                kind=line.kind,
-                description=line.description,
-                amount=line.amount,
-                period_start=line.period.start,
-                period_end=line.period.end,
-                billing_period_id=line.sold.pk if line.sold else None,
-                taxed_by_id=taxes[invoice.pk, line.treatment].pk if line.treatment else None,
-            )
+            sold = line.sold.pk if line.sold else None
+            taxed_by = taxes[invoice.pk, line.treatment].pk if line.treatment else None
+            time = line.period
+            yield invoice.pk, position, line.kind, line.description, line.amount, time.start, time.end, sold, taxed_by

@@ -16,6 +16,7 @@ from billing.models import BalanceEntry, BillingPeriod, Invoice, InvoiceLine, Su
 from billing.models.invoices import NOTHING
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
+from billing.postgres.any_of import any_of
 from billing.rules.money import is_exact
 from billing.rules.refused import Refused
 
@@ -33,7 +34,7 @@ def balance(account: int, currency: str) -> Decimal:
 
 def balances(accounts: Iterable[int]) -> dict[tuple[int, str], Decimal]:
     """What is owed to the accounts, by account and currency; those without any entry are left out."""
-    rows = BalanceEntry.objects.filter(account__in=list(accounts)).order_by().values_list("account", "currency")
+    rows = BalanceEntry.objects.filter(any_of("account", accounts)).order_by().values_list("account", "currency")
     return {(account, currency): total for account, currency, total in rows.annotate(total=Sum("amount"))}
 
 

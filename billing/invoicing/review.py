@@ -11,6 +11,7 @@ from django.db.models import Count
 from billing.invoicing.bills import Bill
 from billing.invoicing.ledger import Kind
 from billing.models import Invoice
+from billing.postgres.any_of import any_of
 from billing.rules.currency_worth import per_dollar
 
 
@@ -41,5 +42,5 @@ def largest_invoice(currency: str) -> int:
 def issued_today(accounts: Iterable[int], now: datetime) -> dict[int, int]:
     """Invoices issued to each account in the last 24 hours."""
     since = now - timedelta(days=1)
-    rows = Invoice.objects.filter(account__in=list(accounts), issued_at__gt=since, issued_at__lte=now)
+    rows = Invoice.objects.filter(any_of("account", accounts), issued_at__gt=since, issued_at__lte=now)
     return dict(rows.order_by().values_list("account").annotate(count=Count("pk")))

@@ -14,6 +14,7 @@ from django.contrib.auth import get_user_model
 from billing.invoicing.bills import Bill, Line, Parties
 from billing.models import BillingDetails, InvoiceLine, Seller, TaxRate
 from billing.models.invoices import NOT_SOLD
+from billing.postgres.any_of import any_of
 from billing.rules import tax
 from billing.rules.periods import Period
 from billing.rules.tax import Treatment
@@ -58,9 +59,10 @@ class _Buyers:
 
     def __init__(self, seller: Seller, accounts: Iterable[int], at: datetime) -> None:
         self._seller, self._sold_by, self._at = seller, seller.snapshot(), at
-        self._details = {row.account_id: row for row in BillingDetails.objects.filter(account__in=accounts)}
+        self._details = {row.account_id: row for row in BillingDetails.objects.filter(any_of("account", accounts))}
         self._rates = [row.rate for row in TaxRate.objects.filter(valid_from__lte=at)]
-        self._users: dict[int, Any] = get_user_model().objects.in_bulk(list(accounts))
+        users = get_user_model().objects.filter(any_of("pk", accounts))
+        self._users: dict[int, Any] = {user.pk: user for user in users}
 
     def parties(self, account: int) -> Parties:
         """Where no details are known the buyer is the user, in the seller's country, for which the tax is, too."""

@@ -25,6 +25,7 @@ from billing.models import BillingPeriod, Subscription
 from billing.outbox.clock import check_clock
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
+from billing.postgres.any_of import any_of
 from billing.rules.usage_window import kept_window
 from billing.subscriptions import trials
 from billing.subscriptions.coupons import discounts
@@ -36,7 +37,7 @@ from billing.subscriptions.renewal_report import RenewalReport
 from billing.subscriptions.renewal_rule import Renewal, ending, renewal
 
 logger = logging.getLogger(__name__)
-BATCH = 500
+BATCH = 1000
 
 
 def renew_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -> RenewalReport:
@@ -107,8 +108,8 @@ def _take(now: datetime, last: Subscription | None) -> list[Subscription]:
         # As a row value, so that the index is entered where the last batch ended, however many periods end together.
         beyond = "(billing_subscription.period_ends_at, billing_subscription.id) > (%s, %s)"
         rows = rows.filter(RawSQL(beyond, [last.period_ends_at, last.pk], output_field=BooleanField()))
-    # A plan is one object for all of its subscribers.
-    return list(rows.select_for_update(skip_locked=True).prefetch_related("plan", "scheduled_plan", "account")[:BATCH])
+    rows = rows.select_related("account").select_for_update(skip_locked=True, of=("self",))
+    return list(rows.prefetch_related("plan", "scheduled_plan")[:BATCH])  # a plan is one object for its subscribers
 
 
 def _renew_bisecting(batch: Sequence[Subscription], now: datetime) -> RenewalReport:
@@ -131,7 +132,7 @@ def _renew_bisecting(batch: Sequence[Subscription], now: datetime) -> RenewalRep
 
 def _latest_periods(subscriptions: Sequence[Subscription]) -> dict[int, BillingPeriod]:
     ids = [subscription.pk for subscription in subscriptions]
-    rows = BillingPeriod.objects.filter(subscription__in=ids, ends_at=F("subscription__period_ends_at"))
+    rows = BillingPeriod.objects.filter(any_of("subscription", ids), ends_at=F("subscription__period_ends_at"))
     columns = ("subscription_id", "number", "starts_at", "ends_at", "overage_price", "currency")
     return {row.subscription_id: row for row in rows.order_by().only(*columns)}
 

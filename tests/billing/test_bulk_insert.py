@@ -1,4 +1,4 @@
-"""copying.py: rows by COPY are the rows that bulk_create makes."""
+"""bulk_insert.py: rows by COPY are the rows that bulk_create makes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
-from billing.bulk_insert import copy_rows
+from billing.bulk_insert import copy_rows, copy_values
 from billing.models import BillingPeriod, Invoice, InvoiceLine, Subscription
 from tests.factories import at, make_plan, make_subscription, money
 
@@ -72,3 +72,11 @@ def test_what_the_database_refuses_is_djangos_error(subscription: Subscription, 
 def test_what_a_column_cannot_hold_is_djangos_error(subscription: Subscription) -> None:
     with pytest.raises(DatabaseError), transaction.atomic():
         copy_rows([period(subscription, 1, currency="TOOLONG")])
+
+
+def test_what_no_value_is_given_for_gets_the_default_of_the_database(subscription: Subscription) -> None:
+    values = (subscription.pk, 1, at("2025-11-01"), at("2025-12-01"), subscription.plan_id, money("12.3456"), "USD")
+    fields = ("subscription_id", "number", "starts_at", "ends_at", "plan_id", "price", "currency")
+    copy_values(BillingPeriod, fields, [values])
+    stored = subscription.periods.get(number=1)
+    assert (stored.price, stored.discount, stored.is_trial, stored.coupon) == (money("12.3456"), 0, False, None)

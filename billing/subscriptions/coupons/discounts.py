@@ -19,6 +19,7 @@ from django.db.models import Q, Subquery
 
 from billing.models import BillingPeriod, Coupon, CouponRedemption, InvoiceLine, Plan
 from billing.models.invoices import NOTHING
+from billing.postgres.any_of import any_of
 from billing.rules.proration import prorate
 
 
@@ -40,7 +41,7 @@ def active(account: int) -> CouponRedemption | None:
 
 def active_of(accounts: Iterable[int]) -> dict[int, CouponRedemption]:
     """Active redemptions by account, with their coupons and what those are for."""
-    rows = CouponRedemption.objects.active().filter(account__in=list(accounts)).select_related("coupon")
+    rows = CouponRedemption.objects.active().filter(any_of("account", accounts)).select_related("coupon")
     return {row.account_id: row for row in rows.prefetch_related("coupon__plans")}
 
 

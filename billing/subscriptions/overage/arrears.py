@@ -16,6 +16,7 @@ from billing.invoicing import taxation
 from billing.invoicing.bills import Bill, Line
 from billing.invoicing.ledger import Kind
 from billing.models import BillingPeriod, Invoice, InvoiceLine, WindowOverage
+from billing.postgres.any_of import any_of
 from billing.rules.overage import Stretch, above_quota, cost, shown_price
 from billing.rules.periods import Period
 from billing.subscriptions.overage.closing import Closing, closings
@@ -95,7 +96,7 @@ def _is_open(row: WindowOverage, renewed: Renewal, now: datetime) -> bool:
 def _known(accounts: Collection[int], now: datetime) -> dict[int, list[WindowOverage]]:
     known: dict[int, list[WindowOverage]] = defaultdict(list)
     since = now - COMPARED_FOR - LONGEST_WINDOW
-    rows = WindowOverage.objects.filter(Q(until__gt=since) | Q(used=None), account__in=accounts)
+    rows = WindowOverage.objects.filter(Q(until__gt=since) | Q(used=None), any_of("account", accounts))
     for row in rows.select_related("billing_period__subscription").order_by("until", "pk"):
         known[row.account_id].append(row)
     return known
