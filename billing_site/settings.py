@@ -9,6 +9,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from billing_site import environment as env
+from billing_site import library_settings
 from billing_site.local.engines.places import BROKER_DATABASE, CACHE_DATABASE, Places, as_broker, with_database
 from billing_site.operations.log_lines import lines_from
 from billing_site.serving import refusals
@@ -47,7 +48,8 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.words("CSRF_TRUSTED_ORIGINS", [], env.ORIG
 ROOT_URLCONF = "billing_site.urls"
 WSGI_APPLICATION = "billing_site.wsgi.application"
 LANGUAGE_CODE = "en-us"
-USE_I18N = False
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]  # of customers' pages and mails; the API and the admin are English
+LOCALE_PATHS = [BASE_DIR / "billing_site" / "locale"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 FORMAT_MODULE_PATH = ["billing_site.formats"]
@@ -69,6 +71,9 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "simple_history",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
     "ratelimit",
     "billing",
     "usage",
@@ -82,10 +87,12 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "billing_site.request.language.PageLanguage",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "billing_site.request.request_user.CallersUser",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "billing_site.request.content_security.content_security_policy",
     "simple_history.middleware.HistoryRequestMiddleware",
@@ -101,6 +108,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "billing_site.dashboard.navigation.navigation",
             ],
         },
     },
@@ -152,7 +160,8 @@ CACHES = {
     },
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
-LOGIN_REDIRECT_URL = "admin:index"  # after a login that no page asked for
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "dashboard"  # after a login that no page asked for
 
 # --- Security
 HTTPS = env.flag("HTTPS", False)  # the site is served over HTTPS only
@@ -179,54 +188,15 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 
-# --- HTTP API
-REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["billing_site.request.authentication.GatewayAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": [],  # the gateway has let the caller in, or the view is public
-    "DEFAULT_PARSER_CLASSES": ["billing.http.json.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": [
-        "billing.http.json.ApiJSONRenderer",
-        "rest_framework.renderers.BrowsableAPIRenderer",
-    ],
-    "DEFAULT_SCHEMA_CLASS": "billing_site.openapi.document.OperationSchema",
-    "EXCEPTION_HANDLER": "billing.http.exception_handler.exception_handler",
-    "COERCE_DECIMAL_TO_STRING": False,
-    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%SZ",  # times are in UTC throughout
-}
-SPECTACULAR_SETTINGS: dict[str, Any] = {
-    "TITLE": "Metered API",
-    "VERSION": "1",
-    "OAS_VERSION": "3.1.1",
-    "SCHEMA_PATH_PREFIX": "/api/v1",
-    "PREPROCESSING_HOOKS": ["billing_site.openapi.document.as_served"],
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "billing_site.openapi.document.with_parts",
-    ],
-    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_SETTINGS": {
-        "deepLinking": True,
-        "displayRequestDuration": True,
-        "defaultModelsExpandDepth": 0,
-        "validatorUrl": None,  # nothing is sent to a validator elsewhere
-    },
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-}
-UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "Billing",
-    "SITE_HEADER": "Billing",
-    "SITE_SYMBOL": "toll",
-    "SITE_URL": None,
-    "STYLES": [f"{STATIC_URL}billing_site/admin.css"],
-    "SITE_FAVICONS": [{"rel": "icon", "href": "data:,"}],  # or every browser asks for /favicon.ico
-    # Links on dark grounds: Unfold's own 500 has a contrast of 4.3 there, and text needs 4.5 (WCAG AA).
-    "COLORS": {"primary": {"500": "oklch(71.4% .203 305.504)"}},
-    "SHOW_BACK_BUTTON": True,
-    "SIDEBAR": {"show_search": False, "navigation": "billing_site.admin_navigation.navigation"},
-}
+# --- Log-in pages, HTTP API, admin: what no deployment decides is in `library_settings`
+REST_FRAMEWORK = library_settings.REST_FRAMEWORK
+SPECTACULAR_SETTINGS = library_settings.SPECTACULAR
+UNFOLD = library_settings.UNFOLD
+globals().update(library_settings.LOG_IN)
+SIGN_UP = env.flag("SIGN_UP", True)  # whoever comes may make an account, on the default plan
+# An address is confirmed before the first log-in, or in its own time.
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if env.flag("EMAIL_CONFIRMED_FIRST", False) else "optional"
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
 # --- Celery. Usage never travels through the broker: it only wakes what reads the database.
 CELERY_BROKER_URL = BROKER_URL
@@ -286,7 +256,7 @@ BILLING_USED_UNTIL = "usage.reports.used_until.used_until"
 BILLING_USED_TOKENS = "usage.reports.windows.used_tokens"
 BILLING_CATCH_UP = "usage.reports.windows.catch_up"
 # Modules that erase what they hold of an account, and say why it cannot be deleted: as usage.erasure does.
-ACCOUNT_ERASERS = ["usage.erasure"]
+ACCOUNT_ERASERS = ["usage.erasure", "billing_site.accounts.erasure"]
 # Which accounts, each with an instant, had a payment method then: the path of a function that takes a mapping and gives
 # the accounts that had one. Who adds or removes one raises the account's fence. Empty: nobody has one.
 BILLING_HAS_PAYMENT_METHOD = ""

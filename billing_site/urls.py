@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.views import LoginView
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views import defaults
@@ -18,10 +18,11 @@ from billing.http import problems
 from billing.http.access import NOTHING_HERE
 from billing.http.views import ApiView
 from billing_site import sandbox
+from billing_site.home import home
 from billing_site.index import Index
 from billing_site.openapi.view import schema_view
 from billing_site.operations import views as operations
-from billing_site.request.log_in import says_when_to_come_again
+from billing_site.request.log_in import says_when_to_come_again, takes_username
 
 
 class NoSuchPath(ApiView):
@@ -61,17 +62,22 @@ if settings.SANDBOX:
     api.append(re_path(rf"^(?:{'|'.join(sandbox.PATHS)})(?:/.*)?$", sandbox.SandboxView.as_view(), name="sandbox"))
 api.append(re_path(r"", NoSuchPath.as_view()))
 
-log_in_to_api = LoginView.as_view(template_name="rest_framework/login.html", next_page="usage-current")
+log_in = says_when_to_come_again(takes_username(LoginView.as_view()))
 urlpatterns = [
     re_path(r"^api/v1$", Index.as_view()),
     path("api/v1/", include(api)),
     re_path(r"^api/schema/?$", schema_view, name="schema"),
     re_path(r"^api/docs/?$", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    re_path(r"^api/auth/login/?$", says_when_to_come_again(log_in_to_api)),
+    re_path(r"^api/auth/login/?$", log_in),  # one page behind each door
     path("api/auth/", include("rest_framework.urls")),
     re_path(r"^health/?$", operations.health),
     re_path(r"^metrics/?$", operations.prometheus),
     path("admin", RedirectView.as_view(pattern_name="admin:index", query_string=True)),
-    path("admin/login/", says_when_to_come_again(admin.site.login)),  # before the admin's own
+    path("admin/login/", log_in),
+    path("accounts/login/", log_in),
+    path("accounts/", include("allauth.urls")),
+    path("dashboard", RedirectView.as_view(pattern_name="dashboard", query_string=True)),
+    path("dashboard/", include("billing_site.dashboard.urls")),
+    path("", home, name="home"),
     path("admin/", admin.site.urls),
 ]

@@ -10,10 +10,11 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from billing.erasure import columns
+from billing_site.accounts import erasure as of_accounts
 from usage import erasure
 
 TEXTS = (models.CharField, models.TextField, models.JSONField, models.BinaryField, models.FileField)
-WHERE = (columns, erasure)
+WHERE = (columns, erasure, of_accounts)
 CODES = {
     "billing.ApiKey": {"id", "prefix", "hashed_key", "scope"},
     "billing.Subscription": {"status", "parked_because"},

@@ -37,7 +37,11 @@ EMPTIED: dict[str, Columns] = {
     "billing.HistoricalTokenTopUp": Columns(OWNER, {"reason": "", "history_change_reason": None}),
     "billing.OutboxCursor": Columns(OWNER, {"error": ""}),
 }
-DELETED: dict[str, str] = {"billing.StoredResponse": OWNER, "billing.BillingDetails": OWNER}
+DELETED: dict[str, str] = {
+    "billing.StoredResponse": OWNER,
+    "billing.BillingDetails": OWNER,
+    "billing.Preferences": "user",
+}
 """Models whose rows go, with the field that holds the account."""
 BY_THEMSELVES = {
     "auth.User": "username, names and e-mail; by erase.py, last of all",

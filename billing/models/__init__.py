@@ -12,6 +12,7 @@ from billing.models.invoices import CreditNote, Invoice, InvoiceLine
 from billing.models.overage import WindowOverage
 from billing.models.parties import BillingDetails, Seller, TaxRate
 from billing.models.plans import Capability, Plan
+from billing.models.preferences import Preferences
 from billing.models.settlements import BalanceEntry, DocumentNumber, Payment
 from billing.models.stored_responses import StoredResponse
 from billing.models.subscriptions import Subscription
@@ -43,6 +44,7 @@ __all__ = [
     "OutboxMessage",
     "Payment",
     "Plan",
+    "Preferences",
     "Route",
     "Seller",
     "StoredResponse",

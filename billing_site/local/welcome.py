@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from billing_site.local.preparation import TestUser
 
 PAGES = {
+    "start": "/",
+    "dashboard": "/dashboard/",
     "API": "/api/v1/plans",
     "API docs": "/api/docs",
     "admin": "/admin/",

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
 
-from django.contrib.auth.backends import ModelBackend
+from allauth.account.auth_backends import AuthenticationBackend
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
@@ -41,12 +41,11 @@ class LogInRefused(ValidationError):
         self.retry_after = retry_after
 
 
-class ThrottledBackend(ModelBackend):
-    def authenticate(
-        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
-    ) -> User | None:
-        """The user, or None for a wrong name or password. Raises LogInRefused."""
-        counters = [(f"log-in:name:{_digest(username or '')}", FAILURES_BY_NAME)]
+class ThrottledBackend(AuthenticationBackend):
+    def authenticate(self, request: HttpRequest | None, **credentials: Any) -> User | None:
+        """The user of a name or an e-mail address and a password, or None where one is wrong. Raises LogInRefused."""
+        name = credentials.get("username") or credentials.get("email") or ""
+        counters = [(f"log-in:name:{_digest(name)}", FAILURES_BY_NAME)]
         if request is not None:
             counters.append((f"log-in:address:{_digest(client_address(request))}", FAILURES_BY_ADDRESS))
         for key, most in counters:
@@ -54,7 +53,7 @@ class ThrottledBackend(ModelBackend):
         if not _hashing.acquire(blocking=False):
             raise LogInRefused("Many people are logging in at this moment. Please try again.", 503, 1)
         try:
-            user = super().authenticate(request, username, password, **kwargs)
+            user: User | None = super().authenticate(request, **credentials)
         finally:
             _hashing.release()
         if user is not None:
@@ -77,6 +76,20 @@ def _count(key: str, most: int) -> None:
 
 def _digest(text: str) -> str:
     return hashlib.blake2s(text.casefold().encode(errors="replace"), digest_size=16).hexdigest()
+
+
+def takes_username(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """A log-in view that takes `username` for its `login`, too: as the admin's form had it, and scripts still post."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if "username" in request.POST and not request.POST.get("login"):
+            posted = request.POST.copy()
+            posted["login"] = request.POST.get("username", "")
+            request.POST = posted  # type: ignore[assignment]
+        return view(request, *args, **kwargs)
+
+    return answer
 
 
 def says_when_to_come_again(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:

@@ -63,6 +63,8 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     "HTTPS": (FLAG, [("yes", "HTTPS", True), ("YES", "HTTPS", True), ("0", "HTTPS", False)]),
     "BEHIND_PROXY": (FLAG, [("1", "BEHIND_PROXY", True)]),
     "STATIC_ROOT": (FOLDER, [("/srv/static", "STATIC_ROOT", Path("/srv/static"))]),
+    "SIGN_UP": (FLAG, [("0", "SIGN_UP", False)]),
+    "EMAIL_CONFIRMED_FIRST": (FLAG, [("1", "ACCOUNT_EMAIL_VERIFICATION", "mandatory")]),
     "SANDBOX": (FLAG, [("true", "SANDBOX", True)]),
     "WHEN_REDIS_IS_DOWN": (["fall back", "Fallback"], [("refuse", "WHEN_REDIS_IS_DOWN", "refuse")]),
     "WEB_PROCESSES": (NUMBER, [("1", "WEB_PROCESSES", 1)]),

@@ -36,8 +36,27 @@ from tests.journeys.chromium import Chromium, Tab, chromium, playwright_browser
 
 __all__ = ["chromium", "playwright_browser"]
 pytestmark = pytest.mark.django_db(transaction=True)
-STRANGERS = ("/admin/login/", "/api/auth/login/", "/api/docs", "/api/v1/plans", "/api/v1/usage/current")
-CUSTOMERS = ("/api/v1/", "/api/v1/usage/current", "/api/v1/usage/track", "/api/v1/nothing", "/api/v1/graph/nodes")
+STRANGERS = (
+    "/",
+    "/accounts/login/",
+    "/accounts/signup/",
+    "/accounts/password/reset/",
+    "/admin/login/",
+    "/api/docs",
+    "/api/v1/plans",
+    "/api/v1/usage/current",
+)
+CUSTOMERS = (
+    "/dashboard/",
+    "/dashboard/settings/",
+    "/accounts/email/",
+    "/accounts/2fa/",
+    "/api/v1/",
+    "/api/v1/usage/current",
+    "/api/v1/usage/track",
+    "/api/v1/nothing",
+    "/api/v1/graph/nodes",
+)
 
 
 @pytest.fixture

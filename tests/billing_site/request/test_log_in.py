@@ -16,7 +16,7 @@ from tests.outages import redis_gone
 
 __all__ = ["redis_gone"]
 pytestmark = pytest.mark.django_db
-DOORS = ["/admin/login/", "/api/auth/login/"]
+DOORS = ["/accounts/login/", "/admin/login/", "/api/auth/login/"]
 PASSWORD = "kQ7#long-enough"
 
 

@@ -1,0 +1,57 @@
+"""Who sees the dashboard, and in which language and time zone."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from billing.models import Preferences
+from tests.cast import Customer
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def page(alice: Customer) -> Client:
+    client = Client()
+    client.force_login(alice.user)
+    return client
+
+
+@pytest.mark.parametrize("path", ["/dashboard/", "/dashboard/settings/"])
+def test_strangers_log_in_first(path: str) -> None:
+    assert Client().get(path)["Location"] == f"/accounts/login/?next={path}"
+
+
+def test_pages_are_kept_by_nobody(page: Client) -> None:
+    assert page.get("/dashboard/")["Cache-Control"] == "no-store"
+
+
+def test_settings_are_the_persons(page: Client, alice: Customer, bob: Customer) -> None:
+    assert page.post("/dashboard/settings/", {"language": "de", "time_zone": "Europe/Berlin"}).status_code == 302
+    assert str(Preferences.of(alice.account)) == "de, Europe/Berlin"
+    assert str(Preferences.of(bob.account)) == "any language, UTC"
+    assert '<html lang="de">' in page.get("/dashboard/").text
+
+
+def test_an_unknown_time_zone_is_refused(page: Client, alice: Customer) -> None:
+    assert page.post("/dashboard/settings/", {"language": "de", "time_zone": "Mars/Olympus"}).status_code == 200
+    assert not Preferences.objects.exists()
+
+
+def test_the_browsers_language_counts_where_none_was_chosen(page: Client) -> None:
+    assert '<html lang="de">' in page.get("/dashboard/", headers={"accept-language": "de-AT,de;q=0.9"}).text
+    assert '<html lang="en">' in page.get("/dashboard/", headers={"accept-language": "fr"}).text
+
+
+def test_the_api_is_english_also_after_a_german_page(page: Client, alice: Customer) -> None:
+    page.get("/dashboard/", headers={"accept-language": "de"})
+    answer = alice.api.post(
+        "/api/v1/usage/track", {}, content_type="application/json", headers={"accept-language": "de"}
+    )
+    assert answer.json()["errors"] == {"feature": ["This field is required."]}
+
+
+def test_looking_costs_no_request_of_the_minute(page: Client, alice: Customer) -> None:
+    page.get("/dashboard/")
+    assert alice.api.get("/api/v1/usage/current")["X-RateLimit-Remaining"] == "9"
