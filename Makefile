@@ -1,11 +1,11 @@
-# make run | make test | make test-long | make coverage | make lint | make lock | make chaos | make soak | make bench | make bench-quick
+# make run | make test | make test-long | make coverage | make lint | make messages | make lock | make chaos | make soak | make bench | make bench-quick
 # PYTHON chooses the interpreter that .venv is made with; with UPGRADE=1 `make lock` takes the newest versions.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-long coverage lint lock chaos soak bench bench-quick
+.PHONY: run test test-long coverage lint messages lock chaos soak bench bench-quick
 
 # $(call install,FILE): make .venv and install FILE into it, unless exactly that was done before.
 define install
@@ -45,7 +45,13 @@ lint:
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tests.programs.catalogues --check
 	$(BIN)/python -W "ignore:Got an error checking:RuntimeWarning" manage.py makemigrations --check --dry-run
+
+# What pages and mails say, into the German catalogue; docs/translations.md.
+messages:
+	$(call install,requirements-dev.txt)
+	@$(BIN)/python -m tests.programs.catalogues
 
 # The first file first: the other two are held to its versions.
 lock:

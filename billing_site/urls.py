@@ -18,6 +18,7 @@ from billing.http import problems
 from billing.http.access import NOTHING_HERE
 from billing.http.views import ApiView
 from billing_site import sandbox
+from billing_site.dashboard import languages
 from billing_site.home import home
 from billing_site.index import Index
 from billing_site.openapi.view import schema_view
@@ -75,6 +76,7 @@ urlpatterns = [
     path("admin", RedirectView.as_view(pattern_name="admin:index", query_string=True)),
     path("admin/login/", log_in),
     path("accounts/login/", log_in),
+    path("accounts/language/", languages.choose, name="set_language"),
     path("accounts/", include("allauth.urls")),
     path("dashboard", RedirectView.as_view(pattern_name="dashboard", query_string=True)),
     path("dashboard/", include("billing_site.dashboard.urls")),

@@ -55,3 +55,18 @@ def test_the_api_is_english_also_after_a_german_page(page: Client, alice: Custom
 def test_looking_costs_no_request_of_the_minute(page: Client, alice: Customer) -> None:
     page.get("/dashboard/")
     assert alice.api.get("/api/v1/usage/current")["X-RateLimit-Remaining"] == "9"
+
+
+def test_the_foot_of_a_page_changes_the_language_for_good(page: Client, alice: Customer) -> None:
+    answer = page.post("/accounts/language/", {"language": "de", "next": "/dashboard/settings/"})
+    assert answer["Location"] == "/dashboard/settings/"
+    assert Preferences.of(alice.account).language == "de"
+    assert page.post("/accounts/language/", {"language": "de", "next": "https://elsewhere.example/"})["Location"] == "/"
+
+
+def test_a_stranger_chooses_a_language_too() -> None:
+    client = Client()
+    client.post("/accounts/language/", {"language": "de"})
+    assert '<html lang="de">' in client.get("/").text
+    client.post("/accounts/language/", {"language": "tlh"})
+    assert '<html lang="de">' in client.get("/").text
