@@ -39,6 +39,10 @@ KEYWORDS: dict[str, tuple[object, ...] | None] = {
     "npgettext_lazy": ((1, "c"), 2, 3),
 }
 HEADER = "# German of customers' pages and mails, written by `make messages`; the words are in docs/translations.md."
+PASSING = re.compile(
+    rb'"(?:POT-Creation-Date|PO-Revision-Date|Generated-By|Last-Translator|Language-Team|Rep[^:]*):.*\n'
+)
+"""Lines of the header that change without a text having changed."""
 PLACEHOLDERS = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\w*(?:[:!][^{}]*)?\}")
 
 
@@ -89,10 +93,7 @@ def update() -> None:
     PO.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     write_po(buffer, catalog, width=120, omit_header=False, include_lineno=False, sort_output=True)
-    dates = re.compile(
-        rb'"(?:POT-Creation-Date|PO-Revision-Date|Generated-By|Last-Translator|Language-Team|Report-M[^:]*):.*\n'
-    )
-    PO.write_bytes(dates.sub(b"", buffer.getvalue()))
+    PO.write_bytes(PASSING.sub(b"", buffer.getvalue()))
     PO.with_suffix(".mo").write_bytes(compiled(stored()))
 
 
