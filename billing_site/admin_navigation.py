@@ -51,7 +51,11 @@ PAGES = {
         ("Outbox deliveries", "billing.outboxcursor", "outbox"),
         ("What happened", "billing.outboxmessage", "history"),
     ],
-    "Access": [("Groups", "auth.group", "group")],
+    "Access": [
+        ("Groups", "auth.group", "group"),
+        ("E-mail addresses", "account.emailaddress", "alternate_email"),
+        ("Second factors", "mfa.authenticator", "phonelink_lock"),
+    ],
 }
 """Title, model and icon (Material Symbols) of each page, by group."""
 

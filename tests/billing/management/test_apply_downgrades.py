@@ -24,6 +24,7 @@ from django.utils import timezone
 import billing
 from billing.management.arguments import parsed_time
 from billing.models import BillingPeriod, Invoice, InvoiceLine, Plan, Subscription
+from billing.subscriptions import renewal
 from tests.billing.closers import asking_to_shut, closing_processes, gates, many_due, waiting_for_numbers
 from tests.billing.sale import sell
 from tests.billing.waiting import until
@@ -32,7 +33,7 @@ from tests.clock import moved_by_hand
 
 pytestmark = pytest.mark.django_db
 CHECKOUT = Path(billing.__file__).resolve().parent.parent
-MANY = 2_000
+MANY = 4 * renewal.BATCH
 
 
 def apply(*arguments: str) -> str:
@@ -212,7 +213,7 @@ def test_two_at_once_and_one_killed_halfway_close_each_period_once(
         first.shut()
         killed, survivor = start(), start()
         until(lambda: waiting_for_numbers() == 2)
-        # Queued behind the two: it shuts again as soon as each of them has committed one batch of 500.
+        # Queued behind the two: it shuts again as soon as each of them has committed one batch.
         shutting = Thread(target=second.shut)
         shutting.start()
         until(lambda: asking_to_shut() == 1)
