@@ -136,11 +136,11 @@ NOT_MOVED: Final[Mapping[str, Promise]] = {
 
 
 def to_customer(refused: Refused) -> str:
-    return _sentence(SENTENCES, refused)
+    return sentence(SENTENCES, refused)
 
 
 def to_staff(refused: Refused) -> str:
-    return _sentence({**SENTENCES, **TO_STAFF}, refused)
+    return sentence({**SENTENCES, **TO_STAFF}, refused)
 
 
 def why_not_moved(code: str) -> str:
@@ -148,7 +148,8 @@ def why_not_moved(code: str) -> str:
     return str(NOT_MOVED.get(code, code))
 
 
-def _sentence(sentences: Mapping[str, Promise], refused: Refused) -> str:
+def sentence(sentences: Mapping[str, Promise], refused: Refused) -> str:
+    """The sentence of a refusal in one of these tables, with its values. Raises KeyError for a code without one."""
     reason = refused.parameters.get("reason")
     template = sentences[f"{refused.code}.{reason}" if reason else refused.code]
     return str(template) % {name: _shown(value) for name, value in refused.parameters.items()}

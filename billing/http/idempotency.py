@@ -69,6 +69,22 @@ def idempotent(request: Request, now: datetime, prepare: Callable[[], Callable[[
         return _response(_store(account, key, digest, now, change()), replayed=False)
 
 
+def once(account: int, key: str, now: datetime, change: Callable[[], str]) -> str:
+    """What a change gave when it was first made under a key of the last 24 h: for forms, which browsers send twice.
+
+    It is made in the transaction that stores what it gives. If it raises, the key stays free.
+    """
+    with transaction.atomic(durable=True):
+        _lock(account, key)
+        stored = _stored(account, key, "", now)
+        if stored is not None:
+            return stored.body
+        given = change()
+        first = {"fingerprint": "", "status": 200, "body": given, "created_at": now}
+        StoredResponse.objects.update_or_create(account_id=account, key=key, defaults=first)
+        return given
+
+
 def _lock(account: int, key: str) -> None:
     """Hold the key until the transaction ends.
 

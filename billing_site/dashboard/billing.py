@@ -1,0 +1,98 @@
+"""Invoices, credit notes, the balance, and how documents name the customer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from billing.api.document_views import issued_to, noted_for
+from billing.api.pdf_views import as_file
+from billing.documents import issued
+from billing.invoicing import ledger
+from billing.models import BalanceEntry, BillingDetails, CreditNote, Invoice, Seller
+from billing_site.dashboard.access import DashboardRequest, Right, dashboard_page
+from billing_site.dashboard.forms import saying_why_not
+
+A_PAGE = 25
+
+
+class DetailsForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = BillingDetails
+        fields = ["name", "address", "city", "postcode", "country", "vat_id"]
+        widgets = {"address": forms.Textarea(attrs={"rows": 2, "autocomplete": "street-address"})}
+        labels = {
+            "name": gettext_lazy("Name"),
+            "address": gettext_lazy("Street and number"),
+            "city": gettext_lazy("City"),
+            "postcode": gettext_lazy("Postcode"),
+            "country": gettext_lazy("Country"),
+            "vat_id": gettext_lazy("VAT number"),
+        }
+        help_texts = {
+            "address": "",
+            "country": gettext_lazy("Two capital letters, such as DE. It decides about tax."),
+            "vat_id": gettext_lazy("Of companies; in the EU with the country's letters, such as DE123456789."),
+        }
+
+
+@dashboard_page()
+def show(request: DashboardRequest) -> HttpResponseBase:
+    account = request.acting.account
+    invoices = Paginator(Invoice.objects.issued().filter(account=account), A_PAGE)
+    context: dict[str, Any] = {
+        "invoices": invoices.get_page(request.GET.get("page")),
+        "notes": noted_for(account)[:A_PAGE],
+        "balances": [(amount, currency) for (_, currency), amount in sorted(ledger.balances([account]).items())],
+        "movements": BalanceEntry.objects.filter(account=account).select_related("invoice", "credit_note")[:A_PAGE],
+        "details": BillingDetails.objects.filter(account=account).first(),
+        "due": [invoice for invoice in Invoice.objects.due().filter(account=account)],
+        "seller": Seller.objects.first(),
+        "may_bill": Right.BILL in request.acting.rights,
+    }
+    return render(request, "dashboard/billing.html", context)
+
+
+@dashboard_page()
+def invoice(request: DashboardRequest, number: str) -> HttpResponseBase:
+    found = get_object_or_404(issued_to(request.acting.account), number=number)
+    return render(request, "dashboard/invoice.html", {"invoice": found, "has_pdf": issued.has_document(found)})
+
+
+@dashboard_page()
+def invoice_pdf(request: DashboardRequest, number: str) -> HttpResponseBase:
+    found = get_object_or_404(Invoice.objects.issued(), account=request.acting.account, number=number)
+    with saying_why_not(request):
+        if found.status == Invoice.Status.VOID:
+            raise issued.NoDocument(reason="void", number=number)
+        return as_file(request, issued.of_invoice(found))
+    return redirect("dashboard-invoice", number)
+
+
+@dashboard_page()
+def note_pdf(request: DashboardRequest, number: str) -> HttpResponseBase:
+    notes = CreditNote.objects.select_related("invoice")
+    found = get_object_or_404(notes, account=request.acting.account, number=number)
+    with saying_why_not(request):
+        return as_file(request, issued.of_credit_note(found))
+    return redirect("dashboard-billing")
+
+
+@dashboard_page(Right.BILL)
+def details(request: DashboardRequest) -> HttpResponseBase:
+    """How invoices name the customer from now on."""
+    account = request.acting.account
+    kept = BillingDetails.objects.filter(account=account).first() or BillingDetails(account_id=account)
+    form = DetailsForm(request.POST or None, instance=kept)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, _("Saved. Invoices from now on bear these details."))
+        return redirect("dashboard-billing")
+    return render(request, "dashboard/details.html", {"form": form})

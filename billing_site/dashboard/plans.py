@@ -1,0 +1,211 @@
+"""Plans: what there is, what a change would cost, changing, keeping and canceling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from billing.invoicing import ledger
+from billing.models import Plan, TokenPack
+from billing.models.invoices import NOTHING
+from billing.rules.plan_change import Available, blockers
+from billing.rules.refused import Refused
+from billing.subscriptions import canceling, changes
+from billing.subscriptions.coupons import discounts
+from billing.subscriptions.current import CurrentSubscription, current_subscription
+from billing.subscriptions.offers import Offers
+from billing.subscriptions.quotes import Quote, calculate_proration
+from billing.subscriptions.refusals import NoSubscription, QuoteExpired
+from billing_site.dashboard.access import DashboardRequest, Right, dashboard_page
+from billing_site.dashboard.forms import back_to, confirm, saying_why_not
+from billing_site.dashboard.sentences import on_page
+
+PLANS = "dashboard-plans"
+LONGEST_REASON = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A plan as it is offered."""
+
+    plan: Plan
+    is_present: bool
+    available: Available | None
+
+
+def present(request: DashboardRequest) -> CurrentSubscription | None:
+    """The account's current subscription; None without any."""
+    try:
+        return current_subscription(request.acting.account, request.acting.now)
+    except NoSubscription:
+        return None
+
+
+@dashboard_page()
+def show(request: DashboardRequest) -> HttpResponseBase:
+    acting, current = request.acting, present(request)
+    offers = Offers(acting.account, acting.now)
+    plans = list(Plan.objects.on_sale().prefetch_related("capabilities"))
+    if current is not None and not current.plan.is_on_sale:
+        plans.insert(0, current.plan)
+    held = current.plan.pk if current else None
+    context = {
+        "current": current,
+        "cards": [Card(plan, plan.pk == held, offers.available(plan)) for plan in plans],
+        "packs": TokenPack.objects.filter(is_on_sale=True),
+        "redemption": discounts.active(acting.account),
+        "may_bill": Right.BILL in acting.rights,
+        "is_cancelable": current is not None and current.cancel_at is None and not current.plan.is_default,
+        "overage_price": current and (current.period.overage_price or current.plan.overage_price),
+    }
+    return render(request, "dashboard/plans.html", context)
+
+
+@dashboard_page(Right.BILL)
+def change(request: DashboardRequest, code: str) -> HttpResponseBase:
+    """Show what a change to a plan means, and make it when that was confirmed."""
+    target = get_object_or_404(Plan.objects.on_sale(), code=code)
+    way = Offers(request.acting.account, request.acting.now).available(target)
+    if way is Available.NOW:
+        return _upgrade(request, target)
+    if way is Available.AT_PERIOD_END:
+        return _downgrade(request, target)
+    if way is None:
+        messages.info(request, _("You are on %(plan)s already.") % {"plan": target.name})
+    else:
+        messages.warning(request, _("Only our staff can make this change. Please contact support."))
+    return back_to(PLANS)
+
+
+def _upgrade(request: DashboardRequest, target: Plan) -> HttpResponseBase:
+    with_trial = request.POST.get("trial", request.GET.get("trial", "yes")) != "no"
+    if request.method == "POST":
+        try:
+            confirm(request, _upgraded(request, target, trial=with_trial))
+            return back_to(PLANS)
+        except QuoteExpired as expired:
+            messages.warning(request, on_page(expired))
+        except Refused as refused:
+            messages.error(request, on_page(refused))
+            return back_to(PLANS)
+    acting = request.acting
+    quote = calculate_proration(acting.account, target, acting.now, trial=with_trial)
+    return render(request, "dashboard/upgrade.html", _preview(quote, with_trial=with_trial))
+
+
+def _upgraded(request: DashboardRequest, target: Plan, *, trial: bool) -> Callable[[], str]:
+    account, now = request.acting.account, request.acting.now
+    quoted_at, digest = _instant(request.POST.get("quoted_at", "")), request.POST.get("digest", "")
+    if quoted_at is None:
+        raise QuoteExpired(reason="unseen")
+
+    def make() -> str:
+        changed = changes.upgrade(account, target, now, quoted_at, digest, trial=trial)
+        if changed.trial_ends_at:
+            until = date_format(timezone.localtime(changed.trial_ends_at))
+            return _("Your trial of %(plan)s has begun. It ends on %(until)s.") % {"plan": target.name, "until": until}
+        if changed.invoice is None:
+            return _("You are on %(plan)s now.") % {"plan": target.name}
+        values = {"plan": target.name, "invoice": changed.invoice.number}
+        return _("You are on %(plan)s now. Your invoice is %(invoice)s.") % values
+
+    return make
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        at = parse_datetime(text)
+    except ValueError:
+        return None
+    return at if at is not None and timezone.is_aware(at) else None
+
+
+def _preview(quote: Quote, *, with_trial: bool) -> dict[str, Any]:
+    bill = quote.bill(quote.at)
+    balance = ledger.balance(bill.subscription.account_id, bill.currency)
+    gross = bill.gross
+    return {
+        "quote": quote,
+        "bill": bill,
+        "gross": gross,
+        "balance_used": min(balance, max(gross, NOTHING)),
+        "amount_due": max(gross - balance, NOTHING),
+        "to_balance": max(-gross, NOTHING),
+        "digest": quote.digest(),
+        "with_trial": with_trial,
+    }
+
+
+def _downgrade(request: DashboardRequest, target: Plan) -> HttpResponseBase:
+    account, now = request.acting.account, request.acting.now
+    try:
+        in_use = changes.features_in_use(account, target, now)  # before the transaction of `confirm`
+    except Refused as refused:
+        messages.error(request, on_page(refused))
+        return back_to(PLANS)
+    blocking = blockers(in_use, target.capability_codes())
+    if request.method == "POST" and not blocking:
+
+        def make() -> str:
+            subscription = changes.downgrade_with_effective_date(account, target, now, in_use)
+            assert subscription.scheduled_at is not None
+            values = {"plan": target.name, "date": date_format(timezone.localtime(subscription.scheduled_at))}
+            return _("%(plan)s follows on %(date)s.") % values
+
+        with saying_why_not(request):
+            confirm(request, make)
+        return back_to(PLANS)
+    context = {"target": target, "current": present(request), "blocking": blocking}
+    return render(request, "dashboard/downgrade.html", context)
+
+
+@dashboard_page(Right.BILL)
+def cancel(request: DashboardRequest) -> HttpResponseBase:
+    """Ask, and let the subscription end with its period."""
+    account, now = request.acting.account, request.acting.now
+    if request.method == "POST":
+        reason = request.POST.get("reason", "")[:LONGEST_REASON]
+
+        def make() -> str:
+            at = canceling.cancel(account, now, reason).at
+            return _("Your subscription ends on %(date)s.") % {"date": date_format(timezone.localtime(at))}
+
+        with saying_why_not(request):
+            confirm(request, make)
+        return back_to(PLANS)
+    current = present(request)
+    if current is None or current.plan.is_default:
+        return back_to(PLANS)
+    return render(request, "dashboard/cancel.html", {"current": current, "then": Plan.objects.default()})
+
+
+@require_POST
+@dashboard_page(Right.BILL)
+def keep(request: DashboardRequest) -> HttpResponseBase:
+    """Drop what is to follow: the end, or another plan."""
+    account, now = request.acting.account, request.acting.now
+
+    def make() -> str:
+        current = current_subscription(account, now)
+        if current.subscription.cancel_at is not None:
+            canceling.take_back(account, now)
+        else:
+            changes.cancel_scheduled_change(account, now)
+        return _("You keep %(plan)s.") % {"plan": current.plan.name}
+
+    with saying_why_not(request):
+        confirm(request, make)
+    return redirect(PLANS)
+
+

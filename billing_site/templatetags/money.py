@@ -1,0 +1,29 @@
+"""`{{ amount|money:currency }}`: an amount as the reader's language writes it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from django import template
+from django.utils import formats, translation
+
+from billing.rules.money import in_currency, minor_units
+
+register = template.Library()
+SIGNS: Final = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+NO_BREAK: Final = "\N{NO-BREAK SPACE}"
+SIGN_FOLLOWS: Final = ("de",)
+
+
+@register.filter
+def money(amount: Decimal | int | None, currency: str) -> str:
+    """`$29.00`, `-€5.95`, `CHF 12.00`; in German `29,00 €`. "" for None. Rounded to the currency's minor unit."""
+    if amount is None:
+        return ""
+    exact = in_currency(Decimal(amount), currency)
+    text = formats.number_format(abs(exact), decimal_pos=minor_units(currency), force_grouping=True)
+    minus, sign = "-" if exact < 0 else "", SIGNS.get(currency)
+    if (translation.get_language() or "").startswith(SIGN_FOLLOWS):
+        return f"{minus}{text}{NO_BREAK}{sign or currency}"
+    return f"{minus}{sign}{text}" if sign else f"{minus}{currency}{NO_BREAK}{text}"
