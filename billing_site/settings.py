@@ -109,6 +109,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "billing_site.dashboard.navigation.navigation",
+                "billing_site.dashboard.forms.form_token",
             ],
         },
     },

@@ -47,13 +47,15 @@ class DetailsForm(forms.ModelForm):  # type: ignore[type-arg]
 def show(request: DashboardRequest) -> HttpResponseBase:
     account = request.acting.account
     invoices = Paginator(Invoice.objects.issued().filter(account=account), A_PAGE)
+    movements = BalanceEntry.objects.filter(account=account).order_by("-created_at", "-pk")
+    movements = movements.select_related("invoice", "credit_note")
     context: dict[str, Any] = {
         "invoices": invoices.get_page(request.GET.get("page")),
         "notes": noted_for(account)[:A_PAGE],
         "balances": [(amount, currency) for (_, currency), amount in sorted(ledger.balances([account]).items())],
-        "movements": BalanceEntry.objects.filter(account=account).select_related("invoice", "credit_note")[:A_PAGE],
+        "movements": movements[:A_PAGE],
         "details": BillingDetails.objects.filter(account=account).first(),
-        "due": [invoice for invoice in Invoice.objects.due().filter(account=account)],
+        "due": list(Invoice.objects.due().filter(account=account)),
         "seller": Seller.objects.first(),
         "may_bill": Right.BILL in request.acting.rights,
     }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseRedirect
@@ -46,7 +45,7 @@ def saying_why_not(request: HttpRequest) -> Iterator[None]:
     except Refused as refused:
         messages.error(request, on_page(refused))
     except Problem as problem:
-        messages.error(request, problem.detail)
+        messages.error(request, str(problem.detail))
 
 
 def back_to(name: str) -> HttpResponseRedirect:

@@ -11,6 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 PAGES: Final[list[tuple[str, Promise]]] = [
     ("dashboard", _("Overview")),
+    ("dashboard-plans", _("Plans")),
+    ("dashboard-billing", _("Billing")),
     ("dashboard-settings", _("Settings")),
 ]
 """Name of its URL, and title."""

@@ -207,5 +207,3 @@ def keep(request: DashboardRequest) -> HttpResponseBase:
     with saying_why_not(request):
         confirm(request, make)
     return redirect(PLANS)
-
-

@@ -8,7 +8,7 @@ from typing import Final
 from django import template
 from django.utils import formats, translation
 
-from billing.rules.money import in_currency, minor_units
+from billing.rules.money import minor_units
 
 register = template.Library()
 SIGNS: Final = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
@@ -18,11 +18,16 @@ SIGN_FOLLOWS: Final = ("de",)
 
 @register.filter
 def money(amount: Decimal | int | None, currency: str) -> str:
-    """`$29.00`, `-€5.95`, `CHF 12.00`; in German `29,00 €`. "" for None. Rounded to the currency's minor unit."""
+    """`$29.00`, `-€5.95`, `CHF 12.00`; in German `29,00 €`. "" for None.
+
+    Never rounded: a price of 1,000 tokens may have more decimals than the currency.
+    """
     if amount is None:
         return ""
-    exact = in_currency(Decimal(amount), currency)
-    text = formats.number_format(abs(exact), decimal_pos=minor_units(currency), force_grouping=True)
+    exact = Decimal(amount).normalize()
+    exponent = exact.as_tuple().exponent
+    assert isinstance(exponent, int)
+    text = formats.number_format(abs(exact), max(minor_units(currency), -exponent), force_grouping=True)
     minus, sign = "-" if exact < 0 else "", SIGNS.get(currency)
     if (translation.get_language() or "").startswith(SIGN_FOLLOWS):
         return f"{minus}{text}{NO_BREAK}{sign or currency}"
