@@ -1,4 +1,7 @@
-"""What people are told of a refusal: one sentence for each code, and another one for staff where they can do more."""
+"""What people are told of a refusal: one sentence for each code, and another one for staff where they can do more.
+
+In English: the API answers the same to everybody, and the admin is not translated. Customers' pages have their own.
+"""
 
 from __future__ import annotations
 
@@ -7,102 +10,101 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
 
 from billing.rules.refused import Refused
 
-_ASK_AGAIN: Final = _("The subscription was changed since. Ask for a new quote.")
-_RELEASE_FIRST: Final = _("The subscription is parked, or its next invoice looks wrong. See why, and release it first.")
-_SHOWN_ANEW: Final = _("A price or the subscription was changed since you looked. This is how it stands now.")
-_OLD_PREVIEW: Final = _("The preview is older than 15 minutes. This is a new one.")
+_ASK_AGAIN: Final = "The subscription was changed since. Ask for a new quote."
+_RELEASE_FIRST: Final = "The subscription is parked, or its next invoice looks wrong. See why, and release it first."
+_SHOWN_ANEW: Final = "A price or the subscription was changed since you looked. This is how it stands now."
+_OLD_PREVIEW: Final = "The preview is older than 15 minutes. This is a new one."
 
 #: By code, or by `code.reason`. Whole sentences end with a full stop; the others are put into one by their door.
-SENTENCES: Final[Mapping[str, Promise]] = {
-    "currency_mismatch": _(
+SENTENCES: Final[Mapping[str, str]] = {
+    "currency_mismatch": (
         "%(target)s is sold in %(target_currency)s, but %(current)s is billed in %(currency)s; "
         "it can only follow at the period's end: POST /api/v1/billing/downgrade."
     ),
-    "interval_mismatch": _(
+    "interval_mismatch": (
         "%(target)s is billed every %(target_interval)s, but %(current)s every %(interval)s; "
         "it can only follow at the period's end: POST /api/v1/billing/downgrade."
     ),
-    "next_period": _("%(target)s can only follow at the period's end: POST /api/v1/billing/downgrade."),
-    "cycle_ends_first": _("The cycle ends at %(end)s, not after its start at %(start)s."),
-    "cycle_within_a_day": _("The cycle lies within one day (UTC); give one of a day or more."),
-    "not_on_sale": _("No such plan is on sale. Choose one of the list."),
-    "not_an_upgrade": _("%(target)s is not an upgrade from %(current)s. Choose a higher plan."),
-    "not_a_downgrade": _("%(target)s is not a downgrade from %(current)s. Choose a lower plan."),
-    "already_on_plan": _("%(account)s is on %(plan)s already."),
-    "no_subscription": _("There is no subscription. Choose a plan: POST /api/v1/billing/upgrade."),
-    "nothing_to_cancel": _("%(plan)s is what follows when a subscription ends: there is nothing to cancel."),
-    "nothing_scheduled": _("No change is scheduled."),
-    "nothing_to_top_up": _("Tokens are unlimited on %(plan)s: there is nothing to add to."),
-    "nobody_to_move": _("There is nobody to move: no subscription is chosen, or none of them can be moved."),
-    "same_plan": _("The subscribers are on that plan already. Choose another one."),
-    "move_state": _("The move is %(state)s."),
-    "tried_long_ago": _("The move was tried more than a day ago. Stop it, and make it anew."),
-    "erases_no_staff": _("%(account)s is staff. Take the rights away first: what staff did stays under their name."),
-    "open_invoices": _(
+    "next_period": "%(target)s can only follow at the period's end: POST /api/v1/billing/downgrade.",
+    "cycle_ends_first": "The cycle ends at %(end)s, not after its start at %(start)s.",
+    "cycle_within_a_day": "The cycle lies within one day (UTC); give one of a day or more.",
+    "not_on_sale": "No such plan is on sale. Choose one of the list.",
+    "not_an_upgrade": "%(target)s is not an upgrade from %(current)s. Choose a higher plan.",
+    "not_a_downgrade": "%(target)s is not a downgrade from %(current)s. Choose a lower plan.",
+    "already_on_plan": "%(account)s is on %(plan)s already.",
+    "no_subscription": "There is no subscription. Choose a plan: POST /api/v1/billing/upgrade.",
+    "nothing_to_cancel": "%(plan)s is what follows when a subscription ends: there is nothing to cancel.",
+    "nothing_scheduled": "No change is scheduled.",
+    "nothing_to_top_up": "Tokens are unlimited on %(plan)s: there is nothing to add to.",
+    "nobody_to_move": "There is nobody to move: no subscription is chosen, or none of them can be moved.",
+    "same_plan": "The subscribers are on that plan already. Choose another one.",
+    "move_state": "The move is %(state)s.",
+    "tried_long_ago": "The move was tried more than a day ago. Stop it, and make it anew.",
+    "erases_no_staff": "%(account)s is staff. Take the rights away first: what staff did stays under their name.",
+    "open_invoices": (
         "Something is due on %(invoices)s. Settle, credit or void it first, or erase with it: it stays due, "
         "and nobody can be asked for it."
     ),
-    "erasure_waits": _("It is begun and not finished: %(why)s. It goes on by itself; ask again to see."),
-    "has_bought": _("%(account)s has bought something, and what was billed is kept. Erase the personal data instead."),
-    "has_called": _("%(account)s has made calls, and the log of them is kept. Erase the personal data instead."),
-    "was_erased": _("The personal data of %(account)s were erased; the account is kept."),
-    "is_named": _("%(account)s is named in %(what)s, which are kept. Deactivate the user instead."),
-    "calls_unknown": _("It cannot be told at the moment whether %(account)s has made calls: %(why)s. Try again."),
-    "coupon_invalid.unknown": _("There is no such coupon."),
-    "coupon_invalid.expired": _("The coupon cannot be redeemed any more."),
-    "coupon_invalid.used_up": _("The coupon was redeemed as often as it can be."),
-    "coupon_invalid.already_redeemed": _("You have redeemed this coupon before; each can be redeemed once."),
-    "coupon_invalid.another_active": _(
+    "erasure_waits": "It is begun and not finished: %(why)s. It goes on by itself; ask again to see.",
+    "has_bought": "%(account)s has bought something, and what was billed is kept. Erase the personal data instead.",
+    "has_called": "%(account)s has made calls, and the log of them is kept. Erase the personal data instead.",
+    "was_erased": "The personal data of %(account)s were erased; the account is kept.",
+    "is_named": "%(account)s is named in %(what)s, which are kept. Deactivate the user instead.",
+    "calls_unknown": "It cannot be told at the moment whether %(account)s has made calls: %(why)s. Try again.",
+    "coupon_invalid.unknown": "There is no such coupon.",
+    "coupon_invalid.expired": "The coupon cannot be redeemed any more.",
+    "coupon_invalid.used_up": "The coupon was redeemed as often as it can be.",
+    "coupon_invalid.already_redeemed": "You have redeemed this coupon before; each can be redeemed once.",
+    "coupon_invalid.another_active": (
         "Another coupon discounts your next periods. To give it up for good: DELETE /api/v1/billing/coupon."
     ),
-    "no_coupon": _("There is no coupon that discounts periods to come."),
-    "no_overage": _("%(plan)s sells no tokens above the quota: there is no cap to set."),
-    "not_parked": _("The subscription is not parked, or not any more."),
-    "quote_expired.unseen": _("Look at the change before you confirm it."),
-    "quote_expired.future": _("The quote lies in the future. Ask for a new one."),
-    "quote_expired.old": _("The quote is older than 15 minutes. Ask for a new one."),
-    "quote_expired.price": _("The price was changed since. Ask for a new quote."),
-    "quote_expired.tax": _("The tax was changed since. Ask for a new quote."),
-    "quote_expired.credit": _("An invoice was credited since. Ask for a new quote."),
-    "quote_expired.coupon": _("A coupon was redeemed, changed or given up since. Ask for a new quote."),
+    "no_coupon": "There is no coupon that discounts periods to come.",
+    "no_overage": "%(plan)s sells no tokens above the quota: there is no cap to set.",
+    "not_parked": "The subscription is not parked, or not any more.",
+    "quote_expired.unseen": "Look at the change before you confirm it.",
+    "quote_expired.future": "The quote lies in the future. Ask for a new one.",
+    "quote_expired.old": "The quote is older than 15 minutes. Ask for a new one.",
+    "quote_expired.price": "The price was changed since. Ask for a new quote.",
+    "quote_expired.tax": "The tax was changed since. Ask for a new quote.",
+    "quote_expired.credit": "An invoice was credited since. Ask for a new quote.",
+    "quote_expired.coupon": "A coupon was redeemed, changed or given up since. Ask for a new quote.",
     "quote_expired.subscription": _ASK_AGAIN,
     "quote_expired.period": _ASK_AGAIN,
     "quote_expired.digest": _ASK_AGAIN,
-    "under_review.parked": _("Your account is being looked at by our staff. Please contact support."),
-    "under_review.invoice": _("This change needs a look by our staff. Please contact support."),
-    "active_features": _("Cannot downgrade. Active features: %(capabilities)s"),
-    "activity_unknown": _("The usage log is behind: %(why)s"),
-    "plan_is_default": _("%(plan)s is the default plan. Make another plan the default first."),
-    "plan_is_archived": _("%(plan)s is archived. Put it on sale before it becomes the default."),
-    "not_payable": _("%(invoice)s is %(status)s; only an open invoice is paid"),
-    "payment_out_of_bounds": _("%(due)s %(currency)s is due on %(invoice)s"),
-    "reference_taken": _("%(reference)s was recorded as %(amount)s; give another reference"),
-    "not_creditable": _("%(invoice)s is %(status)s; only an issued invoice is credited"),
-    "credit_out_of_bounds": _("between 0 and %(most)s %(currency)s can be credited on %(invoice)s"),
-    "credited_meanwhile": _("%(invoice)s was credited since you looked; see what can be credited now"),
-    "invoice_not_open": _("%(invoice)s is %(status)s; only an open invoice is voided"),
-    "no_document.no_seller": _(
+    "under_review.parked": "Your account is being looked at by our staff. Please contact support.",
+    "under_review.invoice": "This change needs a look by our staff. Please contact support.",
+    "active_features": "Cannot downgrade. Active features: %(capabilities)s",
+    "activity_unknown": "The usage log is behind: %(why)s",
+    "plan_is_default": "%(plan)s is the default plan. Make another plan the default first.",
+    "plan_is_archived": "%(plan)s is archived. Put it on sale before it becomes the default.",
+    "not_payable": "%(invoice)s is %(status)s; only an open invoice is paid",
+    "payment_out_of_bounds": "%(due)s %(currency)s is due on %(invoice)s",
+    "reference_taken": "%(reference)s was recorded as %(amount)s; give another reference",
+    "not_creditable": "%(invoice)s is %(status)s; only an issued invoice is credited",
+    "credit_out_of_bounds": "between 0 and %(most)s %(currency)s can be credited on %(invoice)s",
+    "credited_meanwhile": "%(invoice)s was credited since you looked; see what can be credited now",
+    "invoice_not_open": "%(invoice)s is %(status)s; only an open invoice is voided",
+    "no_document.no_seller": (
         "There is no document of %(number)s: our name and address were not known here when it was issued. "
         "Please contact support."
     ),
-    "no_document.void": _("There is no document of %(number)s: it is void."),
-    "no_document.too_long": _("There is no document of %(number)s: it has more than %(most)s lines."),
-    "invoice_settled": _("part of %(invoice)s is settled or credited; issue a credit note instead"),
+    "no_document.void": "There is no document of %(number)s: it is void.",
+    "no_document.too_long": "There is no document of %(number)s: it has more than %(most)s lines.",
+    "invoice_settled": "part of %(invoice)s is settled or credited; issue a credit note instead",
 }
-_AT_PERIOD_END: Final = _("%(target)s can only follow when the present period ends. Schedule it.")
-TO_STAFF: Final[Mapping[str, Promise]] = {
+_AT_PERIOD_END: Final = "%(target)s can only follow when the present period ends. Schedule it."
+TO_STAFF: Final[Mapping[str, str]] = {
     "currency_mismatch": _AT_PERIOD_END,
     "interval_mismatch": _AT_PERIOD_END,
     "next_period": _AT_PERIOD_END,
-    "no_subscription": _("The account has no subscription any more."),
+    "no_subscription": "The account has no subscription any more.",
     "under_review.parked": _RELEASE_FIRST,
     "under_review.invoice": _RELEASE_FIRST,
-    "activity_unknown": _("It cannot be told at the moment which features are in active use (%(why)s). Try again."),
-    "no_document.no_seller": _(
+    "activity_unknown": "It cannot be told at the moment which features are in active use (%(why)s). Try again.",
+    "no_document.no_seller": (
         "There is no document of %(number)s: there was no seller when it was issued. "
         "Fill in name, address and country under Seller; what is issued from then on has one."
     ),
@@ -112,26 +114,26 @@ TO_STAFF: Final[Mapping[str, Promise]] = {
     "quote_expired.tax": _SHOWN_ANEW,
     "quote_expired.credit": _SHOWN_ANEW,
     "quote_expired.coupon": _SHOWN_ANEW,
-    "coupon_invalid.already_redeemed": _("The customer has redeemed this coupon before; each can be redeemed once."),
-    "coupon_invalid.another_active": _("Another coupon discounts the customer's next periods. Withdraw it first."),
+    "coupon_invalid.already_redeemed": "The customer has redeemed this coupon before; each can be redeemed once.",
+    "coupon_invalid.another_active": "Another coupon discounts the customer's next periods. Withdraw it first.",
     "quote_expired.subscription": _SHOWN_ANEW,
     "quote_expired.digest": _SHOWN_ANEW,
-    "quote_expired.period": _("A new period has begun since you looked. This is how it stands now."),
+    "quote_expired.period": "A new period has begun since you looked. This is how it stands now.",
 }
 #: Why one of many is not moved, by the code in its item.
-NOT_MOVED: Final[Mapping[str, Promise]] = {
-    "changed": _("changed since the move was tried: another plan, a new period, another price"),
-    "ending": _("ends with its period: canceled, or its user is deactivated"),
-    "another_follows": _("another change is scheduled for it"),
-    "price_not_comparable": _("its price cannot be kept: the plan is sold in another currency or interval"),
-    "under_review.parked": _("parked for staff"),
-    "under_review.invoice": _("its invoice would look wrong; change it by itself"),
-    "currency_mismatch": _("the plan is sold in another currency: only when the period ends"),
-    "interval_mismatch": _("the plan is billed in a shorter interval: only when the period ends"),
-    "next_period": _("the plan can only follow when the period ends"),
-    "no_subscription": _("has ended"),
-    "not_on_sale": _("the plan is not on sale any more"),
-    "failed": _("failed; see the log of the worker"),
+NOT_MOVED: Final[Mapping[str, str]] = {
+    "changed": "changed since the move was tried: another plan, a new period, another price",
+    "ending": "ends with its period: canceled, or its user is deactivated",
+    "another_follows": "another change is scheduled for it",
+    "price_not_comparable": "its price cannot be kept: the plan is sold in another currency or interval",
+    "under_review.parked": "parked for staff",
+    "under_review.invoice": "its invoice would look wrong; change it by itself",
+    "currency_mismatch": "the plan is sold in another currency: only when the period ends",
+    "interval_mismatch": "the plan is billed in a shorter interval: only when the period ends",
+    "next_period": "the plan can only follow when the period ends",
+    "no_subscription": "has ended",
+    "not_on_sale": "the plan is not on sale any more",
+    "failed": "failed; see the log of the worker",
 }
 
 
@@ -145,10 +147,10 @@ def to_staff(refused: Refused) -> str:
 
 def why_not_moved(code: str) -> str:
     """For staff; a code that has no sentence is shown as it is."""
-    return str(NOT_MOVED.get(code, code))
+    return NOT_MOVED.get(code, code)
 
 
-def sentence(sentences: Mapping[str, Promise], refused: Refused) -> str:
+def sentence(sentences: Mapping[str, str | Promise], refused: Refused) -> str:
     """The sentence of a refusal in one of these tables, with its values. Raises KeyError for a code without one."""
     reason = refused.parameters.get("reason")
     template = sentences[f"{refused.code}.{reason}" if reason else refused.code]

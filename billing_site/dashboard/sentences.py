@@ -1,4 +1,4 @@
-"""Refusals as a page says them: the API's sentences, but where those tell of requests."""
+"""Refusals as a customer's page says them, in the reader's language and without telling of requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,29 @@ from billing.rules.refused import Refused
 
 _AT_PERIOD_END: Final = _("%(target)s can only follow when the present period ends.")
 _SHOWN_ANEW: Final = _("Something has changed since you looked. This is how it stands now.")
-ON_PAGES: Final[Mapping[str, Promise]] = {
+ON_PAGES: Final[Mapping[str, str | Promise]] = {
+    "not_on_sale": _("This plan is not on sale any more. Choose another one."),
+    "not_an_upgrade": _("%(target)s is not an upgrade from %(current)s. Choose a higher plan."),
+    "not_a_downgrade": _("%(target)s is not a downgrade from %(current)s. Choose a lower plan."),
+    "nothing_to_cancel": _("%(plan)s is what follows when a subscription ends: there is nothing to cancel."),
+    "nothing_scheduled": _("No change is scheduled."),
+    "nothing_to_top_up": _("Tokens are unlimited on %(plan)s: there is nothing to add to."),
+    "coupon_invalid.unknown": _("There is no such coupon."),
+    "coupon_invalid.expired": _("The coupon cannot be redeemed any more."),
+    "coupon_invalid.used_up": _("The coupon was redeemed as often as it can be."),
+    "coupon_invalid.already_redeemed": _("You have redeemed this coupon before; each can be redeemed once."),
+    "no_coupon": _("There is no coupon that discounts periods to come."),
+    "no_overage": _("%(plan)s sells no tokens above the quota: there is no limit to set."),
+    "quote_expired.unseen": _("Look at the change before you confirm it."),
+    "quote_expired.future": _SHOWN_ANEW,
+    "under_review.parked": _("Your account is being looked at by our staff. Please contact support."),
+    "under_review.invoice": _("This change needs a look by our staff. Please contact support."),
+    "no_document.no_seller": _(
+        "There is no document of %(number)s: our name and address were not known when it was issued. "
+        "Please contact support."
+    ),
+    "no_document.void": _("There is no document of %(number)s: it is void."),
+    "no_document.too_long": _("There is no document of %(number)s: it has more than %(most)s lines."),
     "currency_mismatch": _AT_PERIOD_END,
     "interval_mismatch": _AT_PERIOD_END,
     "next_period": _AT_PERIOD_END,
