@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.admin.apps import AdminConfig
 from django.core.exceptions import BadRequest
 from django.db import DataError
+from django.http import HttpRequest
+
+from billing.outbox.actor import SYSTEM, acting_as, user
 
 if TYPE_CHECKING:
     from django.contrib.admin import AdminSite
@@ -25,9 +28,10 @@ class Site(AdminSite):
         """
 
         @wraps(view)
-        def answer(*args: Any, **kwargs: Any) -> Any:
+        def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             try:
-                response = view(*args, **kwargs)
+                with acting_as(user(request.user.pk) if request.user.pk else SYSTEM):
+                    response = view(request, *args, **kwargs)
                 # Here and not later, since lists are read while the page is drawn.
                 return response.render() if hasattr(response, "render") else response
             except DataError as error:

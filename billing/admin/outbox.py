@@ -22,13 +22,13 @@ MOVED = "The message was delivered or skipped since you looked; nothing was chan
 class OutboxMessageAdmin(ReadOnly, ModelAdmin[OutboxMessage]):
     """Kept as it was written, until OUTBOX_KEPT_DAYS have passed."""
 
-    list_display = ["recorded_at", "account", "kind", "payload"]
+    list_display = ["recorded_at", "account", "kind", "actor", "payload"]
     search_fields = ["account__username", "account__email"]
     search_help_text = "Username or e-mail"
     ordering = ["-pk"]
     paginator = InfinitePaginator
     show_full_result_count = False
-    fields = ["account", "kind", "payload", "recorded_at", "position"]
+    fields = ["account", "kind", "actor", "payload", "recorded_at", "position"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxMessage]:
         # Fetched beside the page and not joined: messages may outlive their users.

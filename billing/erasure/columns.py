@@ -41,6 +41,8 @@ DELETED: dict[str, str] = {
     "billing.StoredResponse": OWNER,
     "billing.BillingDetails": OWNER,
     "billing.Preferences": "user",
+    "billing.Invitation": OWNER,
+    "billing.Member": OWNER,
 }
 """Models whose rows go, with the field that holds the account."""
 BY_THEMSELVES = {

@@ -16,7 +16,7 @@ from django.db import transaction
 from billing.erasure import columns
 from billing.erasure.erasers import erasers
 from billing.fence.fenced import push_on_commit
-from billing.models import ApiKey, CreditNote, Erasure, Invoice, Subscription
+from billing.models import ApiKey, CreditNote, Erasure, Invitation, Invoice, Member, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.refused import Refused
@@ -143,7 +143,14 @@ def _delete_sessions(account: int) -> None:
     Session.objects.filter(pk__in=own).delete()
 
 
+def _leave_other_accounts(user: User) -> None:
+    Member.objects.filter(user=user).delete()
+    if user.email:
+        Invitation.objects.filter(email=user.email.lower()).delete()
+
+
 def _empty_user(user: User) -> None:
+    _leave_other_accounts(user)
     name = f"{columns.NAMELESS}-{user.pk}"
     while User.objects.filter(username=name).exclude(pk=user.pk).exists():
         name += "-"

@@ -10,6 +10,8 @@ from rest_framework.views import APIView
 
 from billing.http.access import UNDECLARED, Access
 from billing.http.fields import refuse_unknown
+from billing.outbox import actor
+from billing.outbox.actor import acting_as
 
 NO_BODY = (None, "", "0")
 
@@ -23,6 +25,10 @@ class ApiView(APIView):
     documented_paths: ClassVar[tuple[str, ...]] = ()
     """The paths that the OpenAPI document shows in place of the URL pattern, which serves more than these."""
 
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with acting_as(_actor(request)):
+            return super().dispatch(request, *args, **kwargs)
+
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         # A form that the CSRF check or an idempotency key has read would reach the view as an empty body.
         if not force and is_form_media_type(request.content_type) and request.META.get("CONTENT_LENGTH") not in NO_BODY:
@@ -33,6 +39,13 @@ class ApiView(APIView):
         super().initial(request, *args, **kwargs)
         known = self.query_fields
         refuse_unknown("query parameter", (n for n in request.query_params if n not in known and n != "format"), known)
+
+
+def _actor(request: Any) -> str:
+    caller = getattr(request, "caller", None)  # as the gateway identified it
+    if caller is None:
+        return actor.SYSTEM
+    return actor.key(caller.key_prefix) if caller.key_prefix else actor.user(caller.account)
 
 
 def account_of(request: Request) -> int:

@@ -9,6 +9,7 @@ from billing.models.coupons import Coupon, CouponRedemption
 from billing.models.erasures import Erasure
 from billing.models.features import Feature, Route
 from billing.models.invoices import CreditNote, Invoice, InvoiceLine
+from billing.models.members import Invitation, Member
 from billing.models.overage import WindowOverage
 from billing.models.parties import BillingDetails, Seller, TaxRate
 from billing.models.plans import Capability, Plan
@@ -36,10 +37,12 @@ __all__ = [
     "Erasure",
     "Feature",
     "Fence",
+    "Invitation",
     "Invoice",
     "InvoiceLine",
     "InvoiceTax",
     "LimitOverride",
+    "Member",
     "OutboxCursor",
     "OutboxMessage",
     "Payment",

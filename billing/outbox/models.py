@@ -28,6 +28,13 @@ class OutboxMessage(models.Model):
     kind = models.CharField(max_length=50)
     payload = models.JSONField(help_text="Ids, numbers and codes; never personal data.")
     recorded_at = models.DateTimeField()
+    actor = models.CharField(
+        max_length=60,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="`user:` and an id, `key:` and a prefix, or blank: nobody.",
+    )
     position = models.BigIntegerField(null=True, help_text="Consumers get an account's messages in this order.")
 
     class Meta:

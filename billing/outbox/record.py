@@ -9,10 +9,11 @@ from django.db import connection
 from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 
+from billing.outbox.actor import present
 from billing.outbox.clock import check_clock
 from billing.outbox.kinds import Happened
 
-COPY = "COPY billing_outboxmessage (account_id, kind, payload, recorded_at) FROM STDIN"
+COPY = "COPY billing_outboxmessage (account_id, kind, payload, recorded_at, actor) FROM STDIN"
 
 
 def record(kind: Happened, account: int, **ids: int | str) -> None:
@@ -27,9 +28,9 @@ def record_all(kind: Happened, happened: Iterable[tuple[int, Mapping[str, object
     """Write one message for each (account, ids), in this order, at the cost of one COPY. Raises as `record`."""
     if not connection.in_atomic_block:
         raise TransactionManagementError("a message is written in the transaction of its fact, and there is none")
-    now = timezone.now().isoformat()
+    now, actor = timezone.now().isoformat(), present()
     # Rows as text: the renewal writes thousands a second, and a model instance costs more than its row.
-    rows = "".join(f"{account}\t{kind}\t{_escaped(ids)}\t{now}\n" for account, ids in happened)
+    rows = "".join(f"{account}\t{kind}\t{_escaped(ids)}\t{now}\t{actor}\n" for account, ids in happened)
     if rows:
         check_clock()
         with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(COPY) as copy:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from functools import wraps
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
@@ -16,19 +15,13 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone, translation
 
+from billing.members.rights import Right, rights_of
 from billing.models import Preferences
+from billing.outbox import actor
+from billing.outbox.actor import acting_as
 
-
-class Right(StrEnum):
-    """What a page asks of who looks at it; a role of a member is a set of these."""
-
-    SEE = "see"
-    DEVELOP = "develop"
-    """Keys."""
-    BILL = "bill"
-    """Plans, packs, coupons, billing details, payments."""
-    OWN = "own"
-    """Members."""
+ACCOUNT: Final = "account"
+"""In the session: which account a member acts for; the own one where it is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +30,8 @@ class Acting:
 
     user: User
     account: int
+    owner: User
+    """Whose account it is."""
     rights: frozenset[Right]
     preferences: Preferences
     now: datetime
@@ -53,7 +48,7 @@ View = Callable[..., HttpResponseBase]
 def dashboard_page(needs: Right = Right.SEE) -> Callable[[View], View]:
     """Wraps a view for who is logged in and has a right: `request.acting` says for which account.
 
-    It answers in the person's language and time zone.
+    It answers in the person's language and time zone. A member who is none any more is back at the own account.
     """
 
     def wrap(view: View) -> View:
@@ -61,17 +56,30 @@ def dashboard_page(needs: Right = Right.SEE) -> Callable[[View], View]:
         @wraps(view)
         def answer(request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
             preferences = Preferences.of(request.user.pk)
-            request.acting = Acting(request.user, request.user.pk, frozenset(Right), preferences, timezone.now())
-            if needs not in request.acting.rights:
-                raise PermissionDenied
+            request.acting = _acting(request, preferences)
             if preferences.language:
                 translation.activate(preferences.language)
                 request.LANGUAGE_CODE = translation.get_language()
-            with timezone.override(preferences.zone):
+            if needs not in request.acting.rights:
+                raise PermissionDenied
+            with timezone.override(preferences.zone), acting_as(actor.user(request.user.pk)):
                 response = view(request, *args, **kwargs)
             response["Cache-Control"] = "no-store"
             return response
 
+        answer.needs = needs  # type: ignore[attr-defined]
         return answer
 
     return wrap
+
+
+def _acting(request: Any, preferences: Preferences) -> Acting:
+    user, now = request.user, timezone.now()
+    account = request.session.get(ACCOUNT, user.pk)
+    if account != user.pk:
+        owner = User.objects.filter(pk=account).first()
+        rights = rights_of(user.pk, account) if owner is not None else frozenset()
+        if owner is not None and rights:
+            return Acting(user, account, owner, rights, preferences, now)
+        del request.session[ACCOUNT]
+    return Acting(user, user.pk, user, frozenset(Right), preferences, now)

@@ -16,8 +16,9 @@ from billing.api.document_views import issued_to, noted_for
 from billing.api.pdf_views import as_file
 from billing.documents import issued
 from billing.invoicing import ledger
+from billing.members.rights import Right
 from billing.models import BalanceEntry, BillingDetails, CreditNote, Invoice, Seller
-from billing_site.dashboard.access import DashboardRequest, Right, dashboard_page
+from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import saying_why_not
 
 A_PAGE = 25

@@ -12,10 +12,11 @@ from django.views.decorators.http import require_POST
 from billing.api.coupon_codes import guessing
 from billing.entitlements import token_packs
 from billing.invoicing import taxation
+from billing.members.rights import Right
 from billing.models import TokenPack
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.overage.cap import set_cap
-from billing_site.dashboard.access import DashboardRequest, Right, dashboard_page
+from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import back_to, confirm, saying_why_not
 from billing_site.dashboard.plans import PLANS
 from ratelimit.limits import LARGEST_NUMBER

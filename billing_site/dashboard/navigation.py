@@ -6,20 +6,35 @@ from typing import Any, Final
 
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.functional import Promise
+from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
+
+from billing.models import Member
 
 PAGES: Final[list[tuple[str, Promise]]] = [
     ("dashboard", _("Overview")),
     ("dashboard-plans", _("Plans")),
     ("dashboard-billing", _("Billing")),
+    ("dashboard-members", _("Members")),
+    ("dashboard-activity", _("Activity")),
     ("dashboard-settings", _("Settings")),
 ]
 """Name of its URL, and title."""
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: `navigation`, each with title, address and whether it is the present page."""
+    """Context processor: `navigation`, each with title, address and whether it is the present page, and `accounts`,
+    number and name of each that the person acts for; empty where that is the own one alone."""
     match = request.resolver_match
     here = match.url_name if match else None
-    return {"navigation": [(title, reverse(name), name == here) for name, title in PAGES]}
+    pages = [(title, reverse(name), name == here) for name, title in PAGES]
+    return {"navigation": pages, "accounts": SimpleLazyObject(lambda: _accounts(request))}
+
+
+def _accounts(request: HttpRequest) -> list[tuple[int, str]]:
+    user = request.user
+    if user.pk is None:
+        return []
+    others = Member.objects.filter(user=user.pk, account__is_active=True).select_related("account")
+    accounts = [(member.account_id, str(member.account)) for member in others]
+    return [(user.pk, str(user)), *accounts] if accounts else []

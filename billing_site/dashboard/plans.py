@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from billing.invoicing import ledger
+from billing.members.rights import Right
 from billing.models import Plan, TokenPack
 from billing.models.invoices import NOTHING
 from billing.rules.plan_change import Available, blockers
@@ -27,7 +28,7 @@ from billing.subscriptions.current import CurrentSubscription, current_subscript
 from billing.subscriptions.offers import Offers
 from billing.subscriptions.quotes import Quote, calculate_proration
 from billing.subscriptions.refusals import NoSubscription, QuoteExpired
-from billing_site.dashboard.access import DashboardRequest, Right, dashboard_page
+from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import back_to, confirm, saying_why_not
 from billing_site.dashboard.sentences import on_page
 

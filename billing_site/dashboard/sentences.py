@@ -30,6 +30,12 @@ ON_PAGES: Final[Mapping[str, str | Promise]] = {
     "quote_expired.future": _SHOWN_ANEW,
     "under_review.parked": _("Your account is being looked at by our staff. Please contact support."),
     "under_review.invoice": _("This change needs a look by our staff. Please contact support."),
+    "not_invited.own": _("This is your own address. You are the owner already."),
+    "not_invited.member": _("Who has this address is a member already."),
+    "not_invited.many": _("An account has 50 members at most, those who were invited included."),
+    "not_invited.unknown": _("This invitation is not there any more. Ask for another one."),
+    "not_invited.old": _("This invitation is older than seven days. Ask for another one."),
+    "not_invited.address": _("%(email)s was invited. Sign in with that address."),
     "no_document.no_seller": _(
         "There is no document of %(number)s: our name and address were not known when it was issued. "
         "Please contact support."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from billing_site.dashboard import billing, extras, overview, plans, settings
+from billing_site.dashboard import activity, billing, extras, members, overview, plans, settings
 
 urlpatterns = [
     path("", overview.show, name="dashboard"),
@@ -20,5 +20,13 @@ urlpatterns = [
     path("billing/invoices/<str:number>/", billing.invoice, name="dashboard-invoice"),
     path("billing/invoices/<str:number>/pdf/", billing.invoice_pdf, name="dashboard-invoice-pdf"),
     path("billing/credit-notes/<str:number>/pdf/", billing.note_pdf, name="dashboard-note-pdf"),
+    path("members/", members.show, name="dashboard-members"),
+    path("members/invite/", members.invite, name="dashboard-invite"),
+    path("members/withdraw/<int:invitation>/", members.withdraw, name="dashboard-withdraw"),
+    path("members/<int:member>/role/", members.role, name="dashboard-role"),
+    path("members/remove/<int:user>/", members.remove, name="dashboard-remove"),
+    path("members/join/<str:secret>/", members.join, name="dashboard-join"),
+    path("members/act-for/", members.act_for, name="dashboard-act-for"),
+    path("activity/", activity.show, name="dashboard-activity"),
     path("settings/", settings.edit, name="dashboard-settings"),
 ]
