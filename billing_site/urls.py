@@ -21,6 +21,7 @@ from billing_site import sandbox
 from billing_site.dashboard import languages
 from billing_site.home import home
 from billing_site.index import Index
+from billing_site.openapi.errors import errors
 from billing_site.openapi.view import schema_view
 from billing_site.operations import views as operations
 from billing_site.request.log_in import says_when_to_come_again, takes_username
@@ -69,6 +70,7 @@ urlpatterns = [
     path("api/v1/", include(api)),
     re_path(r"^api/schema/?$", schema_view, name="schema"),
     re_path(r"^api/docs/?$", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    re_path(r"^api/docs/errors/?$", errors, name="errors"),
     re_path(r"^api/auth/login/?$", log_in),  # one page behind each door
     path("api/auth/", include("rest_framework.urls")),
     re_path(r"^health/?$", operations.health),

@@ -35,7 +35,7 @@ def problem(response: Any, status: int, code: str, members: set[str] | None = No
     assert (body["status"], body["code"]) == (status, code), body
     always = {"reason"} if code == "not_authenticated" else set()
     assert set(body) == PROBLEM | always | (members or set())
-    assert body["type"] == (QUOTA_TYPE if status == 429 else "about:blank")
+    assert body["type"] == (QUOTA_TYPE if status == 429 else f"/api/docs/errors#{code}")
     assert body["title"] and body["detail"]
     return body
 

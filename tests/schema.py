@@ -14,6 +14,7 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+from billing.http.error_codes import ERRORS, type_of
 from billing_site.openapi import document as of_the_site
 
 PREFIX = "/api/v1/"
@@ -91,6 +92,9 @@ def _check_body(what: str, response: Any, pointer: str) -> None:
         assert body["status"] == response.status_code, what
         waits = {body.get("retry_after"), response.headers.get("Retry-After")} - {None}
         assert len({int(wait) for wait in waits}) < 2, f"{what}: retry_after and Retry-After differ: {waits}"
+        assert body["type"] == type_of(response.status_code, body["code"]), what
+        is_asked_for = body["code"] == "sandbox_failure"
+        assert body["code"] in ERRORS or is_asked_for, f"{what}: {body['code']} is not explained"
 
 
 def _check_headers(what: str, response: Any, described: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ TRACKED = {
     "event": EVENT,
 }
 UNAVAILABLE = {
-    "type": "about:blank",
+    "type": "/api/docs/errors#unavailable",
     "title": "Service Unavailable",
     "status": 503,
     "detail": "Try again.",

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
+from billing.http.error_codes import ERRORS
 from billing.http.problems import MEDIA_TYPE
 
 METERED: Final = {"x-metered": True}
@@ -35,10 +36,15 @@ def problem(status: int | str, *codes: str, **members: Any) -> dict[tuple[int | 
         schema = {"type": "object", "allOf": [schema], "properties": properties}
         if members:
             schema["required"] = list(members)
-    return {(status, MEDIA_TYPE): OpenApiResponse(schema)}
+    return {(status, MEDIA_TYPE): OpenApiResponse(schema, description=_meanings(codes))}
 
 
 def either(*problems: dict[tuple[int | str, str], OpenApiResponse]) -> dict[tuple[int | str, str], OpenApiResponse]:
     """Problems of one status that carry different members."""
     (key,) = {key for one in problems for key in one}
-    return {key: OpenApiResponse({"anyOf": [one[key].response for one in problems]})}
+    described = "\n".join(str(one[key].description) for one in problems if one[key].description)
+    return {key: OpenApiResponse({"anyOf": [one[key].response for one in problems]}, description=described)}
+
+
+def _meanings(codes: tuple[str, ...]) -> str:
+    return "\n".join(f"`{code}`: {ERRORS[code].meaning}" for code in codes)

@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from rest_framework import exceptions, status
 
+from billing.http.error_codes import ERRORS, EXPLAINED_AT, type_of
 from billing.http.json import ExactJSONEncoder
 
 MEDIA_TYPE = "application/problem+json"
-QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 RETRY_AFTER_SECONDS = 1
 """Of a 503: Retry-After."""
@@ -73,9 +73,8 @@ def document(status_code: int, code: str, detail: str, **members: Any) -> dict[s
             for name, messages in islice(members["errors"].items(), MOST_NAMED)
         }
     detail = _cut(detail, LONGEST_TEXT)
-    kind = QUOTA_EXCEEDED_TYPE if status_code == status.HTTP_429_TOO_MANY_REQUESTS else "about:blank"
     return {
-        "type": kind,
+        "type": type_of(status_code, code),
         "title": title_of(status_code),
         "status": status_code,
         "detail": detail,
@@ -100,7 +99,9 @@ def respond(
     body = document(status_code, code, detail, **members)
     if _wants_page(request):
         text = ExactJSONEncoder(indent=4, ensure_ascii=False).encode(body)
-        response = render(request, "problem.html", {"problem": body, "text": text}, status=status_code)
+        explained_at = f"{EXPLAINED_AT}#{code}" if code in ERRORS else ""
+        shown = {"problem": body, "text": text, "explained_at": explained_at}
+        response = render(request, "problem.html", shown, status=status_code)
     else:
         text = ExactJSONEncoder().encode(body)
         response = HttpResponse(text, status=status_code, content_type=MEDIA_TYPE)

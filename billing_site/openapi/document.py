@@ -19,6 +19,7 @@ from drf_spectacular.openapi import AutoSchema
 
 from billing.http import problems
 from billing.http.access import access_of
+from billing.http.error_codes import ERRORS, type_of
 from billing.http.fields import StrictSerializer
 from billing.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, METERED
 from billing.http.problems import MEDIA_TYPE
@@ -29,14 +30,14 @@ PARTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("parts.ya
 TAG_OF_SEGMENT: Final = {"plans": "plans", "features": "plans", "usage": "usage", "billing": "billing"}
 
 CODE_ALONE: Final = {
-    "NotFound": (404, "not_found", "There is no such thing, or it is not yours."),
-    "NotAcceptable": (406, "not_acceptable", "Answers are JSON, or PDF of documents; the Accept header takes neither."),
-    "IdempotencyConflict": (409, "idempotency_conflict", "The Idempotency-Key was used for another request."),
-    "TooLarge": (413, "too_large", "The body is too large."),
-    "UnsupportedMediaType": (415, "unsupported_media_type", "The body is not JSON."),
-    "Unavailable": (503, "unavailable", "No decision can be made at the moment; the call was not served. Try again."),
+    "NotFound": "not_found",
+    "NotAcceptable": "not_acceptable",
+    "IdempotencyConflict": "idempotency_conflict",
+    "TooLarge": "too_large",
+    "UnsupportedMediaType": "unsupported_media_type",
+    "Unavailable": "unavailable",
 }
-"""Problems without members of their own: component, status, code, description."""
+"""Problems without members of their own: component, code."""
 
 CALLER_HEADERS: Final = (
     "X-Request-ID",
@@ -167,7 +168,7 @@ def _documented_paths(view: Any) -> tuple[str, ...]:
 
 def with_parts(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Postprocessing hook: add parts.yaml and the plain problems, and leave out tags that nothing has."""
-    parts = copy.deepcopy(PARTS)
+    parts = _with_types(copy.deepcopy(PARTS))
     result["info"] |= parts["info"]
     components = result["components"]
     for kind, members in parts["components"].items():
@@ -176,6 +177,17 @@ def with_parts(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     used = {tag for methods in result["paths"].values() for operation in methods.values() for tag in operation["tags"]}
     result["tags"] = [tag for tag in parts["tags"] if tag["name"] in used]
     return result
+
+
+def _with_types(node: Any) -> Any:
+    """parts.yaml with the `type` that belongs to the code of each example."""
+    if isinstance(node, list):
+        return [_with_types(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    if isinstance(node.get("code"), str) and "detail" in node:
+        return {"type": type_of(node["status"], node["code"]), **node}
+    return {name: _with_types(child) for name, child in node.items()}
 
 
 def _headers(names: tuple[str, ...]) -> dict[str, Any]:
@@ -191,7 +203,7 @@ def _plain_problems() -> dict[str, Any]:
                 MEDIA_TYPE: {"schema": _problem(code), "example": problems.document(status, code, description)}
             },
         }
-        for name, (status, code, description) in CODE_ALONE.items()
+        for name, (code, status, description, *_) in ((name, ERRORS[code]) for name, code in CODE_ALONE.items())
     }
 
 

@@ -43,6 +43,7 @@ STRANGERS = (
     "/accounts/password/reset/",
     "/admin/login/",
     "/api/docs",
+    "/api/docs/errors",
     "/api/v1/plans",
     "/api/v1/usage/current",
 )

@@ -41,7 +41,7 @@ def test_a_problem_writes_it_too() -> None:
     request = RequestFactory().get("/", headers={"accept": "application/json"})
     response = problems.respond(request, 400, "invalid", "Größer.", amount=Decimal("10.00"))
     assert response.content == (
-        b'{"type": "about:blank", "title": "Bad Request", "status": 400, "detail": "Gr\\u00f6\\u00dfer.",'
+        b'{"type": "/api/docs/errors#invalid", "title": "Bad Request", "status": 400, "detail": "Gr\\u00f6\\u00dfer.",'
         b' "code": "invalid", "amount": 10.00}'
     )
 

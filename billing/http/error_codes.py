@@ -1,0 +1,226 @@
+"""Every code of a problem, explained once: for the page that a problem's `type` leads to, and the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+EXPLAINED_AT: Final = "/api/docs/errors"
+"""Where the page is; a code is its anchor."""
+QUOTA_EXCEEDED_TYPE: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+"""Of every 429: a type that clients may know from elsewhere."""
+UNEXPLAINED: Final = "about:blank"
+"""Of a code that is not ours, such as a host product's."""
+
+
+class ErrorCode(NamedTuple):
+    """A code, with the status it comes with. Texts may use Markdown's backquotes."""
+
+    code: str
+    status: int
+    meaning: str
+    what_to_do: str
+    members: dict[str, str] = {}
+    """What the problem carries beyond the common members, each with what it says."""
+
+
+_ERRORS: Final = {"errors": "What is wrong with each field of the request."}
+_RETRY_AFTER: Final = {"retry_after": "Whole seconds until the call would pass; null where waiting cannot help."}
+_WAY_UP: Final = {
+    "current_plan": "Your plan; null where you have none.",
+    "suggested_plan": "The cheapest plan that would have let the call pass, or null.",
+    "upgrade_url": "Where to change the plan.",
+}
+_POLICIES: Final = {"violated-policies": "The limits that refused the call: `quota`, `minute`."}
+
+ERRORS: Final[dict[str, ErrorCode]] = {
+    error.code: error
+    for error in (
+        ErrorCode(
+            "invalid",
+            400,
+            "The request is not valid.",
+            "Correct what `errors` names and send it again. The same request will be refused again.",
+            _ERRORS,
+        ),
+        ErrorCode(
+            "not_an_upgrade",
+            400,
+            "The plan is not higher than the present one.",
+            "Choose a higher plan, or schedule a lower one with `POST /api/v1/billing/downgrade`.",
+            _ERRORS,
+        ),
+        ErrorCode(
+            "not_a_downgrade",
+            400,
+            "The plan is not lower than the present one.",
+            "Choose a lower plan, or get a higher one with `POST /api/v1/billing/upgrade`.",
+            _ERRORS,
+        ),
+        ErrorCode(
+            "active_features",
+            400,
+            "In the last 30 days you have used features that the lower plan lacks.",
+            "Stop using them for 30 days, or choose a plan that has their capabilities.",
+            _ERRORS | {"active_features": "The capabilities in use, sorted."},
+        ),
+        ErrorCode(
+            "coupon_invalid",
+            400,
+            "The coupon cannot be redeemed.",
+            "See `reason`. After ten unknown codes in ten minutes there is a pause.",
+            {"reason": "`unknown`, `expired`, `used_up`, `already_redeemed` or `another_active`."},
+        ),
+        ErrorCode(
+            "not_authenticated",
+            401,
+            "The API key is missing or not good, and nobody is logged in.",
+            "Send a valid key as `Authorization: Bearer <key>`.",
+            {"reason": "`missing`, `scheme`, `unknown`, `revoked` or `expired`; the last two for a right key only."},
+        ),
+        ErrorCode(
+            "forbidden",
+            403,
+            "You may not do this: your key lacks the scope, or our staff have to look at your account first.",
+            "See `detail`. Asking again does not help.",
+        ),
+        ErrorCode(
+            "feature_not_in_plan",
+            403,
+            "The plan lacks the capability that the feature needs.",
+            "Change to a plan that has it; `suggested_plan` is the cheapest.",
+            {"feature": "The feature's code.", "capability": "What the plan lacks, or null."} | _WAY_UP,
+        ),
+        ErrorCode(
+            "csrf_failed",
+            403,
+            "A browser's request came without its CSRF token.",
+            "Send the `csrftoken` cookie's value as `X-CSRFToken`, or use an API key.",
+        ),
+        ErrorCode(
+            "not_voidable",
+            403,
+            "The gateway charged this for a call that was served.",
+            "Only charges of `POST /api/v1/usage/track` can be voided.",
+        ),
+        ErrorCode(
+            "not_found",
+            404,
+            "There is no such thing, or it is not yours.",
+            "Compare the address with the documentation.",
+        ),
+        ErrorCode(
+            "method_not_allowed",
+            405,
+            "The path does not know this method.",
+            "Use one of those that the `Allow` header names.",
+        ),
+        ErrorCode(
+            "not_acceptable",
+            406,
+            "Answers are JSON, or PDF of documents; the Accept header takes neither.",
+            "Send `Accept: application/json`.",
+        ),
+        ErrorCode(
+            "idempotency_conflict",
+            409,
+            "The Idempotency-Key was used for another request.",
+            "Send a new key for a new request, and the same key only with the same request.",
+        ),
+        ErrorCode(
+            "idempotency_in_progress",
+            409,
+            "The first request under this Idempotency-Key is being answered.",
+            "Send the request again after `Retry-After`, with the same key.",
+        ),
+        ErrorCode(
+            "idempotency_exhausted",
+            409,
+            "The request under this Idempotency-Key has run too often, and its answer could not be kept.",
+            "Send a new key; the request is then run and charged anew.",
+        ),
+        ErrorCode(
+            "nothing_scheduled", 409, "No change of plan is scheduled.", "There is nothing to do: the plan stays."
+        ),
+        ErrorCode(
+            "nothing_to_cancel",
+            409,
+            "There is nothing to cancel, or no cancellation to take back.",
+            "See `GET /api/v1/billing/subscription` for what follows.",
+        ),
+        ErrorCode(
+            "quote_expired",
+            409,
+            "The amounts that were shown hold no longer.",
+            "Ask for a new preview with `POST /api/v1/billing/calculate-proration`, and send its `at` as `quoted_at`.",
+        ),
+        ErrorCode("no_coupon", 409, "No coupon discounts periods to come.", "There is nothing to give up."),
+        ErrorCode(
+            "no_overage",
+            409,
+            "The plan sells no tokens above its quota, so there is no cap to set.",
+            "Change to a plan that does, or buy a token pack.",
+        ),
+        ErrorCode(
+            "nothing_to_top_up",
+            409,
+            "The plan's tokens are unlimited.",
+            "There is nothing to do: no call is refused for want of tokens.",
+        ),
+        ErrorCode(
+            "no_document",
+            409,
+            "There is no PDF of this invoice or credit note.",
+            "See `detail`; the figures are in its JSON all the same.",
+        ),
+        ErrorCode("already_voided", 409, "This charge was voided before.", "There is nothing to do: it costs nothing."),
+        ErrorCode("too_late", 409, "A charge can be voided within an hour.", "Ask our staff."),
+        ErrorCode("too_large", 413, "The body is too large.", "Send less, in several requests."),
+        ErrorCode(
+            "unsupported_media_type", 415, "The body is not JSON.", "Send JSON with `Content-Type: application/json`."
+        ),
+        ErrorCode(
+            "quota_exceeded",
+            429,
+            "The tokens of the window do not suffice for the call. Nothing was charged.",
+            "Wait until `resets_at`, buy a token pack, raise your cap on tokens above the quota, or change to "
+            "`suggested_plan`. Where `X-Should-Retry: false` is sent, do not let a client wait by itself.",
+            _POLICIES
+            | {
+                "quota": "Tokens of the window that cost nothing extra.",
+                "tokens_used": "What is used of them.",
+                "tokens_remaining": "What is left.",
+                "overage": "What is sold above the quota, and is used up as well; null where nothing is.",
+                "cost": "Of the call.",
+                "resets_at": "When the next window begins.",
+            }
+            | _RETRY_AFTER
+            | _WAY_UP,
+        ),
+        ErrorCode(
+            "rate_limited",
+            429,
+            "More requests in 60 seconds than the plan allows, or too many unknown keys or codes. Nothing was charged.",
+            "Wait as long as `Retry-After` says and send the request again; spread calls, or change the plan.",
+            _POLICIES | {"limit": "Requests in any 60 seconds."} | _RETRY_AFTER | _WAY_UP,
+        ),
+        ErrorCode(
+            "internal_error",
+            500,
+            "Something went wrong here. Tokens that the call took were given back.",
+            "Try again later. If it goes on, tell us the `X-Request-ID` of the response.",
+        ),
+        ErrorCode(
+            "unavailable",
+            503,
+            "No decision can be made at the moment; the call was not served.",
+            "Send the request again after `Retry-After`, with the same `Idempotency-Key` if it had one.",
+        ),
+    )
+}
+
+
+def type_of(status: int, code: str) -> str:
+    """The `type` of a problem: where it is explained."""
+    if status == 429:
+        return QUOTA_EXCEEDED_TYPE
+    return f"{EXPLAINED_AT}#{code}" if code in ERRORS else UNEXPLAINED

@@ -1,0 +1,60 @@
+"""The table of codes: what is raised is explained, and the page has all of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from billing.api.domain_problems import CODES, STATUSES
+from billing.http.error_codes import ERRORS, type_of
+from billing.http.problems import CODE_OF_STATUS
+from billing_site.request.refusals import SENTENCES
+from tests.schema import document
+
+
+def codes_in(node: Any) -> set[str]:
+    """Every code that the OpenAPI document names."""
+    if isinstance(node, list):
+        return set().union(*map(codes_in, node)) if node else set()
+    if not isinstance(node, dict):
+        return set()
+    found = set().union(*map(codes_in, node.values())) if node else set()
+    code = node.get("properties", {}).get("code") if "allOf" in node else None
+    if isinstance(code, dict):
+        found |= {code["const"]} if "const" in code else set(code["enum"])
+    return found
+
+
+def test_every_code_is_explained_with_its_status() -> None:
+    for status, code in CODE_OF_STATUS.items():
+        assert ERRORS[code].status == status
+    for code, status in STATUSES.items():
+        assert ERRORS[CODES.get(code, code)].status == status
+    for code, (status, _) in SENTENCES.items():
+        assert ERRORS[code].status == status
+    assert codes_in(document()) <= ERRORS.keys()
+
+
+def test_texts_are_sentences() -> None:
+    for error in ERRORS.values():
+        for text in (error.meaning, error.what_to_do, *error.members.values()):
+            assert re.fullmatch(r"[A-Z`].*\.", text), text
+            assert text.count("`") % 2 == 0, text
+
+
+def test_a_code_of_a_host_product_has_no_page() -> None:
+    assert type_of(409, "sold_out") == "about:blank"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/api/docs/errors", "/api/docs/errors/"])
+def test_the_page_has_a_place_for_each(path: str) -> None:
+    page = Client().get(path)
+    assert page.status_code == 200
+    assert re.findall(r'<article id="(\w+)"', page.text) == sorted(ERRORS, key=lambda code: ERRORS[code].status)
+    for error in ERRORS.values():
+        for name in error.members:
+            assert f"<code>{name}</code>" in page.text
