@@ -12,7 +12,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PARSER_CLASSES": ["billing.http.json.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": [
         "billing.http.json.ApiJSONRenderer",
-        "rest_framework.renderers.BrowsableAPIRenderer",
+        "billing_site.openapi.browsable.PageRenderer",
     ],
     "DEFAULT_SCHEMA_CLASS": "billing_site.openapi.document.OperationSchema",
     "EXCEPTION_HANDLER": "billing.http.exception_handler.exception_handler",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,8 +16,10 @@ from django.utils.functional import SimpleLazyObject
 
 from billing.http import problems
 from billing.models import LimitOverride
+from billing_site.openapi.browsable import operations_at
+from tests.billing.metered import make_metered
 from tests.cast import Customer
-from tests.schema import CheckedClient
+from tests.schema import CheckedClient, document
 
 PAGE = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 LOGIN = "/api/auth/login/"
@@ -116,7 +119,7 @@ def test_page_shows_what_the_api_answers(alice_in_browser: Browser) -> None:
 def test_pages_of_the_catalogue_are_open_to_anybody(catalogue: None) -> None:
     page = Browser().get("/api/v1/plans/starter")
     assert page.status_code == 200 and is_page(page)
-    assert f"{LOGIN}?next=/api/v1/plans/starter" in page.text
+    assert f"{LOGIN}?next=%2Fapi%2Fv1%2Fplans%2Fstarter" in page.text
 
 
 def test_pages_load_nothing_from_elsewhere(alice_in_browser: Browser) -> None:
@@ -126,13 +129,74 @@ def test_pages_load_nothing_from_elsewhere(alice_in_browser: Browser) -> None:
         assert not [reference for reference in references if "//" in reference]
 
 
-# --- The raw data form
+# --- Where one stands, and what the page view has cost
+
+
+def test_the_head_says_what_the_headers_say(alice_in_browser: Browser) -> None:
+    page = alice_in_browser.get("/api/v1/trace/start")
+    assert (page["X-Usage-Cost"], left(page)) == ("10", 9)
+    assert "This page view was charged <strong>10 tokens</strong> as <code>trace_start</code>." in page.text
+    assert "10 of 100" in page.text and "9 of 10 left" in page.text
+    assert "was charged" not in alice_in_browser.get(CURRENT).text
+
+
+def test_a_page_view_that_fails_is_shown_as_given_back(alice_in_browser: Browser) -> None:
+    page = alice_in_browser.get("/api/v1/trace/start?fail=418")
+    assert page["X-Usage-Cost"] == "0"
+    assert "charged nothing" in page.text and "0 of 100" in page.text
+
+
+def test_a_refusal_costs_nothing_and_says_where_one_stands(alice_in_browser: Browser) -> None:
+    page = alice_in_browser.get("/api/v1/agent/query")
+    assert "charged nothing" in page.text and "0 of 100" in page.text
+    assert 'href="/api/docs/errors#feature_not_in_plan"' in page.text
+
+
+@pytest.mark.django_db
+def test_what_is_unlimited_and_what_is_sold_above_the_quota(customer: Callable[..., Customer]) -> None:
+    assert "0, unlimited" in in_browser(customer("erin", "enterprise")).get(CURRENT).text
+    make_metered(monthly_token_quota=5)
+    page = in_browser(customer("mia", "metered")).get("/api/v1/trace/start")
+    assert "10 of 5" in page.text and "5 above it: 0.00 USD" in page.text
+
+
+# --- The form
+
+
+def test_where_only_a_post_is_answered_the_page_is_its_form(alice_in_browser: Browser) -> None:
+    page = alice_in_browser.get(TRACK)
+    assert page.status_code == 405  # a page, and over HTTP what it always was
+    assert "Called with" in page.text and "Method Not Allowed" not in page.text
+    assert "&quot;feature&quot;: &quot;ai_agent_query&quot;" in page.text
+    refused = alice_in_browser.get(TRACK, headers={"accept": "application/json"})
+    assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
+
+
+def test_every_body_that_is_documented_has_an_example() -> None:
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            if "requestBody" in operation:
+                described = operation["requestBody"]["content"]["application/json"]
+                assert described.get("example") or described.get("examples"), f"{method} {path}"
+
+
+def test_the_form_keeps_what_was_sent(alice_in_browser: Browser) -> None:
+    page = alice_in_browser.track("nonsense", alice_in_browser.token)
+    assert page.status_code == 400
+    assert "{\n  &quot;feature&quot;: &quot;nonsense&quot;\n}</textarea>" in page.text
+
+
+def test_a_hosts_own_path_has_no_documentation_and_a_page_all_the_same() -> None:
+    assert operations_at("/items/7") == {}
+    assert set(operations_at("/api/v1/usage/track/")) == {"post"}
+    assert set(operations_at("/api/v1/trace/start/7")) == {"get", "post"}
+    assert set(operations_at("/api/v1/billing/token-packs/thousand")) == {"post"}
 
 
 def test_the_form_charges_with_its_csrf_token(alice_in_browser: Browser) -> None:
     page = alice_in_browser.get(TRACK)
     assert page.status_code == 405 and is_page(page) and "<textarea" in page.text
-    token = re.search(r'"csrfToken": "(\w+)"', page.text)
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
     assert token is not None
     tracked = alice_in_browser.track("trace_start", token[1])
     assert tracked.status_code == 200 and is_page(tracked)
@@ -165,7 +229,7 @@ def test_nobody_is_shown_the_way_to_log_in(catalogue: None) -> None:
     page = Browser().get(f"{CURRENT}?a=1&b=2")
     assert page.status_code == 401 and is_page(page)
     assert page["WWW-Authenticate"] == "Bearer"
-    button = re.search(rf'btn-primary" href="({LOGIN}[^"]*)"', page.text)
+    button = re.search(rf'role="button" href="({LOGIN}[^"]*)"', page.text)
     assert button is not None
     assert parse_qs(urlsplit(button[1]).query)["next"] == [f"{CURRENT}?a=1&b=2"]
 
