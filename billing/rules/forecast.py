@@ -36,6 +36,8 @@ class Forecast:
     """Used by the window's end, whatever the quota: what a plan would have to include."""
     ends_at: datetime
     """The window's end; a scheduled change may bring it forward."""
+    included: int | None
+    """Tokens that cost nothing extra, as the window ends; None: all of them."""
     included_until: datetime | None
     """When the tokens end that cost nothing extra; the present instant where they have; None: not in this window."""
     runs_out_at: datetime | None
@@ -87,6 +89,7 @@ def forecast(
     return Forecast(
         tokens=pace.used_at(ends_at),
         ends_at=ends_at,
+        included=parts[-1][2].included,
         included_until=_first([(since, until, one.included) for since, until, one in parts], pace),
         runs_out_at=_first([(since, until, one.quota) for since, until, one in parts], pace),
     )

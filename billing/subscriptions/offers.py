@@ -16,12 +16,13 @@ class Offers:
 
     def __init__(self, account: int, now: datetime) -> None:
         self._held: PlanTerms | None = None
-        self._is_parked = False
+        self.is_parked = False
+        """Nothing can be changed or bought but by staff."""
         try:
             current = current_subscription(account, now)
         except NoSubscription:
             return
-        self._held, self._is_parked = current.period.terms, current.subscription.is_parked
+        self._held, self.is_parked = current.period.terms, current.subscription.is_parked
 
     def available(self, plan: Plan) -> Available | None:
         """How the account gets to a plan; None where it is on it, or the plan is not on sale.
@@ -30,7 +31,7 @@ class Offers:
         """
         if not plan.is_on_sale or (self._held is not None and self._held.code == plan.code):
             return None
-        if self._is_parked:
+        if self.is_parked:
             return Available.BY_STAFF
         way = Available.NOW if self._held is None else available(self._held, plan.terms)
         is_too_large = way is Available.NOW and plan.price > largest_invoice(plan.currency)

@@ -11,6 +11,8 @@ from rest_framework import serializers
 
 from billing.http.fields import MoneyField, NumberOrUnlimited, StrictDateField, StrictSerializer
 from billing.http.overage import OVERAGE, OverageSerializer
+from billing.rules.suggestion import Kind, Suggestion
+from usage.api.sentences import reason_of
 from usage.log.events import DEEPEST_METADATA, storable
 from usage.models import UsageLog
 from usage.reports.history import DAY, MONTH, MOST_DAYS
@@ -49,6 +51,23 @@ CURRENT_ABOVE = CURRENT | {
     "quota_percentage": 125.0,
     "overage": OVERAGE,
     "plan": "metered",
+}
+SUGGESTED = {
+    "kind": "plan",
+    "plan": "starter",
+    "reason": "At this pace you will have used 180 tokens by 2025-11-01, and 100 are included. Starter includes 500.",
+    "prorated_amount": 14.50,
+    "currency": "USD",
+    "pack": None,
+    "cap_tokens": None,
+}
+SUGGESTED_PACK = SUGGESTED | {
+    "kind": "pack",
+    "plan": "community",
+    "reason": "At this pace you will have used 180 tokens by 2025-11-01, and 100 are included. "
+    "1 × A hundred on top cover it at the least cost.",
+    "prorated_amount": 2.00,
+    "pack": {"code": "hundred", "count": 1},
 }
 BREAKDOWN = {"trace_start": 50, "ai_agent_query": 25, "graph_query": 15, "total": 90}
 BREAKDOWN_SCHEMA = {
@@ -90,15 +109,46 @@ class CheckRequest(StrictSerializer):
     feature = serializers.CharField(max_length=50, help_text="A feature's code.")
 
 
+class SuggestedPackSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField(source="pack.code")
+    count = serializers.IntegerField(source="packs", min_value=1)
+
+
 class SuggestionSerializer(serializers.Serializer[Any]):
-    plan = serializers.CharField()
-    reason = serializers.CharField()
-    prorated_amount = MoneyField()
-    currency = serializers.CharField()
+    """Of a `Suggestion`; null where the plan suffices, or nothing that can be had now covers the window."""
+
+    kind = serializers.ChoiceField(
+        [str(kind) for kind in Kind],
+        source="way.kind",
+        help_text="Another plan, token packs on top of yours, or a higher cap on tokens above its quota: what costs "
+        "least.",
+    )
+    plan = serializers.CharField(source="way.plan.code", help_text="What you are on then; for packs and overage: now.")
+    reason = serializers.SerializerMethodField()
+    prorated_amount = MoneyField(
+        source="way.amount", help_text="What it costs today, before tax; of overage, by the window's end."
+    )
+    currency = serializers.CharField(source="way.currency")
+    pack = serializers.SerializerMethodField(help_text="Which to buy, and how many; null for another kind.")
+    cap_tokens = serializers.IntegerField(
+        source="way.cap_tokens", allow_null=True, min_value=1, help_text="The cap to set; null for another kind."
+    )
+
+    def get_reason(self, found: Suggestion) -> str:
+        return reason_of(found)
+
+    @extend_schema_field(SuggestedPackSerializer(allow_null=True))
+    def get_pack(self, found: Suggestion) -> dict[str, Any] | None:
+        return dict(SuggestedPackSerializer(found.way).data) if found.way.pack else None
 
 
 @extend_schema_serializer(
-    examples=[OpenApiExample("On community", CURRENT), OpenApiExample("Above the quota", CURRENT_ABOVE)]
+    examples=[
+        OpenApiExample("On community", CURRENT),
+        OpenApiExample("A higher plan would cover it", CURRENT | {"suggestion": SUGGESTED}),
+        OpenApiExample("A token pack would, for less", CURRENT | {"suggestion": SUGGESTED_PACK}),
+        OpenApiExample("Above the quota", CURRENT_ABOVE),
+    ]
 )
 class CurrentUsage(serializers.Serializer[Any]):
     tokens_used = serializers.IntegerField()

@@ -36,6 +36,7 @@ from usage.metering.admission import Admission
 from usage.metering.call import ChargeRequest
 from usage.metering.quota import of_included, overage_of, percentage_used
 from usage.metering.refusal import foresee_refusal
+from usage.reports.suggestion import suggestion
 
 
 class Current(ApiView):
@@ -54,7 +55,7 @@ class Current(ApiView):
             "overage": overage_of(entitlement, quota),
             "resets_at": entitlement.window.end,
             "plan": entitlement.plan.code or None,
-            "suggestion": None,
+            "suggestion": suggestion(admission.snapshot, quota.used, timezone.now()),
         }
         return Response(CurrentUsage(usage).data)
 

@@ -119,6 +119,7 @@ class TestFacts:
         with no_redis(settings):
             for _ in range(2):
                 bob.api.get(TRACE)
+            bob.api.get("/api/v1/usage/current")  # which looks for a suggestion once a minute
             with django_assert_num_queries(2) as seen:
                 bob.api.get("/api/v1/usage/current")
         tables = [query["sql"].partition(" FROM ")[2].split()[0] for query in seen.captured_queries]
