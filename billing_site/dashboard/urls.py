@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.urls import path
 
-from billing_site.dashboard import activity, billing, extras, members, overview, plans, settings
+from billing_site.dashboard import activity, billing, extras, members, overview, plans, settings, suggestion
 
 urlpatterns = [
     path("", overview.show, name="dashboard"),
+    path("suggestion/", suggestion.show, name="dashboard-suggestion"),
     path("plans/", plans.show, name="dashboard-plans"),
     path("plans/cancel/", plans.cancel, name="dashboard-cancel"),
     path("plans/keep/", plans.keep, name="dashboard-keep"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from billing.models import Plan
 from tests.cast import Customer
 from tests.journeys.chromium import Chromium, Tab, chromium, playwright_browser
 
@@ -58,3 +59,16 @@ def test_every_code_has_its_place_on_the_page_of_errors(chromium: Chromium) -> N
         return tab.faults()
 
     assert chromium.browse(None, work) == []
+
+
+def test_the_overview_loads_the_suggestion_by_itself(chromium: Chromium, alice: Customer) -> None:
+    for _ in range(2):
+        assert alice.api.get("/api/v1/trace/start").status_code == 200
+    Plan.objects.filter(code="community").update(monthly_token_quota=10)  # less than she has used, on any day
+
+    def work(tab: Tab) -> list[str]:
+        tab.open("/dashboard/")
+        tab.page.get_by_text("Starter includes 500.").wait_for()
+        return tab.faults()
+
+    assert chromium.browse(alice.user, work) == []
