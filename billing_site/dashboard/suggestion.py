@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
+from billing.members.rights import Right
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from usage.api.sentences import reason_of
 from usage.metering import admit
@@ -21,5 +22,6 @@ def show(request: DashboardRequest) -> HttpResponseBase:
         found = suggestion(admission.snapshot, admission.quota.used, acting.now)
     except Unavailable:
         found = None
-    shown = {"suggestion": found, "reason": reason_of(found) if found else ""}
+    may_bill = Right.BILL in acting.rights
+    shown = {"suggestion": found, "reason": reason_of(found) if found else "", "may_bill": may_bill}
     return render(request, "dashboard/suggestion.html", shown)

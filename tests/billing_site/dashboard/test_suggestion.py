@@ -32,7 +32,8 @@ def test_it_says_why_and_what_it_costs_and_costs_no_request(alice: Customer) -> 
             assert alice.api.get("/api/v1/trace/start").status_code == 200
         shown = page.get(SUGGESTION)
         assert shown.status_code == 200
-        assert "Starter includes 500." in shown.text and "USD today" in shown.text
+        assert "Starter includes 500." in shown.text and " today." in shown.text
+        assert 'href="/dashboard/plans/change/starter/"' in shown.text
         assert alice.api.get("/api/v1/usage/current")["X-RateLimit-Remaining"] == "6"
 
 
