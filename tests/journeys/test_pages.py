@@ -261,8 +261,9 @@ def test_a_new_key_is_copied(chromium: Chromium, staff: User, alice: Customer) -
 def test_a_customer_logs_out_of_the_browsable_api(chromium: Chromium, alice: Customer) -> None:
     def log_out(tab: Tab) -> list[str]:
         tab.open("/api/v1/plans")
-        tab.page.get_by_role("button", name="Log out").click()
-        tab.page.get_by_role("link", name="Log in").wait_for()
+        tab.page.get_by_role("link", name="Sign out").click()
+        tab.page.get_by_role("button", name="Sign out").click()
+        tab.page.get_by_role("link", name="Sign in").first.wait_for()
         return tab.faults()
 
     assert chromium.browse(alice.user, log_out) == []
