@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from billing.members.rights import Role
+from tests.billing_site.dashboard.test_members import as_member
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 
@@ -39,3 +41,11 @@ def test_it_says_why_and_what_it_costs_and_costs_no_request(alice: Customer) -> 
 
 def test_the_overview_has_a_place_for_it(page: Client) -> None:
     assert f'hx-get="{SUGGESTION}"' in page.get("/dashboard/").text
+
+
+def test_who_may_not_change_the_plan_is_not_led_to_it(alice: Customer) -> None:
+    with moved_by_hand("2031-03-04T12:00:00Z"):
+        for _ in range(3):
+            alice.api.get("/api/v1/trace/start")
+        shown = as_member(alice, Role.VIEWER).client.get(SUGGESTION).text
+        assert "Starter includes 500." in shown and "href" not in shown
