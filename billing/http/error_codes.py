@@ -71,6 +71,12 @@ ERRORS: Final[dict[str, ErrorCode]] = {
             {"reason": "`unknown`, `expired`, `used_up`, `already_redeemed` or `another_active`."},
         ),
         ErrorCode(
+            "too_many_keys",
+            400,
+            "The account has as many live API keys as it may have.",
+            "Revoke one that is not needed with `DELETE /api/v1/keys/{id}`.",
+        ),
+        ErrorCode(
             "not_authenticated",
             401,
             "The API key is missing or not good, and nobody is logged in.",
@@ -171,6 +177,15 @@ ERRORS: Final[dict[str, ErrorCode]] = {
             409,
             "There is no PDF of this invoice or credit note.",
             "See `detail`; the figures are in its JSON all the same.",
+        ),
+        ErrorCode(
+            "key_ended",
+            409,
+            "The API key is revoked or has expired, and stays so.",
+            "Make another one with `POST /api/v1/keys`.",
+        ),
+        ErrorCode(
+            "already_rotated", 409, "Another API key has taken this one's place.", "Rotate that one; `detail` names it."
         ),
         ErrorCode("already_voided", 409, "This charge was voided before.", "There is nothing to do: it costs nothing."),
         ErrorCode("too_late", 409, "A charge can be voided within an hour.", "Ask our staff."),

@@ -47,4 +47,5 @@ def either(*problems: dict[tuple[int | str, str], OpenApiResponse]) -> dict[tupl
 
 
 def _meanings(codes: tuple[str, ...]) -> str:
-    return "\n".join(f"`{code}`: {ERRORS[code].meaning}" for code in codes)
+    """A host product's codes have none here."""
+    return "\n".join(f"`{code}`: {ERRORS[code].meaning}" for code in codes if code in ERRORS)
