@@ -142,9 +142,9 @@ def test_a_key_pasted_whole_is_found(superuser: Staff, alice: Customer, bob: Cus
 
 
 def test_what_is_no_key_is_searched_as_before(superuser: Staff, alice: Customer) -> None:
-    alice.user.email = f"{alice.key.partition('.')[0]}.a-name-that-is-quite-long@example.com"
+    alice.user.email = f"{alice.key.partition('.')[0][-8:]}.a-name-that-is-quite-long@example.com"
     alice.user.save()
-    prefix = alice.key.partition(".")[0]
+    prefix = alice.key.partition(".")[0][-8:]
     for text, number in ((alice.user.email, 1), (prefix, 1), (f"x{alice.key}", 0), ("alice", 1)):
         found = superuser.client.get("/admin/billing/apikey/", {"q": text})
         assert len(found.context["cl"].result_list) == number, text
