@@ -61,7 +61,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "coupon_invalid.another_active": (
         "Another coupon discounts your next periods. To give it up for good: DELETE /api/v1/billing/coupon."
     ),
-    "too_many_keys": "There are %(most)s keys that work already, and there can be no more. Revoke one first.",
+    "too_many_keys": "You have as many live keys as there can be: %(most)s. Revoke one first.",
     "expiry_passed": "Give a time in the future.",
     "key_ended.revoked": "The key is revoked. Make another one.",
     "key_ended.expired": "The key has expired. Make another one.",

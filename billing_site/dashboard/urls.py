@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from billing_site.dashboard import activity, billing, extras, members, overview, plans, settings
+from billing_site.dashboard import activity, billing, extras, keys, members, overview, plans, settings
 
 urlpatterns = [
     path("", overview.show, name="dashboard"),
+    path("keys/", keys.show, name="dashboard-keys"),
+    path("keys/<slug:key>/rotate/", keys.rotate, name="dashboard-key-rotate"),
+    path("keys/<slug:key>/revoke/", keys.revoke, name="dashboard-key-revoke"),
     path("plans/", plans.show, name="dashboard-plans"),
     path("plans/cancel/", plans.cancel, name="dashboard-cancel"),
     path("plans/keep/", plans.keep, name="dashboard-keep"),

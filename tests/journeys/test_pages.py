@@ -48,6 +48,7 @@ STRANGERS = (
 )
 CUSTOMERS = (
     "/dashboard/",
+    "/dashboard/keys/",
     "/dashboard/settings/",
     "/accounts/email/",
     "/accounts/2fa/",

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0024_preferences"),
+        ("billing", "0025_members"),
     ]
 
     operations = [
