@@ -41,6 +41,7 @@ ORIGIN = Pattern(
 HEADER = Pattern(re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*"), "the name of a header, such as X-Real-IP")
 TOKEN = Pattern(re.compile(r"[!-~]+"), "printable ASCII without spaces")
 CURRENCY = Pattern(re.compile(r"[A-Z]{3}"), "currencies and whole numbers such as HUF=5000000, separated by commas")
+KEY_PREFIX = Pattern(re.compile(r"[A-Za-z0-9_-]{1,20}", re.ASCII), "up to 20 letters, digits, - and _")
 SECRET = Pattern(re.compile(r".*\S.*", re.DOTALL), "a long random string")
 
 

@@ -22,6 +22,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from billing.catalogue import published
+from billing.entitlements import last_used
 from billing.entitlements.api_keys import BadCredentials
 from billing.http.access import access_of
 from billing.http.idempotency import IDEMPOTENCY_KEY
@@ -100,6 +101,7 @@ def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -
         return refusals.turned_away(request, error)
     except (Unavailable, OperationalError, InterfaceError) as error:
         return refusals.unavailable(request, error)
+    last_used.note(caller.key_prefix)
     attach(request, caller, admission)
     if admission.answer is not None:
         return kept_answers.given_again(admission.answer)

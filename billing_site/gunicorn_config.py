@@ -44,6 +44,20 @@ else:
     own_metrics = os.environ[METRICS] = tempfile.mkdtemp(prefix="metrics-", dir=worker_tmp_dir)
 
 
+def post_worker_init(worker: Any) -> None:
+    """Let keys show when they were used last."""
+    from billing.entitlements import last_used
+
+    last_used.start()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Write the last uses that this worker has noted."""
+    from billing.entitlements import last_used
+
+    last_used.flush()
+
+
 def child_exit(server: Any, worker: Any) -> None:
     """Take a dead worker's gauges out of /metrics."""
     from prometheus_client import multiprocess

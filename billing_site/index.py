@@ -22,6 +22,7 @@ LINKS: Final = {
     "balance": "billing-balance",
     "token_packs": "token-packs",
     "coupon": "billing-coupon",
+    "keys": "keys",
     "usage": "usage-current",
     "usage_breakdown": "usage-breakdown",
     "usage_history": "usage-history",

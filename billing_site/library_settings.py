@@ -30,6 +30,11 @@ SPECTACULAR: dict[str, Any] = {
         "billing_site.openapi.document.with_parts",
     ],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "KeyStatus": ["valid", "expired", "revoked"],
+        "KeyScope": ["", "meter", "manage"],
+        "GivenKeyScope": ["", "manage"],
+    },
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_SETTINGS": {
         "deepLinking": True,

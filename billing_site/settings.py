@@ -261,6 +261,9 @@ ACCOUNT_ERASERS = ["usage.erasure", "billing_site.accounts.erasure"]
 # Which accounts, each with an instant, had a payment method then: the path of a function that takes a mapping and gives
 # the accounts that had one. Who adds or removes one raises the account's fence. Empty: nobody has one.
 BILLING_HAS_PAYMENT_METHOD = ""
+# New keys begin with it, so that people and scanners of secrets know them; keys that were made before stay valid.
+API_KEY_PREFIX = env.text("API_KEY_PREFIX", env.KEY_PREFIX) or "mk_live_"
+MOST_API_KEYS = env.number("MOST_API_KEYS", 50, most=10_000)  # live ones that an account may have by its own doing
 UNKNOWN_KEYS_PER_MINUTE = 600  # look-ups of unknown keys an address may cause
 CLIENT_ADDRESS_HEADER = env.text("CLIENT_ADDRESS_HEADER", env.HEADER)  # such as X-Real-IP, where a proxy always sets it
 METRICS_TOKEN = env.text("METRICS_TOKEN", env.TOKEN)  # when set, /metrics wants it as a bearer token

@@ -16,7 +16,7 @@ from usage import erasure
 TEXTS = (models.CharField, models.TextField, models.JSONField, models.BinaryField, models.FileField)
 WHERE = (columns, erasure, of_accounts)
 CODES = {
-    "billing.ApiKey": {"id", "prefix", "hashed_key", "scope"},
+    "billing.ApiKey": {"id", "prefix", "hashed_key", "scope", "lead"},
     "billing.Subscription": {"status", "parked_because"},
     "billing.LimitOverride": {"limit"},
     "billing.HistoricalLimitOverride": {"limit", "history_type"},

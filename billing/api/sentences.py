@@ -61,6 +61,12 @@ SENTENCES: Final[Mapping[str, str]] = {
     "coupon_invalid.another_active": (
         "Another coupon discounts your next periods. To give it up for good: DELETE /api/v1/billing/coupon."
     ),
+    "too_many_keys": "You have as many live keys as there can be: %(most)s. Revoke one first.",
+    "expiry_passed": "Give a time in the future.",
+    "key_ended.revoked": "The key is revoked. Make another one.",
+    "key_ended.expired": "The key has expired. Make another one.",
+    "already_rotated": "The key was rotated: %(successor)s takes its place. Rotate that one.",
+    "scope_not_yours": "The key may more than yours: its scope is %(scope)s. Log in to rotate it.",
     "no_coupon": "There is no coupon that discounts periods to come.",
     "no_overage": "%(plan)s sells no tokens above the quota: there is no cap to set.",
     "not_parked": "The subscription is not parked, or not any more.",

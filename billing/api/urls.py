@@ -9,6 +9,7 @@ from billing.api import (
     coupon_views,
     details_views,
     document_views,
+    key_views,
     overage_views,
     pdf_views,
     plan_change_views,
@@ -60,4 +61,7 @@ urlpatterns = [
         name="billing-credit-note-pdf",
     ),
     re_path(r"^billing/balance/?$", document_views.Balance.as_view(), name="billing-balance"),
+    re_path(r"^keys/?$", key_views.KeyList.as_view(), name="keys"),
+    re_path(r"^keys/(?P<id>[A-Za-z0-9]{1,150})/?$", key_views.KeyDetail.as_view(), name="key"),
+    re_path(r"^keys/(?P<id>[A-Za-z0-9]{1,150})/rotate/?$", key_views.KeyRotation.as_view(), name="key-rotate"),
 ]

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from billing.bounded_cache import BoundedCache
 from billing.models import ApiKey, Fence
+from billing.models.api_keys import prefix_in
 from ratelimit import process_state
 
 UNKNOWN_KEYS_REMEMBERED = 10_000
@@ -66,7 +67,7 @@ def look_up(key: str) -> Identity:
     digest = _digest(key)
     _known.pop(digest, None)
     version = Fence.objects.filter(subject=OuterRef("account_id")).values("version")
-    row: Any = ApiKey.objects.filter(prefix=key.partition(".")[0]).annotate(account_version=Subquery(version)).first()
+    row: Any = ApiKey.objects.filter(prefix=prefix_in(key)).annotate(account_version=Subquery(version)).first()
     if row is None or not row.is_valid(key):
         _unknown.remember(digest, time.monotonic() + UNKNOWN_KEY_SECONDS)
         raise BadCredentials("unknown")

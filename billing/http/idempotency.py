@@ -41,13 +41,17 @@ def key_of(request: HttpRequest) -> str | None:
     return key
 
 
-def idempotent(request: Request, now: datetime, prepare: Callable[[], Callable[[], Response]]) -> HttpResponseBase:
+def idempotent(
+    request: Request, now: datetime, prepare: Callable[[], Callable[[], Response]], *, secret: str = ""
+) -> HttpResponseBase:
     """The response of a billing write; under an Idempotency-Key the first success is stored and given again for 24 h.
 
     `prepare` checks the request, outside of any transaction, and returns what makes the change; that runs in the
     transaction that stores the response. A second request under the key waits for the first. If either step raises,
     nothing is changed or stored, and the key stays free. Raises Problem: 400 `invalid` for a bad key, 409
     `idempotency_conflict` for a key that another request has used.
+
+    `secret` names a member that only the first response has: it is null in the one that is stored and given again.
     """
     try:
         key = key_of(request._request)
@@ -66,7 +70,10 @@ def idempotent(request: Request, now: datetime, prepare: Callable[[], Callable[[
         _lock(account, key)
         if stored := _stored(account, key, digest, now):
             return _response(stored, replayed=True)
-        return _response(_store(account, key, digest, now, change()), replayed=False)
+        response = change()
+        stored = _store(account, key, digest, now, response.status_code, _rendered(response, without=secret))
+        # Given as it was rendered, so that a replay is the same.
+        return _response(stored, replayed=False, body=_rendered(response) if secret else None)
 
 
 def once(account: int, key: str, now: datetime, change: Callable[[], str]) -> str:
@@ -103,15 +110,23 @@ def _stored(account: int, key: str, fingerprint: str, now: datetime) -> StoredRe
     return stored
 
 
-def _store(account: int, key: str, fingerprint: str, now: datetime, response: Response) -> StoredResponse:
+def _rendered(response: Response, *, without: str = "") -> str:
+    if response.data is None:
+        return ""
+    data = {**response.data, without: None} if without else response.data
+    return str(ApiJSONRenderer().render(data).decode())
+
+
+def _store(account: int, key: str, fingerprint: str, now: datetime, status: int, body: str) -> StoredResponse:
     """Store the response; it replaces one under the same key that is no longer kept."""
-    body = b"" if response.data is None else ApiJSONRenderer().render(response.data)
-    first = {"fingerprint": fingerprint, "status": response.status_code, "body": body.decode(), "created_at": now}
+    first = {"fingerprint": fingerprint, "status": status, "body": body, "created_at": now}
     return StoredResponse.objects.update_or_create(account_id=account, key=key, defaults=first)[0]
 
 
-def _response(stored: StoredResponse, *, replayed: bool) -> HttpResponse:
-    response = HttpResponse(stored.body, status=stored.status, content_type="application/json")
+def _response(stored: StoredResponse, *, replayed: bool, body: str | None = None) -> HttpResponse:
+    response = HttpResponse(
+        stored.body if body is None else body, status=stored.status, content_type="application/json"
+    )
     if not stored.body:
         del response["Content-Type"]
     if replayed:

@@ -2,7 +2,7 @@
 
 from billing.fence.models import Fence
 from billing.models.allowances import LimitOverride, TokenTopUp
-from billing.models.api_keys import ApiKey
+from billing.models.api_keys import ApiKey, ApiKeyUse
 from billing.models.billing_periods import BillingPeriod
 from billing.models.bulk_moves import BulkMove, BulkMoveItem
 from billing.models.coupons import Coupon, CouponRedemption
@@ -23,6 +23,7 @@ from billing.outbox.models import OutboxCursor, OutboxMessage
 
 __all__ = [
     "ApiKey",
+    "ApiKeyUse",
     "BalanceEntry",
     "BillingDetails",
     "BillingPeriod",

@@ -55,6 +55,9 @@ class Happened(StrEnum):
     """Given up by the customer, or taken back by staff: redemption, coupon"""
     API_KEY_ISSUED = "api_key.issued"
     """key: its prefix"""
+    API_KEY_ROTATED = "api_key.rotated"
+    """Another key takes its place; no `api_key.issued` says so, nor an `api_key.revoked` where the old one ends at
+    once: key, successor (prefixes), overlap_seconds (the old one goes on so long at most)"""
     API_KEY_REVOKED = "api_key.revoked"
     """key: its prefix"""
     MEMBER_INVITED = "member.invited"

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from django.urls import path
 
-from billing_site.dashboard import activity, billing, extras, members, overview, plans, settings, suggestion
+from billing_site.dashboard import (
+    activity,
+    billing,
+    extras,
+    keys,
+    members,
+    overview,
+    plans,
+    settings,
+    suggestion,
+)
 
 urlpatterns = [
     path("", overview.show, name="dashboard"),
     path("suggestion/", suggestion.show, name="dashboard-suggestion"),
+    path("keys/", keys.show, name="dashboard-keys"),
+    path("keys/<slug:key>/rotate/", keys.rotate, name="dashboard-key-rotate"),
+    path("keys/<slug:key>/revoke/", keys.revoke, name="dashboard-key-revoke"),
     path("plans/", plans.show, name="dashboard-plans"),
     path("plans/cancel/", plans.cancel, name="dashboard-cancel"),
     path("plans/keep/", plans.keep, name="dashboard-keep"),

@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-import re
+from datetime import datetime, timedelta
 from typing import Any, Final
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
+from unfold.widgets import UnfoldAdminSelectWidget
 
-from billing.admin.action_pages import ActionPages, confirmed_action
+from billing.admin.action_pages import ActionPages, confirmed_action, page_action
 from billing.admin.base import FencedAdmin, ModelForm
+from billing.api.sentences import to_staff
+from billing.entitlements import keys
 from billing.models import ApiKey
 
-WHOLE_KEY: Final = re.compile(r"(?:bearer\s+)?(?P<prefix>[a-z0-9]{8})\.[\w.-]{20,}", re.IGNORECASE)
-"""As a customer sends it, with its scheme or without."""
+OVERLAPS: Final = [(0, "No time: it ends at once"), (3_600, "One hour"), (86_400, "One day"), (604_800, "Seven days")]
+"""Seconds, and what they are called."""
+
+
+class RotationForm(forms.Form):
+    overlap = forms.TypedChoiceField(
+        choices=OVERLAPS,
+        coerce=int,
+        initial=86_400,
+        label="The present key goes on for",
+        widget=UnfoldAdminSelectWidget,
+    )
 
 
 class ApiKeyForm(ModelForm[ApiKey]):
     def clean_expiry_date(self) -> Any:
+        self.now = timezone.now()
         expiry_date = self.cleaned_data["expiry_date"]
-        if expiry_date and "expiry_date" in self.changed_data and expiry_date <= timezone.now():
+        if expiry_date and "expiry_date" in self.changed_data and expiry_date <= self.now:
             raise ValidationError("This time has passed. To end a key now, revoke it.")
         return expiry_date
 
@@ -36,13 +52,13 @@ class ApiKeyAdmin(ActionPages[ApiKey], FencedAdmin[ApiKey]):
     """A key is revoked, never deleted: the audit log names it by its prefix."""
 
     form = ApiKeyForm
-    list_display = ["name", "prefix", "account", "scope_shown", "state", "created", "expiry_date"]
+    list_display = ["name", "begins_with", "account", "scope_shown", "state", "created", "last_used", "expiry_date"]
     list_filter = ["revoked", "scope"]
-    list_select_related = ["account"]
+    list_select_related = ["account", "use"]
     search_fields = ["name", "prefix", "account__username", "account__email"]
     search_help_text = "Name, prefix, whole key, username or e-mail"
     autocomplete_fields = ["account"]
-    actions_detail = ["revoke"]
+    actions_detail = ["rotate", "revoke"]
     add_fieldsets = [
         (
             None,
@@ -52,21 +68,32 @@ class ApiKeyAdmin(ActionPages[ApiKey], FencedAdmin[ApiKey]):
             },
         )
     ]
-    fieldsets = [(None, {"fields": [("account", "prefix", "state"), ("name", "scope"), ("expiry_date", "created")]})]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    ("account", "begins_with", "state"),
+                    ("name", "scope"),
+                    ("expiry_date", "created", "last_used"),
+                ]
+            },
+        )
+    ]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
     ) -> tuple[QuerySet[ApiKey], bool]:
         """A key that was pasted whole is found by its prefix, the only part of it that is kept."""
-        if pasted := WHOLE_KEY.fullmatch(search_term.strip()):
-            return queryset.filter(prefix=pasted["prefix"]), False
+        if (pasted := keys.find_by_key(search_term)) is not None:
+            return queryset.filter(pk=pasted.pk), False
         return super().get_search_results(request, queryset, search_term)
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
         if obj is None:
             return []
-        fixed = ["account", "prefix", "state", "scope", "created"]
-        return [*fixed, "name", "expiry_date"] if obj.revoked else fixed
+        fixed = ["account", "begins_with", "state", "scope", "created", "last_used"]
+        return fixed if obj.state(timezone.now()) == ApiKey.State.VALID else [*fixed, "name", "expiry_date"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -75,29 +102,45 @@ class ApiKeyAdmin(ActionPages[ApiKey], FencedAdmin[ApiKey]):
     def scope_shown(self, row: ApiKey) -> str:
         return row.scope or "none"
 
+    @admin.display(description="key", ordering="prefix")
+    def begins_with(self, row: ApiKey) -> str:
+        return f"{row.beginning}…"
+
+    @admin.display(description="last used", ordering="use__used_at")
+    def last_used(self, row: ApiKey) -> datetime | None:
+        return row.last_used_at
+
     def state(self, row: ApiKey) -> str:
-        if row.revoked:
-            return "revoked"
-        return "expired" if row.has_expired else "valid"
+        return row.state(timezone.now()).value
 
     state.label = {"revoked": "danger", "expired": "warning", "valid": "success"}  # type: ignore[attr-defined]
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        """By the domain's functions: writing the whole row would bring a key back that was revoked meanwhile."""
         if change:
-            super().save_model(request, obj, form, change)
+            try:
+                changes = {name: form.cleaned_data[name] for name in form.changed_data}
+                keys.change(obj.account_id, obj.pk, timezone.now(), changes)
+            except keys.KeyRefused as refused:
+                messages.error(request, to_staff(refused))
             return
-        issued, plain = ApiKey.issue(account=obj.account, name=obj.name, scope=obj.scope, expiry_date=obj.expiry_date)
-        obj.pk, obj.prefix, obj.plain = issued.pk, issued.prefix, plain  # type: ignore[attr-defined]
+        new = keys.create(
+            obj.account_id, obj.name, form.now, scope=obj.scope, expires_at=obj.expiry_date, by_staff=True
+        )
+        obj.pk, obj.prefix, obj.plain = new.key.pk, new.key.prefix, new.text  # type: ignore[attr-defined]
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         """The key itself, in the body of this answer: a redirect would need a place to keep it until the next."""
+        return self._shown_once(request, obj, obj.plain, "API key created")  # type: ignore[attr-defined]
+
+    def _shown_once(self, request: HttpRequest, key: ApiKey, plain: str, title: str) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": "API key created",
+            "title": title,
             "opts": self.opts,
-            "key": obj,
-            "plain": obj.plain,  # type: ignore[attr-defined]
-            "change_url": reverse("admin:billing_apikey_change", args=[quote(obj.pk)]),
+            "key": key,
+            "plain": plain,
+            "change_url": reverse("admin:billing_apikey_change", args=[quote(key.pk)]),
             "list_url": reverse("admin:billing_apikey_changelist"),
         }
         response = TemplateResponse(request, "admin/api_key_created.html", context)
@@ -112,7 +155,25 @@ class ApiKeyAdmin(ActionPages[ApiKey], FencedAdmin[ApiKey]):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def sensible_actions(self, row: ApiKey) -> set[str]:
+        if row.state(timezone.now()) == ApiKey.State.VALID:
+            return {"rotate", "revoke"}
         return set() if row.revoked else {"revoke"}
+
+    @page_action("Rotate the key", permission="change", icon="autorenew")
+    def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        key = self.existing(request, object_id)
+        form = RotationForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            overlap = timedelta(seconds=form.cleaned_data["overlap"])
+            try:
+                with transaction.atomic():
+                    new = keys.rotate(key.account_id, key.pk, overlap, timezone.now())
+                    self.log_change(request, key, f"Rotated: {new.key.beginning} takes its place.")
+            except keys.KeyRefused as refused:
+                return self.back(request, key, to_staff(refused), messages.ERROR)
+            return self._shown_once(request, new.key, new.text, "API key rotated")
+        about = "A new key with the same name, scope and span of life takes its place. It is shown once."
+        return self.page(request, key, "form.html", "Rotate the key", form=form, about=about, button="Rotate the key")
 
     @confirmed_action(
         "Revoke the key",
@@ -122,8 +183,9 @@ class ApiKeyAdmin(ActionPages[ApiKey], FencedAdmin[ApiKey]):
         danger=True,
     )
     def revoke(self, request: HttpRequest, key: ApiKey) -> HttpResponse:
-        if not key.revoke():
+        if key.revoked:
             return self.back(request, key, f"The key {key.prefix} was revoked before.", messages.WARNING)
+        keys.revoke(key.account_id, key.pk)
         self.log_change(request, key, "Revoked.")
         self.message_user(request, f"The key {key.prefix} is revoked.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:billing_apikey_changelist"))

@@ -19,7 +19,7 @@ from billing.admin.base import ModelAdmin
 from billing.api.sentences import to_staff
 from billing.erasure import deletion, erase
 from billing.fence.fenced import push_on_commit
-from billing.models import ApiKey, BillingDetails, BillingPeriod, Erasure, Subscription, WindowOverage
+from billing.models import ApiKey, ApiKeyUse, BillingDetails, BillingPeriod, Erasure, Subscription, WindowOverage
 from billing.rules.refused import Refused
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Choices:
 
 
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
-WITH_THEIR_USER = (ApiKey, BillingDetails, BillingPeriod, Subscription, WindowOverage)
+WITH_THEIR_USER = (ApiKey, ApiKeyUse, BillingDetails, BillingPeriod, Subscription, WindowOverage)
 
 
 @admin.register(User)

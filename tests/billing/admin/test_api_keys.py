@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.messages.storage.fallback import FallbackStorage
 from django.contrib.sessions.models import Session
+from django.test import override_settings
 from django.utils import timezone
 
-from billing.entitlements import api_keys
+from billing.entitlements import api_keys, keys
 from billing.entitlements.api_keys import BadCredentials
-from billing.models import ApiKey, OutboxMessage
+from billing.models import ApiKey, ApiKeyUse, OutboxMessage
 from tests.cast import Customer, Staff
 from usage.metering import admit
 from usage.metering.call import ChargeRequest
@@ -142,9 +144,46 @@ def test_a_key_pasted_whole_is_found(superuser: Staff, alice: Customer, bob: Cus
 
 
 def test_what_is_no_key_is_searched_as_before(superuser: Staff, alice: Customer) -> None:
-    alice.user.email = f"{alice.key.partition('.')[0]}.a-name-that-is-quite-long@example.com"
+    alice.user.email = f"{alice.key.partition('.')[0][-8:]}.a-name-that-is-quite-long@example.com"
     alice.user.save()
-    prefix = alice.key.partition(".")[0]
+    prefix = alice.key.partition(".")[0][-8:]
     for text, number in ((alice.user.email, 1), (prefix, 1), (f"x{alice.key}", 0), ("alice", 1)):
         found = superuser.client.get("/admin/billing/apikey/", {"q": text})
         assert len(found.context["cl"].result_list) == number, text
+
+
+def test_a_rotated_key_is_shown_once_and_the_old_one_goes_on(superuser: Staff, alice: Customer) -> None:
+    key = ApiKey.objects.get()
+    assert "span of life" in superuser.open(page_of(key, "rotate")).content.decode()
+    answer = superuser.send(page_of(key, "rotate"), overlap="3600")
+    found = PLAIN.search(answer.content.decode())
+    assert found is not None and "no-store" in answer["Cache-Control"]
+    assert [api_keys.look_up(text).account for text in (found[1], alice.key)] == [alice.account] * 2
+    again = superuser.client.post(f"/admin/{page_of(key, 'rotate')}", {"overlap": "3600"}, follow=True)
+    assert "was rotated" in again.content.decode() and ApiKey.objects.count() == 2
+    assert superuser.send(page_of(key, "rotate"), overlap="7").status_code == 200
+
+
+def test_saving_a_key_does_not_bring_it_back(superuser: Staff, alice: Customer) -> None:
+    from django.contrib.admin.sites import site
+
+    row = ApiKey.objects.get()
+    pages, request = site.get_model_admin(ApiKey), superuser.client.get("/admin/").wsgi_request
+    form = pages.get_form(request, row, change=True)({"name": "late"}, instance=row)
+    keys.revoke(alice.account, row.pk)
+    request._messages = FallbackStorage(request)  # type: ignore[attr-defined]
+    assert form.is_valid()
+    pages.save_model(request, row, form, True)
+    assert (ApiKey.objects.get().revoked, ApiKey.objects.get().name) == (True, "alice's key")
+
+
+def test_staff_make_more_keys_than_a_customer_may(superuser: Staff, alice: Customer) -> None:
+    with override_settings(MOST_API_KEYS=1):
+        make(superuser, alice.account)
+    assert ApiKey.objects.count() == 2
+
+
+def test_staff_see_when_a_key_was_used_last(superuser: Staff, alice: Customer) -> None:
+    ApiKeyUse.objects.create(key=ApiKey.objects.get(), used_at=datetime(2031, 3, 1, 12, tzinfo=UTC))
+    for page in ("billing/apikey/", page_of(ApiKey.objects.get())):
+        assert "2031-03-01" in superuser.open(page).content.decode()

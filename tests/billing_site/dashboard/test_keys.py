@@ -1,0 +1,176 @@
+"""Keys on the dashboard: shown once, made once, rotated, revoked."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from datetime import timedelta
+from html import unescape
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.test import Client, override_settings
+from django.utils import timezone
+
+from billing.entitlements import api_keys
+from billing.models import ApiKey, Feature, OutboxMessage, Preferences, Route, StoredResponse
+from tests.billing_site.dashboard.conftest import Person
+from tests.cast import Customer
+from tests.clock import moved_by_hand
+
+pytestmark = pytest.mark.django_db(transaction=True)
+KEY = re.compile(r'<code id="key">([^<]+)</code>')
+CALL = re.compile(r'<code id="call">([^<]+)</code>')
+
+
+@pytest.fixture
+def bob_there(bob: Customer, at_dashboard: Callable[..., Person]) -> Person:
+    return at_dashboard(bob.user)
+
+
+def filled(person: Person, **fields: Any) -> dict[str, Any]:
+    return {**person.fields("keys/"), "name": "production", "expires": "90", "day": "", "scope": "", **fields}
+
+
+def key_on(page: str) -> str:
+    found = KEY.search(page)
+    assert found is not None, page
+    return found[1]
+
+
+def own(customer: Customer) -> str:
+    return api_keys.look_up(customer.key).prefix
+
+
+def test_a_new_key_is_on_the_answer_and_nowhere_else(bob: Customer, bob_there: Person) -> None:
+    answer = bob_there.client.post("/dashboard/keys/", filled(bob_there))
+    key = key_on(answer.text)
+    assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
+    made = ApiKey.objects.get(name="production")
+    assert (api_keys.look_up(key).account, made.scope) == (bob.account, "")
+    assert made.expiry_date is not None and made.expiry_date - timezone.now() > timedelta(89)
+    secret = key.partition(".")[2]
+    assert secret not in bob_there.open("keys/")
+    kept = [str(session.get_decoded()) for session in Session.objects.all()]
+    kept += [cookie.output() for cookie in bob_there.client.cookies.values()]
+    kept += [str(row) for kind in (ApiKey, StoredResponse, OutboxMessage) for row in kind.objects.values()]
+    assert not any(secret in text for text in kept)
+
+
+def test_a_form_that_is_sent_again_makes_no_other_key(bob: Customer, bob_there: Person) -> None:
+    fields = filled(bob_there)
+    first = bob_there.send("keys/", **fields)
+    again = bob_there.send("keys/", **fields)
+    assert ApiKey.objects.filter(name="production").count() == 1
+    assert key_on(first) not in again and "it is shown only once" in again
+
+
+def test_the_line_beside_it_makes_a_charged_call(bob: Customer, bob_there: Person) -> None:
+    found = CALL.search(bob_there.send("keys/", **filled(bob_there)))
+    assert found is not None
+    _, _, _, header, url = shlex.split(unescape(found[1]))
+    name, _, value = header.partition(": ")
+    answer = Client(headers={name: value}).get(urlsplit(url).path)
+    assert (answer.status_code, answer["X-Usage-Cost"]) == (200, "2")
+
+
+def test_where_nothing_simple_is_metered_the_line_asks_how_the_account_stands(bob_there: Person) -> None:
+    feature = Feature.objects.get(code="risk_score")
+    Route.objects.all().delete()
+    for path, method in (("/nothing", ""), ("/api/v1/risk/score", "POST"), ("/api/v1/{id}/x", "")):
+        Route.objects.create(path=path, method=method, feature=feature)
+    found = CALL.search(bob_there.send("keys/", **filled(bob_there)))
+    assert found is not None and found[1].endswith("/api/v1/usage/current")
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"expires": ""}, None),
+        ({"expires": "30"}, "2031-03-31T12:00:00+00:00"),
+        ({"expires": "day", "day": "2031-03-05"}, "2031-03-05T23:00:00+00:00"),
+        ({"expires": "", "day": "2031-03-05"}, None),
+    ],
+)
+def test_it_expires_when_it_was_chosen_to(
+    bob: Customer, bob_there: Person, fields: dict[str, str], expected: str | None
+) -> None:
+    Preferences.objects.create(user=bob.user, time_zone="Europe/Berlin")
+    with moved_by_hand("2031-03-01T12:00:00Z"):
+        bob_there.client.force_login(bob.user)
+        bob_there.send("keys/", **filled(bob_there, **fields))
+    at = ApiKey.objects.get(name="production").expiry_date
+    assert (at and at.isoformat()) == expected
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": ""},
+        {"name": "x" * 51},
+        {"name": "a\x00b"},
+        {"expires": "day", "day": ""},
+        {"expires": "day", "day": "2020-01-01"},
+        {"expires": "day", "day": "9999-12-31"},
+        {"expires": "7"},
+        {"scope": "meter"},
+    ],
+)
+def test_a_wrong_field_makes_no_key(bob_there: Person, fields: dict[str, str]) -> None:
+    answer = bob_there.client.post("/dashboard/keys/", filled(bob_there, **fields))
+    assert answer.status_code == 200 and "errorlist" in answer.text
+    assert ApiKey.objects.count() == 1
+
+
+@override_settings(MOST_API_KEYS=1)
+def test_no_more_keys_than_may_be(bob_there: Person) -> None:
+    assert "as many working keys as there can be: 1" in bob_there.send("keys/", **filled(bob_there))
+    assert ApiKey.objects.count() == 1
+
+
+@pytest.mark.parametrize(("overlap", "works"), [("0", False), ("3600", True)])
+def test_a_rotated_key_goes_on_as_long_as_was_chosen(
+    bob: Customer, bob_there: Person, overlap: str, works: bool
+) -> None:
+    page = f"keys/{own(bob)}/rotate/"
+    answer = bob_there.confirm(page, overlap=overlap)
+    assert api_keys.look_up(key_on(answer)).account == bob.account
+    assert ApiKey.objects.get(pk=bob.key.partition(".")[0][-8:]).revoked is not works
+    again = bob_there.client.post(f"/dashboard/{page}", {"overlap": overlap}, follow=True)
+    assert KEY.search(again.text) is None and ApiKey.objects.count() == 2
+    assert ("rotated already" if works else "revoked already") in again.text
+
+
+def test_a_wrong_overlap_rotates_nothing(bob: Customer, bob_there: Person) -> None:
+    answer = bob_there.client.post(f"/dashboard/keys/{own(bob)}/rotate/", {"overlap": "99999999"})
+    assert answer.status_code == 200 and ApiKey.objects.count() == 1
+
+
+def test_a_key_is_revoked_after_a_question(bob: Customer, bob_there: Person) -> None:
+    page = f"keys/{own(bob)}/revoke/"
+    assert "cannot be undone" in bob_there.open(page)
+    assert bob.api.get("/api/v1/usage/current").status_code == 200
+    after = bob_there.confirm(page)
+    assert "is revoked" in after and "Keys that have ended" in after
+    assert bob.api.get("/api/v1/usage/current").status_code == 401
+
+
+def test_keys_of_others_are_not_there(alice: Customer, bob_there: Person) -> None:
+    assert alice.key.partition(".")[0] not in bob_there.open("keys/")
+    for action in ("rotate", "revoke"):
+        page = f"/dashboard/keys/{own(alice)}/{action}/"
+        assert bob_there.client.get(page).status_code == 404
+        assert bob_there.client.post(page, {"overlap": "0"}).status_code == 404
+    assert alice.api.get("/api/v1/usage/current").status_code == 200
+
+
+def test_a_form_needs_its_csrf_token_and_a_person(bob: Customer, bob_there: Person) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(bob.user)
+    for path in ("keys/", f"keys/{own(bob)}/rotate/", f"keys/{own(bob)}/revoke/"):
+        assert strict.post(f"/dashboard/{path}", {"name": "x", "overlap": "0"}).status_code == 403
+        assert Client().get(f"/dashboard/{path}")["Location"].startswith("/accounts/login/")
+    assert ApiKey.objects.count() == 1
