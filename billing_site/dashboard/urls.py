@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from billing_site.dashboard import activity, billing, extras, members, overview, plans, settings
+from billing_site.dashboard import activity, billing, extras, members, overview, plans, settings, usage
 
 urlpatterns = [
     path("", overview.show, name="dashboard"),
+    path("standing/", overview.standing, name="dashboard-standing"),
+    path("days/", overview.days, name="dashboard-days"),
+    path("usage/", usage.show, name="dashboard-usage"),
+    path("usage/export/", usage.export, name="dashboard-usage-export"),
     path("plans/", plans.show, name="dashboard-plans"),
     path("plans/cancel/", plans.cancel, name="dashboard-cancel"),
     path("plans/keep/", plans.keep, name="dashboard-keep"),
