@@ -11,4 +11,7 @@ register = template.Library()
 @register.filter
 def grouped(number: int | None) -> str:
     """`12,345`; in German `12.345`. "" for None."""
-    return "" if number is None else formats.number_format(number, force_grouping=True)
+    if number is None:
+        return ""
+    # Most numbers of a page are small, and a table has hundreds of them.
+    return str(number) if -1000 < number < 1000 else formats.number_format(number, force_grouping=True)
