@@ -14,7 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing.models import Invoice, Plan, Preferences, Subscription
+from billing.models import Invoice, Member, Plan, Preferences, Subscription
 from billing.subscriptions import canceling
 from ratelimit.store import client
 from tests.billing.ledger import pay_in_full, schedule
@@ -152,16 +152,33 @@ def test_looking_costs_no_request_and_writes_nothing(bob: Customer, bob_there: P
     assert bob.api.get("/api/v1/usage/current")["X-RateLimit-Remaining"] == "28"
 
 
-@pytest.mark.parametrize("with_seller", [False, True])
-def test_at_most_12_queries_with_a_year_of_history(bob: Customer, bob_there: Person, with_seller: bool) -> None:
-    bob.api.get("/api/v1/trace/start")
-    drain.drain()
-    a_year_of(bob.account, WindowUsage.objects.get(account_id=bob.account).starts_at)
-    if with_seller:
-        make_seller()
-    bob_there.open("")  # a process knows the account from its first call on
+def test_at_most_12_queries_with_a_year_of_history(bob: Customer, bob_there: Person) -> None:
+    _a_year_behind(bob)
     for path, most in (("", MOST_QUERIES), ("standing/", 5), ("days/", 5)):
-        with CaptureQueriesContext(connection) as seen:
-            bob_there.open(path)
-        assert len(seen) <= most, "\n".join(query["sql"][:300] for query in seen)
-        assert not any("usage_usagelog" in query["sql"] for query in seen)
+        _asks_at_most(bob_there, path, most)
+
+
+def test_who_acts_for_another_asks_for_the_membership_as_well(
+    alice: Customer, bob: Customer, at_dashboard: Callable[..., Person]
+) -> None:
+    _a_year_behind(bob)
+    Member.objects.create(account=bob.user, user=alice.user, role="viewer", created_at=timezone.now())
+    there = at_dashboard(alice.user)
+    there.send("members/act-for/", account=bob.account)
+    assert "of 500" in text(there.open(""))
+    _asks_at_most(there, "", MOST_QUERIES + 1)
+
+
+def _a_year_behind(customer: Customer) -> None:
+    customer.api.get("/api/v1/trace/start")
+    drain.drain()
+    a_year_of(customer.account, WindowUsage.objects.get(account_id=customer.account).starts_at)
+    make_seller()
+
+
+def _asks_at_most(person: Person, path: str, most: int) -> None:
+    person.open(path)  # a process knows the account from its first call on
+    with CaptureQueriesContext(connection) as seen:
+        person.open(path)
+    assert len(seen) <= most, "\n".join(query["sql"][:300] for query in seen)
+    assert not any("usage_usagelog" in query["sql"] for query in seen)
