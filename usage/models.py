@@ -96,6 +96,17 @@ class DailyUsage(models.Model):
     calls = models.BigIntegerField()
 
 
+class RefusedCalls(models.Model):
+    """Calls of one account that were refused on one UTC date, by feature ("" of none) and reason."""
+
+    pk = models.CompositePrimaryKey("account_id", "date", "feature", "reason")
+    account_id = models.BigIntegerField()
+    date = models.DateField()
+    feature = models.CharField(max_length=50)
+    reason = models.CharField(max_length=30)
+    calls = models.BigIntegerField()
+
+
 class SetAsideEntry(models.Model):
     """A stream entry that could not be read as an event: kept until a retry counts it or a person deletes it."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -61,8 +62,11 @@ class _Buyers:
         self._seller, self._sold_by, self._at = seller, seller.snapshot(), at
         self._details = {row.account_id: row for row in BillingDetails.objects.filter(any_of("account", accounts))}
         self._rates = [row.rate for row in TaxRate.objects.filter(valid_from__lte=at)]
-        users = get_user_model().objects.filter(any_of("pk", accounts))
-        self._users: dict[int, Any] = {user.pk: user for user in users}
+        self._accounts = accounts
+
+    @cached_property
+    def _users(self) -> dict[int, Any]:
+        return {user.pk: user for user in get_user_model().objects.filter(any_of("pk", self._accounts))}
 
     def parties(self, account: int) -> Parties:
         """Where no details are known the buyer is the user, in the seller's country, for which the tax is, too."""

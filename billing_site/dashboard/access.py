@@ -15,8 +15,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone, translation
 
-from billing.members.rights import Right, rights_of
-from billing.models import Preferences
+from billing.members.rights import RIGHTS, Right
+from billing.models import Member, Preferences
 from billing.outbox import actor
 from billing.outbox.actor import acting_as
 
@@ -77,9 +77,8 @@ def _acting(request: Any, preferences: Preferences) -> Acting:
     user, now = request.user, timezone.now()
     account = request.session.get(ACCOUNT, user.pk)
     if account != user.pk:
-        owner = User.objects.filter(pk=account).first()
-        rights = rights_of(user.pk, account) if owner is not None else frozenset()
-        if owner is not None and rights:
-            return Acting(user, account, owner, rights, preferences, now)
+        found = Member.objects.filter(user=user.pk, account=account, account__is_active=True)
+        if member := found.select_related("account").first():
+            return Acting(user, account, member.account, RIGHTS[member.role], preferences, now)
         del request.session[ACCOUNT]
     return Acting(user, user.pk, user, frozenset(Right), preferences, now)

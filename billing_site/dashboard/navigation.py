@@ -14,6 +14,7 @@ from billing.models import Member
 PAGES: Final[list[tuple[str, Promise]]] = [
     ("dashboard", _("Overview")),
     ("dashboard-keys", _("Keys")),
+    ("dashboard-usage", _("Usage log")),
     ("dashboard-plans", _("Plans")),
     ("dashboard-billing", _("Billing")),
     ("dashboard-members", _("Members")),

@@ -14,6 +14,7 @@ from billing_site.dashboard import (
     plans,
     settings,
     suggestion,
+    usage,
 )
 
 urlpatterns = [
@@ -22,6 +23,10 @@ urlpatterns = [
     path("keys/", keys.show, name="dashboard-keys"),
     path("keys/<slug:key>/rotate/", keys.rotate, name="dashboard-key-rotate"),
     path("keys/<slug:key>/revoke/", keys.revoke, name="dashboard-key-revoke"),
+    path("standing/", overview.standing, name="dashboard-standing"),
+    path("days/", overview.days, name="dashboard-days"),
+    path("usage/", usage.show, name="dashboard-usage"),
+    path("usage/export/", usage.export, name="dashboard-usage-export"),
     path("plans/", plans.show, name="dashboard-plans"),
     path("plans/cancel/", plans.cancel, name="dashboard-cancel"),
     path("plans/keep/", plans.keep, name="dashboard-keep"),

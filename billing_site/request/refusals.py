@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from billing.entitlements.api_keys import BadCredentials
 from billing.http import overage, problems
 from billing_site.request.authentication import CsrfFailed, Flooded
+from usage.metering import refused_calls
 from usage.metering.admission import Admission
 from usage.metering.refusal import refusal_of
 
@@ -55,8 +56,9 @@ NOT_AUTHENTICATED = {
 
 
 def refuse(request: HttpRequest, admission: Admission) -> HttpResponse:
-    """The response to a call that was not admitted."""
+    """The response to a call that was not admitted; it is counted."""
     refusal = refusal_of(admission)
+    refused_calls.count(admission, refusal)
     status, sentence = SENTENCES[refusal.code]
     if refusal.parameters.get("current_plan", "") is None:
         sentence = NO_PLAN.get(refusal.code, sentence)

@@ -68,11 +68,11 @@ def run(*, quick: bool) -> list[Row]:
     partitions.ensure(period_start(month_window(now).start, MONTH, -n) for n in range(MONTHS))
     get = _reader(now)
     log_of = int(get_user_model().objects.get(username="alice").pk)
-    _grow(log_of, few, now)
+    grow(log_of, few, now)
     large_database = str(connection.settings_dict["NAME"])
     copy_database(SMALL)
     say(f"{many:,} rows")
-    _grow(log_of + few, many - few, now)
+    grow(log_of + few, many - few, now)
     contestants = {
         (name, path): Contestant(partial(get, path), partial(use_database, name))
         for name in (SMALL, large_database)
@@ -102,7 +102,7 @@ def _reader(now: datetime) -> Callable[[str], None]:
     return get
 
 
-def _grow(first: int, rows: int, now: datetime) -> None:
+def grow(first: int, rows: int, now: datetime) -> None:
     """Events of the last year, and the sums that follow from them; the indexes are built after the rows."""
     values = {
         "until": now,

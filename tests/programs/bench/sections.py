@@ -8,6 +8,7 @@ SECTIONS = {
     "growth-limit": "tests.programs.bench.growth_limit",
     "growth-plan": "tests.programs.bench.growth_plan",
     "growth-cluster": "tests.programs.bench.growth_cluster",
+    "dashboard": "tests.programs.bench.dashboard",
     "drain": "tests.programs.bench.drain",
     "closing": "tests.programs.bench.closing",
     "rebuild": "tests.programs.bench.rebuild",
