@@ -49,6 +49,10 @@ STRANGERS = (
 CUSTOMERS = (
     "/dashboard/",
     "/dashboard/settings/",
+    "/dashboard/plans/",
+    "/dashboard/plans/change/pro/",
+    "/dashboard/billing/",
+    "/dashboard/billing/details/",
     "/accounts/email/",
     "/accounts/2fa/",
     "/api/v1/",
