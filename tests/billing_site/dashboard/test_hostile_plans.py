@@ -12,9 +12,8 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from billing.models import CouponRedemption, Invoice, Plan, Subscription, TokenPack, TokenPackPurchase
-from billing_site.dashboard import access
-from billing_site.dashboard.access import Acting, Right
+from billing.models import CouponRedemption, Invoice, Member, Plan, Subscription, TokenPack, TokenPackPurchase
+from billing_site.dashboard.access import ACCOUNT
 from tests.billing_site.dashboard.conftest import Person
 from tests.cast import Customer
 from tests.factories import make_coupon, make_rate, make_seller
@@ -38,6 +37,15 @@ def bob_there(bob: Customer, at_dashboard: Callable[..., Person]) -> Person:
 
 def live(customer: Customer) -> Subscription:
     return Subscription.objects.live().get(account=customer.account)
+
+
+def acting_for(account: Customer, member: Customer, role: str, at_dashboard: Callable[..., Person]) -> Person:
+    Member.objects.create(account=account.user, user=member.user, role=role, created_at=timezone.now())
+    there = at_dashboard(member.user)
+    session = there.client.session
+    session[ACCOUNT] = account.account
+    session.save()
+    return there
 
 
 def test_two_forms_of_one_page_are_two_changes(bob: Customer, bob_there: Person) -> None:
@@ -97,20 +105,27 @@ def test_odd_numbers_are_not_there(bob_there: Person, path: str) -> None:
     assert bob_there.client.get(f"/dashboard/billing/{path}").status_code == 404
 
 
-@pytest.mark.parametrize("path", WRITES)
-def test_who_only_sees_changes_nothing(
-    bob: Customer, bob_there: Person, monkeypatch: pytest.MonkeyPatch, path: str
+@pytest.mark.parametrize("role", ["viewer", "developer"])
+def test_who_does_not_pay_buys_nothing(
+    bob: Customer, carol: Customer, at_dashboard: Callable[..., Person], role: str
 ) -> None:
     TokenPack.objects.create(code="small", name="Small", tokens=1000, price=5, counts_at_once=True)
-
-    def seeing(user: object, account: int, _rights: object, *rest: object) -> Acting:
-        return Acting(user, account, frozenset({Right.SEE}), *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(access, "Acting", seeing)
-    assert bob_there.client.post(f"/dashboard/{path}", {"form": "a", "code": "x"}).status_code == 403
+    there = acting_for(bob, carol, role, at_dashboard)
+    for path in WRITES:
+        assert there.client.post(f"/dashboard/{path}", {"form": "a", "code": "x"}).status_code == 403, path
     for page in ("plans/", "billing/"):
-        text = bob_there.open(page).split("<main", 1)[1].split("</main>")[0]
+        text = there.open(page).split("<main", 1)[1].split("</main>")[0]
         assert "<form" not in text and "/plans/change/" not in text and "/billing/details/" not in text
+
+
+def test_who_pays_for_another_buys_for_the_other(
+    bob: Customer, carol: Customer, at_dashboard: Callable[..., Person]
+) -> None:
+    there = acting_for(bob, carol, "billing", at_dashboard)
+    assert "You are on Business now" in there.confirm("plans/change/business/")
+    assert (live(bob).plan.code, live(carol).plan.code) == ("business", "pro")
+    theirs = Invoice.objects.filter(account=carol.account).first()
+    assert theirs and there.client.get(f"/dashboard/billing/invoices/{theirs.number}/").status_code == 404
 
 
 def test_forms_of_other_sites_are_refused(bob: Customer) -> None:
