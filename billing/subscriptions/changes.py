@@ -77,7 +77,7 @@ def upgrade(
         try:
             subscription = locked(account, now)
         except NoSubscription:
-            return _open(account, target, now, quoted_at, trial=trial)
+            return _open(account, target, now, quoted_at, digest, trial=trial)
         quote = quotes.quote(subscription.current_period(), target, quoted_at or now)
         quote = quotes.with_trial(quote) if trial else quote
         if quote.direction is not Direction.UPGRADE or not target.is_on_sale:
@@ -209,7 +209,9 @@ def locked(account: int, now: datetime) -> Subscription:
     return subscription if subscription.is_live else locked(account, now)
 
 
-def _open(account: int, target: Plan, now: datetime, quoted_at: datetime | None, *, trial: bool) -> Changed:
+def _open(
+    account: int, target: Plan, now: datetime, quoted_at: datetime | None, digest: str | None, *, trial: bool
+) -> Changed:
     """Open a subscription for an account that has none, and bill it. Raises as `upgrade`."""
     quote = quotes.opening_quote(account, target, quoted_at or now, discounts.active(account))
     quote = quotes.with_trial(quote) if trial else quote
@@ -217,17 +219,14 @@ def _open(account: int, target: Plan, now: datetime, quoted_at: datetime | None,
         raise NotAnUpgrade(target=target.name, current=NO_PLAN.name)
     if quoted_at is not None:
         quotes.check_age(quoted_at, now)
-        if target.priced_at > quoted_at:
-            raise QuoteExpired(reason="price")
         if Subscription.objects.filter(account=account, ended_at__gt=quoted_at).exists():
             raise QuoteExpired(reason="subscription")
-        if discounts.changed_since(account, quoted_at):
-            raise QuoteExpired(reason="coupon")
+        quote.check_unchanged(now, digest)
     try:
         subscription = opening.subscribe(account, target, now, on_trial=quote.trial_days > 0)
     except IntegrityError:
         # Another process has opened one in the same moment: this is an upgrade from there.
-        return upgrade(account, target, now, quoted_at, trial=trial)
+        return upgrade(account, target, now, quoted_at, digest, trial=trial)
     if subscription.is_parked:
         raise UnderReview(reason="invoice")  # which takes all of it back
     period = subscription.current_period().period

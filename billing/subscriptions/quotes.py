@@ -145,6 +145,8 @@ class Quote:
             raise QuoteExpired(reason="coupon")
         if taxation.changed_since(subscription.account_id, self.at):
             raise QuoteExpired(reason="tax")
+        if subscription.pk is None:
+            return  # it is going to be opened: nothing was billed
         credited = CreditNote.objects.filter(invoice__subscription=subscription, issued_at__gt=self.at)
         if credited.exists() or subscription.invoices.filter(voided_at__gt=self.at).exists():
             raise QuoteExpired(reason="credit")

@@ -93,7 +93,7 @@ def details(request: DashboardRequest) -> HttpResponseBase:
     """How invoices name the customer from now on."""
     account = request.acting.account
     kept = BillingDetails.objects.filter(account=account).first() or BillingDetails(account_id=account)
-    form = DetailsForm(request.POST or None, instance=kept)
+    form = DetailsForm(request.POST or None, instance=kept, label_suffix="")
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, _("Saved. Invoices from now on bear these details."))

@@ -17,7 +17,7 @@ from billing.models import TokenPack
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.overage.cap import set_cap
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
-from billing_site.dashboard.forms import back_to, confirm, saying_why_not
+from billing_site.dashboard.forms import back_to, confirm, saying_why_not, typed
 from billing_site.dashboard.plans import PLANS
 from ratelimit.limits import LARGEST_NUMBER
 
@@ -75,7 +75,7 @@ def cap(request: DashboardRequest) -> HttpResponseBase:
 def coupon(request: DashboardRequest) -> HttpResponseBase:
     """Redeem the code that was typed, or give the present coupon up."""
     account, now = request.acting.account, request.acting.now
-    code = request.POST.get("code", "").strip()[: LONGEST_CODE + 1]
+    code = typed(request, "code", LONGEST_CODE + 1)
 
     def redeem() -> str:
         redemption = redeeming.redeem(account, code, now)

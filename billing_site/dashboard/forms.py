@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +15,10 @@ from billing.http.idempotency import once
 from billing.http.problems import Problem
 from billing.rules.refused import Refused
 from billing_site.dashboard.access import DashboardRequest
-from billing_site.dashboard.sentences import on_page
+from billing_site.dashboard.sentences import on_page, problem_on_page
 
 TOKEN = "form"
+NOT_OF_THE_FORM = frozenset({TOKEN, "csrfmiddlewaretoken"})
 
 
 def form_token(request: HttpRequest) -> dict[str, str]:
@@ -25,16 +27,30 @@ def form_token(request: HttpRequest) -> dict[str, str]:
 
 
 def confirm(request: DashboardRequest, change: Callable[[], str]) -> None:
-    """Make a change, once for each page that asked for it, and say what it did: `change` gives the sentence.
+    """Make a change, once for each form that a page drew, and say what it did: `change` gives the sentence.
 
     Raises Refused.
     """
-    token = request.POST.get(TOKEN, "")[:64]
     acting = request.acting
-    if not token.isalnum():
+    if not request.POST.get(TOKEN):
         messages.success(request, change())
         return
-    messages.success(request, once(acting.account, f"form {token}", acting.now, change))
+    messages.success(request, once(acting.account, f"form {_sent(request)}", acting.now, change))
+
+
+def _sent(request: HttpRequest) -> str:
+    """A digest of the page's token, the form and what it holds: a page has several forms, each may be filled in anew.
+
+    Hexadecimal, 64 digits.
+    """
+    held = sorted((name, values) for name, values in request.POST.lists() if name not in NOT_OF_THE_FORM)
+    said = repr((request.POST[TOKEN], request.path, held))
+    return hashlib.sha256(said.encode(errors="backslashreplace")).hexdigest()
+
+
+def typed(request: HttpRequest, name: str, longest: int) -> str:
+    """What was typed into a field, without what no text in PostgreSQL can hold; what is too long is cut."""
+    return request.POST.get(name, "").replace("\0", "").strip()[:longest]
 
 
 @contextmanager
@@ -45,7 +61,7 @@ def saying_why_not(request: HttpRequest) -> Iterator[None]:
     except Refused as refused:
         messages.error(request, on_page(refused))
     except Problem as problem:
-        messages.error(request, str(problem.detail))
+        messages.error(request, problem_on_page(problem))
 
 
 def back_to(name: str) -> HttpResponseRedirect:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,33 +15,24 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from billing.invoicing import ledger
 from billing.members.rights import Right
 from billing.models import Plan, TokenPack
-from billing.models.invoices import NOTHING
 from billing.rules.plan_change import Available, blockers
 from billing.rules.refused import Refused
-from billing.subscriptions import canceling, changes
+from billing.subscriptions import canceling, changes, next_invoice
 from billing.subscriptions.coupons import discounts
 from billing.subscriptions.current import CurrentSubscription, current_subscription
 from billing.subscriptions.offers import Offers
 from billing.subscriptions.quotes import Quote, calculate_proration
 from billing.subscriptions.refusals import NoSubscription, QuoteExpired
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
-from billing_site.dashboard.forms import back_to, confirm, saying_why_not
-from billing_site.dashboard.sentences import on_page
+from billing_site.dashboard.cards import cards_of
+from billing_site.dashboard.forms import back_to, confirm, saying_why_not, typed
+from billing_site.dashboard.sentences import SHOWN_ANEW, on_page
+from usage.reports.activity import last_uses
 
 PLANS = "dashboard-plans"
 LONGEST_REASON = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A plan as it is offered."""
-
-    plan: Plan
-    is_present: bool
-    available: Available | None
 
 
 def present(request: DashboardRequest) -> CurrentSubscription | None:
@@ -57,13 +47,9 @@ def present(request: DashboardRequest) -> CurrentSubscription | None:
 def show(request: DashboardRequest) -> HttpResponseBase:
     acting, current = request.acting, present(request)
     offers = Offers(acting.account, acting.now)
-    plans = list(Plan.objects.on_sale().prefetch_related("capabilities"))
-    if current is not None and not current.plan.is_on_sale:
-        plans.insert(0, current.plan)
-    held = current.plan.pk if current else None
     context = {
         "current": current,
-        "cards": [Card(plan, plan.pk == held, offers.available(plan)) for plan in plans],
+        "cards": cards_of(offers, current),
         "packs": TokenPack.objects.filter(is_on_sale=True),
         "redemption": discounts.active(acting.account),
         "may_bill": Right.BILL in acting.rights,
@@ -75,13 +61,19 @@ def show(request: DashboardRequest) -> HttpResponseBase:
 
 @dashboard_page(Right.BILL)
 def change(request: DashboardRequest, code: str) -> HttpResponseBase:
-    """Show what a change to a plan means, and make it when that was confirmed."""
+    """Show what a change to a plan means, and make it when that was confirmed.
+
+    A form that asked for another way to the plan than there is by now confirms nothing.
+    """
     target = get_object_or_404(Plan.objects.on_sale(), code=code)
     way = Offers(request.acting.account, request.acting.now).available(target)
+    is_confirmed = request.method == "POST" and request.POST.get("way") == way
+    if request.method == "POST" and way is not None and not is_confirmed:
+        messages.warning(request, SHOWN_ANEW)
     if way is Available.NOW:
-        return _upgrade(request, target)
+        return _upgrade(request, target, is_confirmed=is_confirmed)
     if way is Available.AT_PERIOD_END:
-        return _downgrade(request, target)
+        return _downgrade(request, target, is_confirmed=is_confirmed)
     if way is None:
         messages.info(request, _("You are on %(plan)s already.") % {"plan": target.name})
     else:
@@ -89,9 +81,9 @@ def change(request: DashboardRequest, code: str) -> HttpResponseBase:
     return back_to(PLANS)
 
 
-def _upgrade(request: DashboardRequest, target: Plan) -> HttpResponseBase:
+def _upgrade(request: DashboardRequest, target: Plan, *, is_confirmed: bool) -> HttpResponseBase:
     with_trial = request.POST.get("trial", request.GET.get("trial", "yes")) != "no"
-    if request.method == "POST":
+    if is_confirmed:
         try:
             confirm(request, _upgraded(request, target, trial=with_trial))
             return back_to(PLANS)
@@ -101,8 +93,10 @@ def _upgrade(request: DashboardRequest, target: Plan) -> HttpResponseBase:
             messages.error(request, on_page(refused))
             return back_to(PLANS)
     acting = request.acting
-    quote = calculate_proration(acting.account, target, acting.now, trial=with_trial)
-    return render(request, "dashboard/upgrade.html", _preview(quote, with_trial=with_trial))
+    with saying_why_not(request):
+        quote = calculate_proration(acting.account, target, acting.now, trial=with_trial)
+        return render(request, "dashboard/upgrade.html", _preview(quote, with_trial=with_trial))
+    return back_to(PLANS)
 
 
 def _upgraded(request: DashboardRequest, target: Plan, *, trial: bool) -> Callable[[], str]:
@@ -133,22 +127,18 @@ def _instant(text: str) -> datetime | None:
 
 
 def _preview(quote: Quote, *, with_trial: bool) -> dict[str, Any]:
-    bill = quote.bill(quote.at)
-    balance = ledger.balance(bill.subscription.account_id, bill.currency)
-    gross = bill.gross
+    settled = next_invoice.settled(quote)
     return {
         "quote": quote,
-        "bill": bill,
-        "gross": gross,
-        "balance_used": min(balance, max(gross, NOTHING)),
-        "amount_due": max(gross - balance, NOTHING),
-        "to_balance": max(-gross, NOTHING),
+        "bill": quote.bill(quote.at),
+        "settled": settled,
+        "next": next_invoice.after(quote, settled.balance_left),
         "digest": quote.digest(),
         "with_trial": with_trial,
     }
 
 
-def _downgrade(request: DashboardRequest, target: Plan) -> HttpResponseBase:
+def _downgrade(request: DashboardRequest, target: Plan, *, is_confirmed: bool) -> HttpResponseBase:
     account, now = request.acting.account, request.acting.now
     try:
         in_use = changes.features_in_use(account, target, now)  # before the transaction of `confirm`
@@ -156,7 +146,7 @@ def _downgrade(request: DashboardRequest, target: Plan) -> HttpResponseBase:
         messages.error(request, on_page(refused))
         return back_to(PLANS)
     blocking = blockers(in_use, target.capability_codes())
-    if request.method == "POST" and not blocking:
+    if is_confirmed and not blocking:
 
         def make() -> str:
             subscription = changes.downgrade_with_effective_date(account, target, now, in_use)
@@ -167,7 +157,15 @@ def _downgrade(request: DashboardRequest, target: Plan) -> HttpResponseBase:
         with saying_why_not(request):
             confirm(request, make)
         return back_to(PLANS)
-    context = {"target": target, "current": present(request), "blocking": blocking}
+    uses = last_uses(account, blocking, now) if blocking else []
+    context = {
+        "target": target,
+        "current": present(request),
+        "blocking": blocking,
+        "uses": uses,
+        "unexplained": sorted(set(blocking) - {use.capability for use in uses}),
+        "free_from": max((use.free_from for use in uses), default=None),
+    }
     return render(request, "dashboard/downgrade.html", context)
 
 
@@ -176,7 +174,7 @@ def cancel(request: DashboardRequest) -> HttpResponseBase:
     """Ask, and let the subscription end with its period."""
     account, now = request.acting.account, request.acting.now
     if request.method == "POST":
-        reason = request.POST.get("reason", "")[:LONGEST_REASON]
+        reason = typed(request, "reason", LONGEST_REASON)
 
         def make() -> str:
             at = canceling.cancel(account, now, reason).at

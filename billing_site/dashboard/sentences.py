@@ -7,12 +7,14 @@ from typing import Final
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from billing.api.sentences import SENTENCES, sentence
+from billing.http.problems import Problem
 from billing.rules.refused import Refused
 
 _AT_PERIOD_END: Final = _("%(target)s can only follow when the present period ends.")
-_SHOWN_ANEW: Final = _("Something has changed since you looked. This is how it stands now.")
+SHOWN_ANEW: Final = _("Something has changed since you looked. This is how it stands now.")
 ON_PAGES: Final[Mapping[str, str | Promise]] = {
     "not_on_sale": _("This plan is not on sale any more. Choose another one."),
     "not_an_upgrade": _("%(target)s is not an upgrade from %(current)s. Choose a higher plan."),
@@ -32,7 +34,7 @@ ON_PAGES: Final[Mapping[str, str | Promise]] = {
     "no_coupon": _("There is no coupon that discounts periods to come."),
     "no_overage": _("%(plan)s sells no tokens above the quota: there is no limit to set."),
     "quote_expired.unseen": _("Look at the change before you confirm it."),
-    "quote_expired.future": _SHOWN_ANEW,
+    "quote_expired.future": SHOWN_ANEW,
     "under_review.parked": _("Your account is being looked at by our staff. Please contact support."),
     "under_review.invoice": _("This change needs a look by our staff. Please contact support."),
     "not_invited.own": _("This is your own address. You are the owner already."),
@@ -55,15 +57,29 @@ ON_PAGES: Final[Mapping[str, str | Promise]] = {
     "activity_unknown": _("What you have used lately is not known at this moment. Please try again."),
     "coupon_invalid.another_active": _("Another coupon discounts your next periods. Give it up first."),
     "quote_expired.old": _("More than 15 minutes have passed. This is how it stands now."),
-    "quote_expired.price": _SHOWN_ANEW,
-    "quote_expired.tax": _SHOWN_ANEW,
-    "quote_expired.credit": _SHOWN_ANEW,
-    "quote_expired.coupon": _SHOWN_ANEW,
-    "quote_expired.subscription": _SHOWN_ANEW,
-    "quote_expired.period": _SHOWN_ANEW,
-    "quote_expired.digest": _SHOWN_ANEW,
+    "quote_expired.price": SHOWN_ANEW,
+    "quote_expired.tax": SHOWN_ANEW,
+    "quote_expired.credit": SHOWN_ANEW,
+    "quote_expired.coupon": SHOWN_ANEW,
+    "quote_expired.subscription": SHOWN_ANEW,
+    "quote_expired.period": SHOWN_ANEW,
+    "quote_expired.digest": SHOWN_ANEW,
 }
 
 
 def on_page(refused: Refused) -> str:
     return sentence({**SENTENCES, **ON_PAGES}, refused)
+
+
+def problem_on_page(problem: Problem) -> str:
+    """Of a door that pages share with the API: what says when to try again is said in the reader's language."""
+    seconds = problem.members.get("retry_after")
+    if seconds is None:
+        return str(problem.detail)
+    minutes = -(-seconds // 60)
+    told = ngettext(
+        "Too many tries. Try again in %(minutes)s minute.",
+        "Too many tries. Try again in %(minutes)s minutes.",
+        minutes,
+    )
+    return told % {"minutes": minutes}

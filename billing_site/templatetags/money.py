@@ -1,4 +1,4 @@
-"""`{{ amount|money:currency }}`: an amount as the reader's language writes it."""
+"""`{{ amount|money:currency }}`, `{{ tokens|grouped }}`: amounts and numbers as the reader's language writes them."""
 
 from __future__ import annotations
 
@@ -32,3 +32,9 @@ def money(amount: Decimal | int | None, currency: str) -> str:
     if (translation.get_language() or "").startswith(SIGN_FOLLOWS):
         return f"{minus}{text}{NO_BREAK}{sign or currency}"
     return f"{minus}{sign}{text}" if sign else f"{minus}{currency}{NO_BREAK}{text}"
+
+
+@register.filter
+def grouped(number: int) -> str:
+    """`1,500,000`; in German `1.500.000`."""
+    return formats.number_format(number, force_grouping=True)

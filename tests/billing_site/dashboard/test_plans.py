@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.formats import date_format
 
 from billing.models import Invoice, Plan, Subscription, TokenPack, TokenPackPurchase
 from billing.subscriptions.quotes import calculate_proration
@@ -107,7 +109,11 @@ def test_what_is_in_use_blocks_a_downgrade_and_is_named(dave: Customer, dave_the
     assert call(dave, "ai_agent_query").admitted
     drain.drain()
     page = dave_there.open("plans/change/community/")
-    assert "does not include what you have used" in page and "ai_agents" in page and "Schedule the change" not in page
+    assert "does not include what you have used" in page and "AI agents" in page and "Schedule the change" not in page
+    today = timezone.now().date()
+    with translation.override("en"):
+        last, free = date_format(today), date_format(today + timedelta(days=31))
+    assert f"last called on {last}" in page and f"the change is possible from {free} on" in page
     dave_there.send("plans/change/community/", form="a")
     assert subscription(dave).scheduled_plan is None
 
@@ -135,7 +141,7 @@ def test_a_trial_is_offered_and_can_be_declined(alice: Customer, at_dashboard: C
 
 def test_a_pack_is_bought_once(bob: Customer, bob_there: Person) -> None:
     TokenPack.objects.create(code="small", name="Small", tokens=1000, price=5, counts_at_once=True)
-    assert "1000 tokens on top" in bob_there.open("plans/packs/small/")
+    assert "1,000 tokens on top" in bob_there.open("plans/packs/small/")
     fields = bob_there.fields("plans/packs/small/")
     pages = [bob_there.send("plans/packs/small/", **fields) for _ in range(2)]
     assert all("Small is yours" in page for page in pages)
@@ -154,7 +160,7 @@ def test_a_coupon_is_redeemed_and_given_up(bob: Customer, bob_there: Person) -> 
 
 def test_guesses_of_coupons_end(bob_there: Person) -> None:
     pages = [bob_there.send("plans/coupon/", code=f"guess-{n}", form=f"a{n}") for n in range(11)]
-    assert "There is no such coupon." in pages[9] and "Too many unknown coupon codes" in pages[10]
+    assert "There is no such coupon." in pages[9] and "Too many tries. Try again in 10 minutes." in pages[10]
 
 
 @pytest.mark.parametrize("wrong", ["-1", "many", "1.5", "9" * 30])
@@ -176,3 +182,10 @@ def test_what_is_not_on_sale_is_not_there(bob_there: Person, path: str) -> None:
 @pytest.mark.parametrize("path", ["plans/keep/", "plans/cap/", "plans/coupon/"])
 def test_looking_at_what_only_writes_does_nothing(bob_there: Person, path: str) -> None:
     assert bob_there.client.get(f"/dashboard/{path}").status_code == 405
+
+
+def test_cards_say_what_would_be_more_and_less(dave_there: Person) -> None:
+    cards = {card.split("</h3>")[0].split("<h3>")[1]: card for card in dave_there.open("plans/").split("<article")[1:]}
+    assert "without AI agents" in cards["Pro"] and "less" in cards["Pro"] and "more" not in cards["Pro"]
+    assert "more" in cards["Plus"] and "less" not in cards["Plus"]
+    assert "compared" not in cards["Business"]
