@@ -50,6 +50,8 @@ PAGES = {
     "Operations": [
         ("Outbox deliveries", "billing.outboxcursor", "outbox"),
         ("What happened", "billing.outboxmessage", "history"),
+        ("Mails", "billing.sentmail", "mail"),
+        ("Mailbox", "billing.mailboxmessage", "inbox"),
     ],
     "Access": [
         ("Groups", "auth.group", "group"),

@@ -65,6 +65,21 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     "STATIC_ROOT": (FOLDER, [("/srv/static", "STATIC_ROOT", Path("/srv/static"))]),
     "SIGN_UP": (FLAG, [("0", "SIGN_UP", False)]),
     "EMAIL_CONFIRMED_FIRST": (FLAG, [("1", "ACCOUNT_EMAIL_VERIFICATION", "mandatory")]),
+    "EMAIL_URL": (
+        ["nonsense", "http://host", "smtp://", "smtp://host:port"],
+        [
+            ("smtp+tls://u:p@host:587", "EMAIL_HOST_PASSWORD", "p"),
+            ("", "EMAIL_BACKEND", "billing.mails.mailbox.Mailbox"),
+        ],
+    ),
+    "DEFAULT_FROM_EMAIL": (
+        ["nobody", "a@b, c@d", "x <y>", "a@b\nBcc: c@d"],
+        [("Us <us@a.example>", "DEFAULT_FROM_EMAIL", "Us <us@a.example>")],
+    ),
+    "SITE_URL": (
+        ["a.example", "https://a.example/path", "https://"],
+        [("https://a.example", "SITE_URL", "https://a.example")],
+    ),
     "SANDBOX": (FLAG, [("true", "SANDBOX", True)]),
     "WHEN_REDIS_IS_DOWN": (["fall back", "Fallback"], [("refuse", "WHEN_REDIS_IS_DOWN", "refuse")]),
     "WEB_PROCESSES": (NUMBER, [("1", "WEB_PROCESSES", 1)]),
