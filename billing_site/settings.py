@@ -250,6 +250,7 @@ USAGE_LOG_DROP = env.flag("USAGE_LOG_DROP", False)  # nightly, tables of months 
 OUTBOX_CONSUMERS = {
     "log": "billing.outbox.consumers.write_to_log",
     "mails": "billing.mails.consumer.send_mail_of",
+    "thresholds": "usage.thresholds.consumer.look_again",
 }
 OUTBOX_LEASE_SECONDS = env.number("OUTBOX_LEASE_SECONDS", 60, most=86_400)  # for one call of a consumer
 OUTBOX_KEPT_DAYS = env.number("OUTBOX_KEPT_DAYS", 30, most=36_500)  # messages that every consumer has got

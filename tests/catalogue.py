@@ -13,6 +13,7 @@ from billing.fence.models import CATALOGUE
 TABLES = (
     "billing_capability",
     "billing_plan",
+    "billing_noticethreshold",
     "billing_plan_capabilities",
     "billing_feature",
     "billing_route",

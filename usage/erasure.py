@@ -34,6 +34,7 @@ KEPT = {
     "usage.UsageReset": "who did it: staff; of somebody who is erased, that name is replaced",
     "usage.FeatureUsage": "codes of features, and numbers",
     "usage.DailyUsage": "codes of features, and numbers",
+    "usage.ThresholdCrossed": "codes and numbers",
     "usage.RetiredMonth": "the name of an export's file",
 }
 AT_ONCE = 10_000
