@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from billing_site.dashboard import activity, billing, extras, members, overview, plans, settings
+from billing_site.dashboard import activity, billing, extras, members, notices, overview, plans, settings
 
 urlpatterns = [
     path("", overview.show, name="dashboard"),
@@ -28,5 +28,9 @@ urlpatterns = [
     path("members/join/<str:secret>/", members.join, name="dashboard-join"),
     path("members/act-for/", members.act_for, name="dashboard-act-for"),
     path("activity/", activity.show, name="dashboard-activity"),
+    path("notices/", notices.show, name="dashboard-notices"),
+    path("notices/add/", notices.add, name="dashboard-notice-add"),
+    path("notices/<int:threshold>/remove/", notices.remove, name="dashboard-notice-remove"),
+    path("unsubscribe/<str:token>/", notices.unsubscribe, name="unsubscribe"),
     path("settings/", settings.edit, name="dashboard-settings"),
 ]
