@@ -90,4 +90,4 @@ class MailboxMessageAdmin(ReadOnly, ModelAdmin[MailboxMessage]):
 
     @admin.display(description="headers", empty_value="none")
     def headers_shown(self, row: MailboxMessage) -> SafeString | None:
-        return format_html_join("", "<div><code>{}: {}</code></div>", row.headers.items()) or None
+        return format_html_join("", '<div class="mail-header"><code>{}: {}</code></div>', row.headers.items()) or None

@@ -48,6 +48,7 @@ STRANGERS = (
 )
 CUSTOMERS = (
     "/dashboard/",
+    "/dashboard/notices/",
     "/dashboard/settings/",
     "/accounts/email/",
     "/accounts/2fa/",

@@ -19,6 +19,12 @@ class NoticeThresholds(TabularInline[NoticeThreshold, Plan]):
     verbose_name = "notice"
     verbose_name_plural = "notices: percentages of the quota at which subscribers are told"
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field and db_field.name == "percent":
+            field.widget.attrs["aria-label"] = "Percentage of the quota"
+        return field
+
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("billing.change_plan")
 

@@ -30,7 +30,8 @@ def issued(message: OutboxMessage) -> Draft | None:
     }
     attachments = _as_pdf(invoice)
     context["attached"] = bool(attachments)
-    return Draft("invoice_issued", context, facts, Link(_("Open the dashboard"), "/dashboard/"), attachments)
+    link = Link(_("Look at the invoice"), f"/dashboard/billing/invoices/{invoice}/")
+    return Draft("invoice_issued", context, facts, link, attachments)
 
 
 def _how_to_pay(invoice: Invoice) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from billing.subscriptions.current import current_subscription
 from billing.subscriptions.refusals import NoSubscription
 
 PRICES: Final = {"month": gettext_noop("%(price)s a month"), "year": gettext_noop("%(price)s a year")}
-DASHBOARD: Final = "/dashboard/"
+PLANS: Final = "/dashboard/plans/"
 
 
 def change_scheduled(message: OutboxMessage) -> Draft | None:
@@ -31,7 +31,7 @@ def change_scheduled(message: OutboxMessage) -> Draft | None:
             (_("Changes on"), instant(row.scheduled_at)),
             (_("New price"), _price(target)),
         ],
-        _to_dashboard(),
+        _to_plans(),
     )
 
 
@@ -50,13 +50,13 @@ def _changed(template: str, message: OutboxMessage, invoice: Invoice | None = No
     facts = [(_("Former plan"), former), (_("Present plan"), target), (_("Changed on"), instant(message.recorded_at))]
     if invoice is not None:
         facts += [(_("Invoice"), str(invoice)), (_("Total"), amount(invoice.total, invoice.currency))]
-    return Draft(template, {"plan": target, "former": former, "invoice": str(invoice or "")}, facts, _to_dashboard())
+    return Draft(template, {"plan": target, "former": former, "invoice": str(invoice or "")}, facts, _to_plans())
 
 
 def change_canceled(message: OutboxMessage) -> Draft | None:
     row = _subscription(message)
     context = {"plan": row.plan.name, "dropped": plan_name(message.payload["plan"])}
-    return Draft("change_canceled", context, link=_to_dashboard())
+    return Draft("change_canceled", context, link=_to_plans())
 
 
 def trial_ending(message: OutboxMessage) -> Draft | None:
@@ -81,7 +81,7 @@ def trial_ending(message: OutboxMessage) -> Draft | None:
         "follows": follows.name if follows is not None else "",
         "goes_on": follows == current.plan,
     }
-    return Draft("trial_ending", context, facts, _to_dashboard())
+    return Draft("trial_ending", context, facts, _to_plans())
 
 
 def cancel_scheduled(message: OutboxMessage) -> Draft | None:
@@ -95,7 +95,7 @@ def cancel_withdrawn(message: OutboxMessage) -> Draft | None:
     row = _subscription(message)
     if row.cancel_at is not None or not row.is_live:
         return None
-    return Draft("cancel_withdrawn", {"plan": row.plan.name}, link=_to_dashboard())
+    return Draft("cancel_withdrawn", {"plan": row.plan.name}, link=_to_plans())
 
 
 def ended(message: OutboxMessage) -> Draft | None:
@@ -105,7 +105,7 @@ def ended(message: OutboxMessage) -> Draft | None:
 
 def _ending(template: str, plan: str, at: datetime) -> Draft:
     facts = [(_("Plan"), plan), (_("Ends on"), instant(at))]
-    return Draft(template, {"plan": plan, "at": instant(at)}, facts, _to_dashboard())
+    return Draft(template, {"plan": plan, "at": instant(at)}, facts, _to_plans())
 
 
 def _subscription(message: OutboxMessage) -> Subscription:
@@ -118,5 +118,5 @@ def _price(plan: Plan) -> str:
     return _(PRICES[plan.interval]) % {"price": price} if plan.interval in PRICES else price
 
 
-def _to_dashboard() -> Link:
-    return Link(_("Open the dashboard"), DASHBOARD)
+def _to_plans() -> Link:
+    return Link(_("Look at your plan"), PLANS)

@@ -37,4 +37,4 @@ def crossed(message: OutboxMessage) -> Draft | None:
         price = shown_price(Decimal(said["overage_price"]), said["currency"])
         facts.append((_("1,000 tokens more cost"), f"{price} {said['currency']}"))
         facts.append((_("At most so many more"), number(said["cap_tokens"])))
-    return Draft("threshold", context, facts, Link(_("Open the dashboard"), "/dashboard/"))
+    return Draft("threshold", context, facts, Link(_("Look at your plan"), "/dashboard/plans/"))
