@@ -6,6 +6,8 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from billing.rules.instants import EPOCH
+
 
 class UsageLog(models.Model):
     """One audit event. Partitioned by month of `charged_at`; the table's key is (id, charged_at).
@@ -77,7 +79,9 @@ class WindowUsage(models.Model):
     tokens = models.BigIntegerField()
     revision = models.BigIntegerField()
     look_from = models.BigIntegerField(null=True, db_default=0, help_text="From so many tokens on; null: from none.")
-    look_at = models.DateTimeField(null=True, help_text="At this time in any case.")
+    look_at = models.DateTimeField(
+        null=True, db_default=EPOCH, help_text="At this time in any case; a new counter at once."
+    )
     looked_catalogue = models.BigIntegerField(db_default=0, help_text="The catalogue's version at the last look.")
 
     class Meta:

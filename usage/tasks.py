@@ -16,8 +16,8 @@ from usage.reconciliation.compare import LogShortened
 from usage.thresholds import look
 
 logger = logging.getLogger(__name__)
-LOOKING_SECONDS = 5
-"""A run of the task that looks at thresholds, so that a worker has time for others."""
+LOOKING_SECONDS = 1
+"""A run of the task that looks at thresholds: half of the time between two, so that a worker has time for others."""
 
 
 @shared_task

@@ -1,6 +1,7 @@
 """Marks counters whose notice thresholds have to be looked at, where they grow: whoever moves one compares two numbers.
 
-`usage.thresholds` looks at them later, and says from how many tokens on it wants to look again.
+`usage.thresholds` looks at them later, and says from how many tokens on it wants to look again. A new counter is marked
+from the start.
 """
 
 from __future__ import annotations
