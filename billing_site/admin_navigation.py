@@ -43,6 +43,7 @@ PAGES = {
     ],
     "Usage": [
         ("Usage log", "usage.usagelog", "receipt_long"),
+        ("Thresholds crossed", "usage.thresholdcrossed", "notifications"),
         ("Usage resets", "usage.usagereset", "restart_alt"),
         ("Set-aside entries", "usage.setasideentry", "report"),
         ("Redis outages", "usage.redisoutage", "power_off"),
@@ -50,6 +51,8 @@ PAGES = {
     "Operations": [
         ("Outbox deliveries", "billing.outboxcursor", "outbox"),
         ("What happened", "billing.outboxmessage", "history"),
+        ("Mails", "billing.sentmail", "mail"),
+        ("Mailbox", "billing.mailboxmessage", "inbox"),
     ],
     "Access": [
         ("Groups", "auth.group", "group"),

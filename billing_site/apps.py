@@ -8,4 +8,5 @@ class BillingSiteConfig(AppConfig):
     name = "billing_site"
 
     def ready(self) -> None:
+        from billing_site.accounts import places  # noqa: F401  # listens to log-ins
         from billing_site.operations import checks  # noqa: F401  # registers them

@@ -57,6 +57,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(minutes=1),
         "options": {"expires": 60},
     },
+    "look-at-thresholds": {
+        "task": "usage.tasks.look_at_thresholds",
+        "schedule": timedelta(seconds=2),
+        "options": {"expires": 2},
+    },
     "sweep-fences": {
         "task": "billing.tasks.sweep_fences",
         "schedule": timedelta(seconds=1),

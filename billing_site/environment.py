@@ -12,8 +12,10 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+import environ
 import redis
 from django.core.exceptions import ImproperlyConfigured
 from kombu.transport import TRANSPORT_ALIASES
@@ -42,6 +44,11 @@ HEADER = Pattern(re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*"), "the name of a hea
 TOKEN = Pattern(re.compile(r"[!-~]+"), "printable ASCII without spaces")
 CURRENCY = Pattern(re.compile(r"[A-Z]{3}"), "currencies and whole numbers such as HUF=5000000, separated by commas")
 KEY_PREFIX = Pattern(re.compile(r"[A-Za-z0-9_-]{1,20}", re.ASCII), "up to 20 letters, digits, - and _")
+SENDER = Pattern(
+    re.compile(r"[^<>@\r\n]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+"),
+    "an address such as billing@example.com, or Example <billing@example.com>",
+)
+SITE = Pattern(re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", re.ASCII), "such as https://example.com")
 SECRET = Pattern(re.compile(r".*\S.*", re.DOTALL), "a long random string")
 
 
@@ -150,6 +157,18 @@ def broker_url(name: str) -> str:
     if _given(name) and scheme not in TRANSPORT_ALIASES:
         raise _refused(name, expected)
     return _given(name)
+
+
+def email(name: str, unset: str) -> dict[str, Any]:
+    """Django's settings of how mails are sent, from a URL; `unset` is the backend where there is none."""
+    expected = "a URL such as smtp+tls://user:password@host:587"
+    if not _given(name):
+        return {"EMAIL_BACKEND": unset}
+    parts = _parts(name, expected)
+    if parts.scheme not in environ.Env.EMAIL_SCHEMES or (parts.scheme.startswith("smtp") and not parts.hostname):
+        raise _refused(name, expected)
+    config: dict[str, Any] = environ.Env.email_url_config(_given(name))
+    return config
 
 
 def secret_key(made_in: Path | None) -> str:

@@ -197,7 +197,11 @@ globals().update(library_settings.LOG_IN)
 SIGN_UP = env.flag("SIGN_UP", True)  # whoever comes may make an account, on the default plan
 # An address is confirmed before the first log-in, or in its own time.
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if env.flag("EMAIL_CONFIRMED_FIRST", False) else "optional"
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+# --- Mails. Without a provider they go into the mailbox, which staff read in the admin.
+globals().update(env.email("EMAIL_URL", unset="billing.mails.mailbox.Mailbox"))
+EMAIL_TIMEOUT = 10  # seconds, of each step with the provider; all of them have to fit into OUTBOX_LEASE_SECONDS
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEFAULT_FROM_EMAIL", env.SENDER) or "Metered API <no-reply@localhost>"
+SITE_URL = env.text("SITE_URL", env.SITE) or "http://localhost:8000"  # of links in mails
 
 # --- Celery. Usage never travels through the broker: it only wakes what reads the database.
 CELERY_BROKER_URL = BROKER_URL
@@ -243,7 +247,11 @@ USAGE_LOG_MONTHS_AHEAD = env.number("USAGE_LOG_MONTHS_AHEAD", 3, most=240)  # an
 USAGE_LOG_EXPORTS = env.folder("USAGE_LOG_EXPORTS") or PLACES.local / "usage-log"  # of months that left
 USAGE_LOG_DROP = env.flag("USAGE_LOG_DROP", False)  # nightly, tables of months that left, once exported
 # Who gets the outbox's messages: the name under which progress is kept -> the path of a callable, see billing.outbox.
-OUTBOX_CONSUMERS = {"log": "billing.outbox.consumers.write_to_log"}
+OUTBOX_CONSUMERS = {
+    "log": "billing.outbox.consumers.write_to_log",
+    "mails": "billing.mails.consumer.send_mail_of",
+    "thresholds": "usage.thresholds.consumer.look_again",
+}
 OUTBOX_LEASE_SECONDS = env.number("OUTBOX_LEASE_SECONDS", 60, most=86_400)  # for one call of a consumer
 OUTBOX_KEPT_DAYS = env.number("OUTBOX_KEPT_DAYS", 30, most=36_500)  # messages that every consumer has got
 # Who may come in is these paths' own business: no route covers one. A host product adds what must stay open of its own.

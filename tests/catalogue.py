@@ -13,6 +13,7 @@ from billing.fence.models import CATALOGUE
 TABLES = (
     "billing_capability",
     "billing_plan",
+    "billing_noticethreshold",
     "billing_plan_capabilities",
     "billing_feature",
     "billing_route",
@@ -41,6 +42,10 @@ def seed(now: datetime) -> None:
         for table, rows in _seeded.items():
             with cursor.copy(f"COPY {table} FROM STDIN") as copy:
                 copy.write(rows)
+        # A test of migrations may have made this table anew, and with it the sequence of its ids.
+        cursor.execute(
+            "SELECT setval(pg_get_serial_sequence('billing_noticethreshold', 'id'), max(id)) FROM billing_noticethreshold"
+        )
         for table, columns in INSTANTS.items():
             cursor.execute(f"UPDATE {table} SET {', '.join(f'{column} = %(now)s' for column in columns)}", {"now": now})
         push_on_commit(CATALOGUE)

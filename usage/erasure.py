@@ -35,6 +35,7 @@ KEPT = {
     "usage.FeatureUsage": "codes of features, and numbers",
     "usage.DailyUsage": "codes of features, and numbers",
     "usage.RefusedCalls": "codes of features and reasons, and numbers",
+    "usage.ThresholdCrossed": "codes and numbers",
     "usage.RetiredMonth": "the name of an export's file",
 }
 AT_ONCE = 10_000

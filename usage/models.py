@@ -6,6 +6,8 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from billing.rules.instants import EPOCH
+
 
 class UsageLog(models.Model):
     """One audit event. Partitioned by month of `charged_at`; the table's key is (id, charged_at).
@@ -65,7 +67,10 @@ class UsageReset(models.Model):
 
 
 class WindowUsage(models.Model):
-    """PostgreSQL's counter of one account and window. `revision` grows with every change; Redis takes no older one."""
+    """PostgreSQL's counter of one account and window. `revision` grows with every change; Redis takes no older one.
+
+    The last three say when the notice thresholds are compared with it: see `usage.log.crossings`.
+    """
 
     pk = models.CompositePrimaryKey("account_id", "starts_at")
     account_id = models.BigIntegerField()
@@ -73,6 +78,45 @@ class WindowUsage(models.Model):
     ends_at = models.DateTimeField()
     tokens = models.BigIntegerField()
     revision = models.BigIntegerField()
+    look_from = models.BigIntegerField(null=True, db_default=0, help_text="From so many tokens on; null: from none.")
+    look_at = models.DateTimeField(
+        null=True, db_default=EPOCH, help_text="At this time in any case; a new counter at once."
+    )
+    looked_catalogue = models.BigIntegerField(db_default=0, help_text="The catalogue's version at the last look.")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["look_at"], name="window_to_look_at", condition=models.Q(look_at__isnull=False))
+        ]
+
+
+class ThresholdCrossed(models.Model):
+    """A threshold of a usage window that was crossed, and was told by a message of the outbox: once, by this row."""
+
+    class Of(models.TextChoices):
+        INCLUDED = "included", "tokens that are included"
+        CAP = "cap", "all tokens, with those that are sold above the quota"
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="thresholds_crossed")
+    window_starts_at = models.DateTimeField()
+    limit = models.CharField(max_length=10, choices=Of)
+    tokens = models.BigIntegerField(help_text="The limit when it was crossed: a raised one is told of anew.")
+    percent = models.PositiveSmallIntegerField()
+    used = models.BigIntegerField()
+    crossed_at = models.DateTimeField(help_text="When it was found.")
+
+    class Meta:
+        ordering = ["-pk"]
+        verbose_name_plural = "thresholds crossed"
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                name="crossed_once", fields=["account", "window_starts_at", "limit", "tokens", "percent"]
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.percent} % of {self.tokens}"
 
 
 class FeatureUsage(models.Model):

@@ -8,12 +8,16 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from billing.outbox.clock import ClockSkewed
 from ratelimit.servers.single import RedisUnreachable
 from usage.log import idempotency, partitions, retention, second_charges
 from usage.reconciliation import reconcile
 from usage.reconciliation.compare import LogShortened
+from usage.thresholds import look
 
 logger = logging.getLogger(__name__)
+LOOKING_SECONDS = 1
+"""A run of the task that looks at thresholds: half of the time between two, so that a worker has time for others."""
 
 
 @shared_task
@@ -54,3 +58,15 @@ def void_second_charges() -> None:
     voided = second_charges.void_second_charges(timezone.now())
     if voided:
         logger.info("%d second charges under an Idempotency-Key were voided", voided)
+
+
+@shared_task
+def look_at_thresholds() -> None:
+    """Tell of thresholds that were crossed. Several at once do no harm."""
+    try:
+        told = look.look_at_marked(timezone.now, LOOKING_SECONDS)
+    except ClockSkewed as error:
+        logger.error("no threshold is told: %s", error)
+        return
+    if told:
+        logger.info("%d thresholds were crossed", told)

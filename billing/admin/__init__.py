@@ -3,7 +3,7 @@
 from django.contrib import admin
 from rest_framework_api_key.models import APIKey
 
-from billing.admin import outbox
+from billing.admin import mails, outbox
 from billing.admin.catalogue import coupons, features, plans, token_packs
 from billing.admin.customers import api_keys, erasures, users
 from billing.admin.customers import subscriptions as customers
@@ -21,6 +21,7 @@ __all__ = [
     "erasures",
     "features",
     "invoices",
+    "mails",
     "outbox",
     "parties",
     "plans",

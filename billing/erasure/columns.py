@@ -36,6 +36,7 @@ EMPTIED: dict[str, Columns] = {
     "billing.TokenTopUp": Columns(OWNER, {"reason": ""}),
     "billing.HistoricalTokenTopUp": Columns(OWNER, {"reason": "", "history_change_reason": None}),
     "billing.OutboxCursor": Columns(OWNER, {"error": ""}),
+    "billing.SentMail": Columns(OWNER, {"address": "", "error": ""}),
 }
 DELETED: dict[str, str] = {
     "billing.StoredResponse": OWNER,
@@ -43,6 +44,8 @@ DELETED: dict[str, str] = {
     "billing.Preferences": "user",
     "billing.Invitation": OWNER,
     "billing.Member": OWNER,
+    "billing.KnownPlace": OWNER,
+    "billing.MailboxMessage": OWNER,
 }
 """Models whose rows go, with the field that holds the account."""
 BY_THEMSELVES = {

@@ -9,7 +9,9 @@ from billing.models.coupons import Coupon, CouponRedemption
 from billing.models.erasures import Erasure
 from billing.models.features import Feature, Route
 from billing.models.invoices import CreditNote, Invoice, InvoiceLine
+from billing.models.mails import KnownPlace, MailboxMessage, SentMail
 from billing.models.members import Invitation, Member
+from billing.models.notices import NoticeThreshold
 from billing.models.overage import WindowOverage
 from billing.models.parties import BillingDetails, Seller, TaxRate
 from billing.models.plans import Capability, Plan
@@ -42,8 +44,11 @@ __all__ = [
     "Invoice",
     "InvoiceLine",
     "InvoiceTax",
+    "KnownPlace",
     "LimitOverride",
+    "MailboxMessage",
     "Member",
+    "NoticeThreshold",
     "OutboxCursor",
     "OutboxMessage",
     "Payment",
@@ -51,6 +56,7 @@ __all__ = [
     "Preferences",
     "Route",
     "Seller",
+    "SentMail",
     "StoredResponse",
     "Subscription",
     "TaxRate",

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
@@ -70,6 +70,8 @@ class PlanQuerySet(models.QuerySet["Plan"]):
 class Plan(FencedModel):
     FIXED_ONCE_SOLD = ("currency", "interval", "quota_window")
     """Periods are counted in the interval, bills add up in the currency, and used tokens belong to a window."""
+    FIRST_NOTICES = (80, 100)
+    """Percentages of the quota at which subscribers of a new plan are told, until staff edit them."""
     TERMS_OF_SALE = ("price", "overage_price", "trial_days", "trial_needs_payment_method")
     """What a quote rests on: `priced_at` is when one of them was last edited."""
 
@@ -214,7 +216,11 @@ class Plan(FencedModel):
             self.priced_at = timezone.now()
             if kwargs.get("update_fields") is not None:
                 kwargs["update_fields"] = {*kwargs["update_fields"], "priced_at"}
-        super().save(*args, **kwargs)
+        is_new = self._state.adding
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            for percent in self.FIRST_NOTICES if is_new else ():
+                self.notice_thresholds.get_or_create(percent=percent)
 
     def _overage_lacks(self) -> str:
         """What selling tokens above the quota needs: a quota, and windows that end with the billing periods."""

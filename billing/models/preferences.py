@@ -19,6 +19,10 @@ class Preferences(models.Model):
     )
     time_zone = models.CharField(max_length=64, default="UTC", help_text="IANA name, such as Europe/Berlin.")
 
+    notices = models.BooleanField(
+        default=True, db_default=True, help_text="Gets mails that one can do without: how much of the quota is used."
+    )
+
     class Meta:
         verbose_name_plural = "preferences"
 

@@ -70,6 +70,12 @@ class Happened(StrEnum):
     """user, role"""
     MEMBER_REMOVED = "member.removed"
     """user; by somebody else, or the member has left"""
+    NEW_PLACE = "account.new_place"
+    """Somebody logged in from a browser and a network that the account was not seen at before: place"""
+    THRESHOLD_CROSSED = "usage.threshold_crossed"
+    """Once a usage window, threshold and size of the limit, of the highest that was newly crossed: crossing, limit
+    (`included`, or `cap`: of what is sold above the quota), percent, tokens (the limit's), used, window_ends_at; and
+    where more is sold: overage_price (of 1,000), currency, cap_tokens"""
     USAGE_RESET = "usage.reset"
     """Staff gave the quota of the present window anew: reset, tokens"""
     ACCOUNT_ERASED = "account.erased"

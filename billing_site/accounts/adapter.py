@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from smtplib import SMTPException
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context as allauth_context
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from billing_site.request.client_address import client_address
+
+logger = logging.getLogger(__name__)
 
 
 class Adapter(DefaultAccountAdapter):
@@ -25,6 +32,15 @@ class Adapter(DefaultAccountAdapter):
         """Staff who asked for no page go to the admin, customers to the dashboard."""
         user: Any = request.user
         return reverse("admin:index") if user.is_staff else super().get_login_redirect_url(request)
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Whoever signs up or asks for a link goes on without the mail where the provider is down, and is told so."""
+        try:
+            super().send_mail(template_prefix, email, context)
+        except (SMTPException, OSError) as error:
+            logger.error("a mail could not be sent (%s): %s", template_prefix, type(error).__name__)
+            sentence = _("The e-mail could not be sent at the moment. Please ask for it again in a few minutes.")
+            messages.error(allauth_context.request, sentence)
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Failed log-ins are counted by `ThrottledBackend`, which the admin and any other door share."""

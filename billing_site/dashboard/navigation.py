@@ -19,6 +19,7 @@ PAGES: Final[list[tuple[str, Promise]]] = [
     ("dashboard-billing", _("Billing")),
     ("dashboard-members", _("Members")),
     ("dashboard-activity", _("Activity")),
+    ("dashboard-notices", _("Notices")),
     ("dashboard-settings", _("Settings")),
 ]
 """Name of its URL, and title."""

@@ -23,10 +23,11 @@ class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]
     time_zone = forms.ChoiceField(
         label=_("Time zone"), choices=[(name, name) for name in sorted(available_timezones())]
     )
+    notices = forms.BooleanField(label=_("Mail me when tokens are running out"), required=False)
 
     class Meta:
         model = Preferences
-        fields = ["language", "time_zone"]
+        fields = ["language", "time_zone", "notices"]
 
 
 @dashboard_page()

@@ -10,6 +10,7 @@ from billing_site.dashboard import (
     extras,
     keys,
     members,
+    notices,
     overview,
     plans,
     settings,
@@ -47,5 +48,9 @@ urlpatterns = [
     path("members/join/<str:secret>/", members.join, name="dashboard-join"),
     path("members/act-for/", members.act_for, name="dashboard-act-for"),
     path("activity/", activity.show, name="dashboard-activity"),
+    path("notices/", notices.show, name="dashboard-notices"),
+    path("notices/add/", notices.add, name="dashboard-notice-add"),
+    path("notices/<int:threshold>/remove/", notices.remove, name="dashboard-notice-remove"),
+    path("unsubscribe/<str:token>/", notices.unsubscribe, name="unsubscribe"),
     path("settings/", settings.edit, name="dashboard-settings"),
 ]

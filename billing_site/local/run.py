@@ -107,6 +107,7 @@ class Run:
         os.environ["PYTHONUNBUFFERED"] = "1"
         os.environ["DJANGO_SETTINGS_MODULE"] = "billing_site.settings"
         os.environ.setdefault("SANDBOX", "1")
+        os.environ.setdefault("SITE_URL", f"http://{self._address}")
         os.environ.setdefault("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{self._host}")
 
     def _start_engines(self, held: int) -> None:

@@ -181,6 +181,16 @@ def check_account_erasers(**_: Any) -> Iterable[CheckMessage]:
 
 
 @register(Tags.security, deploy=True)
+def check_mails(**_: Any) -> Iterable[CheckMessage]:
+    if settings.EMAIL_BACKEND == "billing.mails.mailbox.Mailbox":
+        hint = "Set EMAIL_URL, and DEFAULT_FROM_EMAIL: see docs/mails.md."
+        yield Warning("Mails reach nobody: they stay in the admin's mailbox.", hint=hint, id="billing_site.W007")
+    elif "localhost" in settings.DEFAULT_FROM_EMAIL + settings.SITE_URL:
+        hint = "Set DEFAULT_FROM_EMAIL and SITE_URL."
+        yield Warning("Mails come from localhost, or lead there.", hint=hint, id="billing_site.W007")
+
+
+@register(Tags.security, deploy=True)
 def check_what_is_open(**_: Any) -> Iterable[CheckMessage]:
     """What is meant for trying things out, and who stands between the site and its clients."""
     if not settings.METRICS_TOKEN:

@@ -23,6 +23,8 @@ def plan_form(plan: Plan, **changes: Any) -> dict[str, Any]:
         "trial_days": plan.trial_days,
         "overage_price": "" if plan.overage_price is None else plan.overage_price,
         "overage_cap_tokens": plan.overage_cap_tokens,
+        "notice_thresholds-TOTAL_FORMS": 0,
+        "notice_thresholds-INITIAL_FORMS": 0,
         "capabilities": list(plan.capabilities.values_list("pk", flat=True)),
     }
     return fields | changes

@@ -65,6 +65,21 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     "STATIC_ROOT": (FOLDER, [("/srv/static", "STATIC_ROOT", Path("/srv/static"))]),
     "SIGN_UP": (FLAG, [("0", "SIGN_UP", False)]),
     "EMAIL_CONFIRMED_FIRST": (FLAG, [("1", "ACCOUNT_EMAIL_VERIFICATION", "mandatory")]),
+    "EMAIL_URL": (
+        ["nonsense", "http://host", "smtp://", "smtp://host:port"],
+        [
+            ("smtp+tls://u:p@host:587", "EMAIL_HOST_PASSWORD", "p"),
+            ("", "EMAIL_BACKEND", "billing.mails.mailbox.Mailbox"),
+        ],
+    ),
+    "DEFAULT_FROM_EMAIL": (
+        ["nobody", "a@b, c@d", "x <y>", "a@b\nBcc: c@d"],
+        [("Us <us@a.example>", "DEFAULT_FROM_EMAIL", "Us <us@a.example>")],
+    ),
+    "SITE_URL": (
+        ["a.example", "https://a.example/path", "https://"],
+        [("https://a.example", "SITE_URL", "https://a.example")],
+    ),
     "SANDBOX": (FLAG, [("true", "SANDBOX", True)]),
     "WHEN_REDIS_IS_DOWN": (["fall back", "Fallback"], [("refuse", "WHEN_REDIS_IS_DOWN", "refuse")]),
     "WEB_PROCESSES": (NUMBER, [("1", "WEB_PROCESSES", 1)]),
@@ -77,6 +92,8 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     ),
     "LARGEST_INVOICE": (NUMBER, [("1", "LARGEST_INVOICE", 1)]),
     "LARGEST_CLOCK_SKEW_SECONDS": ([*NUMBER, "3601"], [("1", "LARGEST_CLOCK_SKEW_SECONDS", 1)]),
+    "API_KEY_PREFIX": (["with space", "a.b", "x" * 21], [("acme_", "API_KEY_PREFIX", "acme_")]),
+    "MOST_API_KEYS": ([*NUMBER, "10001"], [("1", "MOST_API_KEYS", 1)]),
     "MOST_INVOICES_A_DAY": (NUMBER, [("1", "MOST_INVOICES_A_DAY", 1)]),
     "USAGE_LOG_MONTHS": (NUMBER, [("1", "USAGE_LOG_MONTHS", 1)]),
     "USAGE_LOG_MONTHS_AHEAD": ([*NUMBER, "241"], [("240", "USAGE_LOG_MONTHS_AHEAD", 240)]),

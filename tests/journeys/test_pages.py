@@ -50,6 +50,7 @@ STRANGERS = (
 CUSTOMERS = (
     "/dashboard/",
     "/dashboard/keys/",
+    "/dashboard/notices/",
     "/dashboard/settings/",
     "/dashboard/plans/",
     "/dashboard/plans/change/pro/",

@@ -1,5 +1,5 @@
 """Staff at what was used."""
 
-from usage.admin import log, operations, resets
+from usage.admin import log, operations, resets, thresholds
 
-__all__ = ["log", "operations", "resets"]
+__all__ = ["log", "operations", "resets", "thresholds"]

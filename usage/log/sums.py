@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from usage.log import crossings
 from usage.log.batch import Move
 from usage.log.events import CALLS, RESET
 
@@ -48,8 +49,8 @@ SUMS = (
 )
 
 # A window of which nothing was ever counted has no row: its only calls were refused, but Redis had charged them.
-COUNTERS = """
-SELECT coalesce(kept.tokens, 0), coalesce(kept.revision, 0)
+COUNTERS = f"""
+SELECT coalesce(kept.tokens, 0), coalesce(kept.revision, 0), coalesce({crossings.ARE_DUE}, false)
 FROM unnest(%s::bigint[], %s::bigint[]) WITH ORDINALITY AS asked (account_id, starts_at, place)
 LEFT JOIN usage_windowusage kept
     ON kept.account_id = asked.account_id AND kept.starts_at = to_timestamp(asked.starts_at)
@@ -94,11 +95,15 @@ def _array(numbers: Iterable[int]) -> str:
 
 
 def counters_of(moves: Iterable[Move]) -> list[WindowCounter]:
-    """The counters of the windows that these move, as they are now."""
+    """The counters of the windows that these move, as they are now; thresholds that they have reached are marked."""
     ends = {(account, start): end for account, start, end, _feature, _day, _kind, _tokens in moves}
     if not ends:
         return []
     with connection.cursor() as cursor:
         cursor.execute(COUNTERS, [_array(column) for column in zip(*ends, strict=True)])
         found = cursor.fetchall()
-    return [WindowCounter(*window, end, *kept) for (window, end), kept in zip(ends.items(), found, strict=True)]
+    crossings.mark(window for window, (*_, is_due) in zip(ends, found, strict=True) if is_due)
+    return [
+        WindowCounter(*window, end, tokens, revision)
+        for (window, end), (tokens, revision, _) in zip(ends.items(), found, strict=True)
+    ]

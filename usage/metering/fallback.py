@@ -26,7 +26,7 @@ from billing.rules.instants import from_ms, from_seconds
 from ratelimit.in_process import InProcessWindows, share_of
 from ratelimit.limiter import StaleFacts
 from ratelimit.limits import Decision, KeptAnswer, Limit, Outcome, Standing
-from usage.log import idempotency, keyed_charges, partitions, sums
+from usage.log import crossings, idempotency, keyed_charges, partitions, sums
 from usage.log.batch import EventBatch
 from usage.log.events import CHARGE, REFUSED, Event
 from usage.log.idempotency import State
@@ -44,13 +44,13 @@ INSERT INTO usage_usagelog (id, event_id, charged_at, created_at, account_id, fe
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT DO NOTHING
 """
-COUNTER = """
+COUNTER = f"""
 INSERT INTO usage_windowusage AS kept (account_id, starts_at, ends_at, tokens, revision)
     SELECT %(account)s, %(start)s, %(end)s, %(cost)s, 1 WHERE %(cost)s <= coalesce(%(quota)s::bigint, %(cost)s)
 ON CONFLICT (account_id, starts_at) DO UPDATE
     SET tokens = kept.tokens + EXCLUDED.tokens, revision = kept.revision + 1
     WHERE kept.tokens + EXCLUDED.tokens <= coalesce(%(quota)s::bigint, kept.tokens + EXCLUDED.tokens)
-RETURNING tokens
+RETURNING tokens, {crossings.ARE_DUE}
 """
 OUTCOME_OF = {
     State.OTHER_REQUEST: Outcome.CONFLICT,
@@ -209,6 +209,8 @@ def _store(call: Call, event: Event) -> int | None:
         counter = cursor.fetchone()
         if counter is None:
             raise _Refused
+    if counter[1]:
+        crossings.mark([(event.account, event.window_start)])
     sums.move(Counter(EventBatch.of([event]).moves()), windows=False)
     push.invalidate_counters([event.account])
     return cast(int, counter[0])

@@ -14,7 +14,7 @@ from billing.rules.instants import to_ms
 from usage.drain import drain
 from usage.log.events import RESET, STAFF, Event, mint
 from usage.log.store import record_reset
-from usage.models import FeatureUsage, UsageReset, WindowUsage
+from usage.models import FeatureUsage, ThresholdCrossed, UsageReset, WindowUsage
 
 
 class NothingUsed(Exception):
@@ -62,6 +62,7 @@ def reset_caught_up(account: int, now: datetime, *, reason: str, by: str) -> Usa
                 for feature, tokens in features
             ]
         )
+        ThresholdCrossed.objects.filter(account=account, window_starts_at=window.start).delete()  # told anew
         given_back = sum(tokens for _, tokens in features)
         reset = UsageReset.objects.create(
             account_id=account,

@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from billing.admin.action_pages import confirmed_action
 from billing.admin.base import FencedAdmin, unlimited
+from billing.admin.catalogue.notices import NoticeThresholds
 from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.admin.subscriptions.moving import MovingAdmin
 from billing.api.sentences import to_staff
@@ -119,6 +120,9 @@ class PlanAdmin(MovingAdmin, HistoryAdmin[Plan]):
         if obj is None:
             return fixed
         return [*fixed, "code", *(Plan.FIXED_ONCE_SOLD if obj.was_sold() else ())]
+
+    def get_inlines(self, request: HttpRequest, obj: Plan | None) -> Any:
+        return [NoticeThresholds] if obj else []  # a new plan gets the usual ones
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

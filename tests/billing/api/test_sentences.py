@@ -11,6 +11,7 @@ from billing.api.sentences import NOT_MOVED, SENTENCES, TO_STAFF, to_customer, t
 from billing.rules.refused import Refused
 from billing.subscriptions.quotes import InvalidCycle
 from billing.subscriptions.refusals import ActiveFeatures, ActivityUnknown, QuoteExpired, UnderReview
+from billing_site.dashboard.sentences import ON_PAGES
 
 
 def kinds(of: type[Refused] = Refused) -> Iterator[type[Refused]]:
@@ -22,7 +23,7 @@ def kinds(of: type[Refused] = Refused) -> Iterator[type[Refused]]:
 def test_every_kind_with_a_code_has_a_sentence() -> None:
     codes = {kind.code for kind in kinds() if kind.code}
     assert codes >= {"not_an_upgrade", "currency_mismatch", "quote_expired"}
-    assert codes <= {key.partition(".")[0] for key in [*SENTENCES, *NOT_MOVED]}
+    assert codes <= {key.partition(".")[0] for key in [*SENTENCES, *NOT_MOVED, *ON_PAGES]}
 
 
 def test_staff_are_told_more_only_of_what_customers_are_told_as_well() -> None:

@@ -27,7 +27,8 @@ def fail(message: OutboxMessage) -> None:
         raise ValueError("no such address")
 
 
-def test_it_delivers_what_is_due_and_ends() -> None:
+def test_it_delivers_what_is_due_and_ends(settings: Any) -> None:
+    settings.OUTBOX_CONSUMERS = {"log": "billing.outbox.consumers.write_to_log"}
     happened(ALICE, 1, 2)
     happened(BOB, 3)
     assert run() == "3 deliveries made"

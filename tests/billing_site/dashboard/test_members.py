@@ -32,7 +32,9 @@ ARGUMENTS = {
     "secret": "x",
     "prefix": "x",
 }
-PAGES = [pattern for pattern in urlpatterns if isinstance(pattern, URLPattern)]
+OPEN = {"unsubscribe"}
+"""Who has the link of a mail needs no log-in."""
+PAGES = [pattern for pattern in urlpatterns if isinstance(pattern, URLPattern) and pattern.name not in OPEN]
 
 
 def as_member(owner: Customer, role: Role, name: str = "mia") -> Person:

@@ -1,0 +1,33 @@
+"""Which mail is sent about what, and what it says. What is not here is not mailed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from billing.mails.draft import Draft
+from billing.mails.drafts import invoices, keys, logging_in, subscriptions, thresholds
+from billing.models import OutboxMessage
+from billing.outbox.kinds import Happened
+
+Write = Callable[[OutboxMessage], Draft | None]
+"""Says what a mail says in the active language and time zone; None where there is nothing to tell any more."""
+DRAFTS: Final[dict[str, Write]] = {
+    Happened.CHANGE_SCHEDULED: subscriptions.change_scheduled,
+    Happened.SCHEDULE_APPLIED: subscriptions.change_applied,
+    Happened.SCHEDULE_CANCELLED: subscriptions.change_canceled,
+    Happened.PLAN_CHANGED: subscriptions.plan_changed,
+    Happened.TRIAL_ENDING: subscriptions.trial_ending,
+    Happened.CANCEL_SCHEDULED: subscriptions.cancel_scheduled,
+    Happened.CANCEL_WITHDRAWN: subscriptions.cancel_withdrawn,
+    Happened.SUBSCRIPTION_ENDED: subscriptions.ended,
+    Happened.INVOICE_ISSUED: invoices.issued,
+    Happened.API_KEY_ISSUED: keys.created,
+    Happened.API_KEY_REVOKED: keys.revoked,
+    Happened.NEW_PLACE: logging_in.new_place,
+    Happened.THRESHOLD_CROSSED: thresholds.crossed,
+}
+NOTICES: Final = frozenset({Happened.THRESHOLD_CROSSED})
+"""Mails that a customer can do without, and can unsubscribe from. The others belong to the contract or to security."""
+IN_ANY_CASE: Final = frozenset({Happened.INVOICE_ISSUED})
+"""Sent also to a user who is deactivated."""

@@ -1,0 +1,70 @@
+"""From a draft to a mail: text, HTML and headers. What stands in the HTML was escaped once, as all of it is text."""
+
+from __future__ import annotations
+
+import re
+from email.utils import parseaddr
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.mail import EmailMultiAlternatives
+from django.template import Context
+from django.template.loader import get_template, render_to_string
+from django.utils.translation import get_language
+
+from billing.mails import unsubscribing
+from billing.mails.draft import Draft
+from billing.models import OutboxMessage
+
+
+def render(draft: Draft, message: OutboxMessage, user: User, *, is_notice: bool) -> EmailMultiAlternatives:
+    """The mail in the active language and time zone. A notice can be unsubscribed from."""
+    subject, paragraphs = _texts(draft)
+    unsubscribe = unsubscribing.address(user.pk) if is_notice else ""
+    around: dict[str, Any] = {
+        "subject": subject,
+        "paragraphs": paragraphs,
+        "facts": [(label, _one_line(value)) for label, value in draft.facts],
+        "link": (draft.link.label, settings.SITE_URL + draft.link.path) if draft.link else None,
+        "account": _one_line(user.get_username()),
+        "site": settings.SITE_URL,
+        "unsubscribe": unsubscribe,
+        "language": get_language(),
+    }
+    mail = EmailMultiAlternatives(
+        subject,
+        _without_escapes("mails/base.txt", around),
+        to=[user.email],
+        headers={"Message-ID": message_id(message), "Auto-Submitted": "auto-generated"},
+    )
+    mail.attach_alternative(render_to_string("mails/base.html", around), "text/html")
+    for attachment in draft.attachments:
+        mail.attach(*attachment)
+    if unsubscribe:
+        mail.extra_headers["List-Unsubscribe"] = f"<{unsubscribe}>"
+        mail.extra_headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    return mail
+
+
+def message_id(message: OutboxMessage) -> str:
+    """The same for each try, so that a mail which was sent twice can be told as one."""
+    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
+    return f"<{message.pk}.{int(message.recorded_at.timestamp())}.outbox@{domain}>"
+
+
+def _texts(draft: Draft) -> tuple[str, list[str]]:
+    """The subject, and the paragraphs."""
+    context = {name: _one_line(value) if isinstance(value, str) else value for name, value in draft.context.items()}
+    subject, _, body = _without_escapes(f"mails/{draft.template}.txt", context).strip().partition("\n")
+    return _one_line(subject), [_one_line(part) for part in re.split(r"\n\s*\n", body) if part.strip()]
+
+
+def _without_escapes(name: str, context: dict[str, Any]) -> str:
+    template: Any = get_template(name)  # of Django's engine, as TEMPLATES says
+    rendered: str = template.template.render(Context(context, autoescape=False))
+    return rendered.strip() + "\n"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,21 @@
+"""The admin's page of thresholds that were crossed, and told."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from unfold.paginator import InfinitePaginator
+
+from billing.admin.base import ModelAdmin, ReadOnly
+from usage.models import ThresholdCrossed
+
+
+@admin.register(ThresholdCrossed)
+class ThresholdCrossedAdmin(ReadOnly, ModelAdmin[ThresholdCrossed]):
+    list_display = ["crossed_at", "account", "percent", "limit", "tokens", "used", "window_starts_at"]
+    list_display_links = ["crossed_at"]
+    list_select_related = ["account"]
+    list_filter = ["limit"]
+    search_fields = ["account__username", "account__email"]
+    search_help_text = "Username or e-mail"
+    paginator = InfinitePaginator
+    show_full_result_count = False
