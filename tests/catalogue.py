@@ -22,6 +22,7 @@ TABLES = (
     "billing_historicalfeature",
     "billing_historicalroute",
 )
+ANEW = "billing_noticethreshold"
 INSTANTS = {
     "billing_plan": ("created_at", "priced_at"),
     "billing_feature": ("created_at",),
@@ -43,9 +44,7 @@ def seed(now: datetime) -> None:
             with cursor.copy(f"COPY {table} FROM STDIN") as copy:
                 copy.write(rows)
         # A test of migrations may have made this table anew, and with it the sequence of its ids.
-        cursor.execute(
-            "SELECT setval(pg_get_serial_sequence('billing_noticethreshold', 'id'), max(id)) FROM billing_noticethreshold"
-        )
+        cursor.execute(f"SELECT setval(pg_get_serial_sequence('{ANEW}', 'id'), max(id)) FROM {ANEW}")
         for table, columns in INSTANTS.items():
             cursor.execute(f"UPDATE {table} SET {', '.join(f'{column} = %(now)s' for column in columns)}", {"now": now})
         push_on_commit(CATALOGUE)

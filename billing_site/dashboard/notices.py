@@ -16,10 +16,11 @@ from django.views.decorators.http import require_POST
 
 from billing.entitlements import snapshots
 from billing.mails import unsubscribing
+from billing.members.rights import Right
 from billing.models import NoticeThreshold, Preferences
 from billing.models.notices import MOST_OWN
 from billing.rules.instants import to_ms
-from billing_site.dashboard.access import DashboardRequest, Right, dashboard_page
+from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from usage.models import ThresholdCrossed
 from usage.thresholds import own
 from usage.thresholds.rule import Watched

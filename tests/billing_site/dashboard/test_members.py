@@ -30,7 +30,8 @@ ARGUMENTS = {
     "member": 1,
     "user": 1,
     "secret": "x",
-    "prefix": "x",
+    "key": "x",
+    "threshold": 1,
 }
 OPEN = {"unsubscribe"}
 """Who has the link of a mail needs no log-in."""
