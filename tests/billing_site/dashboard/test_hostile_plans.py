@@ -13,6 +13,8 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.models import CouponRedemption, Invoice, Member, Plan, Subscription, TokenPack, TokenPackPurchase
+from billing.subscriptions import changes
+from billing.subscriptions.refusals import QuoteExpired
 from billing_site.dashboard.access import ACCOUNT
 from tests.billing_site.dashboard.conftest import Person
 from tests.cast import Customer
@@ -83,6 +85,17 @@ def test_a_first_plan_whose_tax_changed_meanwhile_is_shown_and_not_billed(
     page = there.send("plans/change/pro/", **fields)
     assert not Invoice.objects.filter(account=there.user).exists(), "it costs 19 % more than was shown"
     assert "has changed since you looked" in page
+
+
+def test_over_http_a_first_plan_is_held_to_its_tax_as_well(catalogue: None) -> None:
+    Plan.objects.filter(is_default=True).update(is_default=False)
+    nora = get_user_model().objects.create_user("nora")
+    shown = timezone.now()
+    make_seller()
+    make_rate("DE", 19)
+    with pytest.raises(QuoteExpired) as refused:
+        changes.upgrade(nora.pk, Plan.objects.get(code="pro"), timezone.now(), shown)
+    assert refused.value.parameters["reason"] == "tax"
 
 
 @pytest.mark.parametrize(
