@@ -34,15 +34,15 @@ def test_from_the_form_to_a_call(chromium: Chromium, bob: Customer) -> None:
         assert shown in within.locator("#call").inner_text() and shown not in within.url
         faults += tab.faults()
         within.reload()  # leads to the list, and asks nothing
-        within.get_by_role("heading", name="laptop").wait_for()
+        within.get_by_role("heading", name="Keys that work").wait_for()
         assert shown not in within.content()
-        within.get_by_role("link", name="Rotate laptop").click()
+        within.get_by_role("button", name="Rotate laptop").click()
         faults += tab.faults()
         within.get_by_role("button", name="Rotate the key").click()
         second = str(within.locator("#key").inner_text())
         faults += tab.faults()
         within.get_by_role("link", name="back to all keys").click()
-        within.get_by_role("link", name="Revoke laptop").first.click()
+        within.get_by_role("button", name="Revoke laptop").first.click()
         faults += tab.faults()
         within.get_by_role("button", name="Revoke the key").press("Enter")
         within.get_by_text("is revoked").wait_for()
