@@ -18,9 +18,10 @@ from billing.models import Invoice, Member, Plan, Preferences, Subscription
 from billing.subscriptions import canceling
 from ratelimit.store import client
 from tests.billing.ledger import pay_in_full, schedule
-from tests.billing.metered import make_metered
+from tests.billing.metered import make_metered, use
 from tests.billing_site.dashboard.conftest import Person
 from tests.cast import Customer
+from tests.clock import moved_by_hand
 from tests.factories import make_seller
 from tests.redis_commands import redis_commands
 from usage.drain import drain
@@ -116,6 +117,29 @@ def test_days_of_both_windows_by_feature(bob: Customer, bob_there: Person) -> No
     assert data["series"][0]["data"][-1] == 10 and data["series"][1]["data"][0] == 7
     assert '<th scope="rowgroup">This window</th>' in page and '<th scope="rowgroup">Last window</th>' in page
     assert chart(bob_there.open("days/")) == data
+
+
+@pytest.mark.parametrize(
+    ("plan", "tokens", "says"),
+    [
+        ("starter", 400, "At this pace the quota ends on 2031-03-13."),
+        ("starter", 10, "At this pace it will be 31 by 2031-04-01."),
+        ("pro", 400, "At this pace it will be 1,240 by 2031-04-01."),
+        ("starter", 500, ""),
+    ],
+)
+def test_a_forecast_in_a_sentence(
+    customer: Callable[..., Customer], at_dashboard: Callable[..., Person], plan: str, tokens: int, says: str
+) -> None:
+    with moved_by_hand("2031-03-01T00:00:00Z") as clock:
+        eve = customer("eve", plan)
+        for day in range(1, 11):
+            use(eve.account, tokens // 10, datetime(2031, 3, day, 12, tzinfo=UTC))
+        clock.move_to("2031-03-11T00:00:00Z")
+        there = at_dashboard(eve.user)
+        for path in ("", "standing/"):
+            read = text(there.open(path))
+            assert says in read and ("At this pace" in read) == bool(says)
 
 
 def test_what_is_due_and_when(bob: Customer, bob_there: Person) -> None:
