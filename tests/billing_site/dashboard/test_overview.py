@@ -14,6 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from billing.catalogue import published
 from billing.models import Invoice, Member, Plan, Preferences, Subscription
 from billing.subscriptions import canceling
 from ratelimit.store import client
@@ -182,7 +183,7 @@ def test_at_most_12_queries_with_a_year_of_history(bob: Customer, bob_there: Per
         _asks_at_most(bob_there, path, most)
 
 
-def test_who_acts_for_another_asks_for_the_membership_as_well(
+def test_at_most_12_queries_for_who_acts_for_another(
     alice: Customer, bob: Customer, at_dashboard: Callable[..., Person]
 ) -> None:
     _a_year_behind(bob)
@@ -190,7 +191,7 @@ def test_who_acts_for_another_asks_for_the_membership_as_well(
     there = at_dashboard(alice.user)
     there.send("members/act-for/", account=bob.account)
     assert "of 500" in text(there.open(""))
-    _asks_at_most(there, "", MOST_QUERIES + 1)
+    _asks_at_most(there, "", MOST_QUERIES)
 
 
 def _a_year_behind(customer: Customer) -> None:
@@ -202,6 +203,7 @@ def _a_year_behind(customer: Customer) -> None:
 
 def _asks_at_most(person: Person, path: str, most: int) -> None:
     person.open(path)  # a process knows the account from its first call on
+    published._catalogue_checked = 0.0  # and compares its catalogue once a second
     with CaptureQueriesContext(connection) as seen:
         person.open(path)
     assert len(seen) <= most, "\n".join(query["sql"][:300] for query in seen)
