@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import models
 
 
@@ -33,6 +34,12 @@ class Preferences(models.Model):
     def of(cls, user: int) -> Preferences:
         """The user's, or the defaults, not saved."""
         return cls.objects.filter(pk=user).first() or cls(pk=user)
+
+    @classmethod
+    def of_user(cls, user: User) -> Preferences:
+        """The same; no query where they were read with the user."""
+        found: Preferences | None = getattr(user, "preferences", None)
+        return found or cls(pk=user.pk)
 
     @property
     def zone(self) -> ZoneInfo:

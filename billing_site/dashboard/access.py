@@ -36,6 +36,7 @@ class Acting:
     preferences: Preferences
     now: datetime
     """Of the whole request."""
+    memberships: tuple[Member, ...]
 
 
 class DashboardRequest(HttpRequest):
@@ -55,7 +56,7 @@ def dashboard_page(needs: Right = Right.SEE) -> Callable[[View], View]:
         @login_required
         @wraps(view)
         def answer(request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            preferences = Preferences.of(request.user.pk)
+            preferences = Preferences.of_user(request.user)
             request.acting = _acting(request, preferences)
             if preferences.language:
                 translation.activate(preferences.language)
@@ -75,10 +76,15 @@ def dashboard_page(needs: Right = Right.SEE) -> Callable[[View], View]:
 
 def _acting(request: Any, preferences: Preferences) -> Acting:
     user, now = request.user, timezone.now()
-    account = request.session.get(ACCOUNT, user.pk)
+    account, members = request.session.get(ACCOUNT, user.pk), memberships(user.pk)
+    for member in members:
+        if member.account_id == account:
+            return Acting(user, account, member.account, RIGHTS[member.role], preferences, now, members)
     if account != user.pk:
-        found = Member.objects.filter(user=user.pk, account=account, account__is_active=True)
-        if member := found.select_related("account").first():
-            return Acting(user, account, member.account, RIGHTS[member.role], preferences, now)
         del request.session[ACCOUNT]
-    return Acting(user, user.pk, user, frozenset(Right), preferences, now)
+    return Acting(user, user.pk, user, frozenset(Right), preferences, now, members)
+
+
+def memberships(user: int) -> tuple[Member, ...]:
+    """Of the accounts of others that a user acts for, each with its account."""
+    return tuple(Member.objects.filter(user=user, account__is_active=True).select_related("account"))

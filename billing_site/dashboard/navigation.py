@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
-from billing.models import Member
+from billing_site.dashboard.access import Acting, memberships
 
 PAGES: Final[list[tuple[str, Promise]]] = [
     ("dashboard", _("Overview")),
@@ -38,6 +38,7 @@ def _accounts(request: HttpRequest) -> list[tuple[int, str]]:
     user = request.user
     if user.pk is None:
         return []
-    others = Member.objects.filter(user=user.pk, account__is_active=True).select_related("account")
+    acting: Acting | None = getattr(request, "acting", None)
+    others = memberships(user.pk) if acting is None else acting.memberships
     accounts = [(member.account_id, str(member.account)) for member in others]
     return [(user.pk, str(user)), *accounts] if accounts else []

@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.utils.formats import date_format
 
 from billing.models import Invoice
+from billing.rules.forecast import DayUsage, forecast
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.plans import present
 from ratelimit.limits import Standing
@@ -17,31 +18,40 @@ from usage.metering import admit
 from usage.metering.admission import Admission
 from usage.metering.admit import Unavailable
 from usage.metering.quota import of_included, overage_of
+from usage.reports.forecast import forecast_from
 from usage.reports.history import HistoryEntry
-from usage.reports.two_windows import two_windows
+from usage.reports.two_windows import TwoWindows, two_windows
 
 
 @dashboard_page()
 def show(request: DashboardRequest) -> HttpResponseBase:
     admission, current = _admission(request), present(request)
+    windows = _windows(request, admission)
     context: dict[str, Any] = {
         "current": current,
         "next_amount": current.next_invoice_amount if current and not current.subscription.ends_at else None,
         "due": list(Invoice.objects.due().filter(account=request.acting.account)),
     }
-    return render(request, "dashboard/overview.html", context | _standing(admission) | _days(request, admission))
+    if admission is not None and windows is not None:
+        pace = {day.date: DayUsage(day.tokens, day.calls) for day in windows.present}
+        facts, plans = admission.snapshot.facts, admission.snapshot.catalogue.plans
+        context["forecast"] = forecast(facts, plans, admission.quota.used, pace, request.acting.now)
+    return render(request, "dashboard/overview.html", context | _standing(admission) | _days(windows))
 
 
 @dashboard_page()
 def standing(request: DashboardRequest) -> HttpResponseBase:
     """The part of the page that is drawn again every few seconds."""
-    return render(request, "dashboard/standing.html", _standing(_admission(request)))
+    admission, context = _admission(request), dict[str, Any]()
+    if admission is not None:
+        context["forecast"] = forecast_from(admission.snapshot, admission.quota.used, request.acting.now)
+    return render(request, "dashboard/standing.html", context | _standing(admission))
 
 
 @dashboard_page()
 def days(request: DashboardRequest) -> HttpResponseBase:
     """The chart's numbers, drawn again every minute."""
-    return render(request, "dashboard/days.html", _days(request, _admission(request)))
+    return render(request, "dashboard/days.html", _days(_windows(request, _admission(request))))
 
 
 def _admission(request: DashboardRequest) -> Admission | None:
@@ -80,10 +90,15 @@ def _share(part: int, of: int | None) -> str:
     return "0" if of is None else str(min(round(100 * part / of, 1), 100) if of else 100)
 
 
-def _days(request: DashboardRequest, admission: Admission | None) -> dict[str, Any]:
+def _windows(request: DashboardRequest, admission: Admission | None) -> TwoWindows | None:
     if admission is None:
+        return None
+    return two_windows(request.acting.account, admission.snapshot.entitlement.window, request.acting.now)
+
+
+def _days(windows: TwoWindows | None) -> dict[str, Any]:
+    if windows is None:
         return {}
-    windows = two_windows(request.acting.account, admission.snapshot.entitlement.window, request.acting.now)
     entries, features = [*windows.before, *windows.present], windows.features
     chart = {
         "labels": [date_format(entry.date, "MONTH_DAY_FORMAT") for entry in entries],

@@ -61,6 +61,11 @@ class ThrottledBackend(AuthenticationBackend):
                 cache.delete(key)
         return user
 
+    def get_user(self, user_id: Any) -> User | None:
+        """With the preferences, which every page for a customer asks for."""
+        user = User.objects.select_related("preferences").filter(pk=user_id).first()
+        return user if user is not None and self.user_can_authenticate(user) else None
+
 
 def _count(key: str, most: int) -> None:
     """Count a try before it is made, so that many at once are not all let through. Raises LogInRefused."""

@@ -51,6 +51,7 @@ CUSTOMERS = (
     "/dashboard/",
     "/dashboard/keys/",
     "/dashboard/notices/",
+    "/dashboard/usage/",
     "/dashboard/settings/",
     "/dashboard/plans/",
     "/dashboard/plans/change/pro/",
