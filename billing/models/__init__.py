@@ -12,6 +12,7 @@ from billing.models.invoices import CreditNote, Invoice, InvoiceLine
 from billing.models.mails import KnownPlace, MailboxMessage, SentMail
 from billing.models.members import Invitation, Member
 from billing.models.notices import NoticeThreshold
+from billing.models.notes import AccountNote
 from billing.models.overage import WindowOverage
 from billing.models.parties import BillingDetails, Seller, TaxRate
 from billing.models.plans import Capability, Plan
@@ -24,6 +25,7 @@ from billing.models.token_packs import TokenPack, TokenPackPurchase
 from billing.outbox.models import OutboxCursor, OutboxMessage
 
 __all__ = [
+    "AccountNote",
     "ApiKey",
     "ApiKeyUse",
     "BalanceEntry",
