@@ -118,6 +118,9 @@ class ThresholdCrossed(models.Model):
     def __str__(self) -> str:
         return f"{self.percent} % of {self.tokens}"
 
+    class Meta:
+        indexes = [models.Index(fields=["ends_at"], name="window_usage_present")]
+
 
 class FeatureUsage(models.Model):
     """Tokens of one feature in one account's window; the features of a window add up to its counter."""
