@@ -101,8 +101,9 @@ def test_no_link_or_button_leads_to_a_refusal(role: str, life: Customer) -> None
         if response.status_code != 200 or "?" in path:  # a list that is filtered has the same links once more
             continue
         for link in map(unescape, LINK.findall(response.content.decode())):
-            if link not in seen and not LEFT_OUT.search(link):
-                seen.add(link)
+            place = link.partition("?")[0] + "?" * ("?" in link)  # one filter of a list stands for its others
+            if place not in seen and not LEFT_OUT.search(link):
+                seen.add(place)
                 ahead.append(link)
     assert not wrong
     assert len(seen) > 20
