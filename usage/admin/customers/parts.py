@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from django.contrib.admin.models import LogEntry
@@ -25,17 +25,20 @@ from billing.models import (
     Member,
     OutboxMessage,
     Payment,
+    SentMail,
     Subscription,
     TokenTopUp,
 )
 from billing.outbox import actor
 from usage.admin.customers.sections import Section, add_link, instant, link, list_url, may_see
 from usage.metering import admit
-from usage.models import UsageLog, UsageReset
+from usage.models import RefusedCalls, UsageLog, UsageReset
 from usage.reports.logs import audit_events
+from usage.reports.refusals import refusals
 
 SHOWN = 10
 LOGGED = 20
+REFUSED_DAYS = 30
 
 
 class Part(NamedTuple):
@@ -85,6 +88,14 @@ def _log(request: HttpRequest, user: User, now: datetime) -> Section:
     ]
     headers = ["Call (UTC)", "Feature", "Tokens", "Kind", "Source", "Key"]
     return Section("Usage log", headers, rows, "Nothing was called yet.", list_url(UsageLog, user), is_wide=True)
+
+
+def _refusals(request: HttpRequest, user: User, now: datetime) -> Section:
+    """Counted by day, feature and reason, since they are no rows of the log."""
+    today = now.astimezone(UTC).date()
+    found = refusals(user.pk, today - timedelta(days=REFUSED_DAYS - 1), today)[:LOGGED]
+    rows = [[f"{row.date:%Y-%m-%d}", row.reason, row.feature or "none", f"{row.calls:,}"] for row in found]
+    return Section("Refused calls, 30 days", ["Day (UTC)", "Reason", "Feature", "Calls"], rows, "None.", is_wide=True)
 
 
 def _resets(request: HttpRequest, user: User, now: datetime) -> Section:
@@ -215,6 +226,20 @@ def _who(by: str, people: Mapping[int, User]) -> str:
     return by.replace(":", " ") or "by itself"
 
 
+def _mails(request: HttpRequest, user: User, now: datetime) -> Section:
+    rows = [
+        [instant(row.first_tried_at), row.kind, _fate(row), row.error or "–"]
+        for row in SentMail.objects.filter(account=user)[:SHOWN]
+    ]
+    return Section("Mails", ["First tried (UTC)", "About", "State", "Error"], rows, "None yet.", is_wide=True)
+
+
+def _fate(mail: SentMail) -> str:
+    if mail.sent_at:
+        return f"sent {mail.sent_at:%Y-%m-%d %H:%M}"
+    return f"given up {mail.given_up_at:%Y-%m-%d %H:%M}" if mail.given_up_at else f"tried {mail.tries} times"
+
+
 def _members(request: HttpRequest, user: User, now: datetime) -> Section:
     """Who acts for the account, and for which others this person acts."""
     rows = Member.objects.filter(Q(account=user) | Q(user=user)).select_related("account", "user")
@@ -223,7 +248,7 @@ def _members(request: HttpRequest, user: User, now: datetime) -> Section:
 
 
 PARTS: Final[dict[str, Part]] = {
-    "usage": Part("Usage", ((UsageLog, _standing), (UsageLog, _log), (UsageReset, _resets))),
+    "usage": Part("Usage", ((UsageLog, _standing), (UsageLog, _log), (RefusedCalls, _refusals), (UsageReset, _resets))),
     "money": Part(
         "Money",
         (
@@ -237,5 +262,5 @@ PARTS: Final[dict[str, Part]] = {
         "Keys and limits",
         ((ApiKey, _keys), (LimitOverride, _overrides), (TokenTopUp, _top_ups), (Member, _members)),
     ),
-    "history": Part("History", ((User, _history), (OutboxMessage, _messages))),
+    "history": Part("History", ((User, _history), (OutboxMessage, _messages), (SentMail, _mails))),
 }
