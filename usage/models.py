@@ -86,7 +86,8 @@ class WindowUsage(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["look_at"], name="window_to_look_at", condition=models.Q(look_at__isnull=False))
+            models.Index(fields=["look_at"], name="window_to_look_at", condition=models.Q(look_at__isnull=False)),
+            models.Index(fields=["ends_at"], name="window_usage_present"),
         ]
 
 
@@ -117,9 +118,6 @@ class ThresholdCrossed(models.Model):
 
     def __str__(self) -> str:
         return f"{self.percent} % of {self.tokens}"
-
-    class Meta:
-        indexes = [models.Index(fields=["ends_at"], name="window_usage_present")]
 
 
 class FeatureUsage(models.Model):

@@ -11,8 +11,8 @@ from billing.models.features import Feature, Route
 from billing.models.invoices import CreditNote, Invoice, InvoiceLine
 from billing.models.mails import KnownPlace, MailboxMessage, SentMail
 from billing.models.members import Invitation, Member
-from billing.models.notices import NoticeThreshold
 from billing.models.notes import AccountNote
+from billing.models.notices import NoticeThreshold
 from billing.models.overage import WindowOverage
 from billing.models.parties import BillingDetails, Seller, TaxRate
 from billing.models.plans import Capability, Plan

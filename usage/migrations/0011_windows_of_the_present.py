@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("usage", "0008_log_of_erased"),
+        ("usage", "0010_thresholds"),
     ]
 
     operations = [

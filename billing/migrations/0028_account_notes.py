@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0025_members"),
+        ("billing", "0027_mails"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
