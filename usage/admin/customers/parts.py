@@ -231,7 +231,8 @@ def _mails(request: HttpRequest, user: User, now: datetime) -> Section:
         [instant(row.first_tried_at), row.kind, _fate(row), row.error or "–"]
         for row in SentMail.objects.filter(account=user)[:SHOWN]
     ]
-    return Section("Mails", ["First tried (UTC)", "About", "State", "Error"], rows, "None yet.", is_wide=True)
+    headers = ["First tried (UTC)", "About", "State", "Error"]
+    return Section("Mails", headers, rows, "None yet.", list_url(SentMail, user), is_wide=True)
 
 
 def _fate(mail: SentMail) -> str:
