@@ -31,6 +31,7 @@ PAGES = {
         ("Coupon redemptions", "billing.couponredemption", "redeem"),
         ("Erasures", "billing.erasure", "person_off"),
         ("Billing details", "billing.billingdetails", "contact_mail"),
+        ("Notes", "billing.accountnote", "sticky_note_2"),
     ],
     "Invoicing": [
         ("Invoices", "billing.invoice", "receipt"),

@@ -20,6 +20,8 @@ else:
 
 
 class Site(AdminSite):
+    index_title = "Home"
+
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
         """Answer 400 where an address or a form holds what PostgreSQL takes for no value, such as a NUL.
 

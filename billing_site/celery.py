@@ -77,6 +77,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(hours=1),
         "options": {"expires": 3000},
     },
+    "note-beat": {
+        "task": "billing_site.tasks.note_beat",
+        "schedule": timedelta(seconds=10),
+        "options": {"expires": 10},
+    },
     "make-partitions": {
         "task": "usage.tasks.make_partitions",
         "schedule": crontab(hour=2, minute=15),

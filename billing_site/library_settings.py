@@ -56,6 +56,7 @@ UNFOLD: dict[str, Any] = {
     # Links on dark grounds: Unfold's own 500 has a contrast of 4.3 there, and text needs 4.5 (WCAG AA).
     "COLORS": {"primary": {"500": "oklch(71.4% .203 305.504)"}},
     "SHOW_BACK_BUTTON": True,
+    "DASHBOARD_CALLBACK": "billing_site.staff_home.page.home",
     "SIDEBAR": {"show_search": False, "navigation": "billing_site.admin_navigation.navigation"},
 }
 

@@ -86,7 +86,8 @@ class WindowUsage(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["look_at"], name="window_to_look_at", condition=models.Q(look_at__isnull=False))
+            models.Index(fields=["look_at"], name="window_to_look_at", condition=models.Q(look_at__isnull=False)),
+            models.Index(fields=["ends_at"], name="window_usage_present"),
         ]
 
 

@@ -90,17 +90,19 @@ class ActionPages(ModelAdmin[M]):
             "title": title,
             "opts": self.opts,
             "original": row,
-            "back_url": self._page_of(row),
             **about,
         }
+        if "back_url" not in context:
+            context["back_url"] = self.way_back(request, row)
         # The model's own, or the one for all.
         templates = [f"admin/billing/{self.opts.model_name}/{template}", f"admin/billing/{template}"]
         return TemplateResponse(request, templates, context)
 
     def back(self, request: HttpRequest, row: M, message: str, level: int = messages.SUCCESS) -> HttpResponse:
-        """To the row's page, with a message."""
+        """To where the action came from, with a message."""
         messages.add_message(request, level, message)
-        return HttpResponseRedirect(self._page_of(row))
+        return HttpResponseRedirect(self.way_back(request, row))
 
-    def _page_of(self, row: M) -> str:
+    def way_back(self, request: HttpRequest, row: M) -> str:
+        """The row's page, unless it is part of another one."""
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[quote(row.pk)])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, Value
 from django.http import HttpRequest
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ class ReadOnly:
         return False
 
 
+def linked(rows: Any, request: HttpRequest, permission: str) -> Any:
+    """The rows with `is_linked`: whether a number of theirs leads to its list, which the permission opens."""
+    return rows.annotate(is_linked=Value(request.user.has_perm(permission)))
+
+
 def unlimited(number: int | None) -> str:
     return "unlimited" if number is None else f"{number:,}"
 
@@ -76,5 +81,6 @@ __all__ = [
     "ModelForm",
     "ReadOnly",
     "TabularInline",
+    "linked",
     "unlimited",
 ]

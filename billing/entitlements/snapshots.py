@@ -173,13 +173,14 @@ def _read_facts(account: int, now: datetime) -> Facts:
     return Facts(
         account=account,
         version=version,
-        **(_terms(subscription) if subscription is not None else _without_subscription(account)),
+        **(_sold(subscription) if subscription is not None else _without_subscription(account)),
         overrides=tuple(Override(o.limit, o.maximum, o.expires_at) for o in overrides),
         top_ups=tuple(row.terms for row in TokenTopUp.objects.filter(account=account)),
     )
 
 
-def _terms(subscription: Subscription) -> dict[str, Any]:
+def terms_of(subscription: Subscription) -> dict[str, Any]:
+    """Of Facts, all that the row and its plans say."""
     return {
         "active": subscription.account.is_active,
         "plan": sys.intern(subscription.plan.code),
@@ -190,8 +191,11 @@ def _terms(subscription: Subscription) -> dict[str, Any]:
         "former_quota_window_from": subscription.former_quota_window_from,
         "former_quota_window_until": subscription.former_quota_window_until,
         "overage_cap": subscription.overage_cap_tokens,
-        **_overage_sold(subscription),
     }
+
+
+def _sold(subscription: Subscription) -> dict[str, Any]:
+    return terms_of(subscription) | _overage_sold(subscription)
 
 
 def _overage_sold(subscription: Subscription) -> dict[str, Any]:

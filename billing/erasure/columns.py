@@ -40,6 +40,7 @@ EMPTIED: dict[str, Columns] = {
 }
 DELETED: dict[str, str] = {
     "billing.StoredResponse": OWNER,
+    "billing.AccountNote": OWNER,
     "billing.BillingDetails": OWNER,
     "billing.Preferences": "user",
     "billing.Invitation": OWNER,

@@ -11,6 +11,7 @@ from billing.models.features import Feature, Route
 from billing.models.invoices import CreditNote, Invoice, InvoiceLine
 from billing.models.mails import KnownPlace, MailboxMessage, SentMail
 from billing.models.members import Invitation, Member
+from billing.models.notes import AccountNote
 from billing.models.notices import NoticeThreshold
 from billing.models.overage import WindowOverage
 from billing.models.parties import BillingDetails, Seller, TaxRate
@@ -24,6 +25,7 @@ from billing.models.token_packs import TokenPack, TokenPackPurchase
 from billing.outbox.models import OutboxCursor, OutboxMessage
 
 __all__ = [
+    "AccountNote",
     "ApiKey",
     "ApiKeyUse",
     "BalanceEntry",

@@ -115,6 +115,9 @@ class Subscription(Trial, FencedModel):
             models.Index(
                 fields=["trial_notice_at"], name="trial_notice_due", condition=Q(trial_notice_at__isnull=False)
             ),
+            models.Index(
+                fields=["scheduled_at"], name="subscription_scheduled", condition=Q(scheduled_at__isnull=False)
+            ),
         ]
         constraints = [
             models.UniqueConstraint(name="subscription_one_live", fields=["account"], condition=Q(status="active")),

@@ -131,7 +131,7 @@ def _period_to_begin(quote: quotes.Quote, now: datetime) -> BillingPeriod:
     old, target, start = quote.period, quote.target, now.replace(microsecond=0)
     number = old.number + 1
     if quote.trial_days:
-        begun = trials.period_of(old.subscription, number, start, target)
+        begun = trials.period_of(old.subscription, number, start, target, quote.trial_days)
     else:
         period = nth_period(start, target.billed_every, 0)
         begun = BillingPeriod.of(old.subscription, number, period, target, quote.price)
@@ -223,7 +223,7 @@ def _open(
             raise QuoteExpired(reason="subscription")
         quote.check_unchanged(now, digest)
     try:
-        subscription = opening.subscribe(account, target, now, on_trial=quote.trial_days > 0)
+        subscription = opening.subscribe(account, target, now, trial_days=quote.trial_days)
     except IntegrityError:
         # Another process has opened one in the same moment: this is an upgrade from there.
         return upgrade(account, target, now, quoted_at, digest, trial=trial)

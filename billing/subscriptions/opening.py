@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
@@ -32,27 +33,38 @@ def get_or_open_subscription(account: int, now: datetime) -> Subscription:
     if default is None or not get_user_model().objects.filter(pk=account, is_active=True).exists():
         raise NoSubscription
     try:
-        return subscribe(account, default, now, on_trial=trials.is_offered_at_first(account, default))
+        return subscribe(account, default, now, trial_days=trials.days_at_first(account, default))
     except IntegrityError:
         # Another process opened it in the same moment.
         return live.get()
 
 
-def subscribe(account: int, plan: Plan, now: datetime, *, on_trial: bool = False) -> Subscription:
-    """Open a live subscription whose first period starts now, to the second, and bill that period.
+def subscribe(
+    account: int,
+    plan: Plan,
+    now: datetime,
+    *,
+    trial_days: int = 0,
+    since: datetime | None = None,
+    kept_price: Decimal | None = None,
+    reviewed: bool = False,
+) -> Subscription:
+    """Open a live subscription whose first period starts now, or at `since`, to the second, and bill that period.
 
-    `on_trial` it is the plan's trial. Where its invoice looks wrong the subscription is parked and nothing is billed.
-    Raises IntegrityError where the account has a live subscription, or a second trial would begin.
+    With `trial_days` it is the plan's trial of so many; a period costs `kept_price` at most. Where its invoice looks
+    wrong the subscription is parked and nothing is billed, unless staff have looked (`reviewed`). Raises IntegrityError
+    where the account has a live subscription, or a second trial would begin.
     """
-    start = now.replace(microsecond=0)
-    subscription = Subscription(account_id=account, plan=plan, created_at=now, changed_at=now)
-    if on_trial:
-        opened = trials.period_of(subscription, 0, start, plan)
+    start = (since or now).replace(microsecond=0)
+    subscription = Subscription(account_id=account, plan=plan, created_at=now, changed_at=now, kept_price=kept_price)
+    if trial_days:
+        opened = trials.period_of(subscription, 0, start, plan, trial_days)
         subscription.begin_trial(plan, opened.period)
         if plan.quota_window == BILLING_PERIOD:
             subscription.former_quota_window_until = start  # no window reaches back before it
     else:
-        opened = BillingPeriod.of(subscription, 0, nth_period(start, plan.billed_every, 0), plan, plan.price)
+        price = plan.price if kept_price is None else min(plan.price, kept_price)
+        opened = BillingPeriod.of(subscription, 0, nth_period(start, plan.billed_every, 0), plan, price)
     subscription.anchor, subscription.anchor_number = opened.anchor
     subscription.period_ends_at = opened.ends_at
     with transaction.atomic():
@@ -62,10 +74,11 @@ def subscribe(account: int, plan: Plan, now: datetime, *, on_trial: bool = False
         discounts.count_uses([opened])
         ids: dict[str, int | str] = {"subscription": subscription.pk, "plan": plan.code}
         record(Happened.SUBSCRIPTION_OPENED, account, **ids)
-        if on_trial:
+        if trial_days:
             record(Happened.TRIAL_STARTED, account, **ids)
         first_bill = taxation.taxed(bills.to_issue([bills.base_price(opened)]), now)
-        if reason := review.review_reason(first_bill, review.issued_today([account], now)):
+        reason = "" if reviewed else review.review_reason(first_bill, review.issued_today([account], now))
+        if reason:
             subscription.park(reason, now)
         else:
             issuing.issue(first_bill, now)

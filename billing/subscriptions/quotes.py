@@ -191,9 +191,14 @@ def with_trial(quote: Quote) -> Quote:
     account = quote.period.subscription.account_id
     if quote.direction is not Direction.UPGRADE or not trials.is_offered(account, quote.target, quote.period):
         return quote
+    return on_trial(quote, quote.target.trial_days)
+
+
+def on_trial(quote: Quote, days: int) -> Quote:
+    """The same change where it begins a trial of so many days."""
     nothing = in_currency(Decimal(0), quote.proration.currency)
     proration = replace(quote.proration, credit=nothing, charge=nothing, discount=nothing, net=nothing)
-    return replace(quote, proration=proration, opens_period=True, discount=None, trial_days=quote.target.trial_days)
+    return replace(quote, proration=proration, opens_period=True, discount=None, trial_days=days)
 
 
 def unused(period: BillingPeriod, at: datetime) -> Decimal:

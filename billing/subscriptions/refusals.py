@@ -37,6 +37,16 @@ class AlreadyOnPlan(PlanChangeRefused):
     code = "already_on_plan"
 
 
+class StartRefused(PlanChangeRefused):
+    """Staff cannot start the subscription so.
+
+    `reason`: `has_plan` that is paid for, or `deactivated`; of the day `future`, `too_early` or `overlaps`; of the
+    trial `had_trial`, `trial_over` or `nothing_to_try`; of the price `above_list_price`.
+    """
+
+    code = "start_refused"
+
+
 class NothingScheduled(PlanChangeRefused):
     code = "nothing_scheduled"
 

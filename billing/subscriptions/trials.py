@@ -20,18 +20,22 @@ BATCH = 500
 def is_offered(account: int, target: Plan, period: BillingPeriod) -> bool:
     """Whether the account gets the target's trial by an upgrade from its period: while it pays nothing, and once."""
     pays = period.is_trial or period.price > 0
-    had_one = Subscription.objects.filter(account=account, trial_ends_at__isnull=False)
-    return target.trial_days > 0 and not pays and not had_one.exists()
+    return target.trial_days > 0 and not pays and not had_one(account)
 
 
-def is_offered_at_first(account: int, default: Plan) -> bool:
-    """Whether the account starts on the default plan's trial: with the first subscription that it ever has."""
-    return default.trial_days > 0 and not Subscription.objects.filter(account=account).exists()
+def had_one(account: int) -> bool:
+    return Subscription.objects.filter(account=account, trial_ends_at__isnull=False).exists()
 
 
-def period_of(subscription: Subscription, number: int, start: datetime, plan: Plan) -> BillingPeriod:
-    """The trial of a plan that begins at an instant, not saved yet."""
-    days = Period(start, start + timedelta(days=plan.trial_days))
+def days_at_first(account: int, default: Plan) -> int:
+    """Of the default plan's trial, on which the account starts with the first subscription that it ever has; or 0."""
+    is_first = default.trial_days > 0 and not Subscription.objects.filter(account=account).exists()
+    return default.trial_days if is_first else 0
+
+
+def period_of(subscription: Subscription, number: int, start: datetime, plan: Plan, trial_days: int) -> BillingPeriod:
+    """A plan's trial of so many days that begins at an instant, not saved yet."""
+    days = Period(start, start + timedelta(days=trial_days))
     trial = BillingPeriod.of(subscription, number, days, plan, Decimal(0))
     trial.is_trial, trial.overage_price = True, None  # nothing is billed for a trial, whatever is used
     return trial

@@ -35,7 +35,7 @@ def health(request: HttpRequest) -> JsonResponse:
     Redis is "recovering" when it answers, but this process still decides by PostgreSQL: Redis has to know first what
     was charged without it.
     """
-    parts = {"postgres": _postgres(), "redis": _redis()}
+    parts = {"postgres": _postgres(), "redis": redis_state()}
     degraded = sorted(name for name, state in parts.items() if state != "ok")
     without_redis = settings.WHEN_REDIS_IS_DOWN != fallback.REFUSE and parts["postgres"] == "ok"
     by_redis = parts["redis"] == "ok" and (parts["postgres"] == "ok" or snapshots.knows_somebody())
@@ -61,7 +61,8 @@ def _postgres() -> str:
         return "unreachable"
 
 
-def _redis() -> str:
+def redis_state() -> str:
+    """As this process finds it: "ok", "unreachable", or "recovering"."""
     try:
         store().ping()
     except RedisUnreachable:

@@ -94,9 +94,9 @@ def test_from_the_first_call_to_the_last(newcomer: Newcomer, staff: Browser) -> 
     assert [newcomer.get("trace/start").status_code for _ in range(3)] == [200, 200, 429]
     assert newcomer.get("usage/current").json()["quota"] == 130
 
-    staff.send(f"/admin/auth/user/{account}/change/", leave_out=("is_active",))
+    staff.send(f"/admin/auth/user/{account}/edit/", leave_out=("is_active",))
     problem(newcomer.get("usage/current"), 401, "not_authenticated")
-    staff.send(f"/admin/auth/user/{account}/change/", is_active="on")
+    staff.send(f"/admin/auth/user/{account}/edit/", is_active="on")
     assert newcomer.get("usage/current").json()["tokens_used"] == 130
 
     drain.drain()

@@ -236,7 +236,7 @@ def test_what_moves_on_staffs_pages_moves_under_the_policy(chromium: Chromium, s
         before = within.locator("input[name$=-path]").count()
         within.get_by_text("Add another Route").click()
         assert within.locator("input[name$=-path]").count() == before + 1
-        tab.open(page(alice.user))
+        tab.open(f"/admin/auth/user/{alice.account}/edit/")
         within.locator(".field-user_permissions .select2-selection").click()
         within.keyboard.type("Can view plan")
         within.locator(".select2-results__option", has_text="Can view plan").click()

@@ -1,5 +1,6 @@
-"""Staff at what was used."""
+"""Staff at what was used, and at a customer."""
 
 from usage.admin import log, operations, resets, thresholds
+from usage.admin.customers import admin as customers
 
-__all__ = ["log", "operations", "resets", "thresholds"]
+__all__ = ["customers", "log", "operations", "resets", "thresholds"]

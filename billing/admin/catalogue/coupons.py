@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from billing.admin.action_pages import ActionPages, confirmed_action
-from billing.admin.base import ReadOnly
+from billing.admin.base import ReadOnly, linked
 from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.admin.invoicing.documents import periods_shown
 from billing.api.sentences import to_staff
@@ -84,7 +84,9 @@ class CouponAdmin(HistoryAdmin[Coupon]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Coupon]:
         rows = super().get_queryset(request).prefetch_related("plans")
-        return rows.annotate(redeemed_times=Count("redemptions", distinct=True))
+        rows = rows.annotate(redeemed_times=Count("redemptions", distinct=True))
+        shown: QuerySet[Coupon] = linked(rows, request, "billing.view_couponredemption")
+        return shown
 
     def get_readonly_fields(self, request: HttpRequest, obj: Coupon | None = None) -> list[str]:
         if obj is None:
@@ -112,11 +114,12 @@ class CouponAdmin(HistoryAdmin[Coupon]):
 
     @admin.display(description="redeemed", ordering="redeemed_times")
     def redeemed(self, row: Coupon) -> str:
-        url, most = reverse("admin:billing_couponredemption_changelist"), row.most_redemptions
-        of = "" if most is None else f" of {most:,}"
-        return format_html(
-            '<a href="{}?coupon__id__exact={}">{}{}</a>', url, row.pk, getattr(row, "redeemed_times", 0), of
-        )
+        most = row.most_redemptions
+        number = f"{getattr(row, 'redeemed_times', 0)}{'' if most is None else f' of {most:,}'}"
+        if not getattr(row, "is_linked", False):
+            return number
+        url = reverse("admin:billing_couponredemption_changelist")
+        return format_html('<a href="{}?coupon__id__exact={}">{}</a>', url, row.pk, number)
 
 
 class StateFilter(admin.SimpleListFilter):

@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from billing.admin.action_pages import confirmed_action
-from billing.admin.base import FencedAdmin, unlimited
+from billing.admin.base import FencedAdmin, linked, unlimited
 from billing.admin.catalogue.notices import NoticeThresholds
 from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.admin.subscriptions.moving import MovingAdmin
@@ -108,7 +108,9 @@ class PlanAdmin(MovingAdmin, HistoryAdmin[Plan]):
     state_fieldset = ("State", {"fields": [("is_default", "archived_at", "created_at")]})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
-        return plans.with_subscribers(super().get_queryset(request).prefetch_related("capabilities"))
+        rows = plans.with_subscribers(super().get_queryset(request).prefetch_related("capabilities"))
+        shown: QuerySet[Plan] = linked(rows, request, "billing.view_subscription")
+        return shown
 
     def get_fieldsets(self, request: HttpRequest, obj: Plan | None = None) -> Any:
         fieldsets = [*self.fieldsets, self.overage_fieldset]
@@ -156,9 +158,10 @@ class PlanAdmin(MovingAdmin, HistoryAdmin[Plan]):
 
     @admin.display(description="subscribers", ordering="subscribers")
     def subscribers_shown(self, row: Plan) -> str:
-        url = reverse("admin:billing_subscription_changelist")
         number = getattr(row, "subscribers", 0)
-        active = Subscription.Status.ACTIVE
+        if not getattr(row, "is_linked", False):
+            return str(number)
+        url, active = reverse("admin:billing_subscription_changelist"), Subscription.Status.ACTIVE
         return format_html('<a href="{}?plan__id__exact={}&amp;status__exact={}">{}</a>', url, row.pk, active, number)
 
     def state(self, row: Plan) -> str:

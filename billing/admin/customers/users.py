@@ -8,18 +8,30 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import ManyToManyField, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
-from billing.admin.action_pages import ActionPages, page_action
+from billing.admin.action_pages import confirmed_action, page_action
 from billing.admin.base import ModelAdmin
+from billing.admin.subscriptions.starting import StartActions
 from billing.api.sentences import to_staff
 from billing.erasure import deletion, erase
 from billing.fence.fenced import push_on_commit
-from billing.models import ApiKey, ApiKeyUse, BillingDetails, BillingPeriod, Erasure, Subscription, WindowOverage
+from billing.models import (
+    AccountNote,
+    ApiKey,
+    ApiKeyUse,
+    BillingDetails,
+    BillingPeriod,
+    Erasure,
+    Subscription,
+    WindowOverage,
+)
 from billing.rules.refused import Refused
 
 if TYPE_CHECKING:
@@ -54,12 +66,14 @@ class Choices:
 
 
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
-WITH_THEIR_USER = (ApiKey, ApiKeyUse, BillingDetails, BillingPeriod, Subscription, WindowOverage)
+WITH_THEIR_USER = (AccountNote, ApiKey, ApiKeyUse, BillingDetails, BillingPeriod, Subscription, WindowOverage)
 
 
-@admin.register(User)
-class UserAdmin(Choices, ActionPages[User], _UserAdmin):
-    """Customers and staff. Only superusers give rights, or touch the accounts of those who have them."""
+class UserAdmin(Choices, StartActions, _UserAdmin):
+    """Customers and staff. Only superusers give rights, or touch the accounts of those who have them.
+
+    Registered by `usage.admin.customers`, which puts the customer's page before the form.
+    """
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -70,7 +84,7 @@ class UserAdmin(Choices, ActionPages[User], _UserAdmin):
     filter_horizontal = ()
     search_fields = ["username", "email", "first_name", "last_name"]
     ordering = ["-date_joined", "-pk"]
-    actions_detail = ["erase"]
+    actions_detail = ["start", "activate", "deactivate", "erase"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         live = Subscription.objects.live().filter(account=OuterRef("pk"))
@@ -119,8 +133,45 @@ class UserAdmin(Choices, ActionPages[User], _UserAdmin):
     def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(request.user.has_perm("billing.erase_account"))
 
+    def has_change_user_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm("auth.change_user"))
+
     def sensible_actions(self, row: User) -> set[str]:
-        return set() if row.is_staff or row.is_superuser else {"erase"}
+        if row.is_staff or row.is_superuser:
+            return set()
+        if row.is_active:
+            return {"start", "deactivate", "erase"}
+        return {"erase"} if Erasure.objects.filter(account=row).exists() else {"activate", "erase"}
+
+    @confirmed_action(
+        "Deactivate",
+        "Calls and log-ins are refused from the next request on. The subscription ends with its period, and is not "
+        "credited. It can be undone until then.",
+        permission="change_user",
+        icon="block",
+        danger=True,
+    )
+    def deactivate(self, request: HttpRequest, user: User) -> HttpResponse:
+        return self._set_active(request, user, active=False)
+
+    @confirmed_action(
+        "Activate",
+        "Keys and log-in work again from the next request on. A subscription that has ended meanwhile does not return.",
+        permission="change_user",
+        icon="check_circle",
+    )
+    def activate(self, request: HttpRequest, user: User) -> HttpResponse:
+        return self._set_active(request, user, active=True)
+
+    def _set_active(self, request: HttpRequest, user: User, *, active: bool) -> HttpResponse:
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        done = "Activated." if active else "Deactivated."
+        with transaction.atomic():
+            User.objects.filter(pk=user.pk).update(is_active=active)
+            self.log_change(request, user, done)
+            push_on_commit(user.pk)
+        return self.back(request, user, done)
 
     @page_action("Erase personal data", permission="erase", icon="person_off", danger=True)
     def erase(self, request: HttpRequest, object_id: str) -> HttpResponse:

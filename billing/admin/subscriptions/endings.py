@@ -7,6 +7,7 @@ from datetime import datetime
 from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin.action_pages import ActionPages, confirmed_action, page_action
@@ -25,6 +26,12 @@ WITH_PERIOD, NOW, NOW_WITH_CREDIT = "with_period", "now", "now_with_credit"
 
 class EndingAdmin(ActionPages[Subscription]):
     """Each way is shown before it is taken, taken through the functions of the API, and logged."""
+
+    def way_back(self, request: HttpRequest, row: Subscription) -> str:
+        """The customer's page, which has everything of the account, for who may see it."""
+        if request.user.has_perm("auth.view_user"):
+            return reverse("admin:auth_user_change", args=[row.account_id])
+        return super().way_back(request, row)
 
     @page_action("End", permission=MAY_CHANGE, icon="cancel", danger=True)
     def end(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -78,6 +78,7 @@ def form_page(
     rows = Subscription.objects.live().filter(plan=plan)
     count = rows.count() if chosen is None else len(chosen)
     who = "All subscribers" if chosen is None else "The chosen subscribers"
+    of_plan, listed = reverse("admin:billing_plan_change", args=[plan.pk]), "admin:billing_subscription_changelist"
     return pages.page(
         request,
         plan,
@@ -89,6 +90,7 @@ def form_page(
         "before you confirm it.",
         hidden={} if chosen is None else {"chosen": ",".join(map(str, chosen))},
         form_url=reverse("admin:billing_plan_move_subscribers", args=[plan.pk]),
+        back_url=of_plan if chosen is None else reverse(listed),
     )
 
 

@@ -1,0 +1,35 @@
+"""What many accounts may do now, in four queries: for reports, which decide nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import datetime
+
+from billing.catalogue.published import catalogue
+from billing.entitlements.snapshots import terms_of
+from billing.models import LimitOverride, Subscription, TokenTopUp
+from billing.postgres.any_of import any_of
+from billing.rules.entitlement import Entitlement, Facts, Override, entitle
+from billing.rules.top_ups import TopUp
+from billing.subscriptions import lapsed_top_ups
+
+
+def entitlements(accounts: Collection[int], now: datetime) -> dict[int, Entitlement]:
+    """By the rule of the gateway, from the facts of PostgreSQL; accounts without a live subscription are left out.
+
+    Overage counts on the plan's present terms, and a top-up that has lapsed as not spent.
+    """
+    overrides, top_ups = defaultdict[int, list[Override]](list), defaultdict[int, list[TopUp]](list)
+    for each in LimitOverride.objects.filter(any_of("account", accounts)).order_by("-created_at", "-pk"):
+        overrides[each.account_id].append(Override(each.limit, each.maximum, each.expires_at))
+    for row in TokenTopUp.objects.filter(any_of("account", accounts)):
+        top_ups[row.account_id].append(row.terms)
+    plans, found = catalogue().plans, {}
+    live = Subscription.objects.live().filter(any_of("account", accounts))
+    for subscription in live.select_related("plan", "scheduled_plan", "account"):
+        account = subscription.account_id
+        own, added = tuple(overrides[account]), tuple(top_ups[account])
+        facts = Facts(account=account, version=0, overrides=own, top_ups=added, **terms_of(subscription))
+        found[account] = entitle(lapsed_top_ups.postponed(facts, now), plans, now)
+    return found

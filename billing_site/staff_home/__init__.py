@@ -1,0 +1,1 @@
+"""The staff's home: what has to be looked at today."""

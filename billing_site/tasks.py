@@ -1,0 +1,14 @@
+"""What beat does for the site itself."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.utils import timezone
+
+from billing_site.staff_home import operations
+
+
+@shared_task
+def note_beat() -> None:
+    """Say that beat and a worker are alive: this task came from the one and ran in the other."""
+    operations.note_beat(timezone.now())

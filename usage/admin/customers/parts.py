@@ -1,0 +1,267 @@
+"""The parts of the customer's page that are fetched by themselves, so that none waits for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.db import OperationalError
+from django.db.models import Model, Q
+from django.http import HttpRequest
+from django.utils.html import format_html_join
+
+from billing.admin.base import unlimited
+from billing.admin.invoicing.documents import amount_of
+from billing.entitlements.api_keys import BadCredentials
+from billing.models import (
+    ApiKey,
+    CreditNote,
+    Invoice,
+    LimitOverride,
+    Member,
+    OutboxMessage,
+    Payment,
+    SentMail,
+    Subscription,
+    TokenTopUp,
+)
+from billing.outbox import actor
+from usage.admin.customers.sections import Section, add_link, instant, link, list_url, may_see
+from usage.metering import admit
+from usage.models import RefusedCalls, UsageLog, UsageReset
+from usage.reports.logs import audit_events
+from usage.reports.refusals import refusals
+
+SHOWN = 10
+LOGGED = 20
+REFUSED_DAYS = 30
+
+
+class Part(NamedTuple):
+    title: str
+    shown: tuple[tuple[type[Model], Callable[[HttpRequest, User, datetime], Section | None]], ...]
+    """Sections, each for who may see the rows of a model."""
+
+    def is_seen(self, request: HttpRequest) -> bool:
+        return any(may_see(request, model) for model, _ in self.shown)
+
+    def sections(self, request: HttpRequest, user: User, now: datetime) -> list[Section]:
+        seen = [section(request, user, now) for model, section in self.shown if may_see(request, model)]
+        return [section for section in seen if section is not None]
+
+
+def _standing(request: HttpRequest, user: User, now: datetime) -> Section | None:
+    """As the gateway would judge the next call. It costs the customer nothing."""
+    section = Section("Standing now", ["Limit", "Used", "Maximum", "Left", "Anew"], is_wide=True)
+    if not user.is_active or not Subscription.objects.live().filter(account=user).exists():
+        section.empty = "Nobody calls as this account."
+        return section
+    try:
+        admission = admit.standing(user.pk, now)
+    except (admit.Unavailable, OperationalError, BadCredentials):
+        section.empty = "It cannot be told at the moment: Redis or PostgreSQL does not answer. Look again in a minute."
+        return section
+    quota, minute = admission.quota, admission.minute
+    ends = admission.snapshot.entitlement.window.end
+    section.rows = [["Tokens of the window", *_limit(quota), f"{ends:%Y-%m-%d %H:%M} UTC"]]
+    if minute is not None:
+        section.rows.append(["Requests per minute", *_limit(minute), "in any 60 seconds"])
+    if not admission.by_redis:
+        section.note = "PostgreSQL decides at the moment: Redis does not answer."
+    return section
+
+
+def _limit(standing: Any) -> list[str]:
+    maximum = standing.limit.maximum
+    left = "unlimited" if maximum is None else f"{max(maximum - standing.used, 0):,}"
+    return [f"{standing.used:,}", unlimited(maximum), left]
+
+
+def _log(request: HttpRequest, user: User, now: datetime) -> Section:
+    rows = [
+        [f"{row.charged_at:%Y-%m-%d %H:%M:%S}", row.feature, f"{row.tokens:,}", row.kind, row.source, row.key_prefix]
+        for row in audit_events(user.pk).order_by("-charged_at", "-id")[:LOGGED]
+    ]
+    headers = ["Call (UTC)", "Feature", "Tokens", "Kind", "Source", "Key"]
+    return Section("Usage log", headers, rows, "Nothing was called yet.", list_url(UsageLog, user), is_wide=True)
+
+
+def _refusals(request: HttpRequest, user: User, now: datetime) -> Section:
+    """Counted by day, feature and reason, since they are no rows of the log."""
+    today = now.astimezone(UTC).date()
+    found = refusals(user.pk, today - timedelta(days=REFUSED_DAYS - 1), today)[:LOGGED]
+    rows = [[f"{row.date:%Y-%m-%d}", row.reason, row.feature or "none", f"{row.calls:,}"] for row in found]
+    return Section("Refused calls, 30 days", ["Day (UTC)", "Reason", "Feature", "Calls"], rows, "None.", is_wide=True)
+
+
+def _resets(request: HttpRequest, user: User, now: datetime) -> Section:
+    rows = [
+        [link(row, instant(row.reset_at)), f"{row.tokens:,}", row.reason, row.reset_by]
+        for row in UsageReset.objects.filter(account=user)[:SHOWN]
+    ]
+    add = add_link(request, UsageReset, user, "Reset usage")
+    headers = ["Reset at (UTC)", "Tokens", "Reason", "By"]
+    return Section("Usage resets", headers, rows, "None.", list_url(UsageReset, user), add, is_wide=True)
+
+
+def _invoices(request: HttpRequest, user: User, now: datetime) -> Section:
+    may_change = request.user.has_perm("billing.change_invoice")
+    headers = ["Invoice", "Issued (UTC)", "Status", "Total", "Due", *(["Action"] if may_change else [])]
+    rows = []
+    for row in Invoice.objects.filter(account=user)[:SHOWN]:
+        cells = [link(row), instant(row.issued_at), row.get_status_display()]
+        cells += [amount_of(row.total, row.currency), amount_of(row.due, row.currency)]
+        doing = [("Mark as paid", "pay")] if row.status == Invoice.Status.OPEN else []
+        doing += [("Credit", "credit")] if row.is_billed and row.gross > 0 else []
+        actions = format_html_join(" · ", "{}", ((link(row, label, page),) for label, page in doing))
+        rows.append([*cells, *([actions] if may_change else [])])
+    return Section("Invoices", headers, rows, "Nothing was billed yet.", list_url(Invoice, user), is_wide=True)
+
+
+def _payments(request: HttpRequest, user: User, now: datetime) -> Section:
+    paid = Payment.objects.filter(invoice__account=user).select_related("invoice").order_by("-paid_at", "-pk")
+    rows = [
+        [link(row, instant(row.paid_at)), amount_of(row.amount, row.invoice.currency), str(row.invoice), row.reference]
+        for row in paid[:SHOWN]
+    ]
+    headers = ["Paid at (UTC)", "Amount", "Invoice", "Reference"]
+    return Section("Payments", headers, rows, "None yet.", list_url(Payment, user, by="q"))
+
+
+def _credit_notes(request: HttpRequest, user: User, now: datetime) -> Section:
+    notes = CreditNote.objects.filter(account=user).select_related("invoice")[:SHOWN]
+    rows = [
+        [link(row), instant(row.issued_at), amount_of(row.amount, row.currency), str(row.invoice), row.reason]
+        for row in notes
+    ]
+    headers = ["Credit note", "Issued (UTC)", "Amount", "Invoice", "Reason"]
+    return Section("Credit notes", headers, rows, "None.", list_url(CreditNote, user))
+
+
+def _subscriptions(request: HttpRequest, user: User, now: datetime) -> Section:
+    rows = [
+        [link(row, row.plan), row.get_status_display(), instant(row.created_at), instant(row.ended_at, "–")]
+        for row in Subscription.objects.filter(account=user).select_related("plan").order_by("-pk")[:SHOWN]
+    ]
+    headers = ["Subscription", "Status", "Opened (UTC)", "Ended (UTC)"]
+    return Section("Subscriptions", headers, rows, "None yet.", list_url(Subscription, user), is_wide=True)
+
+
+def _keys(request: HttpRequest, user: User, now: datetime) -> Section:
+    may_revoke = request.user.has_perm("billing.change_apikey")
+    headers = ["Key", "Name", "Scope", "State", "Made (UTC)", "Expires (UTC)", *(["Action"] if may_revoke else [])]
+    rows = []
+    for key in ApiKey.objects.filter(account=user).order_by("revoked", "-created")[:SHOWN]:
+        state = "revoked" if key.revoked else "expired" if key.has_expired else "valid"
+        cells = [link(key, key.prefix), key.name, key.scope or "none", state, instant(key.created)]
+        cells.append(instant(key.expiry_date, "never"))
+        rows.append([*cells, *([link(key, "Revoke", "revoke") if not key.revoked else ""] if may_revoke else [])])
+    add = add_link(request, ApiKey, user, "Add a key")
+    return Section("API keys", headers, rows, "None.", list_url(ApiKey, user), add, is_wide=True)
+
+
+def _overrides(request: HttpRequest, user: User, now: datetime) -> Section:
+    rows = [
+        [link(row, row.get_limit_display()), unlimited(row.maximum), instant(row.expires_at, "never"), row.reason]
+        for row in LimitOverride.objects.filter(account=user)[:SHOWN]
+    ]
+    add = add_link(request, LimitOverride, user, "Override a limit")
+    headers = ["Limit", "Maximum", "Expires (UTC)", "Reason"]
+    return Section(
+        "Limit overrides", headers, rows, "None: the plan's limits hold.", list_url(LimitOverride, user), add
+    )
+
+
+def _top_ups(request: HttpRequest, user: User, now: datetime) -> Section:
+    rows = [
+        [link(row, f"{row.tokens:,}"), instant(row.starts_at), instant(row.expires_at, "with the window"), row.reason]
+        for row in TokenTopUp.objects.filter(account=user)[:SHOWN]
+    ]
+    add = add_link(request, TokenTopUp, user, "Add tokens")
+    headers = ["Tokens", "From (UTC)", "Expires (UTC)", "Reason"]
+    return Section("Token top-ups", headers, rows, "None.", list_url(TokenTopUp, user), add)
+
+
+def _history(request: HttpRequest, user: User, now: datetime) -> Section:
+    """What staff did in the admin to the user, the subscriptions and the invoices."""
+    of = Q(content_type=ContentType.objects.get_for_model(User), object_id=str(user.pk))
+    for model in (Subscription, Invoice, ApiKey):
+        ids = [str(pk) for pk in model.objects.filter(account=user).order_by("-pk").values_list("pk", flat=True)[:100]]
+        if ids:
+            of |= Q(content_type=ContentType.objects.get_for_model(model), object_id__in=ids)
+    rows = [
+        [f"{row.action_time:%Y-%m-%d %H:%M:%S}", str(row.user), row.object_repr, row.get_change_message()]
+        for row in LogEntry.objects.filter(of).select_related("user").order_by("-action_time")[:LOGGED]
+    ]
+    return Section("What staff did", ["When (UTC)", "Who", "To", "What"], rows, "Nothing yet.", is_wide=True)
+
+
+def _messages(request: HttpRequest, user: User, now: datetime) -> Section:
+    """The newest messages of the outbox, those first that nobody has been told yet."""
+    of_account = OutboxMessage.objects.filter(account=user.pk)
+    found = [*of_account.filter(position=None).order_by("-pk")[:LOGGED]]
+    found += of_account.filter(position__isnull=False).order_by("-position")[: LOGGED - len(found)]
+    people = User.objects.in_bulk(filter(None, {actor.number_of(row.actor) for row in found}))
+    rows = [
+        [
+            f"{row.recorded_at:%Y-%m-%d %H:%M:%S}",
+            row.kind,
+            ", ".join(f"{name} {value}" for name, value in row.payload.items()),
+            _who(row.actor, people),
+        ]
+        for row in found
+    ]
+    headers, every = ["When (UTC)", "Kind", "About", "By"], list_url(OutboxMessage, user)
+    return Section("What happened", headers, rows, "Nothing lately.", every, is_wide=True)
+
+
+def _who(by: str, people: Mapping[int, User]) -> str:
+    number = actor.number_of(by)
+    if number is not None:
+        return str(people.get(number, "somebody who is gone"))
+    return by.replace(":", " ") or "by itself"
+
+
+def _mails(request: HttpRequest, user: User, now: datetime) -> Section:
+    rows = [
+        [instant(row.first_tried_at), row.kind, _fate(row), row.error or "–"]
+        for row in SentMail.objects.filter(account=user)[:SHOWN]
+    ]
+    headers = ["First tried (UTC)", "About", "State", "Error"]
+    return Section("Mails", headers, rows, "None yet.", list_url(SentMail, user), is_wide=True)
+
+
+def _fate(mail: SentMail) -> str:
+    if mail.sent_at:
+        return f"sent {mail.sent_at:%Y-%m-%d %H:%M}"
+    return f"given up {mail.given_up_at:%Y-%m-%d %H:%M}" if mail.given_up_at else f"tried {mail.tries} times"
+
+
+def _members(request: HttpRequest, user: User, now: datetime) -> Section:
+    """Who acts for the account, and for which others this person acts."""
+    rows = Member.objects.filter(Q(account=user) | Q(user=user)).select_related("account", "user")
+    shown = [[link(row.user), link(row.account), row.get_role_display(), instant(row.created_at)] for row in rows]
+    return Section("Members", ["Who", "For", "Role", "Since (UTC)"], shown, "Nobody else acts for it.", is_wide=True)
+
+
+PARTS: Final[dict[str, Part]] = {
+    "usage": Part("Usage", ((UsageLog, _standing), (UsageLog, _log), (RefusedCalls, _refusals), (UsageReset, _resets))),
+    "money": Part(
+        "Money",
+        (
+            (Invoice, _invoices),
+            (Payment, _payments),
+            (CreditNote, _credit_notes),
+            (Subscription, _subscriptions),
+        ),
+    ),
+    "access": Part(
+        "Keys and limits",
+        ((ApiKey, _keys), (LimitOverride, _overrides), (TokenTopUp, _top_ups), (Member, _members)),
+    ),
+    "history": Part("History", ((User, _history), (OutboxMessage, _messages), (SentMail, _mails))),
+}
