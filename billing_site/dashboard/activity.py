@@ -50,6 +50,8 @@ SENTENCES: Final[Mapping[str, str | Promise]] = {
     Happened.MEMBER_JOINED: gettext_lazy("%(user)s joined as %(role)s"),
     Happened.MEMBER_CHANGED: gettext_lazy("%(user)s is %(role)s now"),
     Happened.MEMBER_REMOVED: gettext_lazy("%(user)s is no member any more"),
+    Happened.NEW_PLACE: gettext_lazy("Log-in from a new place"),
+    Happened.THRESHOLD_CROSSED: gettext_lazy("%(percent)s %% of the tokens are used"),
     Happened.USAGE_RESET: gettext_lazy("Quota given anew by our staff"),
     Happened.LIMITS_CHANGED: gettext_lazy("Own limits changed"),
 }

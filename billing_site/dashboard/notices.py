@@ -82,7 +82,9 @@ def _page(request: DashboardRequest, form: ThresholdForm, status: int = 200) -> 
         "plan": may.plan.name,
         "is_unlimited": may.included is None,
         "may_edit": Right.BILL in acting.rights,
-        "wants_notices": acting.preferences.notices,
+        "wants_notices": Preferences.of(acting.account).notices,
+        "is_own": acting.user.pk == acting.account,
+        "owner": acting.owner,
     }
     return render(request, "dashboard/notices.html", context, status=status)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from django.core import signing
 from django.test import Client
+from django.utils import timezone
 
 from billing.fence.models import CATALOGUE
 from billing.mails import unsubscribing
-from billing.models import Fence, NoticeThreshold, Preferences
+from billing.members.rights import Role
+from billing.models import Fence, Member, NoticeThreshold, Preferences
 from billing.models.notices import MOST_OWN
 from tests.billing.forms import edit_plan
 from tests.cast import Customer, Staff
@@ -134,3 +136,13 @@ def test_staff_edit_a_plans(superuser: Staff, bob: Customer) -> None:
     assert edit_plan(superuser, "starter", **rows).status_code == 302
     assert list(NoticeThreshold.objects.filter(plan__code="starter").values_list("percent", flat=True)) == [50, 70]
     assert Fence.objects.get(subject=CATALOGUE).changed > before, "so that every counter is looked at again"
+
+
+def test_a_member_reads_to_whom_they_go(page: Client, bob: Customer, alice: Customer) -> None:
+    Member.objects.create(account=bob.user, user=alice.user, role=Role.VIEWER, created_at=timezone.now())
+    client = Client()
+    client.force_login(alice.user)
+    client.post("/dashboard/members/act-for/", {"account": bob.account})
+    shown = client.get(PAGE).text
+    assert "They go to bob" in shown and ">400<" in shown
+    assert client.post(f"{PAGE}add/", {"percent": "50"}).status_code == 403
