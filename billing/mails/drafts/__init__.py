@@ -23,6 +23,7 @@ DRAFTS: Final[dict[str, Write]] = {
     Happened.SUBSCRIPTION_ENDED: subscriptions.ended,
     Happened.INVOICE_ISSUED: invoices.issued,
     Happened.API_KEY_ISSUED: keys.created,
+    Happened.API_KEY_ROTATED: keys.rotated,
     Happened.API_KEY_REVOKED: keys.revoked,
     Happened.NEW_PLACE: logging_in.new_place,
     Happened.THRESHOLD_CROSSED: thresholds.crossed,

@@ -61,6 +61,11 @@ def revoke(bob: Customer) -> None:
     ApiKey.objects.get(account=bob.user).revoke()
 
 
+def rotate(bob: Customer) -> None:
+    prefix = ApiKey.objects.get(account=bob.user).prefix
+    happened(Happened.API_KEY_ROTATED, bob.account, key=prefix, successor="ijklmnop", overlap_seconds=3600)
+
+
 def log_in(bob: Customer) -> None:
     now = timezone.now()
     place = KnownPlace.objects.create(
@@ -85,6 +90,7 @@ CASES: list[tuple[Callable[[Customer], object], Happened, str]] = [
     (end, Happened.SUBSCRIPTION_ENDED, "Your subscription to Starter has ended"),
     (upgrade, Happened.INVOICE_ISSUED, "Invoice"),
     (lambda _: None, Happened.API_KEY_ISSUED, "A new API key was made"),
+    (rotate, Happened.API_KEY_ROTATED, "An API key was replaced"),
     (revoke, Happened.API_KEY_REVOKED, "An API key was revoked"),
     (log_in, Happened.NEW_PLACE, "A log-in from a new place"),
     (use, Happened.THRESHOLD_CROSSED, "80 % of your tokens are used"),
