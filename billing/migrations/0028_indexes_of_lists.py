@@ -5,9 +5,8 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('billing', '0027_mails'),
+        ("billing", "0027_mails"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -21,39 +20,51 @@ class Migration(migrations.Migration):
             "DROP INDEX billing_username_begins; DROP INDEX billing_email_begins;",
         ),
         migrations.AddIndex(
-            model_name='balanceentry',
-            index=models.Index(fields=['-created_at', '-id'], name='balance_entry_created'),
+            model_name="balanceentry",
+            index=models.Index(fields=["-created_at", "-id"], name="balance_entry_created"),
         ),
         migrations.AddIndex(
-            model_name='creditnote',
-            index=models.Index(fields=['-issued_at', '-id'], name='credit_note_issued'),
+            model_name="creditnote",
+            index=models.Index(fields=["-issued_at", "-id"], name="credit_note_issued"),
         ),
         migrations.AddIndex(
-            model_name='invoice',
-            index=models.Index(fields=['-issued_at', '-id'], name='invoice_issued'),
+            model_name="invoice",
+            index=models.Index(fields=["-issued_at", "-id"], name="invoice_issued"),
         ),
         migrations.AddIndex(
-            model_name='invoice',
-            index=models.Index(condition=models.Q(('status', 'paid'), _negated=True), fields=['status', '-issued_at', '-id'], name='invoice_not_paid'),
+            model_name="invoice",
+            index=models.Index(
+                condition=models.Q(("status", "paid"), _negated=True),
+                fields=["status", "-issued_at", "-id"],
+                name="invoice_not_paid",
+            ),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['-paid_at', '-id'], name='payment_paid'),
+            model_name="payment",
+            index=models.Index(fields=["-paid_at", "-id"], name="payment_paid"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['reference'], name='payment_reference'),
+            model_name="payment",
+            index=models.Index(fields=["reference"], name="payment_reference"),
         ),
         migrations.AddIndex(
-            model_name='subscription',
-            index=models.Index(condition=models.Q(('parked_at__isnull', False), ('status', 'active')), fields=['-id'], name='subscription_parked'),
+            model_name="subscription",
+            index=models.Index(
+                condition=models.Q(("parked_at__isnull", False), ("status", "active")),
+                fields=["-id"],
+                name="subscription_parked",
+            ),
         ),
         migrations.AddIndex(
-            model_name='subscription',
-            index=models.Index(condition=models.Q(('cancel_at__isnull', False), ('status', 'active')), fields=['-id'], name='subscription_ending'),
+            model_name="subscription",
+            index=models.Index(
+                condition=models.Q(("cancel_at__isnull", False), ("status", "active")),
+                fields=["-id"],
+                name="subscription_ending",
+            ),
         ),
         migrations.AddIndex(
-            model_name='windowoverage',
-            index=models.Index(fields=['-until', '-id'], name='overage_until'),
+            model_name="windowoverage",
+            index=models.Index(fields=["-until", "-id"], name="overage_until"),
         ),
     ]

@@ -15,7 +15,8 @@ BACK = "%(now)s - ((%(last)s - n) %% 730) * interval '1 day' - (n %% 86400) * in
 STATEMENTS = f"""
 UPDATE auth_user SET email = username || '@example.org' WHERE id BETWEEN %(first_customer)s AND %(last_customer)s;
 INSERT INTO billing_apikey (id, prefix, hashed_key, created, name, revoked, account_id, scope)
-    SELECT lpad(to_hex(n), 8, 'x'), lpad(to_hex(n), 8, 'x'), 'population' || n, %(now)s, 'first', n %% 20 = 0, n, ''
+    SELECT lpad(to_hex(n), 8, 'x'), lpad(to_hex(n), 8, 'x'), 'population' || n,
+        %(now)s - (n %% 700) * interval '1 day' - n %% 86400 * interval '1 second', 'first', n %% 20 = 0, n, ''
     FROM generate_series(%(first_customer)s, %(last_customer)s) AS n;
 INSERT INTO billing_invoice (id, account_id, subscription_id, number, status, currency, total, net, tax, settled,
         reverse_charge, created_at, issued_at, due_at)

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import label_for_field, lookup_field
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest, StreamingHttpResponse
@@ -79,7 +80,7 @@ def _cell(value: Any) -> Any:
 
 def _log(request: HttpRequest, changelist: Any) -> None:
     """Names of filters, and no term that was searched for: that may be a person's name."""
-    filtered = ", ".join(sorted(name for name in changelist.filter_params)) or "nothing"
+    filtered = ", ".join(sorted(name for name in changelist.filter_params if name != SEARCH_VAR)) or "nothing"
     searched = ", searched" if changelist.query else ""
     LogEntry.objects.create(
         user_id=request.user.pk,
