@@ -1,4 +1,4 @@
-"""Ctrl-K: customers, their subscriptions, keys and documents, each asked of an index, as far as the user may see them."""
+"""Ctrl-K: customers, subscriptions, keys and documents, each asked of an index, as far as the user may see them."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from billing.admin.action_pages import ActionPages, confirmed_action
 from billing.admin.base import ReadOnly
-from billing.admin.lists.searching import SHOWN
 from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.admin.invoicing.documents import periods_shown
+from billing.admin.lists.searching import SHOWN
 from billing.api.sentences import to_staff
 from billing.models import Coupon, CouponRedemption
 from billing.models.coupons import CouponRedemptionQuerySet

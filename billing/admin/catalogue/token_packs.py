@@ -7,9 +7,9 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from billing.admin.base import ModelAdmin, ReadOnly
-from billing.admin.lists.searching import SHOWN
 from billing.admin.history import HistoryAdmin
 from billing.admin.invoicing.documents import amount_of
+from billing.admin.lists.searching import SHOWN
 from billing.models import TokenPack, TokenPackPurchase
 
 

@@ -1,4 +1,4 @@
-"""Any list as CSV: what is filtered, all of it, in the list's columns, streamed; who took it stands in the admin's log."""
+"""Any list as CSV: all that is filtered, in the columns of the list, streamed; the admin's log says who took it."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from django.utils.html import format_html, format_html_join
 
 from billing.admin.action_pages import ActionPages, confirmed_action, page_action
 from billing.admin.base import ModelAdmin, ReadOnly
-from billing.admin.lists.searching import SHOWN
 from billing.admin.invoicing.documents import amount_of
+from billing.admin.lists.searching import SHOWN
 from billing.admin.subscriptions.moving import MOVE
 from billing.api.sentences import to_staff, why_not_moved
 from billing.models import BulkMove, BulkMoveItem

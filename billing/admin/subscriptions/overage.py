@@ -11,10 +11,10 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from billing.admin.action_pages import page_action
 from billing.admin.base import ModelAdmin, ReadOnly, shown_once, unlimited
+from billing.admin.invoicing.documents import amount_of
 from billing.admin.lists.filters import Currencies
 from billing.admin.lists.ranges import Days
 from billing.admin.lists.searching import SHOWN
-from billing.admin.invoicing.documents import amount_of
 from billing.admin.subscriptions.changes import PlanChangeAdmin
 from billing.admin.subscriptions.endings import MAY_CHANGE
 from billing.admin.subscriptions.offers import REFUSALS
