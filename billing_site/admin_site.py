@@ -53,7 +53,8 @@ class Site(AdminSite):
         began, term = time.monotonic(), request.GET.get("s", "").strip()
         if not term:
             return HttpResponse()
-        found = [*self._search_apps(self.get_app_list(request), term.lower()), *command_search.find(request, term)]
+        pages_titled: list[Any] = self._search_apps(self.get_app_list(request), term.lower())  # type: ignore[attr-defined]
+        found = [*pages_titled, *command_search.find(request, term)]
         pages = Paginator(found, max(len(found), 1))
         context = {
             "page_obj": pages,

@@ -120,7 +120,7 @@ class InvoiceAdmin(ReadOnly, InvoiceActions, DocumentFile[Invoice]):
         """The lines, and what there is beside them."""
         beside = self.inlines[1:]
         of_it = [Exists(inline.model.objects.filter(invoice=OuterRef("pk"))) for inline in beside]
-        there = Invoice.objects.filter(pk=obj.pk if obj else None).values_list(*of_it).first() or ()
+        there = Invoice.objects.filter(pk=obj.pk if obj else 0).values_list(*of_it).first() or ()
         return [InvoiceLineInline, *(inline for inline, is_there in zip(beside, there, strict=False) if is_there)]
 
     @admin.display(description="status", ordering="status")

@@ -63,7 +63,8 @@ class Rows(ChangeList):
         self.full_result_count = self.result_count  # so that no heading tells it as the number of all
         is_filtered = bool(self.query) or self.has_active_filters
         summed: Sequence[str] = getattr(self.model_admin, "summed", ())
-        self.totals = totals(self.queryset, summed, self.model_admin.currency_path) if summed and is_filtered else []
+        currency: str = getattr(self.model_admin, "currency_path", "")
+        self.totals = totals(self.queryset, summed, currency) if summed and is_filtered else []
 
     @property
     def is_too_long_to_sum(self) -> bool:

@@ -83,7 +83,7 @@ def _log(request: HttpRequest, changelist: Any) -> None:
     filtered = ", ".join(sorted(name for name in changelist.filter_params if name != SEARCH_VAR)) or "nothing"
     searched = ", searched" if changelist.query else ""
     LogEntry.objects.create(
-        user_id=request.user.pk,
+        user_id=int(request.user.pk or 0),
         content_type=ContentType.objects.get_for_model(changelist.model, for_concrete_model=False),
         object_id=None,
         object_repr=f"List of {changelist.opts.verbose_name_plural}",

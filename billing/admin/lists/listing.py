@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.options import BaseModelAdmin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
 from billing.admin.lists.changelist import CountedUpTo, Rows
 from billing.admin.lists.export import as_csv
@@ -45,10 +45,10 @@ class Listing(BaseModelAdmin):  # type: ignore[type-arg]
         exact = [path for path in self.search_fields if not path.startswith(f"{self.by_account}__")]  # type: ignore[attr-defined]
         return found(queryset, search_term, self.by_account, exact), False
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         if request.method == "GET" and CSV in request.GET and self.has_view_or_change_permission(request):
-            request.GET = request.GET.copy()  # type: ignore[assignment]
-            del request.GET[CSV]
+            asked = request.GET.copy()
+            del asked[CSV]
+            request.GET = asked  # type: ignore[assignment]
             return as_csv(request, self.get_changelist_instance(request))  # type: ignore[attr-defined]
-        response: HttpResponse = super().changelist_view(request, extra_context)  # type: ignore[misc]
-        return response
+        return super().changelist_view(request, extra_context)  # type: ignore[misc]
