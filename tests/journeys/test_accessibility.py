@@ -22,8 +22,8 @@ BOTH = (PHONE, DESK)
 LOOKS = {"light": BOTH, "dark": BOTH} if LONG else {"light": (PHONE,), "dark": (DESK,)}
 ERRORS = ("/nothing-here", "/accounts/nothing-here")
 ASK = r"""async () => {
-  const found = await axe.run();
-  return found.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.replace(/\s+/g, ' ').slice(0, 160)}`));
+  const shown = (rule, node) => `${rule.id}: ${node.html.replace(/\s+/g, " ").slice(0, 160)}`;
+  return (await axe.run()).violations.flatMap((rule) => rule.nodes.map((node) => shown(rule, node)));
 }"""
 
 

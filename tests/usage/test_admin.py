@@ -216,3 +216,13 @@ def test_outages_of_redis_and_how_long_they_lasted(staff: Client, bob: Customer,
     assert f"{seconds:,.1f} s" in staff.get(page).content.decode()
     assert staff.get(f"{page}{ended.pk}/change/").status_code == 200
     assert staff.get(f"{page}add/").status_code == 403
+
+
+def test_days_replace_the_past_week_and_tokens_are_summed(staff: Client, alice: Customer) -> None:
+    at = timezone.now() - timedelta(days=40)
+    old = charge(alice, at)
+    charge(alice, timezone.now())
+    days = f"charged_at__from={at:%Y-%m-%d}&charged_at__to={at:%Y-%m-%d}"
+    assert shown(staff, f"?{days}") == [old.pk]
+    assert "Total tokens" in staff.get(f"{LOG}?{days}").content.decode()
+    assert b"trace_start" in b"".join(staff.get(f"{LOG}?{days}&_csv=1").streaming_content)
