@@ -175,6 +175,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "billing_site.error_pages.csrf_failure"
 BEHIND_PROXY = env.flag("BEHIND_PROXY", False)
 if BEHIND_PROXY:  # it sets X-Forwarded-Proto, whatever clients send
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -7,17 +7,14 @@ from typing import Any
 from allauth.account.views import LoginView
 from django.conf import settings
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path
-from django.views import defaults
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.exceptions import NotFound
 
-from billing.http import problems
 from billing.http.access import NOTHING_HERE
 from billing.http.views import ApiView
-from billing_site import sandbox
+from billing_site import error_pages, sandbox
 from billing_site.dashboard import languages
 from billing_site.home import home
 from billing_site.index import Index
@@ -38,22 +35,7 @@ class NoSuchPath(ApiView):
         raise NotFound("There is nothing at this path; /api/docs shows what there is.")
 
 
-def _for_api(status: int, detail: str, page: Any) -> Any:
-    def handler(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-        if request.path_info.startswith("/api/"):
-            return problems.respond(request, status, problems.CODE_OF_STATUS[status], detail)
-        shown: HttpResponse = page(request) if exception is None else page(request, exception)
-        return shown
-
-    return handler
-
-
-handler400 = _for_api(400, "The request could not be read.", defaults.bad_request)
-handler403 = _for_api(403, "You may not do this.", defaults.permission_denied)
-handler404 = _for_api(404, "There is nothing at this path; /api/docs shows what there is.", defaults.page_not_found)
-handler500 = _for_api(
-    500, "Something went wrong here. Tokens that the call took were given back.", defaults.server_error
-)
+handler400, handler403, handler404, handler500 = map(error_pages.handler, (400, 403, 404, 500))
 
 api: list[URLPattern | URLResolver] = [
     path("", Index.as_view(), name="index"),

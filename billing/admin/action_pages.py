@@ -66,6 +66,17 @@ class ActionPages(ModelAdmin[M]):
     def has_move_subscribers_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(request.user.has_perm("billing.move_subscribers"))
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> M | None:
+        """Where a page is only looked at, its buttons and its fields share one row."""
+        if request.method != "GET":
+            return super().get_object(request, object_id, from_field)
+        rows = request.__dict__.setdefault("_rows_looked_at", {})
+        asked = (self.opts.label, object_id, from_field)
+        if asked not in rows:
+            rows[asked] = super().get_object(request, object_id, from_field)
+        row: M | None = rows[asked]
+        return row
+
     def sensible_actions(self, row: M) -> set[str]:
         """Which of `actions_detail` make sense for the row as it is; for buttons only, the domain decides."""
         raise NotImplementedError

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from django.db.models import Model, QuerySet, Value
 from django.http import HttpRequest
@@ -15,13 +17,14 @@ else:
     from django import forms
     from unfold import admin as unfold
 
+    from billing.admin.lists.listing import Listing
     from billing.admin.look_ups import LookUps
 
     class _Subscriptable:
         def __class_getitem__(cls, _model: object) -> type:
             return cls
 
-    class ModelAdmin(_Subscriptable, LookUps, unfold.ModelAdmin):
+    class ModelAdmin(_Subscriptable, LookUps, Listing, unfold.ModelAdmin):
         """Unfold's, which can be written with its model as django-stubs has it."""
 
     class TabularInline(_Subscriptable, unfold.TabularInline):
@@ -35,6 +38,8 @@ else:
 
 
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
+D = TypeVar("D", bound=Callable[..., Any])
 
 
 class FencedAdmin(ModelAdmin[M]):
@@ -70,6 +75,27 @@ def linked(rows: Any, request: HttpRequest, permission: str) -> Any:
     return rows.annotate(is_linked=Value(request.user.has_perm(permission)))
 
 
+def once(row: Model, name: str, find: Callable[[], T]) -> T:
+    """What `find` gives for the row, asked once: a page that is drawn reads each of its fields several times.
+
+    For pages that are looked at; who changes a row asks anew.
+    """
+    known: dict[str, Any] = row.__dict__.setdefault("_found_once", {})
+    if name not in known:
+        known[name] = find()
+    return known[name]  # type: ignore[no-any-return]
+
+
+def shown_once(display: D) -> D:
+    """For a field that asks the database: Unfold reads each a few times while it draws the page."""
+
+    @wraps(display)
+    def shown(self: Any, row: Model) -> Any:
+        return once(row, display.__name__, lambda: display(self, row))
+
+    return cast(D, shown)
+
+
 def unlimited(number: int | None) -> str:
     return "unlimited" if number is None else f"{number:,}"
 
@@ -82,5 +108,7 @@ __all__ = [
     "ReadOnly",
     "TabularInline",
     "linked",
+    "once",
+    "shown_once",
     "unlimited",
 ]

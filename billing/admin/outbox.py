@@ -13,6 +13,8 @@ from unfold.paginator import InfinitePaginator
 
 from billing.admin.action_pages import ActionPages, confirmed_action
 from billing.admin.base import ModelAdmin, ReadOnly
+from billing.admin.lists.filters import Consumers
+from billing.admin.lists.searching import SHOWN
 from billing.models import OutboxCursor, OutboxMessage
 
 MOVED = "The message was delivered or skipped since you looked; nothing was changed."
@@ -24,7 +26,8 @@ class OutboxMessageAdmin(ReadOnly, ModelAdmin[OutboxMessage]):
 
     list_display = ["recorded_at", "account", "kind", "actor", "payload"]
     search_fields = ["account__username", "account__email"]
-    search_help_text = "Username or e-mail"
+    search_help_text = SHOWN
+    by_account = "account"
     ordering = ["-pk"]
     paginator = InfinitePaginator
     show_full_result_count = False
@@ -33,6 +36,13 @@ class OutboxMessageAdmin(ReadOnly, ModelAdmin[OutboxMessage]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxMessage]:
         # Fetched beside the page and not joined: messages may outlive their users.
         return super().get_queryset(request).prefetch_related("account")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[OutboxMessage], search_term: str
+    ) -> tuple[QuerySet[OutboxMessage], bool]:
+        """Those that have their position, as all have after a second: the index holds these."""
+        rows, duplicates = super().get_search_results(request, queryset, search_term)
+        return (rows.filter(position__isnull=False) if search_term.strip() else rows), duplicates
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -53,9 +63,10 @@ class OutboxCursorAdmin(ReadOnly, ActionPages[OutboxCursor]):
     """How far each consumer has come with each account; a message that fails holds up that account's later ones."""
 
     list_display = ["consumer", "account", "state", "attempts", "error", "due_at"]
-    list_filter = [StateFilter, "consumer"]
+    list_filter = [StateFilter, Consumers]
     search_fields = ["account__username", "account__email"]
-    search_help_text = "Username or e-mail"
+    search_help_text = SHOWN
+    by_account = "account"
     ordering = ["-attempts", "due_at"]
     show_full_result_count = False
     fieldsets = [

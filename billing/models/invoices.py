@@ -70,7 +70,11 @@ class Invoice(models.Model):
 
     class Meta:
         ordering = ["-issued_at", "-pk"]
-        indexes = [models.Index(fields=["account", "-issued_at", "-id"], name="invoice_of_account")]
+        indexes = [
+            models.Index(fields=["account", "-issued_at", "-id"], name="invoice_of_account"),
+            models.Index(fields=["-issued_at", "-id"], name="invoice_issued"),
+            models.Index(fields=["status", "-issued_at", "-id"], name="invoice_not_paid", condition=~Q(status="paid")),
+        ]
         constraints = [
             models.UniqueConstraint(name="invoice_number_once", fields=["number"]),
             models.CheckConstraint(
@@ -122,11 +126,13 @@ class Invoice(models.Model):
         if not self.is_billed:
             return NOTHING
         own = self.gross - (self.credit_notes.aggregate(sum=Sum("amount"))["sum"] or 0)
-        charged = self.lines.filter(amount__gt=0).exclude(kind__in=NOT_SOLD)
-        is_overage = charged.filter(kind=InvoiceLine.Kind.OVERAGE).exists()  # and then nothing else is
+        lines = self.lines.filter(amount__gt=0).exclude(kind__in=NOT_SOLD)
+        charged = list(lines.select_related("taxed_by", "billing_period__subscription").order_by("-pk"))
+        is_overage = any(line.kind == InvoiceLine.Kind.OVERAGE for line in charged)  # and then all are
         billed_for = InvoiceLine.objects.overage_of_period if is_overage else InvoiceLine.objects.of_period
-        left = charged.filter(billing_period=None).by_treatment()
-        for period in BillingPeriod.objects.filter(pk__in=charged.values("billing_period")):
+        left = _added((line.treatment, line.amount) for line in charged if line.billing_period is None)
+        periods = {line.billing_period for line in charged if line.billing_period}
+        for period in sorted(periods, key=lambda period: period.pk):
             for treatment, amount in billed_for(period).left().items():
                 left[treatment] = left.get(treatment, NOTHING) + amount
         return max(min(own, gross(left, self.currency)), NOTHING)
@@ -252,6 +258,7 @@ class CreditNote(models.Model):
 
     class Meta:
         ordering = ["-issued_at", "-pk"]
+        indexes = [models.Index(fields=["-issued_at", "-id"], name="credit_note_issued")]
         constraints = [
             models.CheckConstraint(name="credit_note_positive", condition=Q(amount__gt=0)),
             models.CheckConstraint(name="credit_note_adds_up", condition=Q(amount=F("net") + F("tax"))),

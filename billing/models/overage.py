@@ -41,7 +41,10 @@ class WindowOverage(models.Model):
         constraints = [
             models.UniqueConstraint(name="overage_once", fields=["account", "window_starts_at", "until"]),
         ]
-        indexes = [models.Index(name="overage_unbilled", fields=["until"], condition=models.Q(used=None))]
+        indexes = [
+            models.Index(name="overage_unbilled", fields=["until"], condition=models.Q(used=None)),
+            models.Index(name="overage_until", fields=["-until", "-id"]),
+        ]
 
     def __str__(self) -> str:
         return f"{self.account}: {self.window_starts_at:%Y-%m-%d} to {self.until:%Y-%m-%d}"

@@ -17,6 +17,10 @@ class Payment(models.Model):
 
     class Meta:
         ordering = ["paid_at"]
+        indexes = [
+            models.Index(fields=["-paid_at", "-id"], name="payment_paid"),
+            models.Index(fields=["reference"], name="payment_reference"),
+        ]
         constraints = [
             models.CheckConstraint(name="payment_positive", condition=Q(amount__gt=0)),
             models.UniqueConstraint(name="payment_once", fields=["invoice", "reference"]),
@@ -41,6 +45,7 @@ class BalanceEntry(models.Model):
     class Meta:
         ordering = ["created_at", "pk"]
         verbose_name_plural = "balance entries"
+        indexes = [models.Index(fields=["-created_at", "-id"], name="balance_entry_created")]
 
     def __str__(self) -> str:
         return f"{self.amount} {self.currency}"

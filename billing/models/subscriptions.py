@@ -113,6 +113,12 @@ class Subscription(Trial, FencedModel):
                 condition=Q(status="active", parked_at__isnull=True),
             ),
             models.Index(
+                fields=["-id"], name="subscription_parked", condition=Q(status="active", parked_at__isnull=False)
+            ),
+            models.Index(
+                fields=["-id"], name="subscription_ending", condition=Q(status="active", cancel_at__isnull=False)
+            ),
+            models.Index(
                 fields=["trial_notice_at"], name="trial_notice_due", condition=Q(trial_notice_at__isnull=False)
             ),
             models.Index(

@@ -12,9 +12,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.paginator import InfinitePaginator
-from unfold.views import ChangeList
 
 from billing.admin.base import ModelAdmin, ReadOnly
+from billing.admin.lists.changelist import Rows
+from billing.admin.lists.ranges import Days
 from billing.models import Feature
 from billing.rules.periods import month_window
 from usage.log import events
@@ -33,15 +34,10 @@ class LogPaginator(InfinitePaginator):
     count = PAGE * LAST_PAGE
 
 
-class LogChangeList(ChangeList):
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[UsageLog]) -> list[str]:
+class LogChangeList(Rows):
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[UsageLog]) -> Any:
         """Newest first and nothing else: any other order would sort the whole log."""
         return ["-id"]
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        # Equal, so that the heading does not show the paginator's number as a count.
-        self.full_result_count = self.result_count
 
 
 class WhenFilter(admin.SimpleListFilter):
@@ -67,7 +63,10 @@ class WhenFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[UsageLog]) -> QuerySet[UsageLog]:
         chosen = self.value() or ""
-        if chosen == self.ANY or (not chosen and request.GET.get("q", "").strip()):
+        is_asked = request.GET.get("q", "").strip() or any(
+            request.GET.get(f"charged_at__{end}") for end in ("from", "to")
+        )
+        if chosen == self.ANY or (not chosen and is_asked):
             return queryset
         if chosen in self.PAST:
             return queryset.filter(charged_at__gte=timezone.now() - self.PAST[chosen])
@@ -105,8 +104,10 @@ class FeatureFilter(admin.SimpleListFilter):
 @admin.register(UsageLog)
 class UsageLogAdmin(ReadOnly, ModelAdmin[UsageLog]):
     list_display = ["called_at", "account", "feature", "tokens", "kind_shown", "source", "key_prefix", "event_id"]
-    list_filter = ["kind", SourceFilter, FeatureFilter, WhenFilter]
+    list_filter = ["kind", SourceFilter, FeatureFilter, WhenFilter, ("charged_at", Days)]
     list_per_page = PAGE
+    summed = ("tokens",)
+    currency_path = ""
     list_fullwidth = True
     paginator = LogPaginator
     show_full_result_count = False

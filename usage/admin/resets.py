@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
 from billing.admin.base import ModelAdmin, ModelForm
+from billing.admin.lists.searching import SHOWN
 from usage.drain import drain
 from usage.metering.reset import NothingUsed, reset_caught_up
 from usage.models import UsageReset
@@ -31,8 +32,9 @@ class UsageResetAdmin(ModelAdmin[UsageReset]):
     form = UsageResetForm
     list_display = ["account", "tokens", "reason", "reset_by", "reset_at", "window_starts_at"]
     list_select_related = ["account"]
-    search_fields = ["account__username", "account__email", "reason"]
-    search_help_text = "Username, e-mail or reason"
+    search_fields = ["account__username", "account__email"]
+    search_help_text = SHOWN
+    by_account = "account"
     autocomplete_fields = ["account"]
     readonly_fields = ["tokens", "reset_by", "reset_at", "window_starts_at"]
 

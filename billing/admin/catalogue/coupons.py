@@ -18,6 +18,7 @@ from billing.admin.action_pages import ActionPages, confirmed_action
 from billing.admin.base import ReadOnly, linked
 from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.admin.invoicing.documents import periods_shown
+from billing.admin.lists.searching import SHOWN
 from billing.api.sentences import to_staff
 from billing.models import Coupon, CouponRedemption
 from billing.models.coupons import CouponRedemptionQuerySet
@@ -146,8 +147,9 @@ class CouponRedemptionAdmin(ReadOnly, ActionPages[CouponRedemption]):
     list_display_links = ["account"]
     list_filter = [StateFilter, "coupon"]
     list_select_related = ["account", "coupon"]
-    search_fields = ["account__username", "account__email", "coupon__code"]
-    search_help_text = "Username, e-mail or code"
+    search_fields = ["account__username", "account__email"]
+    search_help_text = SHOWN
+    by_account = "account"
     fieldsets = [
         (None, {"fields": [("account", "coupon", "state"), ("redeemed_at", "withdrawn_at")]}),
         ("Periods", {"fields": [("periods_used", "left")]}),

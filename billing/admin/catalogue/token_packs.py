@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from billing.admin.base import ModelAdmin, ReadOnly
 from billing.admin.history import HistoryAdmin
 from billing.admin.invoicing.documents import amount_of
+from billing.admin.lists.searching import SHOWN
 from billing.models import TokenPack, TokenPackPurchase
 
 
@@ -46,5 +47,6 @@ class TokenPackPurchaseAdmin(ReadOnly, ModelAdmin[TokenPackPurchase]):
     list_display_links = ["account"]
     list_filter = ["pack", ("activated_at", admin.EmptyFieldListFilter)]
     list_select_related = ["account", "pack", "invoice"]
-    search_fields = ["account__username", "account__email", "invoice__number"]
-    search_help_text = "Username, e-mail or invoice"
+    search_fields = ["invoice__number"]
+    search_help_text = f"Invoice. {SHOWN}"
+    by_account = "account"

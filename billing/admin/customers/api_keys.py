@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from billing.admin.action_pages import ActionPages, confirmed_action, page_action
 from billing.admin.base import FencedAdmin, ModelForm
+from billing.admin.lists.searching import SHOWN
 from billing.api.sentences import to_staff
 from billing.entitlements import keys
 from billing.models import ApiKey
@@ -55,8 +56,10 @@ class ApiKeyAdmin(ActionPages[ApiKey], FencedAdmin[ApiKey]):
     list_display = ["name", "begins_with", "account", "scope_shown", "state", "created", "last_used", "expiry_date"]
     list_filter = ["revoked", "scope"]
     list_select_related = ["account", "use"]
-    search_fields = ["name", "prefix", "account__username", "account__email"]
-    search_help_text = "Name, prefix, whole key, username or e-mail"
+    search_fields = ["prefix"]
+    search_help_text = f"Prefix, whole key. {SHOWN}"
+    by_account = "account"
+    sortable_by = ["prefix", "created"]
     autocomplete_fields = ["account"]
     actions_detail = ["rotate", "revoke"]
     add_fieldsets = [

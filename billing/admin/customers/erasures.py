@@ -17,4 +17,5 @@ class ErasureAdmin(ReadOnly, ModelAdmin[Erasure]):
     list_select_related = ["account", "asked_by"]
     list_filter = [("finished_at", admin.EmptyFieldListFilter)]
     search_fields = ["account__username"]
-    search_help_text = "Username, such as erased-71"
+    search_help_text = "Beginning of a username, such as erased-71"
+    by_account = "account"

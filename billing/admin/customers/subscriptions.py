@@ -10,9 +10,10 @@ from django.db.models import Field, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from billing.admin.base import ReadOnly, TabularInline, unlimited
+from billing.admin.base import ReadOnly, TabularInline, once, shown_once, unlimited
 from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.admin.invoicing.documents import amount_of, invoice_link, redemption_link
+from billing.admin.lists.searching import SHOWN
 from billing.admin.subscriptions.moving import ask_where_to
 from billing.admin.subscriptions.overage import OverageCapAdmin
 from billing.models import BillingPeriod, Invoice, LimitOverride, Subscription, TokenTopUp
@@ -116,8 +117,10 @@ class SubscriptionAdmin(ReadOnly, OverageCapAdmin):
     actions = ["move_chosen"]
     list_select_related = ["account", "plan", "scheduled_plan"]
     search_fields = ["account__username", "account__email"]
-    search_help_text = "Username or e-mail"
-    ordering = ["-created_at", "-pk"]
+    search_help_text = SHOWN
+    by_account = "account"
+    sortable_by = ()
+    ordering = ["-pk"]
     fieldsets = [
         (None, {"fields": [("account", "plan", "status")]}),
         (
@@ -138,6 +141,9 @@ class SubscriptionAdmin(ReadOnly, OverageCapAdmin):
     ]
     readonly_fields = ["present_period", "present_price", "balance", "next_invoice", "coupon", "overage_shown"]
     inlines = [BillingPeriodInline, InvoiceInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
+        return super().get_queryset(request).select_related(*self.list_select_related)
 
     @admin.action(description="Move to another plan …", permissions=["move_subscribers"])
     def move_chosen(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> HttpResponse | None:
@@ -174,16 +180,19 @@ class SubscriptionAdmin(ReadOnly, OverageCapAdmin):
         return amount_of(current.period.price, current.period.currency) if current else "none"
 
     @admin.display(description="balance, owed to the customer")
+    @shown_once
     def balance(self, row: Subscription) -> str:
         current = _current(row)
         return amount_of(current.balance, current.period.currency) if current else "none"
 
     @admin.display(description="next invoice, at present prices")
+    @shown_once
     def next_invoice(self, row: Subscription) -> str:
         current = _current(row)
         return amount_of(current.next_invoice_amount, current.period.currency) if current else "none"
 
     @admin.display(description="coupon of the next periods")
+    @shown_once
     def coupon(self, row: Subscription) -> str:
         redemption = discounts.active(row.account_id) if row.is_live else None
         return redemption_link(redemption) if redemption else "none"
@@ -191,7 +200,9 @@ class SubscriptionAdmin(ReadOnly, OverageCapAdmin):
 
 def _current(row: Subscription) -> CurrentSubscription | None:
     """As the API shows it to the customer; None once the subscription has ended."""
-    return current_subscription(row.account_id, timezone.now()) if row.is_live else None
+    if not row.is_live:
+        return None
+    return once(row, "current", lambda: current_subscription(row.account_id, timezone.now()))
 
 
 class ExceptionForm(HistoryForm):
@@ -208,8 +219,9 @@ class ExceptionAdmin(HistoryAdmin[Any]):
     form = ExceptionForm
     autocomplete_fields = ["account"]
     list_select_related = ["account"]
-    search_fields = ["account__username", "account__email", "reason"]
-    search_help_text = "Username, e-mail or reason"
+    search_fields = ["account__username", "account__email"]
+    search_help_text = SHOWN
+    by_account = "account"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any | None = None) -> list[str]:
         return ["account"] if obj else []

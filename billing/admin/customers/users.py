@@ -17,7 +17,8 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from billing.admin.action_pages import confirmed_action, page_action
-from billing.admin.base import ModelAdmin
+from billing.admin.base import ModelAdmin, once
+from billing.admin.lists.searching import SHOWN, suggested
 from billing.admin.subscriptions.starting import StartActions
 from billing.api.sentences import to_staff
 from billing.erasure import deletion, erase
@@ -82,15 +83,23 @@ class UserAdmin(Choices, StartActions, _UserAdmin):
     list_filter = ["is_active", "is_staff", "is_superuser", "groups"]
     list_filter_sheet = False
     filter_horizontal = ()
-    search_fields = ["username", "email", "first_name", "last_name"]
-    ordering = ["-date_joined", "-pk"]
+    search_fields = ["username", "email"]
+    search_help_text = SHOWN
+    sortable_by = ["username"]
+    ordering = ["-pk"]
     actions_detail = ["start", "activate", "deactivate", "erase"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         live = Subscription.objects.live().filter(account=OuterRef("pk"))
         return super().get_queryset(request).annotate(plan_name=Subquery(live.values("plan__name")[:1]))
 
-    @admin.display(description="plan", ordering="plan_name", empty_value="none yet")
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[User], search_term: str
+    ) -> tuple[QuerySet[User], bool]:
+        term = search_term.strip()
+        return (queryset.filter(pk__in=suggested(term)) if term else queryset), False
+
+    @admin.display(description="plan", empty_value="none yet")
     def plan(self, row: User) -> str | None:
         return getattr(row, "plan_name", None)
 
@@ -100,8 +109,9 @@ class UserAdmin(Choices, StartActions, _UserAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Nobody brings an account back that was erased: what is written to it would name a person again."""
-        is_erased = obj is not None and Erasure.objects.filter(account=obj).exists()
-        return super().has_change_permission(request, obj) and _may_touch(request, obj) and not is_erased
+        if not super().has_change_permission(request, obj) or not _may_touch(request, obj):
+            return False
+        return obj is None or not once(obj, "erased", Erasure.objects.filter(account=obj).exists)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)

@@ -15,6 +15,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
 
 from billing.admin.action_pages import ActionPages, confirmed_action, page_action
+from billing.admin.base import once
 from billing.admin.invoicing.documents import amount_of
 from billing.api.sentences import to_staff
 from billing.invoicing import credit_notes, payments
@@ -75,7 +76,7 @@ class InvoiceActions(ActionPages[Invoice]):
 
     def sensible_actions(self, row: Invoice) -> set[str]:
         sensible = {"pay", "void"} if row.status == Invoice.Status.OPEN else set()
-        return sensible | {"credit"} if row.creditable() else sensible
+        return sensible | {"credit"} if once(row, "creditable", row.creditable) else sensible
 
     @page_action("Mark as paid", permission=MAY_CHANGE, icon="payments")
     def pay(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 
-from billing.admin.base import ModelAdmin, ReadOnly, TabularInline
+from billing.admin.base import ModelAdmin, ReadOnly, TabularInline, once
 from billing.admin.invoicing.document_files import DocumentFile
 from billing.admin.invoicing.documents import STATUS_COLOURS, amount_of, party_of
 from billing.admin.invoicing.invoice_actions import InvoiceActions
+from billing.admin.lists.filters import Currencies
+from billing.admin.lists.ranges import Days
+from billing.admin.lists.searching import SHOWN
 from billing.documents import issued
 from billing.documents.document import Document
 from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, InvoiceTax, Payment
@@ -20,6 +24,9 @@ class DocumentInline(ReadOnly, TabularInline[Any, Any]):
     extra = 0
     hide_title = True
     readonly_fields = ["amount_shown"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("invoice")
 
     @admin.display(description="amount")
     def amount_shown(self, row: Any) -> str:
@@ -72,10 +79,13 @@ class InvoiceAdmin(ReadOnly, InvoiceActions, DocumentFile[Invoice]):
 
     list_display = ["number", "account", "status_shown", "total_shown", "due_shown", "issued_at"]
     list_display_links = ["number"]
-    list_filter = ["status", "currency", "issued_at"]
-    list_select_related = ["account"]
-    search_fields = ["number", "account__username", "account__email"]
-    search_help_text = "Number, username or e-mail"
+    list_filter = ["status", Currencies, ("issued_at", Days)]
+    sortable_by = ["number", "issued_at"]
+    search_fields = ["number"]
+    search_help_text = f"Number. {SHOWN}"
+    by_account = "account"
+    summed = ("total", "settled")
+    exported = ("currency", "net", "tax", "total", "settled", "due")
     inlines = [InvoiceLineInline, InvoiceTaxInline, PaymentInline, CreditNoteInline, BalanceEntryInline]
     fieldsets = [
         (None, {"fields": [("number", "account", "subscription"), ("status_plain", "issued_at", "voided_at")]}),
@@ -97,6 +107,9 @@ class InvoiceAdmin(ReadOnly, InvoiceActions, DocumentFile[Invoice]):
     ]
     actions_detail = ["pdf", *InvoiceActions.actions_detail]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
+        return super().get_queryset(request).select_related("account", "subscription__account", "subscription__plan")
+
     def sensible_actions(self, row: Invoice) -> set[str]:
         return super().sensible_actions(row) | ({"pdf"} if row.number else set())
 
@@ -105,8 +118,10 @@ class InvoiceAdmin(ReadOnly, InvoiceActions, DocumentFile[Invoice]):
 
     def get_inlines(self, request: HttpRequest, obj: Invoice | None) -> list[Any]:
         """The lines, and what there is beside them."""
-        beside = [inline for inline in self.inlines[1:] if inline.model.objects.filter(invoice=obj).exists()]
-        return [InvoiceLineInline, *beside]
+        beside = self.inlines[1:]
+        of_it = [Exists(inline.model.objects.filter(invoice=OuterRef("pk"))) for inline in beside]
+        there = Invoice.objects.filter(pk=obj.pk if obj else 0).values_list(*of_it).first() or ()
+        return [InvoiceLineInline, *(inline for inline, is_there in zip(beside, there, strict=False) if is_there)]
 
     @admin.display(description="status", ordering="status")
     def status_shown(self, row: Invoice) -> str:
@@ -148,14 +163,14 @@ class InvoiceAdmin(ReadOnly, InvoiceActions, DocumentFile[Invoice]):
 
     @admin.display(description="can be credited")
     def creditable_shown(self, row: Invoice) -> str:
-        return amount_of(row.creditable(), row.currency)
+        return amount_of(once(row, "creditable", row.creditable), row.currency)
 
 
 class MovementAdmin(ReadOnly, ModelAdmin[Any]):
     """What moved a customer's account; written with the invoice it belongs to."""
 
-    search_fields = ["invoice__number", "invoice__account__username", "invoice__account__email"]
     readonly_fields = ["amount_shown"]
+    summed = ("amount",)
 
     @admin.display(description="amount", ordering="amount")
     def amount_shown(self, row: Any) -> str:
@@ -167,9 +182,12 @@ class CreditNoteAdmin(MovementAdmin, DocumentFile[CreditNote]):
     actions_detail = ["pdf"]
     list_display = ["number", "account", "invoice", "amount_shown", "reason", "issued_at"]
     list_select_related = ["account", "invoice"]
-    search_fields = ["number", "reason", *MovementAdmin.search_fields]
-    search_help_text = "Number, reason, invoice, username or e-mail"
-    list_filter = ["issued_at"]
+    sortable_by = ["number", "issued_at"]
+    search_fields = ["number", "invoice__number"]
+    search_help_text = f"Number, invoice. {SHOWN}"
+    by_account = "account"
+    exported = ("currency", "net", "tax", "amount")
+    list_filter = [Currencies, ("issued_at", Days)]
     fieldsets = [
         (None, {"fields": [("number", "account", "issued_at"), "invoice", "reason"]}),
         ("Amounts", {"fields": [("net_shown", "tax_shown", "amount_shown")]}),
@@ -195,9 +213,13 @@ class CreditNoteAdmin(MovementAdmin, DocumentFile[CreditNote]):
 class PaymentAdmin(MovementAdmin):
     list_display = ["reference", "account", "invoice", "amount_shown", "paid_at"]
     list_select_related = ["invoice__account"]
-    search_fields = ["reference", *MovementAdmin.search_fields]
-    search_help_text = "Reference, invoice, username or e-mail"
-    list_filter = ["paid_at"]
+    sortable_by = ["reference", "paid_at"]
+    search_fields = ["reference", "invoice__number"]
+    search_help_text = f"Reference, invoice. {SHOWN}"
+    by_account = "invoice__account"
+    currency_path = "invoice__currency"
+    exported = ("invoice__currency", "amount")
+    list_filter = [("paid_at", Days)]
     ordering = ["-paid_at", "-pk"]
     fieldsets = [(None, {"fields": [("reference", "paid_at"), ("invoice", "amount_shown")]})]
 
@@ -211,9 +233,12 @@ class BalanceEntryAdmin(MovementAdmin):
     list_display = ["account", "amount_shown", "invoice", "credit_note", "created_at"]
     list_display_links = ["account"]
     list_select_related = ["account", "invoice", "credit_note"]
-    search_fields = ["invoice__number", "credit_note__number", "account__username", "account__email"]
-    search_help_text = "Invoice, credit note, username or e-mail"
-    list_filter = ["currency", "created_at"]
+    sortable_by = ["created_at"]
+    search_fields = ["invoice__number", "credit_note__number"]
+    search_help_text = f"Invoice, credit note. {SHOWN}"
+    by_account = "account"
+    exported = ("currency", "amount")
+    list_filter = [Currencies, ("created_at", Days)]
     ordering = ["-created_at", "-pk"]
     fieldsets = [
         (None, {"fields": [("account", "created_at", "amount_shown"), ("invoice", "credit_note")]}),

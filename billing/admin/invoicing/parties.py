@@ -10,6 +10,8 @@ from django.http import HttpRequest
 
 from billing.admin.base import ModelAdmin
 from billing.admin.history import HistoryAdmin
+from billing.admin.lists.filters import Countries
+from billing.admin.lists.searching import SHOWN
 from billing.models import BillingDetails, Seller, TaxRate
 
 ADDRESS: Any = ("Name and address", {"fields": ["name", "address", ("postcode", "city"), ("country", "vat_id")]})
@@ -60,9 +62,12 @@ class BillingDetailsAdmin(ModelAdmin[BillingDetails]):
     list_display = ["account", "name", "country", "vat_id", "changed_at"]
     list_display_links = ["account"]
     list_select_related = ["account"]
-    list_filter = ["country", ("vat_id", admin.EmptyFieldListFilter)]
-    search_fields = ["account__username", "account__email", "name", "vat_id"]
-    search_help_text = "Username, e-mail, name or VAT number"
+    list_filter = [Countries, ("vat_id", admin.EmptyFieldListFilter)]
+    sortable_by = ()
+    ordering = ["-pk"]
+    search_fields = ["account__username", "account__email"]
+    search_help_text = SHOWN
+    by_account = "account"
     autocomplete_fields = ["account"]
     fieldsets = [(None, {"fields": ["account"]}), ADDRESS]
 

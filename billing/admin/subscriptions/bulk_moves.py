@@ -15,6 +15,7 @@ from django.utils.html import format_html, format_html_join
 from billing.admin.action_pages import ActionPages, confirmed_action, page_action
 from billing.admin.base import ModelAdmin, ReadOnly
 from billing.admin.invoicing.documents import amount_of
+from billing.admin.lists.searching import SHOWN
 from billing.admin.subscriptions.moving import MOVE
 from billing.api.sentences import to_staff, why_not_moved
 from billing.models import BulkMove, BulkMoveItem
@@ -168,9 +169,10 @@ class BulkMoveAdmin(Movers, ReadOnly, ActionPages[BulkMove]):
 class BulkMoveItemAdmin(Movers, ReadOnly, ModelAdmin[BulkMoveItem]):
     list_display = ["subscription", "outcome_shown", "why", "price_before", "price_after", "invoice", "done_at"]
     list_select_related = ["subscription__account", "subscription__plan", "invoice"]
-    list_filter = ["outcome", "foreseen", "refusal", ("move", admin.RelatedOnlyFieldListFilter)]
+    list_filter = ["outcome", "foreseen", "move"]
     search_fields = ["subscription__account__username", "subscription__account__email"]
-    search_help_text = "Username or e-mail"
+    search_help_text = SHOWN
+    by_account = "subscription__account"
     exclude = ["seen"]
 
     @admin.display(description="outcome")

@@ -10,8 +10,11 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from billing.admin.action_pages import page_action
-from billing.admin.base import ModelAdmin, ReadOnly, unlimited
+from billing.admin.base import ModelAdmin, ReadOnly, shown_once, unlimited
 from billing.admin.invoicing.documents import amount_of
+from billing.admin.lists.filters import Currencies
+from billing.admin.lists.ranges import Days
+from billing.admin.lists.searching import SHOWN
 from billing.admin.subscriptions.changes import PlanChangeAdmin
 from billing.admin.subscriptions.endings import MAY_CHANGE
 from billing.admin.subscriptions.offers import REFUSALS
@@ -70,6 +73,7 @@ class OverageCapAdmin(PlanChangeAdmin):
         return done
 
     @admin.display(description="used above the quota", empty_value="none is sold")
+    @shown_once
     def overage_shown(self, row: Subscription) -> str | None:
         overage = overage_now(row.account_id, timezone.now()) if row.is_live else None
         if overage is None:
@@ -95,11 +99,14 @@ class WindowOverageAdmin(ReadOnly, ModelAdmin[WindowOverage]):
         "invoice",
     ]
     list_display_links = ["account"]
-    list_filter = [("invoice", admin.EmptyFieldListFilter), "currency"]
+    list_filter = [("invoice", admin.EmptyFieldListFilter), Currencies, ("until", Days)]
     list_select_related = ["account", "invoice"]
-    search_fields = ["account__username", "account__email", "invoice__number"]
-    search_help_text = "Username, e-mail or invoice"
-    date_hierarchy = "until"
+    search_fields = ["invoice__number"]
+    search_help_text = f"Invoice. {SHOWN}"
+    by_account = "account"
+    sortable_by = ["until"]
+    summed = ("amount",)
+    exported = ("currency", "amount")
     readonly_fields = ["included_shown", "unit_price_shown", "amount_shown"]
     fields = [
         "account",
