@@ -45,6 +45,7 @@ lint:
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tests.programs.catalogues --check
 	$(BIN)/python -W "ignore:Got an error checking:RuntimeWarning" manage.py makemigrations --check --dry-run
 
 # What pages and mails say, into the German catalogue; docs/translations.md.
