@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Final
 
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -14,12 +12,12 @@ from django.urls import reverse
 from unfold.dataclasses import SearchResult
 
 from billing.admin.lists.searching import suggested
+from billing.entitlements.keys import find_by_key
 from billing.models import ApiKey, CreditNote, Invoice, Subscription
+from billing.models.api_keys import prefix_in
 
 CUSTOMERS_SHOWN = 10
 LONGEST = 300
-WHOLE_KEY: Final = re.compile(r"(?:bearer\s+)?(?P<prefix>[a-z0-9_-]{4,20})\.[\w.-]{20,}", re.IGNORECASE)
-"""As a customer sends it, with its scheme or without."""
 
 
 def find(request: HttpRequest, term: str) -> list[SearchResult]:
@@ -27,8 +25,8 @@ def find(request: HttpRequest, term: str) -> list[SearchResult]:
     term = term.strip()
     if not term or len(term) > LONGEST or "\0" in term:
         return []
-    if pasted := WHOLE_KEY.fullmatch(term):
-        return list(_keys(request, pasted["prefix"]))
+    if may_see(request, ApiKey) and (pasted := find_by_key(term)):
+        return list(_keys(request, pasted.prefix))
     return [*_documents(request, term.upper()), *_keys(request, term), *_customers(request, term)]
 
 
@@ -39,11 +37,14 @@ def _documents(request: HttpRequest, number: str) -> Iterator[SearchResult]:
                 yield _result(f"{row}", f"{model._meta.verbose_name} of {row.account}", row, icon)
 
 
-def _keys(request: HttpRequest, prefix: str) -> Iterator[SearchResult]:
+def _keys(request: HttpRequest, beginning: str) -> Iterator[SearchResult]:
+    """By its prefix, or by that and the letters which the site writes before it."""
     if may_see(request, ApiKey):
-        for key in ApiKey.objects.filter(prefix=prefix).select_related("account"):
+        for key in ApiKey.objects.filter(prefix=prefix_in(beginning)).select_related("account"):
+            if beginning not in (key.prefix, key.beginning):
+                continue
             state = ", revoked" if key.revoked else ""
-            yield _result(f"{key.prefix} {key.name}", f"API key of {key.account}{state}", key, "key")
+            yield _result(f"{key.beginning} {key.name}", f"API key of {key.account}{state}", key, "key")
 
 
 def _customers(request: HttpRequest, term: str) -> Iterator[SearchResult]:

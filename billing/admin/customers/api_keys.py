@@ -24,6 +24,7 @@ from billing.admin.lists.searching import SHOWN
 from billing.api.sentences import to_staff
 from billing.entitlements import keys
 from billing.models import ApiKey
+from billing.models.api_keys import prefix_in
 
 OVERLAPS: Final = [(0, "No time: it ends at once"), (3_600, "One hour"), (86_400, "One day"), (604_800, "Seven days")]
 """Seconds, and what they are called."""
@@ -90,6 +91,9 @@ class ApiKeyAdmin(ActionPages[ApiKey], FencedAdmin[ApiKey]):
         """A key that was pasted whole is found by its prefix, the only part of it that is kept."""
         if (pasted := keys.find_by_key(search_term)) is not None:
             return queryset.filter(pk=pasted.pk), False
+        named = queryset.filter(prefix=prefix_in(search_term.strip()))
+        if any(key.beginning == search_term.strip() for key in named):
+            return named, False
         return super().get_search_results(request, queryset, search_term)
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
