@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import pytest
 from django.test import Client
 
-from billing.models import ApiKey
+from billing.models import ApiKey, ApiKeyUse
+from tests.billing.waiting import until
 from tests.cast import Customer
 from tests.journeys.chromium import Chromium, Tab, chromium, playwright_browser
+from tests.journeys.server import Server
 
 __all__ = ["chromium", "playwright_browser"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -77,3 +81,10 @@ def test_without_javascript(chromium: Chromium, bob: Customer) -> None:
 
 def status_of(key: str) -> int:
     return Client(headers={"authorization": f"Bearer {key}"}).get("/api/v1/usage/current").status_code
+
+
+def test_a_worker_that_ends_writes_when_keys_were_used(server: Server, bob: Customer) -> None:
+    assert server.session(bob.key).get(f"{server.url}/api/v1/usage/current", timeout=60).status_code == 200
+    for worker in server.workers():
+        os.kill(worker, signal.SIGTERM)
+    until(lambda: ApiKeyUse.objects.filter(key__account=bob.account).exists())
