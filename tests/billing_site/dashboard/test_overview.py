@@ -124,8 +124,8 @@ def test_days_of_both_windows_by_feature(bob: Customer, bob_there: Person) -> No
     ("plan", "tokens", "says"),
     [
         ("starter", 400, "At this pace the quota ends on 2031-03-13."),
-        ("starter", 10, "At this pace it will be 31 by 2031-04-01."),
-        ("pro", 400, "At this pace it will be 1,240 by 2031-04-01."),
+        ("starter", 10, "At this pace 31 tokens are used by 2031-04-01."),
+        ("pro", 400, "At this pace 1,240 tokens are used by 2031-04-01."),
         ("starter", 500, ""),
     ],
 )
