@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from billing.erasure import erase
 from billing.fence import push
+from billing.members import membership
 from billing.models import Erasure, StoredResponse
 from billing.outbox import consumers, retention
 from billing.outbox.clock import ClockSkewed
@@ -90,5 +91,6 @@ def dispatch_outbox() -> None:
 
 @shared_task
 def purge_outbox() -> None:
-    """Forget messages that every consumer has got, after OUTBOX_KEPT_DAYS."""
+    """Forget messages that every consumer has got, after OUTBOX_KEPT_DAYS, and invitations that have ended."""
     retention.purge(timezone.now())
+    membership.purge(timezone.now())

@@ -7,7 +7,9 @@ import secrets
 from datetime import datetime
 
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.db import transaction
+from django.db.models import Q
 
 from billing.models import Invitation, Member
 from billing.models.members import INVITATION_HOLDS_FOR, Role
@@ -15,6 +17,9 @@ from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.refused import Refused
 
+MOST_MAILS = 20
+"""That one account may cause in 24 hours: each goes to somebody who has not asked for it."""
+DAY_SECONDS = 86_400
 MOST_MEMBERS = 50
 """Of one account, those who were invited included."""
 
@@ -22,8 +27,8 @@ MOST_MEMBERS = 50
 class NotInvited(Refused):
     """The person is not invited or does not become a member, and nothing was changed.
 
-    `reason`: `member` already, `own` address, `many` are members; of who accepts: `unknown` link, `old`, or another
-    `address` than the `email` that was invited.
+    `reason`: `member` already, `own` address, `many` are members, enough `mails` were sent today; of who accepts:
+    `unknown` link, `old`, or another `address` than the `email` that was invited.
     """
 
     code = "not_invited"
@@ -34,6 +39,7 @@ def invite(account: int, email: str, role: Role, by: User, now: datetime) -> str
 
     An address that is invited again gets a new link, and the old one ends. Raises NotInvited.
     """
+    _count_mail(account)
     address, secret = email.strip().lower(), secrets.token_urlsafe(24)
     with transaction.atomic():
         owner = User.objects.select_for_update().get(pk=account)
@@ -95,11 +101,36 @@ def give_role(account: int, member: int, role: Role) -> None:
 
 
 def remove(account: int, user: int) -> None:
-    """End a membership; the user acts no more on the next request. Nothing where there is none."""
+    """End a membership; the user acts no more on the next request. Nothing where there is none.
+
+    Links that were sent to them or by them end, too: they are ways back.
+    """
     with transaction.atomic():
-        deleted, _ = Member.objects.filter(account=account, user=user).delete()
-        if deleted:
+        row = Member.objects.select_for_update().select_related("user").filter(account=account, user=user).first()
+        if row is not None:
+            theirs = Q(invited_by=user)
+            if row.user.email:
+                theirs |= Q(email=row.user.email.lower())
+            Invitation.objects.filter(theirs, account=account).delete()
+            row.delete()
             record(Happened.MEMBER_REMOVED, account, user=user)
+
+
+def purge(now: datetime) -> int:
+    """Delete invitations whose links have ended; returns how many. They name somebody who did not come."""
+    return Invitation.objects.filter(created_at__lte=now - INVITATION_HOLDS_FOR).delete()[0]
+
+
+def _count_mail(account: int) -> None:
+    """Before it is sent, so that many at once are not all let through. Raises NotInvited."""
+    key = f"invitations:{account}"
+    cache.add(key, 0, DAY_SECONDS)
+    try:
+        sent = cache.incr(key)
+    except ValueError:  # it ended in between
+        return
+    if sent is not None and sent > MOST_MAILS:  # None: the cache is out of reach
+        raise NotInvited(reason="mails")
 
 
 def _digest(secret: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -18,11 +20,12 @@ from billing.members.membership import NotInvited
 from billing.members.rights import Right, rights_of
 from billing.models import Invitation, Member
 from billing.models.members import Role
-from billing_site.dashboard.access import ACCOUNT, DashboardRequest, dashboard_page
+from billing_site.dashboard.access import DashboardRequest, choose_account, dashboard_page
 from billing_site.dashboard.forms import back_to, saying_why_not
 from billing_site.dashboard.invitation_mail import send_invitation
 from billing_site.dashboard.sentences import on_page
 
+logger = logging.getLogger(__name__)
 MEMBERS = "dashboard-members"
 ROLES = [
     (Role.OWNER, gettext_lazy("Owner: everything")),
@@ -69,8 +72,15 @@ def invite(request: DashboardRequest) -> HttpResponseBase:
     with saying_why_not(request):
         secret = membership.invite(acting.account, email, role, acting.user, acting.now)
         link = request.build_absolute_uri(reverse("dashboard-join", args=[secret]))
-        send_invitation(email, link, acting.user)
-        messages.success(request, _("A mail to %(email)s is on its way.") % {"email": email})
+        try:
+            send_invitation(email, link, acting.user)
+        except OSError:  # as smtplib's are
+            logger.exception("an invitation of account %s was not sent", acting.account)
+            messages.error(
+                request, _("The mail to %(email)s could not be sent. Invite again later.") % {"email": email}
+            )
+        else:
+            messages.success(request, _("A mail to %(email)s is on its way.") % {"email": email})
     return back_to(MEMBERS)
 
 
@@ -101,7 +111,7 @@ def remove(request: DashboardRequest, user: int) -> HttpResponseBase:
         raise PermissionDenied
     membership.remove(acting.account, user)
     if user == acting.user.pk:
-        request.session.pop(ACCOUNT, None)
+        choose_account(request, acting.user.pk)
         messages.success(request, _("You are not a member any more."))
         return back_to("dashboard")
     messages.success(request, _("Removed: the person acts no more from now on."))
@@ -118,7 +128,7 @@ def join(request: DashboardRequest, secret: str) -> HttpResponseBase:
             raise NotInvited(reason="address", email=invited.email)
         if request.method == "POST":
             member = membership.accept(secret, acting.user, acting.now)
-            request.session[ACCOUNT] = member.account_id
+            choose_account(request, member.account_id)
             messages.success(request, _("You act for %(account)s now.") % {"account": invited.account})
             return back_to("dashboard")
     except NotInvited as refused:
@@ -135,8 +145,5 @@ def act_for(request: DashboardRequest) -> HttpResponseBase:
     account = get_object_or_404(User, pk=int(given) if given.isdecimal() and len(given) < 18 else 0).pk
     if not rights_of(user.pk, account):
         raise PermissionDenied
-    if account == user.pk:
-        request.session.pop(ACCOUNT, None)
-    else:
-        request.session[ACCOUNT] = account
+    choose_account(request, account)
     return redirect("dashboard")

@@ -40,6 +40,7 @@ ON_PAGES: Final[Mapping[str, str | Promise]] = {
     "not_invited.own": _("This is your own address. You are the owner already."),
     "not_invited.member": _("Who has this address is a member already."),
     "not_invited.many": _("An account has 50 members at most, those who were invited included."),
+    "not_invited.mails": _("Many invitations were sent today. Try again tomorrow."),
     "not_invited.unknown": _("This invitation is not there any more. Ask for another one."),
     "not_invited.old": _("This invitation is older than seven days. Ask for another one."),
     "not_invited.address": _("%(email)s was invited. Sign in with that address."),
