@@ -24,7 +24,7 @@ else:
 
 MOST_COUNTED = 10_000
 """Rows that pages lead to; PostgreSQL reads a page by reading all pages before it. Filters lead to the others."""
-MOST_SUMMED = 20_000
+MOST_SUMMED = 10_000
 
 
 class CountedUpTo(Pages):
