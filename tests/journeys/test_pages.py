@@ -172,6 +172,11 @@ def test_a_question_is_read_first_and_says_what_it_does(
     chromium: Chromium, staff: User, rows: dict[str, Model]
 ) -> None:
     asked = questions(rows)
+    back_from = {  # what is done to a subscription leads back to its customer
+        page(row, name): page(row.account)  # type: ignore[attr-defined]
+        for row in (rows["subscription"], rows["parked"])
+        for name in ("cancel_scheduled_change", "change_plan", "release")
+    }
 
     def look(tab: Tab, path: str, button: str) -> tuple[str, bool, list[str]]:
         tab.open(path)
@@ -180,7 +185,7 @@ def test_a_question_is_read_first_and_says_what_it_does(
         does = form.get_by_role("button", name=button, exact=True)
         red = "bg-red-600" in (does.get_attribute("class") or "").split()
         back = form.get_by_role("link", name="Back", exact=True).get_attribute("href")
-        assert back == urljoin(path, "../change/")
+        assert back == back_from.get(path.split("?", maxsplit=1)[0], urljoin(path, "../change/"))
         return button, red, tab.faults()
 
     seen = chromium.browse(staff, lambda tab: [look(tab, *each) for each in asked.items()])

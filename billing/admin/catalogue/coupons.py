@@ -147,8 +147,8 @@ class CouponRedemptionAdmin(ReadOnly, ActionPages[CouponRedemption]):
     list_display_links = ["account"]
     list_filter = [StateFilter, "coupon"]
     list_select_related = ["account", "coupon"]
-    search_fields = ["account__username", "account__email"]
-    search_help_text = SHOWN
+    search_fields = ["account__username", "account__email", "coupon__code"]
+    search_help_text = f"{SHOWN}, or a coupon's code"
     by_account = "account"
     fieldsets = [
         (None, {"fields": [("account", "coupon", "state"), ("redeemed_at", "withdrawn_at")]}),
