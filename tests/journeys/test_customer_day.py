@@ -26,7 +26,7 @@ def sign_up(tab: Tab, address: str, after: str = "") -> None:
         tab.page.get_by_role("button", name="Sign up").click()
     else:
         tab.page.goto(after)
-        tab.page.get_by_role("main").get_by_role("link", name="sign up").click()
+        tab.page.get_by_role("main").get_by_role("link", name="Sign up").click()
     tab.page.get_by_label("Email").fill(address)
     tab.page.get_by_label("Password").fill("quite a long one")
     tab.page.get_by_role("main").get_by_role("button", name="Sign Up").click()
