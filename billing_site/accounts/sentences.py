@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from django.utils.translation import gettext_noop as _
+from django.utils.translation import pgettext_lazy
 
 SENTENCES: Final = (
-    _("Login"),
+    pgettext_lazy("field label", "Login"),
     _("Bad Token"),
     _("Are you sure you want to sign out?"),
     _("You cannot remove your primary email address."),
