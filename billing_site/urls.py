@@ -46,7 +46,8 @@ if settings.SANDBOX:
     api.append(re_path(rf"^(?:{'|'.join(sandbox.PATHS)})(?:/.*)?$", sandbox.SandboxView.as_view(), name="sandbox"))
 api.append(re_path(r"", NoSuchPath.as_view()))
 
-log_in = says_when_to_come_again(takes_username(LoginView.as_view()))
+SHOWN = {"sign_up": lambda: settings.SIGN_UP}
+log_in = says_when_to_come_again(takes_username(LoginView.as_view(extra_context=SHOWN)))
 urlpatterns = [
     re_path(r"^api/v1$", Index.as_view()),
     path("api/v1/", include(api)),

@@ -34,9 +34,13 @@ class Adapter(DefaultAccountAdapter):
         return reverse("admin:index") if user.is_staff else super().get_login_redirect_url(request)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Whoever signs up or asks for a link goes on without the mail where the provider is down, and is told so."""
+        """Whoever signs up or asks for a link goes on without the mail where the provider is down, and is told so.
+
+        The mail names the site, where the library would name its host.
+        """
+        site = {"name": settings.MFA_TOTP_ISSUER, "domain": allauth_context.request.get_host()}
         try:
-            super().send_mail(template_prefix, email, context)
+            super().send_mail(template_prefix, email, {"current_site": site} | context)
         except (SMTPException, OSError) as error:
             logger.error("a mail could not be sent (%s): %s", template_prefix, type(error).__name__)
             sentence = _("The e-mail could not be sent at the moment. Please ask for it again in a few minutes.")

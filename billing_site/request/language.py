@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from django.middleware.locale import LocaleMiddleware
 from django.utils import translation
 
-TRANSLATED: Final = ("/dashboard", "/accounts")
+TRANSLATED: Final = ("/dashboard", "/accounts", "/admin/login", "/api/auth/login")
 
 
 class PageLanguage(LocaleMiddleware):

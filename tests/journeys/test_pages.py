@@ -58,6 +58,8 @@ CUSTOMERS = (
     "/dashboard/billing/",
     "/dashboard/billing/details/",
     "/accounts/email/",
+    "/accounts/logout/",
+    "/accounts/password/change/",
     "/accounts/2fa/",
     "/api/v1/",
     "/api/v1/usage/current",

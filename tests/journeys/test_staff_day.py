@@ -1,12 +1,17 @@
-"""A day of staff in the browser: a parked customer is looked at; another is found, noted, started and credited."""
+"""A day of staff in the browser, from the log-in on.
+
+A parked customer is looked at; another is found, noted, started and credited; a list is taken home.
+"""
 
 from __future__ import annotations
+
+import csv
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from billing.models import AccountNote, CreditNote, Subscription
+from billing.models import AccountNote, CreditNote, Invoice, Subscription
 from tests.cast import Customer, Staff
 from tests.journeys.chromium import Chromium, Tab, chromium, playwright_browser
 
@@ -25,16 +30,22 @@ def test_a_day(chromium: Chromium, staff: User, alice: Customer, dave: Customer)
 
     def day(tab: Tab) -> list[str]:
         page = tab.page
-        tab.open("/admin/")
+        tab.open("/admin/")  # leads to the log-in
+        page.get_by_label("Login").fill(staff.username)
+        page.get_by_label("Password").fill("sue")
         faults = tab.faults()
+        page.get_by_role("main").get_by_role("button", name="Sign in").click()
+        page.get_by_role("link", name="Parked").first.wait_for()
+        faults += tab.faults()
         page.get_by_role("link", name="Parked").first.click()
         page.get_by_role("link", name="dave").first.click()
         page.get_by_role("main").or_(page.locator("#content")).get_by_role("link", name="dave").first.click()
         page.get_by_text("Parked since").wait_for()
         page.get_by_role("link", name="Release").wait_for()
 
-        tab.open("/admin/auth/user/?q=alice")
-        page.locator("#result_list").get_by_role("link", name="alice").click()
+        page.keyboard.press("Control+k")
+        page.get_by_placeholder("Type to search").press_sequentially("alice")
+        page.locator("#command-results").get_by_role("link", name="alice").first.click()
         page.get_by_text("Requests per minute").wait_for()  # a part that came by itself
         page.get_by_text("alice's key").wait_for()
         faults += tab.faults()
@@ -57,9 +68,18 @@ def test_a_day(chromium: Chromium, staff: User, alice: Customer, dave: Customer)
         page.get_by_label("Reason").fill("an apology")
         page.get_by_role("button", name="Issue the credit note").click()
         page.get_by_text("an apology").first.wait_for()
-        return faults
+        faults += tab.faults()
 
-    assert chromium.browse(staff, day) == []
+        tab.open("/admin/billing/invoice/")
+        with page.expect_download() as begun:
+            page.get_by_role("link", name="Download as CSV").click()
+        exported.append(begun.value.path().read_text())
+        return faults + tab.faults()
+
+    exported: list[str] = []
+    assert chromium.browse(None, day) == []
+    [titles, *rows] = csv.reader(exported[0].splitlines())
+    assert len(rows) == Invoice.objects.count() and titles[3] == "total"
     assert Subscription.objects.get(account=alice.account).plan.code == "pro"
     assert CreditNote.objects.get(account=alice.account).amount == 5
     assert AccountNote.objects.get(account=alice.account).author == staff
