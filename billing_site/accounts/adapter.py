@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from billing_site.library_settings import LOG_IN
 from billing_site.request.client_address import client_address
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Adapter(DefaultAccountAdapter):
 
         The mail names the site, where the library would name its host.
         """
-        site = {"name": settings.MFA_TOTP_ISSUER, "domain": allauth_context.request.get_host()}
+        site = {"name": LOG_IN["MFA_TOTP_ISSUER"], "domain": allauth_context.request.get_host()}
         try:
             super().send_mail(template_prefix, email, {"current_site": site} | context)
         except (SMTPException, OSError) as error:

@@ -92,7 +92,7 @@ class CustomerAdmin(UserAdmin):
             "parts": [(name, part.title) for name, part in parts.PARTS.items() if part.is_seen(request)],
         }
         if request.user.has_perm("billing.view_accountnote"):
-            about["notes"] = user.notes.select_related("author")[: head.NOTES]
+            about["notes"] = AccountNote.objects.filter(account=user).select_related("author")[: head.NOTES]
             about["note_form"] = note if request.user.has_perm("billing.add_accountnote") else None
         return self.page(request, user, "customer.html", str(user), **about)
 
