@@ -16,7 +16,7 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from billing_site.local.engines import Valkey
+from billing_site.local.engines import EngineError, Valkey
 from billing_site.local.engines.places import sockets_root
 from billing_site.local.engines.process import wait_until
 from ratelimit.keys import shard_tag
@@ -188,10 +188,18 @@ def the_cluster() -> ThreeNodes:
     """The one of this test process, started when it is first asked for: `mend` it before use."""
     folder = Path(tempfile.mkdtemp(prefix=f"pbv-{os.geteuid()}-", dir=sockets_root()))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    nodes = ThreeNodes(folder)
-    atexit.register(nodes.stop)
-    nodes.start()
-    return nodes
+    for tries_left in (2, 1, 0):  # by the last one it is returned or raised
+        nodes = ThreeNodes(folder)
+        atexit.register(nodes.stop)
+        try:
+            nodes.start()
+        except EngineError:  # somebody has taken a port since it was found free
+            nodes.stop()
+            if not tries_left:
+                raise
+        else:
+            return nodes
+    raise AssertionError("unreachable")
 
 
 @contextmanager
