@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.db.models import Sum
 
+from tests.billing.waiting import until
 from tests.cast import Customer
 from tests.journeys.server import running
 from usage.models import RefusedCalls
@@ -19,4 +20,4 @@ def test_a_server_that_ends_adds_what_it_has_counted(bob: Customer) -> None:
         statuses = [session.get(f"{server.url}/api/v1/agent/query", timeout=60).status_code for _ in range(20)]
     assert statuses == [403] * 20
     rows = RefusedCalls.objects.filter(account_id=bob.account, feature="ai_agent_query", reason="feature_not_in_plan")
-    assert rows.aggregate(calls=Sum("calls"))["calls"] == 20
+    until(lambda: rows.aggregate(calls=Sum("calls"))["calls"] == 20)

@@ -56,8 +56,10 @@ def test_no_page_asks_much(rows: Staff) -> None:
         rows.open(page)  # what a process asks once
         with CaptureQueriesContext(connection) as queries:
             assert rows.open(page).status_code == 200, page
-        if len(queries) > MOST_QUERIES:
-            asked[page] = [query["sql"][-150:] for query in queries]
+        # A process looks for another catalogue once a second, whatever page it draws then.
+        own = [query["sql"] for query in queries if '"billing_fence"."subject" = 0' not in query["sql"]]
+        if len(own) > MOST_QUERIES:
+            asked[page] = [sql[-150:] for sql in own]
     assert asked == {}
 
 
