@@ -19,31 +19,34 @@ from billing.models import OutboxMessage
 
 
 def render(draft: Draft, message: OutboxMessage, user: User, *, is_notice: bool) -> EmailMultiAlternatives:
-    """The mail in the active language and time zone. A notice can be unsubscribed from."""
-    subject, paragraphs = _texts(draft)
+    """The mail that tells a user of a message. A notice can be unsubscribed from."""
     unsubscribe = unsubscribing.address(user.pk) if is_notice else ""
+    mail = dressed(draft, user.email, about=user, unsubscribe=unsubscribe)
+    mail.extra_headers["Message-ID"] = message_id(message)
+    if unsubscribe:
+        mail.extra_headers["List-Unsubscribe"] = f"<{unsubscribe}>"
+        mail.extra_headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    return mail
+
+
+def dressed(draft: Draft, to: str, about: User, unsubscribe: str = "") -> EmailMultiAlternatives:
+    """A draft as a mail to an address, in the active language and time zone. `about` is the account it concerns."""
+    subject, paragraphs = _texts(draft)
     around: dict[str, Any] = {
         "subject": subject,
         "paragraphs": paragraphs,
         "facts": [(label, _one_line(value)) for label, value in draft.facts],
         "link": (draft.link.label, settings.SITE_URL + draft.link.path) if draft.link else None,
-        "account": _one_line(user.get_username()),
+        "account": _one_line(about.get_username()),
         "site": settings.SITE_URL,
         "unsubscribe": unsubscribe,
         "language": get_language(),
     }
-    mail = EmailMultiAlternatives(
-        subject,
-        _without_escapes("mails/base.txt", around),
-        to=[user.email],
-        headers={"Message-ID": message_id(message), "Auto-Submitted": "auto-generated"},
-    )
+    body = _without_escapes("mails/base.txt", around)
+    mail = EmailMultiAlternatives(subject, body, to=[to], headers={"Auto-Submitted": "auto-generated"})
     mail.attach_alternative(render_to_string("mails/base.html", around), "text/html")
     for attachment in draft.attachments:
         mail.attach(*attachment)
-    if unsubscribe:
-        mail.extra_headers["List-Unsubscribe"] = f"<{unsubscribe}>"
-        mail.extra_headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     return mail
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import User
-from django.core.mail import send_mail
-from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from billing.mails.draft import Draft, Link
+from billing.mails.rendering import dressed
 
-def send_invitation(email: str, link: str, by: User) -> None:
-    """In the language of who invites. Raises what the e-mail backend raises."""
-    words = {"link": link, "name": by.get_full_name() or by.email or by.get_username()}
-    subject = " ".join((_("%(name)s invites you to an account") % words).split())
-    text, html = (render_to_string(f"mails/invitation.{kind}", words) for kind in ("txt", "html"))
-    send_mail(subject, text, None, [email], html_message=html)
+
+def send_invitation(email: str, secret: str, owner: User, by: User) -> None:
+    """In the language of who invites to the owner's account. Raises what the e-mail backend raises."""
+    name = by.get_full_name() or by.email or by.get_username()
+    link = Link(_("Join"), reverse("dashboard-join", args=[secret]))
+    dressed(Draft("invitation", {"name": name}, link=link), email, about=owner).send()

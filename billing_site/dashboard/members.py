@@ -10,7 +10,6 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
@@ -71,9 +70,8 @@ def invite(request: DashboardRequest) -> HttpResponseBase:
     email, role = form.cleaned_data["email"], Role(form.cleaned_data["role"])
     with saying_why_not(request):
         secret = membership.invite(acting.account, email, role, acting.user, acting.now)
-        link = request.build_absolute_uri(reverse("dashboard-join", args=[secret]))
         try:
-            send_invitation(email, link, acting.user)
+            send_invitation(email, secret, acting.owner, acting.user)
         except OSError:  # as smtplib's are
             logger.exception("an invitation of account %s was not sent", acting.account)
             messages.error(
