@@ -6,8 +6,10 @@ once: a batch takes rows that no other transaction holds, and a period opens onc
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 
@@ -86,7 +88,7 @@ def _renew_in_batches(now: datetime, progress: Callable[[int], None], keep: bool
     total = RenewalReport()
     last: Subscription | None = None
     while True:
-        with transaction.atomic():
+        with _without_collector(), transaction.atomic():
             batch = _take(now, last)
             if not batch:
                 break
@@ -99,6 +101,19 @@ def _renew_in_batches(now: datetime, progress: Callable[[int], None], keep: bool
         progress(len(batch))
     total.add(bill_parts(now, keep=keep))
     return total
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Python's search for circles of garbage rests: a batch makes a hundred thousand objects and hardly any circle, and
+    looking for them took a tenth of the close."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _take(now: datetime, last: Subscription | None) -> list[Subscription]:
