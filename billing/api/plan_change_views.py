@@ -33,7 +33,8 @@ from billing.models.invoices import NOTHING
 from billing.rules.money import in_currency
 from billing.rules.plan_change import days_until
 from billing.subscriptions import changes
-from billing.subscriptions.quotes import InvalidCycle, Quote, calculate_proration
+from billing.subscriptions.previews import InvalidCycle, calculate_proration
+from billing.subscriptions.quotes import Quote
 
 CAPABILITIES = {"type": "array", "minItems": 1, "items": {"type": "string"}}
 ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}

@@ -23,7 +23,8 @@ from billing.subscriptions import canceling, changes, next_invoice
 from billing.subscriptions.coupons import discounts
 from billing.subscriptions.current import CurrentSubscription, current_subscription
 from billing.subscriptions.offers import Offers
-from billing.subscriptions.quotes import Quote, calculate_proration
+from billing.subscriptions.previews import calculate_proration
+from billing.subscriptions.quotes import Quote
 from billing.subscriptions.refusals import NoSubscription, QuoteExpired
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.cards import cards_of

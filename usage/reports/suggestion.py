@@ -20,7 +20,7 @@ from billing.rules.plan_change import Available
 from billing.rules.refused import Refused
 from billing.rules.suggestion import Kind, PackOffer, Suggestion, Way
 from billing.subscriptions.offers import Offers
-from billing.subscriptions.quotes import calculate_proration
+from billing.subscriptions.previews import calculate_proration
 from ratelimit import process_state
 from ratelimit.limiter import Versions
 from usage.reports.forecast import forecast_from

@@ -21,7 +21,7 @@ from billing.invoicing import credit_notes, ledger
 from billing.models import Invoice, Plan, Subscription
 from billing.rules.money import in_currency
 from billing.subscriptions import changes, refusals
-from billing.subscriptions.quotes import calculate_proration
+from billing.subscriptions.previews import calculate_proration
 from tests.billing.ledger import assert_explained, fresh, invoices, lines
 from tests.billing.staff import IN_USE, confirm, confirmation, on_starter_since_october, page, shown, text_of, told
 from tests.cast import Customer, Staff, call

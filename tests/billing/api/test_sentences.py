@@ -9,7 +9,7 @@ import pytest
 
 from billing.api.sentences import NOT_MOVED, SENTENCES, TO_STAFF, to_customer, to_staff
 from billing.rules.refused import Refused
-from billing.subscriptions.quotes import InvalidCycle
+from billing.subscriptions.previews import InvalidCycle
 from billing.subscriptions.refusals import ActiveFeatures, ActivityUnknown, QuoteExpired, UnderReview
 from billing_site.dashboard.sentences import ON_PAGES
 

@@ -14,7 +14,7 @@ from billing.invoicing import credit_notes, issuing, ledger
 from billing.invoicing.bills import base_price
 from billing.invoicing.ledger import BillingError
 from billing.models import CreditNoteTax, Invoice, InvoiceTax, Plan, Seller, Subscription, TokenPack
-from billing.subscriptions import changes, quotes, refusals, renewal, staff_ending
+from billing.subscriptions import changes, previews, quotes, refusals, renewal, staff_ending
 from billing.subscriptions.current import current_subscription
 from tests.billing.ledger import assert_explained, fresh, hand_over, invoices, lines, pay_in_full
 from tests.factories import at, make_details, make_plan, make_rate, make_seller, make_subscription, money
@@ -205,7 +205,7 @@ class TestChanges:
 class TestPreviews:
     def test_they_are_what_is_billed(self, germany: Seller, plan: Plan, higher: Plan) -> None:
         sold = make_subscription(plan, START)
-        bill = quotes.calculate_proration(sold.account_id, higher, MIDDLE).bill(MIDDLE)
+        bill = previews.calculate_proration(sold.account_id, higher, MIDDLE).bill(MIDDLE)
         changed = changes.upgrade(sold.account_id, higher, MIDDLE)
         assert changed.invoice is not None
         assert (bill.tax, bill.gross) == (changed.invoice.tax, changed.invoice.gross) == (money("9.81"), money("61.43"))

@@ -10,7 +10,7 @@ from freezegun import freeze_time
 
 from billing.invoicing import credit_notes
 from billing.models import BulkMove, CouponRedemption, Plan
-from billing.subscriptions import changes, quotes, refusals, renewal, staff_changes, staff_ending
+from billing.subscriptions import changes, previews, refusals, renewal, staff_changes, staff_ending
 from billing.subscriptions.bulk import moves, work
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription
@@ -26,7 +26,7 @@ HALF = money("15.5")
 def test_in_the_middle_of_a_period_that_has_none(low: Plan, high: Plan) -> None:
     """The charge is net of it, the credit is of what the old plan was billed with."""
     subscription = redeemed(low, periods=1)
-    shown = quotes.calculate_proration(subscription.account_id, high, MIDDLE)
+    shown = previews.calculate_proration(subscription.account_id, high, MIDDLE)
     changed = changes.upgrade(subscription.account_id, high, MIDDLE)
     assert shown.proration == changed.proration
     assert changed.invoice and lines(changed.invoice) == [("credit", -16), ("charge", 48), ("discount", -24)]
@@ -178,7 +178,7 @@ def test_a_quote_ends_with_what_it_was_made_of(low: Plan, high: Plan, by_digest:
     with freeze_time(START):
         subscription = redeemed(low, now=START, periods=1)
     later = MIDDLE + timedelta(minutes=5)
-    shown = quotes.calculate_proration(subscription.account_id, high, MIDDLE).digest()
+    shown = previews.calculate_proration(subscription.account_id, high, MIDDLE).digest()
     with freeze_time(later):
         if step == "for other plans":
             CouponRedemption.objects.get().coupon.plans.set([low])

@@ -12,7 +12,7 @@ from django.db.models.functions import Concat
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import BillingPeriod, CouponRedemption, Plan, Subscription
-from billing.subscriptions import changes, opening, parking, quotes, renewal, staff_ending
+from billing.subscriptions import changes, opening, parking, previews, renewal, staff_ending
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription
 from tests.billing.closers import many_due
@@ -52,7 +52,7 @@ def test_a_trial_uses_none_and_what_follows_it_does(free: Plan) -> None:
     tried = make_plan("tried", 62, 2, trial_days=10)
     subscription = redeemed(free, periods=1)
     account = subscription.account_id
-    assert quotes.calculate_proration(account, tried, MIDDLE).coupon is None
+    assert previews.calculate_proration(account, tried, MIDDLE).coupon is None
     changed = changes.upgrade(account, tried, MIDDLE)
     assert (changed.trial_ends_at, used(subscription)) == (at("2025-10-26 09:30:00"), 0)
     assert current_subscription(account, MIDDLE).next_invoice_amount == 31

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from billing.models import CouponRedemption, Plan, Subscription
-from billing.subscriptions import changes, quotes, renewal
+from billing.subscriptions import changes, previews, renewal
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription
 from tests.billing.coupons import assert_sound, redeemed, used
@@ -37,7 +37,7 @@ def test_the_next_invoice_is_net_of_it(low: Plan, high: Plan) -> None:
 )
 def test_a_preview_of_a_later_instant(low: Plan, high: Plan, day: str, credit: str, discount: str) -> None:
     subscription = redeemed(low, periods=2)
-    shown = quotes.calculate_proration(subscription.account_id, high, MIDDLE, at=at(day)).proration
+    shown = previews.calculate_proration(subscription.account_id, high, MIDDLE, at=at(day)).proration
     assert (shown.credit, shown.discount) == (money(credit), money(discount))
     changed = changes.upgrade(subscription.account_id, high, at(day))
     assert changed.proration == shown
@@ -48,7 +48,7 @@ def test_as_if_it_were_redeemed_first(low: Plan, high: Plan) -> None:
     subscription = make_subscription(low, START)
     account = subscription.account_id
     for now in (MIDDLE, END):  # at the second the renewal is late
-        shown = quotes.calculate_proration(account, high, now, coupon=coupon)
+        shown = previews.calculate_proration(account, high, now, coupon=coupon)
         assert (shown.coupon, CouponRedemption.objects.count()) == (coupon, 0)
     redeeming.redeem(account, "SPRING", END)
     assert changes.upgrade(account, high, END).proration == shown.proration
@@ -57,16 +57,16 @@ def test_as_if_it_were_redeemed_first(low: Plan, high: Plan) -> None:
 
 def test_and_before_there_is_a_plan(low: Plan) -> None:
     account = User.objects.create_user("new").pk
-    shown = quotes.calculate_proration(account, low, MIDDLE, coupon=make_coupon())
+    shown = previews.calculate_proration(account, low, MIDDLE, coupon=make_coupon())
     assert (shown.proration.net, shown.coupon is not None) == (HALF, True)
-    assert quotes.calculate_proration(account, low, MIDDLE).proration.net == 31
+    assert previews.calculate_proration(account, low, MIDDLE).proration.net == 31
 
 
 def test_another_cycle_of_the_own_plan_is_as_the_period_was_sold(low: Plan, high: Plan) -> None:
     subscription = redeemed(low)
     renewal.renew_due(END)
     account, cycle = subscription.account_id, {"cycle_start": END, "cycle_end": at("2026-01-01")}
-    shown = quotes.calculate_proration(account, high, END, **cycle)
+    shown = previews.calculate_proration(account, high, END, **cycle)
     assert (shown.proration.credit, shown.proration.discount) == (HALF, money("46.5"))
-    shown = quotes.calculate_proration(account, high, END, current=low, **cycle)
+    shown = previews.calculate_proration(account, high, END, current=low, **cycle)
     assert (shown.proration.credit, shown.proration.discount) == (31, money("46.5")), "at list price"

@@ -13,7 +13,7 @@ from billing.models import CouponRedemption, Invoice, Plan
 from billing.subscriptions import changes, next_invoice
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription
-from billing.subscriptions.quotes import calculate_proration
+from billing.subscriptions.previews import calculate_proration
 from tests.billing.ledger import pay_in_full
 from tests.cast import Customer
 from tests.factories import make_coupon, make_rate, make_seller

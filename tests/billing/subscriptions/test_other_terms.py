@@ -16,7 +16,7 @@ from billing.models import BillingPeriod, Plan, Subscription, TaxRate
 from billing.rules.entitlement import entitle
 from billing.rules.periods import Period
 from billing.rules.plan_change import OnlyAtPeriodEnd
-from billing.subscriptions import canceling, changes, quotes, refusals, renewal
+from billing.subscriptions import canceling, changes, previews, refusals, renewal
 from billing.subscriptions.bulk import moves, work
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription, period_at
@@ -68,7 +68,7 @@ class TestToALongerInterval:
     def test_what_was_quoted_is_billed_fifteen_minutes_later(self, low: Plan, yearly: Plan) -> None:
         subscription = make_subscription(low, START)
         quoted_at = at("2025-10-16 23:50:00")
-        quote = quotes.calculate_proration(subscription.account_id, yearly, quoted_at)
+        quote = previews.calculate_proration(subscription.account_id, yearly, quoted_at)
         changed = changes.upgrade(subscription.account_id, yearly, quoted_at + timedelta(minutes=15), quoted_at)
         assert (changed.proration.net, changed.invoice and changed.invoice.total) == (quote.proration.net, 294)
 
@@ -178,7 +178,7 @@ class TestAtThePeriodsEnd:
         subscription = make_subscription(yearly, START)
         account = subscription.account_id
         changes.downgrade_with_effective_date(account, low, MIDDLE, NOBODY_USES_ANYTHING)
-        quote = quotes.calculate_proration(account, make_plan("best", 62, 9), MIDDLE, at=at("2026-12-16"))
+        quote = previews.calculate_proration(account, make_plan("best", 62, 9), MIDDLE, at=at("2026-12-16"))
         assert (quote.period.number, quote.period.starts_at, quote.proration.credit) == (3, at("2026-12-01"), 16)
 
 
@@ -254,7 +254,7 @@ class TestLives(TestCase):
     def take(self, step: str, account: int, target: Plan, now: datetime) -> None:
         try:
             if step in ("upgrade", "without trial"):
-                quote = quotes.calculate_proration(account, target, now, trial=step == "upgrade")
+                quote = previews.calculate_proration(account, target, now, trial=step == "upgrade")
                 bill = quote.bill(now)
                 changed = changes.upgrade(account, target, now, trial=step == "upgrade")
                 said = quote.proration, quote.trial_ends_at

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.models import Plan
-from billing.subscriptions import quotes
+from billing.subscriptions import previews
 from tests.billing.invoicing.test_money_laws import (
     ANCHORS,
     CURRENCIES,
@@ -64,7 +64,7 @@ def test_a_preview_is_what_the_change_bills(
         end = subscription.period_ends_at
         at = customer.now + ahead if isinstance(ahead, timedelta) else end + timedelta(microseconds=ahead)
         at = max(at, customer.now)
-        shown = quotes.calculate_proration(subscription.account_id, plan, customer.now, at=at)
+        shown = previews.calculate_proration(subscription.account_id, plan, customer.now, at=at)
         clock.move_to(at)
         changed = hand_over(subscription, plan, at)
         assert shown.proration == changed.proration

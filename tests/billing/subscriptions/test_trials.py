@@ -14,6 +14,7 @@ from billing.subscriptions import (
     canceling,
     changes,
     opening,
+    previews,
     quotes,
     refusals,
     renewal,
@@ -35,7 +36,7 @@ NOBODY_USES_ANYTHING: frozenset[str] = frozenset()
 class TestItsBeginning:
     def test_an_upgrade_from_a_free_period_costs_nothing_for_its_days(self, free: Plan, pro: Plan) -> None:
         subscription = make_subscription(free, START)
-        quote = quotes.calculate_proration(subscription.account_id, pro, NOW)
+        quote = previews.calculate_proration(subscription.account_id, pro, NOW)
         changed = changes.upgrade(subscription.account_id, pro, NOW + 700_000 * MICROSECOND)
         assert (quote.proration.net, quote.trial_ends_at, quote.target_cost) == (0, END, 62)
         assert (changed.proration, changed.trial_ends_at) == (quote.proration, END)
@@ -50,7 +51,7 @@ class TestItsBeginning:
 
     def test_it_can_be_skipped(self, free: Plan, pro: Plan) -> None:
         subscription = make_subscription(free, START)
-        quote = quotes.calculate_proration(subscription.account_id, pro, NOW, trial=False)
+        quote = previews.calculate_proration(subscription.account_id, pro, NOW, trial=False)
         changed = changes.upgrade(subscription.account_id, pro, NOW, trial=False)
         assert (quote.proration.net, quote.trial_ends_at) == (32, None)
         assert (changed.proration, changed.trial_ends_at) == (quote.proration, None)
@@ -79,7 +80,7 @@ class TestItsBeginning:
 
     def test_who_has_no_subscription_gets_one_by_choosing_the_plan(self, pro: Plan) -> None:
         user = get_user_model().objects.create_user("new")
-        quote = quotes.calculate_proration(user.pk, pro, NOW)
+        quote = previews.calculate_proration(user.pk, pro, NOW)
         changed = changes.upgrade(user.pk, pro, NOW)
         assert (quote.proration.net, quote.trial_ends_at, changed.trial_ends_at) == (0, END, END)
         assert (changed.invoice, changed.previous_plan) == (None, None)
@@ -87,7 +88,7 @@ class TestItsBeginning:
 
     def test_who_pays_upgrades_as_always(self, low: Plan, pro: Plan) -> None:
         subscription = make_subscription(low, START)
-        quote = quotes.calculate_proration(subscription.account_id, pro, NOW)
+        quote = previews.calculate_proration(subscription.account_id, pro, NOW)
         changed = changes.upgrade(subscription.account_id, pro, NOW)
         assert (quote.trial_ends_at, changed.trial_ends_at, changed.proration.net) == (None, None, 16)
 
@@ -131,7 +132,7 @@ class TestOnce:
     def again(self, account: int, now: datetime) -> quotes.Quote:
         """What an upgrade to another plan with a trial costs, which is what it bills."""
         other = make_plan("other", 93, 9, trial_days=30)
-        quote = quotes.calculate_proration(account, other, now)
+        quote = previews.calculate_proration(account, other, now)
         changed = changes.upgrade(account, other, now)
         assert (changed.trial_ends_at, quote.trial_ends_at, quote.proration) == (None, None, changed.proration)
         return quote
@@ -184,7 +185,7 @@ class TestWithin:
     @pytest.mark.parametrize("mode", ["prorate", "full_period"])
     def test_an_upgrade_ends_it_and_begins_a_period_in_full(self, on_trial: Subscription, mode: str) -> None:
         target, now = make_plan("high", 93, 3, upgrade_mode=mode), NOW + timedelta(days=3)
-        quote = quotes.calculate_proration(on_trial.account_id, target, now)
+        quote = previews.calculate_proration(on_trial.account_id, target, now)
         changed = changes.upgrade(on_trial.account_id, target, now)
         assert (quote.proration.net, changed.proration) == (93, quote.proration)
         row = fresh(on_trial)

@@ -16,7 +16,7 @@ from billing.subscriptions import (
     canceling,
     changes,
     opening,
-    quotes,
+    previews,
     renewal,
     staff_ending,
     trials,
@@ -117,7 +117,7 @@ class TestPaymentMethod:
         assert (before.plan.code, before.cancel_at, before.then, before.next_invoice_amount) == ("asking", END, free, 0)
         assert (enforced(asked, END - SECOND), enforced(asked, now)) == ("asking", "free")
         assert current_subscription(asked.account_id, now).plan == free
-        assert quotes.calculate_proration(asked.account_id, make_plan("x", 93, 9), NOW, at=now).period.plan == free
+        assert previews.calculate_proration(asked.account_id, make_plan("x", 93, 9), NOW, at=now).period.plan == free
         assert renewal.renew_due(END - SECOND).ended == 0
         assert renewal.renew_due(now).ended == 1
         row, follows = fresh(asked), live(asked)
@@ -180,7 +180,7 @@ class TestPaymentMethod:
     def test_paid_up_an_invoice_of_then_is_as_any(self, on_trial: Subscription) -> None:
         renewal.renew_due(END)
         pay_in_full(invoices(on_trial)[-1], END)
-        assert quotes.calculate_proration(
+        assert previews.calculate_proration(
             on_trial.account_id, make_plan("x", 124, 9), END, at=END
         ).proration.credit == money(62)
 

@@ -11,7 +11,7 @@ from django.utils import timezone, translation
 from django.utils.formats import date_format
 
 from billing.models import Invoice, Plan, Subscription, TokenPack, TokenPackPurchase
-from billing.subscriptions.quotes import calculate_proration
+from billing.subscriptions.previews import calculate_proration
 from billing_site.templatetags.money import money
 from tests.billing_site.dashboard.conftest import Person
 from tests.cast import Customer, call
