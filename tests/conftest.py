@@ -6,12 +6,14 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from django.test import TransactionTestCase
 from django.utils import timezone
 
 from ratelimit import process_state
 from ratelimit.store import client as redis_client
 from tests.cast import alice, bob, carol, clerk, customer, dave, erin, superuser
 from tests.catalogue import seed
+from tests.emptying import empty_database
 
 
 def pytest_configure() -> None:
@@ -21,6 +23,7 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    TransactionTestCase._fixture_teardown = empty_database  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)
