@@ -1,0 +1,1 @@
+"""Money in and out: what was received, where it went, what was taken back or paid out."""
