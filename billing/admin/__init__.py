@@ -8,6 +8,7 @@ from billing.admin.catalogue import coupons, features, plans, token_packs
 from billing.admin.customers import api_keys, erasures, users
 from billing.admin.customers import subscriptions as customers
 from billing.admin.invoicing import invoices, parties
+from billing.admin.money import money_in, out
 from billing.admin.subscriptions import bulk_moves
 
 # The library's own keys, whose table stays empty: ours are in api_keys.
@@ -22,6 +23,8 @@ __all__ = [
     "features",
     "invoices",
     "mails",
+    "money_in",
+    "out",
     "outbox",
     "parties",
     "plans",

@@ -100,6 +100,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "invoice_of_another": "%(invoice)s is an invoice of another account",
     "reference_taken": "%(reference)s was recorded as %(amount)s %(currency)s; give another reference",
     "reversal_out_of_bounds": "between 0 and %(most)s %(currency)s of %(reference)s can be taken back",
+    "nowhere": "there is no invoice and no customer called %(to)s",
+    "not_by_hand": "%(reference)s was told by %(source)s, which knows where it belongs",
     "refund_out_of_bounds": "between 0 and %(most)s %(currency)s can be paid out",
     "not_creditable": "%(invoice)s is %(status)s; only an issued invoice is credited",
     "credit_out_of_bounds": "between 0 and %(most)s %(currency)s can be credited on %(invoice)s",

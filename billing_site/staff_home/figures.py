@@ -8,12 +8,13 @@ from datetime import datetime
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
 
+from billing.payments.unplaced import unplaced
 from billing.reports.ahead import Ahead, ahead
 from billing.reports.month import Month, money_of_month
 from billing.reports.recurring import PlanShare, plan_shares
 from usage.reports.present import Used, near_quota, top_consumers
 
-KEY, KEPT_SECONDS = "staff-home", 60
+KEY, KEPT_SECONDS = "staff-home-2", 60
 SHOWN = 8
 
 
@@ -23,6 +24,8 @@ class Figures:
     shares: list[PlanShare]
     month: Month
     ahead: Ahead
+    unplaced: int
+    """Money on balances that no invoice is going to use."""
     near: int
     """How many accounts have used 80 % or more of their window's quota."""
     nearest: list[Used]
@@ -45,4 +48,5 @@ def _read(now: datetime) -> Figures:
     shown = {used.account for used in (*near[:SHOWN], *top)}
     users = get_user_model().objects.filter(pk__in=shown).values_list("pk", "username")
     names = dict(users)
-    return Figures(now, plan_shares(), money_of_month(now), ahead(now), len(near), near[:SHOWN], top, names)
+    month, coming = money_of_month(now), ahead(now)
+    return Figures(now, plan_shares(), month, coming, unplaced().count(), len(near), near[:SHOWN], top, names)

@@ -102,6 +102,12 @@ def _to_look_at(shown: Figures) -> list[Number]:
             shown.month.overdue_invoices,
             _list("billing_invoice", status__exact="open", due_at__lt=shown.read_at),
         ),
+        _bad(
+            "Unplaced money",
+            shown.unplaced,
+            _list("billing_moneyin", placed="no"),
+            "on balances that no invoice is going to use",
+        ),
     ]
 
 

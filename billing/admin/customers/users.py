@@ -19,10 +19,12 @@ from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 from billing.admin.action_pages import confirmed_action, page_action
 from billing.admin.base import ModelAdmin, once
 from billing.admin.lists.searching import SHOWN, suggested
+from billing.admin.money.accounts import MoneyActions
 from billing.admin.subscriptions.starting import StartActions
 from billing.api.sentences import to_staff
 from billing.erasure import deletion, erase
 from billing.fence.fenced import push_on_commit
+from billing.invoicing.ledger import balances
 from billing.models import (
     AccountNote,
     ApiKey,
@@ -70,7 +72,7 @@ RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 WITH_THEIR_USER = (AccountNote, ApiKey, ApiKeyUse, BillingDetails, BillingPeriod, Subscription, WindowOverage)
 
 
-class UserAdmin(Choices, StartActions, _UserAdmin):
+class UserAdmin(Choices, StartActions, MoneyActions, _UserAdmin):
     """Customers and staff. Only superusers give rights, or touch the accounts of those who have them.
 
     Registered by `usage.admin.customers`, which puts the customer's page before the form.
@@ -87,7 +89,7 @@ class UserAdmin(Choices, StartActions, _UserAdmin):
     search_help_text = SHOWN
     sortable_by = ["username"]
     ordering = ["-pk"]
-    actions_detail = ["start", "activate", "deactivate", "erase"]
+    actions_detail = ["start", "receive_money", "pay_out", "activate", "deactivate", "erase"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         live = Subscription.objects.live().filter(account=OuterRef("pk"))
@@ -149,9 +151,10 @@ class UserAdmin(Choices, StartActions, _UserAdmin):
     def sensible_actions(self, row: User) -> set[str]:
         if row.is_staff or row.is_superuser:
             return set()
+        money = {"receive_money"} | ({"pay_out"} if any(each > 0 for each in balances([row.pk]).values()) else set())
         if row.is_active:
-            return {"start", "deactivate", "erase"}
-        return {"erase"} if Erasure.objects.filter(account=row).exists() else {"activate", "erase"}
+            return {"start", "deactivate", "erase"} | money
+        return money | ({"erase"} if Erasure.objects.filter(account=row).exists() else {"activate", "erase"})
 
     @confirmed_action(
         "Deactivate",

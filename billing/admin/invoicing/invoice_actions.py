@@ -2,67 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
-from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from billing.admin.action_pages import ActionPages, confirmed_action, page_action
+from billing.admin.action_pages import confirmed_action, page_action
 from billing.admin.base import once
 from billing.admin.invoicing.documents import amount_of
+from billing.admin.money.accounts import received
+from billing.admin.money.forms import AmountForm, PaymentForm
+from billing.admin.money.previewed import Done, PreviewedActions
 from billing.api.sentences import to_staff
 from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError
-from billing.models import Invoice, Payment
+from billing.models import Invoice, MoneyIn
 from billing.models.money import MANUAL
 from billing.payments.receive import receive
-from billing.rules.money import in_currency, is_exact, minor_units
+from billing.payments.reversals import settled_by
+from billing.rules.money import in_currency
 
 MAY_CHANGE = "change_invoices"
 LONGEST = 200
-
-
-class AmountForm(forms.Form):
-    """An amount in the invoice's currency."""
-
-    amount = forms.DecimalField(max_digits=18, decimal_places=4, widget=UnfoldAdminDecimalFieldWidget)
-
-    def __init__(self, *args: Any, currency: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.currency = currency
-        self.fields["amount"].label = f"Amount ({currency})"
-
-    def clean_amount(self) -> Decimal:
-        amount: Decimal = self.cleaned_data["amount"]
-        if amount <= 0:
-            raise ValidationError("Give an amount above 0.")
-        if not is_exact(amount, self.currency):
-            raise ValidationError(f"{self.currency} has {minor_units(self.currency)} decimals; {amount} has more.")
-        return amount
-
-
-class PaymentForm(AmountForm):
-    received_on = forms.DateField(
-        help_text="In UTC.", widget=UnfoldAdminTextInputWidget(attrs={"type": "date"}), label="Received on"
-    )
-    reference = forms.CharField(
-        max_length=LONGEST,
-        widget=UnfoldAdminTextInputWidget,
-        help_text="Such as the bank's or the card processor's id. The same one again is the same payment.",
-    )
-
-    def clean_received_on(self) -> datetime:
-        received = datetime.combine(self.cleaned_data["received_on"], time(), UTC)
-        if received > timezone.now():
-            raise ValidationError("This day has not come. Record a payment once it is there.")
-        return received
 
 
 class CreditForm(AmountForm):
@@ -73,7 +38,7 @@ class CreditForm(AmountForm):
     """What could be credited when the form was shown, so that pressing twice credits once."""
 
 
-class InvoiceActions(ActionPages[Invoice]):
+class InvoiceActions(PreviewedActions[Invoice]):
     actions_detail = ["pay", "credit", "void"]
 
     def sensible_actions(self, row: Invoice) -> set[str]:
@@ -84,36 +49,37 @@ class InvoiceActions(ActionPages[Invoice]):
     def pay(self, request: HttpRequest, object_id: str) -> HttpResponse:
         invoice, now = self.existing(request, object_id), timezone.now()
         due = in_currency(invoice.due, invoice.currency)
-        first = {"amount": due, "received_on": now.date()}
-        form = PaymentForm(request.POST or None, initial=first, currency=invoice.currency)
-        if form.is_valid():
-            try:
-                return self.back(request, invoice, self._record(request, invoice, form.cleaned_data))
-            except BillingError as refusal:
-                form.add_error(None, to_staff(refusal))
-        about = f"{amount_of(due, invoice.currency)} is due on it. Less than that leaves it open."
-        return self._form(request, invoice, f"Mark {invoice} as paid", "Mark as paid", form, about)
 
-    def _record(self, request: HttpRequest, invoice: Invoice, given: dict[str, Any]) -> str:
-        with transaction.atomic():
-            known = Payment.objects.filter(invoice=invoice, reference=given["reference"]).exists()
-            payment = receive(
+        def note(given: dict[str, Any]) -> Done:
+            known = MoneyIn.objects.filter(source=MANUAL, reference=given["reference"]).exists()
+            money = receive(
                 invoice.account_id,
                 invoice.currency,
                 given["amount"],
                 MANUAL,
                 given["reference"],
                 given["received_on"],
-                timezone.now(),
+                now,
                 invoice,
             )
-            received = f"{amount_of(payment.amount, invoice.currency)} received ({payment.reference})"
-            if known:
-                return f"{received} was recorded before; nothing was added."
+            done = received(money, known=known)
+            if known or [each for each, _ in settled_by(money)] != [invoice] or money.to_balance:
+                return done
+            invoice.refresh_from_db()
             left = amount_of(invoice.due, invoice.currency)
-            done = f"{received}, {left} still due, {invoice.status}."
-            self.log_change(request, invoice, done)
-            return done
+            said = f"{amount_of(money.amount, money.currency)} received ({money.reference})"
+            return Done(f"{said}, {left} still due, {invoice.status}.", is_plain=True)
+
+        return self.previewed(
+            request,
+            invoice,
+            PaymentForm(request.POST or None, initial={"amount": due, "received_on": now.date()}, invoice=invoice),
+            note,
+            title=f"Mark {invoice} as paid",
+            button="Mark as paid",
+            about=f"{_about(invoice)} {amount_of(due, invoice.currency)} is due on it. Less than that leaves it open; "
+            "what is more settles the customer's other open invoices, and becomes balance.",
+        )
 
     @page_action("Issue a credit note", permission=MAY_CHANGE, icon="undo")
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -163,5 +129,9 @@ class InvoiceActions(ActionPages[Invoice]):
     def _form(
         self, request: HttpRequest, invoice: Invoice, title: str, button: str, form: forms.Form, about: str
     ) -> HttpResponse:
-        about = f"{invoice} of {invoice.account}, {amount_of(invoice.total, invoice.currency)}. {about}"
+        about = f"{_about(invoice)} {about}"
         return self.page(request, invoice, "form.html", title, form=form, button=button, about=about)
+
+
+def _about(invoice: Invoice) -> str:
+    return f"{invoice} of {invoice.account}, {amount_of(invoice.total, invoice.currency)}."

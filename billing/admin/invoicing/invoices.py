@@ -59,7 +59,11 @@ class InvoiceTaxInline(DocumentInline):
 
 class PaymentInline(DocumentInline):
     model = Payment
-    fields = ["paid_at", "reference", "amount_shown"]
+    verbose_name_plural = "payments: what it got of money that came in; below zero, what was taken back"
+    fields = ["paid_at", "reference", "money_in", "amount_shown"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Payment]:
+        return super().get_queryset(request).select_related("money_in")
 
 
 class CreditNoteInline(DocumentInline):
@@ -211,8 +215,8 @@ class CreditNoteAdmin(MovementAdmin, DocumentFile[CreditNote]):
 
 @admin.register(Payment)
 class PaymentAdmin(MovementAdmin):
-    list_display = ["reference", "account", "invoice", "amount_shown", "paid_at"]
-    list_select_related = ["invoice__account"]
+    list_display = ["reference", "account", "invoice", "amount_shown", "source", "paid_at"]
+    list_select_related = ["invoice__account", "money_in"]
     sortable_by = ["reference", "paid_at"]
     search_fields = ["reference", "invoice__number"]
     search_help_text = f"Reference, invoice. {SHOWN}"
@@ -221,18 +225,22 @@ class PaymentAdmin(MovementAdmin):
     exported = ("invoice__currency", "amount")
     list_filter = [("paid_at", Days)]
     ordering = ["-paid_at", "-pk"]
-    fieldsets = [(None, {"fields": [("reference", "paid_at"), ("invoice", "amount_shown")]})]
+    fieldsets = [(None, {"fields": [("reference", "paid_at", "amount_shown"), ("invoice", "money_in", "reversal")]})]
 
     @admin.display(ordering="invoice__account__username")
     def account(self, row: Payment) -> str:
         return str(row.invoice.account)
 
+    @admin.display(description="source")
+    def source(self, row: Payment) -> str:
+        return row.money_in.source
+
 
 @admin.register(BalanceEntry)
 class BalanceEntryAdmin(MovementAdmin):
-    list_display = ["account", "amount_shown", "invoice", "credit_note", "created_at"]
+    list_display = ["account", "amount_shown", "kind_shown", "invoice", "credit_note", "created_at"]
     list_display_links = ["account"]
-    list_select_related = ["account", "invoice", "credit_note"]
+    list_select_related = ["account", "invoice", "credit_note", "money_in", "reversal__money_in", "refund__account"]
     sortable_by = ["created_at"]
     search_fields = ["invoice__number", "credit_note__number"]
     search_help_text = f"Invoice, credit note. {SHOWN}"
@@ -241,5 +249,19 @@ class BalanceEntryAdmin(MovementAdmin):
     list_filter = [Currencies, ("created_at", Days)]
     ordering = ["-created_at", "-pk"]
     fieldsets = [
-        (None, {"fields": [("account", "created_at", "amount_shown"), ("invoice", "credit_note")]}),
+        (
+            None,
+            {
+                "fields": [
+                    ("account", "created_at", "amount_shown"),
+                    ("kind_shown", "invoice", "credit_note"),
+                    ("money_in", "reversal", "refund"),
+                ]
+            },
+        ),
     ]
+    readonly_fields = ["amount_shown", "kind_shown"]
+
+    @admin.display(description="what")
+    def kind_shown(self, row: BalanceEntry) -> str:
+        return str(row.kind.label)

@@ -146,7 +146,6 @@ def test_the_same_reference_again_is_the_same_payment(superuser: Staff, sold: Su
 @pytest.mark.parametrize(
     ("fields", "field", "message"),
     [
-        ({"amount": "29.01"}, "__all__", "29.00 USD is due"),
         ({"amount": "0"}, "amount", "above 0"),
         ({"amount": "-1"}, "amount", "above 0"),
         ({"amount": "1.001"}, "amount", "USD has 2 decimals"),
@@ -222,7 +221,7 @@ def test_what_a_change_of_plan_has_credited_is_not_credited_again(superuser: Sta
 
 @pytest.mark.parametrize(("currency", "price", "amount"), [("JPY", 1000, "1000"), ("KWD", "10.505", "10.505")])
 def test_other_currencies(superuser: Staff, db: None, currency: str, price: Any, amount: str) -> None:
-    subscription = make_subscription(make_plan("local", price, currency=currency), timezone.now())
+    subscription = make_subscription(make_plan("local", price, currency=currency), datetime(2025, 11, 1, tzinfo=UTC))
     (invoice,) = invoices(subscription)
     assert f'name="amount" value="{amount}"' in text_of(superuser.open(page(invoice, "pay")))
     assert f"{currency} has" in errors(pay(superuser, invoice, "0.0005"))
@@ -240,7 +239,7 @@ def test_voiding_counts_as_never_billed(superuser: Staff, sold: Subscription) ->
     assert invoice.status == Invoice.Status.OPEN, "a button asks first"
     assert "INV-000001 is void." in told(press(superuser, invoice, "void"))
     assert "only an open invoice is voided" in told(press(superuser, invoice, "void"))
-    assert "only an open invoice is paid" in errors(pay(superuser, invoice))
+    assert "29.00 USD to the balance" in text_of(pay(superuser, invoice)), "it is shown where the money would go"
     assert "only an issued invoice is credited" in errors(credit(superuser, invoice, "1"))
     assert LogEntry.objects.get().change_message == "Voided."
     text = text_of(superuser.open(page(invoice, "change")))

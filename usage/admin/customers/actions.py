@@ -29,11 +29,14 @@ def groups(
     subscriptions: Any = admin.site.get_model_admin(Subscription)
     of_user = _of_row(request, users, user)
     starting = reverse("admin:auth_user_start", args=[user.pk])
+    of_money = [reverse(f"admin:auth_user_{name}", args=[user.pk]) for name in ("receive_money", "pay_out")]
     start = [] if pays else [button for button in of_user if button.url == starting]
-    about_user = [button for button in of_user if button.url != starting]
+    money = [button for button in of_user if button.url in of_money]
+    about_user = [button for button in of_user if button.url not in (starting, *of_money)]
     found = [
         ("Subscription", [*start, *(_of_row(request, subscriptions, live) if live else [])]),
         ("Allowance", _allowance(request, user) if user.is_active else []),
+        ("Money", money),
         ("Account", [*_edit(request, users, user), *about_user]),
     ]
     return [(title, buttons) for title, buttons in found if buttons]

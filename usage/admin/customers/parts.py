@@ -16,6 +16,7 @@ from django.utils.html import format_html_join
 
 from billing.admin.base import unlimited
 from billing.admin.invoicing.documents import amount_of
+from billing.api.money_said import where_it_lies
 from billing.entitlements.api_keys import BadCredentials
 from billing.models import (
     ApiKey,
@@ -23,6 +24,7 @@ from billing.models import (
     Invoice,
     LimitOverride,
     Member,
+    MoneyIn,
     OutboxMessage,
     Payment,
     SentMail,
@@ -130,6 +132,15 @@ def _payments(request: HttpRequest, user: User, now: datetime) -> Section:
     ]
     headers = ["Paid at (UTC)", "Amount", "Invoice", "Reference"]
     return Section("Payments", headers, rows, "None yet.", list_url(Payment, user, by="q"))
+
+
+def _money_in(request: HttpRequest, user: User, now: datetime) -> Section:
+    rows = [
+        [link(row, instant(row.received_at)), amount_of(row.amount, row.currency), where_it_lies(row), row.reference]
+        for row in MoneyIn.objects.filter(account=user)[:SHOWN]
+    ]
+    headers = ["Received at (UTC)", "Amount", "Where it lies", "Reference"]
+    return Section("Money in", headers, rows, "None yet.", list_url(MoneyIn, user))
 
 
 def _credit_notes(request: HttpRequest, user: User, now: datetime) -> Section:
@@ -254,6 +265,7 @@ PARTS: Final[dict[str, Part]] = {
         "Money",
         (
             (Invoice, _invoices),
+            (MoneyIn, _money_in),
             (Payment, _payments),
             (CreditNote, _credit_notes),
             (Subscription, _subscriptions),
