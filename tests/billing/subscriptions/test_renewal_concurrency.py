@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from billing.invoicing import credit_notes, ledger
-from billing.models import BillingPeriod, CreditNote, DocumentNumber, Invoice, Payment, Plan, Subscription
+from billing.models import BillingPeriod, CreditNote, DocumentNumber, Invoice, Plan, Subscription
 from billing.subscriptions import changes, opening, refusals, renewal
 from billing.subscriptions.renewal_report import RenewalReport
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay, pay_in_full
@@ -115,24 +115,6 @@ def test_a_closer_passes_over_what_another_holds(low: Plan) -> None:
     assert renewal.renew_due(END).renewed == 1
 
 
-def test_one_reference_at_once_is_one_payment(low: Plan) -> None:
-    (invoice,) = invoices(make_subscription(low, START))
-    calls = [lambda: pay(Invoice.objects.get(pk=invoice.pk), money(31), START, "bank-1").pk] * 8
-    assert len(set(at_once(*calls))) == 1
-    assert Payment.objects.get().amount == 31
-
-
-def test_two_references_at_once_never_pay_more_than_is_due(low: Plan) -> None:
-    subscription = make_subscription(low, START)
-    (invoice,) = invoices(subscription)
-    answers = at_once(
-        *[lambda n=n: pay(Invoice.objects.get(pk=invoice.pk), money(10), START, f"bank-{n}") for n in range(8)]
-    )
-    assert sum(isinstance(answer, Payment) for answer in answers) == 3
-    assert sum(isinstance(answer, ledger.BillingError) for answer in answers) == 5
-    assert_explained(subscription)
-
-
 @pytest.mark.parametrize("paid", [True, False])
 def test_credit_notes_at_once_never_exceed_the_invoice(low: Plan, paid: bool) -> None:
     subscription = make_subscription(low, START)
@@ -154,13 +136,13 @@ def test_payments_credits_and_changes_at_once_keep_the_ledger(low: Plan, high: P
     account = subscription.account_id
     (base,) = invoices(subscription)
 
-    def pay() -> None:
+    def settle() -> None:
         pay(Invoice.objects.get(pk=base.pk), money(31), MIDDLE, "bank")
 
     def credit() -> None:
         credit_notes.credit(Invoice.objects.get(pk=base.pk), money(5), "outage", MIDDLE)
 
-    at_once(*[pay, credit, lambda: changes.upgrade(account, high, MIDDLE), lambda: renewal.renew_due(END)] * 3)
+    at_once(*[settle, credit, lambda: changes.upgrade(account, high, MIDDLE), lambda: renewal.renew_due(END)] * 3)
     renewal.renew_due(END)
     assert_explained(subscription)
     assert_tiled(subscription)
