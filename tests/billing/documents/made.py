@@ -91,7 +91,7 @@ def documents(draw: st.DrawFn) -> Document:
     if draw(st.booleans()):
         return credit_note(*rows, currency=currency)
     made = invoice(*rows, currency=currency)
-    share = draw(st.sampled_from([0, 1, 2])) * max(made.gross, Decimal(0)) / 2
+    share = draw(st.sampled_from([-1, 0, 1, 2])) * max(made.gross, Decimal(0)) / 2
     return invoice(*rows, currency=currency, balance_used=from_minor(int(share * 10 ** _decimals(currency)), currency))
 
 

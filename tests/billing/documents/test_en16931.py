@@ -39,6 +39,7 @@ NO_CONTENT = "PEPPOL-EN16931-R008"
 """A warning of another norm: of the empty element that the XSD wants."""
 KINDS = {
     "plain": invoice(row("49.00"), row("-14.50"), balance_used=Decimal("20.00")),
+    "owed before": invoice(row("49.00"), balance_used=Decimal("-20.00")),
     "two rates": invoice(row("49.00"), row("-14.50", REDUCED)),
     "one rate of two countries": invoice(row("49.00", FRENCH), row("5.05", MONEGASQUE)),
     "tax within": invoice(row("49.00", WITHIN), row("-3.33", WITHIN), row("0.01", WITHIN)),
