@@ -31,8 +31,15 @@ INSERT INTO billing_invoiceline (invoice_id, position, kind, description, amount
     FROM generate_series(%(first)s, %(last)s) AS n
     JOIN billing_billingperiod period ON period.number = 0
         AND period.subscription_id = %(first_customer)s + n %% %(customers)s;
-INSERT INTO billing_payment (invoice_id, amount, paid_at, reference)
-    SELECT n, 29, {BACK}, 'bank-' || n FROM generate_series(%(first)s, %(last)s) AS n WHERE n %% 50 <> 0;
+WITH money AS (
+    INSERT INTO billing_moneyin (account_id, invoice_id, currency, amount, to_balance, source, reference, received_at,
+            recorded_at)
+        SELECT account_id, id, currency, 29, 0, 'manual', 'bank-' || id, issued_at, issued_at FROM billing_invoice
+        WHERE id BETWEEN %(first)s AND %(last)s AND status = 'paid'
+    RETURNING id, invoice_id, amount, received_at, reference
+)
+INSERT INTO billing_payment (invoice_id, money_in_id, amount, paid_at, reference)
+    SELECT invoice_id, id, amount, received_at, reference FROM money;
 INSERT INTO billing_creditnote (account_id, invoice_id, number, amount, net, tax, currency, reason, issued_at)
     SELECT %(first_customer)s + n %% %(customers)s, n, 'PC' || lpad(n::text, 12, '0'), 5, 5, 0,
         CASE WHEN n %% 3 = 0 THEN 'EUR' ELSE 'USD' END, 'goodwill', {BACK}

@@ -228,7 +228,7 @@ def test_a_chain_at_one_instant_costs_what_the_direct_change_costs(
                 if amount:
                     credit_notes.credit(invoice, amount, "outage", anchor)
                 if paid and invoice.due:
-                    pay(invoice, invoice.due, anchor, "bank")
+                    pay(invoice, invoice.due, anchor, f"bank {invoice.pk}")
             period = subscription.current_period().period
             now = period.start + (period.end - period.start) * passed
             assume(now < period.end)
