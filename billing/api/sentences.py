@@ -113,6 +113,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     ),
     "no_document.void": "There is no document of %(number)s: it is void.",
     "no_document.too_long": "There is no document of %(number)s: it has more than %(most)s lines.",
+    "invoice_credited": "%(later)s has credited a part of what %(invoice)s bills; void %(later)s first, or issue a "
+    "credit note",
     "invoice_settled": "part of %(invoice)s is settled or credited; issue a credit note instead",
 }
 _AT_PERIOD_END: Final = "%(target)s can only follow when the present period ends. Schedule it."

@@ -10,7 +10,7 @@ from django.db.models import Sum
 
 from billing.invoicing.ledger import BillingError, fits, give_back, lock_account, settle
 from billing.invoicing.numbering import CREDIT_NOTES, take_numbers
-from billing.models import BalanceEntry, CreditNote, CreditNoteTax, Invoice, InvoiceTax
+from billing.models import BalanceEntry, CreditNote, CreditNoteTax, Invoice, InvoiceLine, InvoiceTax
 from billing.models.invoices import NOTHING
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
@@ -70,7 +70,7 @@ def void(invoice: Invoice, now: datetime) -> Invoice:
     """Take back an invoice that nothing was paid, credited or settled on: it counts as never billed.
 
     Raises BillingError where a credit note is the way: something was settled, its balance used, or a later change of
-    plan has already credited what it bills.
+    plan has already credited a part of what it bills.
     """
     with transaction.atomic():
         lock_account(invoice)
@@ -78,7 +78,18 @@ def void(invoice: Invoice, now: datetime) -> Invoice:
             raise BillingError("invoice_not_open", invoice=str(invoice), status=invoice.status)
         if invoice.settled or invoice.lines.billed() != invoice.total or invoice.creditable() != invoice.total:
             raise BillingError("invoice_settled", invoice=str(invoice))
+        if (later := _credited_by(invoice)) is not None:
+            raise BillingError("invoice_credited", invoice=str(invoice), later=str(later))
         invoice.status, invoice.voided_at = Invoice.Status.VOID, now
         Invoice.objects.filter(pk=invoice.pk).update(status=invoice.status, voided_at=now)
         record(Happened.INVOICE_VOIDED, invoice.account_id, invoice=invoice.pk)
         return invoice
+
+
+def _credited_by(invoice: Invoice) -> Invoice | None:
+    """The invoice of a change of plan that gave back a part of what this one bills, as if this one were paid."""
+    periods = invoice.lines.filter(amount__gt=0).values("billing_period")
+    lines = InvoiceLine.objects.filter(kind=InvoiceLine.Kind.CREDIT, billing_period__in=periods)
+    others = lines.exclude(invoice=invoice).exclude(invoice__status=Invoice.Status.VOID)
+    line = others.select_related("invoice").order_by("pk").last()
+    return line and line.invoice
