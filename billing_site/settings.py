@@ -267,9 +267,13 @@ BILLING_USED_TOKENS = "usage.reports.windows.used_tokens"
 BILLING_CATCH_UP = "usage.reports.windows.catch_up"
 # Modules that erase what they hold of an account, and say why it cannot be deleted: as usage.erasure does.
 ACCOUNT_ERASERS = ["usage.erasure", "billing_site.accounts.erasure"]
+# --- Cards. Without a key they are off: invoices are paid by hand, and nothing of it is shown.
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", env.TOKEN)
+STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET", env.TOKEN)
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", env.SITE)  # a test server's, in place of Stripe
 # Which accounts, each with an instant, had a payment method then: the path of a function that takes a mapping and gives
 # the accounts that had one. Who adds or removes one raises the account's fence. Empty: nobody has one.
-BILLING_HAS_PAYMENT_METHOD = ""
+BILLING_HAS_PAYMENT_METHOD = "billing.payments.cards.methods.accounts_with_a_card" if STRIPE_SECRET_KEY else ""
 # New keys begin with it, so that people and scanners of secrets know them; keys that were made before stay valid.
 API_KEY_PREFIX = env.text("API_KEY_PREFIX", env.KEY_PREFIX) or "mk_live_"
 MOST_API_KEYS = env.number("MOST_API_KEYS", 50, most=10_000)  # live ones that an account may have by its own doing

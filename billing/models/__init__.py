@@ -15,6 +15,7 @@ from billing.models.notes import AccountNote
 from billing.models.notices import NoticeThreshold
 from billing.models.overage import WindowOverage
 from billing.models.parties import BillingDetails, Seller, TaxRate
+from billing.models.payment_methods import PaymentMethod, ProviderCustomer, ProviderEvent
 from billing.models.plans import Capability, Plan
 from billing.models.preferences import Preferences
 from billing.models.settlements import BalanceEntry, DocumentNumber, Payment
@@ -54,8 +55,11 @@ __all__ = [
     "OutboxCursor",
     "OutboxMessage",
     "Payment",
+    "PaymentMethod",
     "Plan",
     "Preferences",
+    "ProviderCustomer",
+    "ProviderEvent",
     "Route",
     "Seller",
     "SentMail",
