@@ -77,6 +77,16 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(hours=1),
         "options": {"expires": 3000},
     },
+    "sweep-provider-events": {
+        "task": "billing.tasks.sweep_provider_events",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30},
+    },
+    "poll-provider-events": {
+        "task": "billing.tasks.poll_provider_events",
+        "schedule": timedelta(minutes=10),
+        "options": {"expires": 590},
+    },
     "note-beat": {
         "task": "billing_site.tasks.note_beat",
         "schedule": timedelta(seconds=10),

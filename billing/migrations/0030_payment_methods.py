@@ -5,8 +5,8 @@ from django.conf import settings
 from django.db import migrations, models
 
 FENCE = """
-CREATE TRIGGER fence AFTER INSERT OR UPDATE OR DELETE ON billing_paymentmethod
-    FOR EACH ROW EXECUTE FUNCTION billing_account_changed('account_id')
+CREATE TRIGGER fence AFTER INSERT OR DELETE OR UPDATE OF account_id, state, detached_at, exp_year, exp_month
+    ON billing_paymentmethod FOR EACH ROW EXECUTE FUNCTION billing_account_changed('account_id')
 """
 
 
@@ -22,14 +22,17 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("provider", models.CharField(max_length=20)),
-                ("reference", models.CharField(max_length=100)),
+                ("reference", models.CharField(max_length=255)),
                 ("type", models.CharField(max_length=100)),
-                ("object_type", models.CharField(max_length=50)),
-                ("object_reference", models.CharField(max_length=100)),
+                ("object_type", models.CharField(max_length=100)),
+                ("object_reference", models.CharField(max_length=255)),
                 ("is_live", models.BooleanField(help_text="Of the provider's live mode, not of its test mode.")),
                 ("created_at", models.DateTimeField(help_text="When it happened, as the provider says.")),
                 ("received_at", models.DateTimeField()),
-                ("payload", models.JSONField(default=dict)),
+                (
+                    "payload",
+                    models.JSONField(default=dict, help_text="As it was told; forgotten once it is processed."),
+                ),
                 (
                     "state",
                     models.CharField(
@@ -56,11 +59,24 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="ProviderPoll",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("provider", models.CharField(max_length=20)),
+                ("is_live", models.BooleanField()),
+                ("polled_at", models.DateTimeField()),
+            ],
+            options={
+                "default_permissions": (),
+                "constraints": [models.UniqueConstraint(fields=("provider", "is_live"), name="provider_poll_once")],
+            },
+        ),
+        migrations.CreateModel(
             name="PaymentMethod",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("provider", models.CharField(max_length=20)),
-                ("reference", models.CharField(max_length=100)),
+                ("reference", models.CharField(max_length=255)),
                 ("is_live", models.BooleanField(help_text="Of the provider's live mode, not of its test mode.")),
                 ("brand", models.CharField(max_length=20)),
                 ("last4", models.CharField(max_length=4)),
@@ -125,7 +141,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("provider", models.CharField(max_length=20)),
-                ("reference", models.CharField(max_length=100)),
+                ("reference", models.CharField(max_length=255)),
                 ("is_live", models.BooleanField(help_text="Of the provider's live mode, not of its test mode.")),
                 ("created_at", models.DateTimeField()),
                 (
@@ -141,7 +157,7 @@ class Migration(migrations.Migration):
                 (
                     "account",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
+                        on_delete=django.db.models.deletion.PROTECT,
                         related_name="provider_customers",
                         to=settings.AUTH_USER_MODEL,
                     ),

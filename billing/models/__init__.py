@@ -15,7 +15,7 @@ from billing.models.notes import AccountNote
 from billing.models.notices import NoticeThreshold
 from billing.models.overage import WindowOverage
 from billing.models.parties import BillingDetails, Seller, TaxRate
-from billing.models.payment_methods import PaymentMethod, ProviderCustomer, ProviderEvent
+from billing.models.payment_methods import PaymentMethod, ProviderCustomer, ProviderEvent, ProviderPoll
 from billing.models.plans import Capability, Plan
 from billing.models.preferences import Preferences
 from billing.models.settlements import BalanceEntry, DocumentNumber, Payment
@@ -60,6 +60,7 @@ __all__ = [
     "Preferences",
     "ProviderCustomer",
     "ProviderEvent",
+    "ProviderPoll",
     "Route",
     "Seller",
     "SentMail",

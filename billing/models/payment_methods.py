@@ -14,9 +14,9 @@ from billing.fence.fenced import FencedModel
 class ProviderCustomer(models.Model):
     """An account as a provider knows it."""
 
-    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="provider_customers")
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="provider_customers")
     provider = models.CharField(max_length=20)
-    reference = models.CharField(max_length=100)
+    reference = models.CharField(max_length=255)
     is_live = models.BooleanField(help_text="Of the provider's live mode, not of its test mode.")
     created_at = models.DateTimeField()
     forget_at = models.DateTimeField(null=True, blank=True, help_text="The account was erased: the provider is told.")
@@ -44,7 +44,7 @@ class PaymentMethod(FencedModel):
 
     account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="payment_methods")
     provider = models.CharField(max_length=20)
-    reference = models.CharField(max_length=100)
+    reference = models.CharField(max_length=255)
     is_live = models.BooleanField(help_text="Of the provider's live mode, not of its test mode.")
     brand = models.CharField(max_length=20)
     last4 = models.CharField(max_length=4)
@@ -96,14 +96,14 @@ class ProviderEvent(models.Model):
         """It was given up; staff see why and can have it processed again."""
 
     provider = models.CharField(max_length=20)
-    reference = models.CharField(max_length=100)
+    reference = models.CharField(max_length=255)
     type = models.CharField(max_length=100)
-    object_type = models.CharField(max_length=50)
-    object_reference = models.CharField(max_length=100)
+    object_type = models.CharField(max_length=100)
+    object_reference = models.CharField(max_length=255)
     is_live = models.BooleanField(help_text="Of the provider's live mode, not of its test mode.")
     created_at = models.DateTimeField(help_text="When it happened, as the provider says.")
     received_at = models.DateTimeField()
-    payload = models.JSONField(default=dict)
+    payload = models.JSONField(default=dict, help_text="As it was told; forgotten once it is processed.")
     state = models.CharField(max_length=10, choices=State, default=State.RECEIVED)
     tries = models.PositiveIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True, blank=True)
@@ -121,3 +121,18 @@ class ProviderEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} ({self.reference})"
+
+
+class ProviderPoll(models.Model):
+    """Up to when a provider was asked for what it had to tell."""
+
+    provider = models.CharField(max_length=20)
+    is_live = models.BooleanField()
+    polled_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(name="provider_poll_once", fields=["provider", "is_live"])]
+
+    def __str__(self) -> str:
+        return self.provider

@@ -70,6 +70,7 @@ class Card:
     exp_month: int
     exp_year: int
     fingerprint: str = ""
+    created_at: datetime | None = None
 
 
 class SetUpState(StrEnum):

@@ -89,6 +89,7 @@ def card(method: Json) -> Card:
         exp_month=about["exp_month"],
         exp_year=about["exp_year"],
         fingerprint=about.get("fingerprint") or "",
+        created_at=instant(method["created"]),
     )
 
 
