@@ -12,6 +12,7 @@ from billing_site.dashboard import (
     members,
     notices,
     overview,
+    payment_methods,
     plans,
     settings,
     suggestion,
@@ -40,6 +41,13 @@ urlpatterns = [
     path("billing/invoices/<slug:number>/", billing.invoice, name="dashboard-invoice"),
     path("billing/invoices/<slug:number>/pdf/", billing.invoice_pdf, name="dashboard-invoice-pdf"),
     path("billing/credit-notes/<slug:number>/pdf/", billing.note_pdf, name="dashboard-note-pdf"),
+    path("payment-methods/", payment_methods.show, name="dashboard-payment-methods"),
+    path("payment-methods/add/", payment_methods.add, name="dashboard-payment-method-add"),
+    path("payment-methods/back/", payment_methods.back, name="dashboard-payment-method-back"),
+    path(
+        "payment-methods/<int:method>/default/", payment_methods.make_default, name="dashboard-payment-method-default"
+    ),
+    path("payment-methods/<int:method>/remove/", payment_methods.remove, name="dashboard-payment-method-remove"),
     path("members/", members.show, name="dashboard-members"),
     path("members/invite/", members.invite, name="dashboard-invite"),
     path("members/withdraw/<int:invitation>/", members.withdraw, name="dashboard-withdraw"),

@@ -11,7 +11,8 @@ from tests.servers.card.provider import CONFIRMED_BY_THE_BANK, DECLINED_WHEN_SAV
 from tests.servers.card.upstream import Failed
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>body{{font:16px system-ui;max-width:26rem;margin:3rem auto;padding:0 1rem}}
+<link rel="icon" href="data:,"><title>{title}</title>
+<style>body{{font:16px system-ui;max-width:26rem;margin:3rem auto;padding:0 1rem}}
 label,input,button,a{{display:block;margin:.6rem 0}}input{{width:100%;padding:.5rem;box-sizing:border-box}}
 button{{padding:.6rem 1rem}}.error{{color:#b00020}}</style><h1>{title}</h1>{body}"""
 CARD = """<p>Test provider: no money moves.</p>{error}<form method="post">
