@@ -11,6 +11,7 @@ from billing.api import (
     document_views,
     key_views,
     overage_views,
+    payment_method_views,
     pdf_views,
     plan_change_views,
     token_pack_views,
@@ -59,6 +60,14 @@ urlpatterns = [
         r"^billing/credit-notes/(?P<number>[A-Za-z0-9-]+)/pdf/?$",
         pdf_views.CreditNotePdf.as_view(),
         name="billing-credit-note-pdf",
+    ),
+    re_path(
+        r"^billing/payment-methods/?$", payment_method_views.PaymentMethodList.as_view(), name="billing-payment-methods"
+    ),
+    re_path(
+        r"^billing/payment-methods/(?P<id>[A-Za-z0-9]{1,18})/?$",
+        payment_method_views.PaymentMethodDetail.as_view(),
+        name="billing-payment-method",
     ),
     re_path(r"^billing/balance/?$", document_views.Balance.as_view(), name="billing-balance"),
     re_path(r"^keys/?$", key_views.KeyList.as_view(), name="keys"),

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from billing.models import PaymentMethod, ProviderCustomer
+from billing.models import PaymentMethod, ProviderCustomer, ProviderEvent
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.payments.cards.configured import card_gateway
@@ -126,7 +126,12 @@ def forget_account(account: int, now: datetime) -> None:
     for row in PaymentMethod.objects.select_for_update().filter(account=account).exclude(state=State.DETACHED):
         row.is_default, row.state, row.detached_at = False, State.DETACHED, now
         row.save()
-    ProviderCustomer.objects.filter(account=account, forget_at=None).update(forget_at=now)
+    customers = ProviderCustomer.objects.filter(account=account)
+    ours = [*customers.values_list("reference", flat=True)]
+    ours += PaymentMethod.objects.filter(account=account).values_list("reference", flat=True)
+    told = ProviderEvent.objects.exclude(state=ProviderEvent.State.DONE)  # of the others it is gone
+    told.filter(Q(payload__data__object__customer__in=ours) | Q(object_reference__in=ours)).update(payload={})
+    customers.filter(forget_at=None).update(forget_at=now)
 
 
 def accounts_with_a_card(at: Mapping[int, datetime]) -> Collection[int]:

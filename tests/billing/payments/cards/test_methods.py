@@ -10,10 +10,11 @@ import pytest
 from django.db import IntegrityError, connections
 from django.utils import timezone
 
+from billing.erasure import erase
 from billing.fence.models import Fence
-from billing.models import OutboxMessage, PaymentMethod, ProviderCustomer
+from billing.models import OutboxMessage, PaymentMethod, ProviderCustomer, ProviderEvent
 from billing.payment_methods import accounts_with_payment_method
-from billing.payments.cards import methods, providers_told
+from billing.payments.cards import events, methods, providers_told
 from billing.payments.cards.configured import card_gateway
 from billing.payments.cards.gateway import Answered, Card, Gateway, Unknown
 from tests.cast import Customer
@@ -287,3 +288,16 @@ def test_two_cards_at_once_are_both_saved_and_one_is_the_default(
         thread.join()
     assert len(methods.methods_of(bob.account)) == len(pages)
     assert PaymentMethod.objects.filter(is_default=True).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_erasure_takes_what_names_the_card(gateway: Gateway, card_server: CardServer, bob: Customer) -> None:
+    row = save(gateway, card_server, bob)
+    for told in card_server.pending():
+        events.keep(gateway, gateway.parse_event(told["body"].encode(), told["signature"]), timezone.now())
+    assert ProviderEvent.objects.filter(payload__icontains="4242").exists()
+    erase.erase(bob.account, timezone.now(), with_open_invoices=True)
+    row.refresh_from_db()
+    assert (row.last4, row.fingerprint, row.state) == ("", "", PaymentMethod.State.DETACHED)
+    assert not ProviderEvent.objects.filter(payload__icontains="4242").exists()
+    assert ProviderCustomer.objects.get().forget_at is not None
