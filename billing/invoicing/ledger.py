@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
+from django.contrib.auth import get_user_model
 from django.db.models import Sum
 
 from billing.invoicing.pack_activation import activate_paid
 from billing.models import BalanceEntry, BillingPeriod, Invoice, InvoiceLine, Subscription
-from billing.models.invoices import NOTHING
+from billing.models.invoices import NOTHING, InvoiceQuerySet
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.postgres.any_of import any_of
@@ -28,7 +29,7 @@ class BillingError(Refused, ValueError):
 
 
 def balance(account: int, currency: str) -> Decimal:
-    """What is owed to the account in a currency; never below 0."""
+    """What is owed to the account in a currency. Below 0 the account owes it: money was taken back that it had used."""
     return balances([account]).get((account, currency), NOTHING)
 
 
@@ -47,24 +48,53 @@ def give_back(of: Invoice, amount: Decimal, now: datetime, sold: BillingPeriod |
 
     Those are settled: first the ones with a line of the billing period `sold`, then the others, the oldest first.
     """
-    entries = [balance_entry(of, amount, now)]
-    owed = Invoice.objects.due().filter(account=of.account_id, currency=of.currency)
-    earlier = list(owed.prefetch_related("lines"))
+    earlier = list(due_of(of.account_id, of.currency).prefetch_related("lines"))
     if sold is not None:
         earlier.sort(key=lambda invoice: all(line.billing_period_id != sold.pk for line in invoice.lines.all()))
-    for invoice in earlier:
-        used = min(amount, invoice.due)
-        if used <= 0:
-            break
+    return [balance_entry(of, amount, now), *_spend(amount, earlier, now)]
+
+
+def due_of(account: int, currency: str) -> InvoiceQuerySet:
+    """The account's invoices in a currency on which something is to be paid, the oldest first."""
+    return Invoice.objects.due().filter(account=account, currency=currency)
+
+
+def spend_balance(account: int, currency: str, now: datetime) -> None:
+    """Use what is on the balance for what is due: a balance came back, or an invoice is open again."""
+    BalanceEntry.objects.bulk_create(_spend(balance(account, currency), due_of(account, currency), now))
+
+
+def _spend(amount: Decimal, invoices: Iterable[Invoice], now: datetime) -> list[BalanceEntry]:
+    """Settle invoices in turn by an amount of the balance. Gives the entries that take it off there, to be saved."""
+    entries = []
+    for invoice, used in divided(amount, invoices):
         entries.append(balance_entry(invoice, -used, now))
         settle(invoice, used)
-        amount -= used
     return entries
 
 
+def divided(amount: Decimal, invoices: Iterable[Invoice]) -> list[tuple[Invoice, Decimal]]:
+    """What each invoice in turn gets of an amount, at most what is due on it; those that get nothing are left out."""
+    parts = []
+    for invoice in invoices:
+        part = min(amount, invoice.due)
+        if part > 0:
+            parts.append((invoice, part))
+            amount -= part
+    return parts
+
+
 def fits(amount: Decimal, most: Decimal, currency: str) -> bool:
-    """Whether it is above 0, at most `most`, and exact in the currency."""
-    return amount.is_finite() and 0 < amount <= most and is_exact(amount, currency)
+    """Whether it is money, and at most `most`."""
+    return is_money(amount, currency) and amount <= most
+
+
+def is_money(amount: Decimal, currency: str) -> bool:
+    """Whether it is above 0 and exact in a currency that there is."""
+    try:
+        return amount.is_finite() and amount > 0 and is_exact(amount, currency)
+    except ValueError:  # no currency, or more digits than money has
+        return False
 
 
 def settle(invoice: Invoice, amount: Decimal, *, credited: bool = False) -> None:
@@ -83,10 +113,30 @@ def settle(invoice: Invoice, amount: Decimal, *, credited: bool = False) -> None
         activate_paid(invoice)
 
 
-def lock_account(invoice: Invoice) -> None:
-    """Lock the subscriptions of the invoice's account, and read the invoice as it is now.
+def reopen(invoice: Invoice, amount: Decimal) -> None:
+    """Put back on an invoice an amount that it was settled by; one that was paid is open again.
 
-    Whoever writes to an account's ledger holds this lock.
+    What was bought with it goes on counting.
     """
-    Subscription.objects.lock_all_of(invoice.account_id)
+    was_paid = invoice.status == Invoice.Status.PAID
+    invoice.settled, invoice.status = invoice.settled - amount, Invoice.Status.OPEN
+    Invoice.objects.filter(pk=invoice.pk).update(settled=invoice.settled, status=invoice.status)
+    if was_paid:
+        record(Happened.INVOICE_REOPENED, invoice.account_id, invoice=invoice.pk)
+
+
+def lock(account: int) -> None:
+    """Lock an account's ledger until the transaction ends: its subscriptions, or its user where there is none.
+
+    Whoever writes to the ledger holds this lock, and takes it first.
+    """
+    if not Subscription.objects.lock_all_of(account):
+        # Whoever opens the first subscription waits for the user's row, as the new one refers to it.
+        list(get_user_model().objects.select_for_update().filter(pk=account).values_list("pk"))
+        Subscription.objects.lock_all_of(account)
+
+
+def lock_account(invoice: Invoice) -> None:
+    """Lock the ledger of the invoice's account, and read the invoice as it is now."""
+    lock(invoice.account_id)
     invoice.refresh_from_db()

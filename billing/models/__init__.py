@@ -11,6 +11,7 @@ from billing.models.features import Feature, Route
 from billing.models.invoices import CreditNote, Invoice, InvoiceLine
 from billing.models.mails import KnownPlace, MailboxMessage, SentMail
 from billing.models.members import Invitation, Member
+from billing.models.money import MoneyIn, Refund, Reversal
 from billing.models.notes import AccountNote
 from billing.models.notices import NoticeThreshold
 from billing.models.overage import WindowOverage
@@ -51,6 +52,7 @@ __all__ = [
     "LimitOverride",
     "MailboxMessage",
     "Member",
+    "MoneyIn",
     "NoticeThreshold",
     "OutboxCursor",
     "OutboxMessage",
@@ -61,6 +63,8 @@ __all__ = [
     "ProviderCustomer",
     "ProviderEvent",
     "ProviderPoll",
+    "Refund",
+    "Reversal",
     "Route",
     "Seller",
     "SentMail",

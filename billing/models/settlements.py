@@ -7,13 +7,18 @@ from django.db import models
 from django.db.models import Q
 
 from billing.models.invoices import CreditNote, Invoice
+from billing.models.money import MoneyIn, Refund, Reversal
 
 
 class Payment(models.Model):
+    """What an invoice got of money that came in; below zero, what a reversal took back of it."""
+
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="payments")
+    money_in = models.ForeignKey(MoneyIn, on_delete=models.PROTECT, related_name="payments")
+    reversal = models.ForeignKey(Reversal, null=True, on_delete=models.PROTECT, related_name="payments", db_index=False)
     amount = models.DecimalField(max_digits=18, decimal_places=4)
-    paid_at = models.DateTimeField()
-    reference = models.CharField(max_length=200, help_text="Such as the bank's or the card processor's id.")
+    paid_at = models.DateTimeField(help_text="When the money was received, or taken back.")
+    reference = models.CharField(max_length=230, help_text="Such as the bank's or the card processor's id.")
 
     class Meta:
         ordering = ["paid_at"]
@@ -22,8 +27,16 @@ class Payment(models.Model):
             models.Index(fields=["reference"], name="payment_reference"),
         ]
         constraints = [
-            models.CheckConstraint(name="payment_positive", condition=Q(amount__gt=0)),
-            models.UniqueConstraint(name="payment_once", fields=["invoice", "reference"]),
+            models.CheckConstraint(
+                name="payment_positive",
+                condition=Q(amount__gt=0, reversal__isnull=True) | Q(amount__lt=0, reversal__isnull=False),
+            ),
+            models.UniqueConstraint(
+                name="payment_once", fields=["money_in", "invoice"], condition=Q(reversal__isnull=True)
+            ),
+            models.UniqueConstraint(
+                name="payment_reversed_once", fields=["reversal", "invoice"], condition=Q(reversal__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -35,11 +48,23 @@ class BalanceEntry(models.Model):
 
     account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="balance_entries")
     amount = models.DecimalField(
-        max_digits=18, decimal_places=4, help_text="Above zero: owed to the customer. Below: used by an invoice."
+        max_digits=18,
+        decimal_places=4,
+        help_text="Above zero: owed to the customer. Below: used by an invoice, taken back or paid out.",
     )
     currency = models.CharField(max_length=3)
     invoice = models.ForeignKey(Invoice, null=True, on_delete=models.PROTECT, related_name="balance_entries")
     credit_note = models.ForeignKey(CreditNote, null=True, on_delete=models.PROTECT, related_name="balance_entries")
+    # Without indexes, as renewals write these rows by the thousand, and nobody looks for them from the other side.
+    money_in = models.ForeignKey(
+        MoneyIn, null=True, on_delete=models.PROTECT, related_name="balance_entries", db_index=False
+    )
+    reversal = models.ForeignKey(
+        Reversal, null=True, on_delete=models.PROTECT, related_name="balance_entries", db_index=False
+    )
+    refund = models.ForeignKey(
+        Refund, null=True, on_delete=models.PROTECT, related_name="balance_entries", db_index=False
+    )
     created_at = models.DateTimeField()
 
     class Meta:

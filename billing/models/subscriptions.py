@@ -31,9 +31,12 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         """Those that have not ended; an account has one at most."""
         return self.filter(status=Subscription.Status.ACTIVE)
 
-    def lock_all_of(self, account: int) -> None:
-        """Those that have ended, too. Whoever writes to an account's ledger holds this lock, and takes it first."""
-        list(self.filter(account=account).select_for_update().order_by("pk"))
+    def lock_all_of(self, account: int) -> int:
+        """Those that have ended, too. Gives how many there are.
+
+        Whoever writes to an account's ledger holds this lock, and takes it first.
+        """
+        return len(self.filter(account=account).select_for_update().order_by("pk"))
 
     def due(self, now: datetime) -> SubscriptionQuerySet:
         """Live ones, not parked, whose last period has ended by `now`: the next renewal takes them."""

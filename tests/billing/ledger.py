@@ -10,18 +10,23 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Sum
 
-from billing.invoicing import ledger, payments
+from billing.invoicing import ledger
 from billing.invoicing.bills import Bill, Line
 from billing.models import (
+    BalanceEntry,
     BillingPeriod,
     CouponRedemption,
     CreditNote,
     Invoice,
     InvoiceLine,
-    Payment,
+    MoneyIn,
     Plan,
+    Refund,
+    Reversal,
     Subscription,
 )
+from billing.models.money import MANUAL
+from billing.payments.receive import receive
 from billing.rules.money import from_minor
 from billing.subscriptions import changes, quotes
 from tests.factories import money
@@ -52,8 +57,15 @@ def bill(subscription: Subscription, *amounts: object) -> Bill:
     )
 
 
+def pay(invoice: Invoice, amount: Decimal, at: datetime, reference: str) -> MoneyIn:
+    """Money that staff note for an invoice, at the instant that it came."""
+    money_in = receive(invoice.account_id, invoice.currency, amount, MANUAL, reference, at, at, invoice)
+    invoice.refresh_from_db()
+    return money_in
+
+
 def pay_in_full(invoice: Invoice, now: datetime) -> None:
-    payments.pay(invoice, invoice.due, now, f"bank-{invoice.number}")
+    pay(invoice, invoice.due, now, f"bank-{invoice.number}")
 
 
 def hand_over(subscription: Subscription, target: Plan, now: datetime) -> changes.Changed:
@@ -77,8 +89,11 @@ def assert_explained(subscription: Subscription) -> None:
         assert invoice.total == _sum(invoice.lines.all()), invoice
         assert 0 <= invoice.settled <= max(invoice.total, Decimal(0)), invoice
         _assert_taxed(invoice)
-    for currency in set(documents.values_list("currency", flat=True)):
+    arrived = MoneyIn.objects.filter(account=subscription.account_id)
+    for currency in {*documents.values_list("currency", flat=True), *arrived.values_list("currency", flat=True)}:
         _assert_explained_in(subscription.account_id, currency)
+    for money_in in arrived:
+        _assert_placed(money_in)
     for period in BillingPeriod.objects.filter(subscription__account=subscription.account_id):
         billed_lines = InvoiceLine.objects.of_period(period)
         notes = CreditNote.objects.filter(invoice__in=billed_lines.filter(amount__gt=0).values("invoice"))
@@ -124,17 +139,33 @@ def assert_discounted(account: int) -> None:
 
 
 def _assert_explained_in(account: int, currency: str) -> None:
-    """Billed (by invoices that are not void, but for the balance used) - credit notes = paid + still due - balance."""
+    """Law M1. Billed is on invoices that are not void, but for the balance used; refunds are those not failed."""
     documents = Invoice.objects.filter(account=account, currency=currency)
     standing = documents.exclude(status=Invoice.Status.VOID)
     billed = _sum(InvoiceLine.objects.filter(invoice__in=standing).exclude(kind=InvoiceLine.Kind.BALANCE))
     noted = _sum(CreditNote.objects.filter(account=account, currency=currency))
-    paid = _sum(Payment.objects.filter(invoice__account=account, invoice__currency=currency))
+    received = _sum(MoneyIn.objects.filter(account=account, currency=currency))
+    reversed_ = _sum(Reversal.objects.filter(money_in__account=account, money_in__currency=currency))
+    refunded = _sum(Refund.objects.filter(account=account, currency=currency).exclude(state="failed"))
     due = sum((invoice.due for invoice in documents), Decimal(0))
     balance = ledger.balance(account, currency)
-    assert billed - noted == paid + due - balance
-    assert balance >= 0
-    assert not (balance and due), "a balance is used for what is due"
+    assert billed - noted == received - refunded - reversed_ + due - balance
+    assert balance >= 0 or reversed_, "only money that was taken back after it was used makes a customer owe a balance"
+    assert not (balance > 0 and due), "a balance is used for what is due"
+
+
+def _assert_placed(money_in: MoneyIn) -> None:
+    """Law M2: all of it lies on invoices, on the balance, or was taken back from there."""
+    paid = money_in.payments.filter(reversal=None)
+    assert money_in.amount == _sum(paid) + money_in.to_balance
+    assert _sum(BalanceEntry.objects.filter(money_in=money_in)) == money_in.to_balance
+    for reversal in money_in.reversals.all():
+        assert reversal.amount == reversal.from_balance - _sum(reversal.payments.all())
+        assert _sum(BalanceEntry.objects.filter(reversal=reversal)) == -reversal.from_balance
+    assert _sum(money_in.reversals.all()) <= money_in.amount
+    assert _sum(money_in.reversals.all(), "from_balance") <= money_in.to_balance
+    for payment in paid:
+        assert 0 <= _sum(money_in.payments.filter(invoice=payment.invoice_id)) <= payment.amount
 
 
 def assert_tiled(subscription: Subscription) -> None:
@@ -152,5 +183,5 @@ def assert_tiled(subscription: Subscription) -> None:
         assert before.ends_at == after.starts_at
 
 
-def _sum(rows: Any) -> Decimal:
-    return Decimal(rows.aggregate(sum=Sum("amount"))["sum"] or 0)
+def _sum(rows: Any, column: str = "amount") -> Decimal:
+    return Decimal(rows.aggregate(sum=Sum(column))["sum"] or 0)

@@ -30,9 +30,9 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.utils import timezone
 
-from billing.invoicing import credit_notes, payments
+from billing.invoicing import credit_notes
 from billing.models import ApiKey, Invoice, Plan, Subscription
-from tests.billing.ledger import assert_explained, assert_tiled, hand_over
+from tests.billing.ledger import assert_explained, assert_tiled, hand_over, pay
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.schema import CheckedClient
@@ -111,7 +111,7 @@ def beat() -> None:
 
 def pay_everything(alice: Customer) -> None:
     for invoice in Invoice.objects.filter(account=alice.account, status=Invoice.Status.OPEN):
-        payments.pay(invoice, invoice.due, timezone.now(), f"bank-{invoice.number}")
+        pay(invoice, invoice.due, timezone.now(), f"bank-{invoice.number}")
 
 
 def edit_price(code: str, price: int) -> None:

@@ -18,9 +18,11 @@ from billing.admin.action_pages import ActionPages, confirmed_action, page_actio
 from billing.admin.base import once
 from billing.admin.invoicing.documents import amount_of
 from billing.api.sentences import to_staff
-from billing.invoicing import credit_notes, payments
+from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, Payment
+from billing.models.money import MANUAL
+from billing.payments.receive import receive
 from billing.rules.money import in_currency, is_exact, minor_units
 
 MAY_CHANGE = "change_invoices"
@@ -95,7 +97,16 @@ class InvoiceActions(ActionPages[Invoice]):
     def _record(self, request: HttpRequest, invoice: Invoice, given: dict[str, Any]) -> str:
         with transaction.atomic():
             known = Payment.objects.filter(invoice=invoice, reference=given["reference"]).exists()
-            payment = payments.pay(invoice, given["amount"], given["received_on"], given["reference"])
+            payment = receive(
+                invoice.account_id,
+                invoice.currency,
+                given["amount"],
+                MANUAL,
+                given["reference"],
+                given["received_on"],
+                timezone.now(),
+                invoice,
+            )
             received = f"{amount_of(payment.amount, invoice.currency)} received ({payment.reference})"
             if known:
                 return f"{received} was recorded before; nothing was added."

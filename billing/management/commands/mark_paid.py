@@ -11,10 +11,11 @@ from django.utils import timezone
 
 from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
-from billing.invoicing import payments
 from billing.invoicing.ledger import BillingError
 from billing.management.arguments import parsed_time
 from billing.models import Invoice, Payment
+from billing.models.money import MANUAL
+from billing.payments.receive import receive
 from billing.rules.money import in_currency
 
 
@@ -42,7 +43,8 @@ class Command(BaseCommand):
             raise CommandError(f"there is no invoice {options['number']}")
         amount = invoice.due if options["amount"] is None else _amount(options["amount"])
         try:
-            payment = payments.pay(invoice, amount, paid_at, _reference(options["reference"], now))
+            reference = _reference(options["reference"], now)
+            payment = receive(invoice.account_id, invoice.currency, amount, MANUAL, reference, paid_at, now, invoice)
         except BillingError as error:
             raise CommandError(to_staff(error)) from error
         except ValueError as error:  # more decimals or digits than an amount of money has

@@ -13,9 +13,10 @@ from django.test import Client
 from django.utils import timezone
 from freezegun import freeze_time
 
-from billing.invoicing import ledger, payments
+from billing.invoicing import ledger
 from billing.models import BalanceEntry, CreditNote, Invoice, Payment, Plan, Subscription
 from tests.billing.ledger import assert_explained, hand_over, invoices, pay_in_full
+from tests.billing.ledger import pay as note_payment
 from tests.billing.staff import text_of, told
 from tests.cast import Staff
 from tests.factories import make_plan, make_subscription
@@ -58,7 +59,7 @@ def errors(response: Any) -> str:
 
 def test_the_list_shows_what_is_billed_and_what_is_due(superuser: Staff, sold: Subscription) -> None:
     (invoice,) = invoices(sold)
-    payments.pay(invoice, Decimal(9), timezone.now(), "part")
+    note_payment(invoice, Decimal(9), timezone.now(), "part")
     for query in ("", "?q=INV-000001", "?q=bob", "?status__exact=open", "?issued_at__gte=2025-11-01T00:00Z"):
         text = text_of(superuser.open(f"billing/invoice/{query}"))
         for part in ("INV-000001", "bob", "29.00 USD", "20.00 USD", "Open", "2025-11-01 00:00:00"):

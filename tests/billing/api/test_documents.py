@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from billing.invoicing import credit_notes, payments
+from billing.invoicing import credit_notes
 from billing.models import Invoice, Plan
 from billing.subscriptions import renewal
+from tests.billing.ledger import pay
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.factories import LONG_AGO, make_details, make_rate, make_seller
@@ -35,7 +36,7 @@ def bob_in_germany(customer: Callable[..., Customer]) -> Any:
 def test_an_invoice_shows_all_that_belongs_to_it(bob_in_germany: Any) -> None:
     bob, _ = bob_in_germany
     (invoice,) = Invoice.objects.all()
-    payments.pay(invoice, Decimal("4.51"), datetime(2025, 10, 2, tzinfo=UTC), "bank 1")
+    pay(invoice, Decimal("4.51"), datetime(2025, 10, 2, tzinfo=UTC), "bank 1")
     credit_notes.credit(invoice, Decimal("5.95"), "Outage", datetime(2025, 10, 3, tzinfo=UTC))
     shown = bob.api.get(f"{API}/invoices/INV-000001").json()
     assert [(line["kind"], line["amount"]) for line in shown["lines"]] == [("base", 29), ("tax", 5.51)]
@@ -69,7 +70,7 @@ def test_credit_notes_are_listed_and_read(bob_in_germany: Any, carol: Customer) 
 def test_the_balance_and_its_movements(bob_in_germany: Any, alice: Customer) -> None:
     bob, clock = bob_in_germany
     (invoice,) = Invoice.objects.filter(account=bob.account)
-    payments.pay(invoice, invoice.due, datetime(2025, 10, 2, tzinfo=UTC), "bank 1")
+    pay(invoice, invoice.due, datetime(2025, 10, 2, tzinfo=UTC), "bank 1")
     credit_notes.credit(invoice, Decimal("34.51"), "Outage", datetime(2025, 10, 3, tzinfo=UTC))
     shown = bob.api.get(f"{API}/balance").json()
     assert shown["balances"] == [{"currency": "USD", "amount": 34.51}]
@@ -120,7 +121,7 @@ def test_a_quote_ends_where_the_details_change_its_tax(bob_in_germany: Any) -> N
 def test_what_the_balance_pays_is_not_due(bob_in_germany: Any) -> None:
     bob, clock = bob_in_germany
     (invoice,) = Invoice.objects.all()
-    payments.pay(invoice, invoice.due, datetime(2025, 10, 2, tzinfo=UTC), "bank 1")
+    pay(invoice, invoice.due, datetime(2025, 10, 2, tzinfo=UTC), "bank 1")
     credit_notes.credit(invoice, Decimal("1.52"), "Outage", datetime(2025, 10, 3, tzinfo=UTC))
     clock.move_to("2025-10-17T12:00:00Z")
     shown = bob.post(f"{API}/calculate-proration", {"target_plan": "pro"}).json()

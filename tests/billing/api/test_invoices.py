@@ -11,9 +11,10 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from billing.invoicing import credit_notes, payments
+from billing.invoicing import credit_notes
 from billing.models import Invoice
 from billing.subscriptions import renewal
+from tests.billing.ledger import pay
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 
@@ -83,7 +84,7 @@ def test_lines_add_up_to_the_total_and_the_balance_is_one_of_them(customer: Call
     with moved_by_hand("2025-01-01T00:00:00Z") as clock:
         bob = customer("bob", "starter")
         (first,) = Invoice.objects.all()
-        payments.pay(first, Decimal(29), datetime(2025, 1, 2, tzinfo=UTC), "bank 1")
+        pay(first, Decimal(29), datetime(2025, 1, 2, tzinfo=UTC), "bank 1")
         credit_notes.credit(first, Decimal("4.50"), "goodwill", datetime(2025, 1, 3, tzinfo=UTC))
         clock.move_to("2025-02-01T00:00:00Z")
         renewal.renew_due(datetime(2025, 2, 1, tzinfo=UTC))

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from billing.invoicing import credit_notes, payments
+from billing.invoicing import credit_notes
 from billing.models import Invoice, Seller
 from tests.billing.documents.sold import made_anew, make_buyer, make_seller, said, text_of, xml_of
+from tests.billing.ledger import pay
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 
@@ -49,7 +50,7 @@ def test_an_invoice_is_a_pdf_that_says_what_it_is(sold: Customer) -> None:
 def test_it_is_the_same_file_on_another_day_and_whatever_is_paid_or_edited_since(sold: Customer) -> None:
     first = pdf(sold)
     (invoice,) = Invoice.objects.all()
-    payments.pay(invoice, Decimal("30.00"), datetime(2025, 2, 1, tzinfo=UTC), "bank 1")
+    pay(invoice, Decimal("30.00"), datetime(2025, 2, 1, tzinfo=UTC), "bank 1")
     credit_notes.credit(invoice, Decimal("4.00"), "goodwill", datetime(2025, 2, 2, tzinfo=UTC))
     Seller.objects.update(name="Another Ltd.")
     make_buyer(sold.user)

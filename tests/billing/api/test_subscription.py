@@ -10,9 +10,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from billing.invoicing import credit_notes, payments
+from billing.invoicing import credit_notes
 from billing.models import ApiKey, BillingPeriod, Invoice, Plan, Subscription
 from billing.subscriptions import renewal
+from tests.billing.ledger import pay
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.schema import CheckedClient
@@ -58,7 +59,7 @@ def test_a_price_edit_shows_in_the_next_invoice_only(bob: Customer) -> None:
 
 def test_the_balance_is_used_by_the_next_invoice(bob: Customer) -> None:
     (invoice,) = Invoice.objects.filter(account=bob.account)
-    payments.pay(invoice, Decimal(29), timezone.now(), "bank 1")
+    pay(invoice, Decimal(29), timezone.now(), "bank 1")
     credit_notes.credit(invoice, Decimal(20), "goodwill", timezone.now())
     shown = subscription(bob)
     assert (shown["balance"], shown["next_invoice_amount"]) == (20, 9)
@@ -89,7 +90,7 @@ class TestWithALateBeat:
             carol = customer("carol", "pro")
             carol.post("/api/v1/billing/downgrade", {"target_plan": "starter"})
             (invoice,) = Invoice.objects.filter(account=carol.account)
-            payments.pay(invoice, Decimal(49), timezone.now(), "bank 1")
+            pay(invoice, Decimal(49), timezone.now(), "bank 1")
             credit_notes.credit(invoice, Decimal(40), "goodwill", timezone.now())
             clock.move_to("2025-11-01T00:00:00Z")
             before = subscription(carol)

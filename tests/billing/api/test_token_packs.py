@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing.invoicing import credit_notes, payments
+from billing.invoicing import credit_notes
 from billing.models import Invoice, InvoiceLine, Subscription, TokenPack, TokenPackPurchase
 from tests.billing.api.plan_changes import refused
-from tests.billing.ledger import assert_explained, hand_over, pay_in_full
+from tests.billing.ledger import assert_explained, hand_over, pay, pay_in_full
 from tests.billing.sale import sell
 from tests.cast import Customer, Staff
 from tests.clock import moved_by_hand
@@ -74,7 +74,7 @@ def test_its_tokens_count_once_the_invoice_is_paid(customer: Callable[..., Custo
             ("pack", "Fifty: 50 tokens", 9)
         ]
         assert quota(alice) == 100
-        payments.pay(invoice, money(5), timezone.now(), "half")
+        pay(invoice, money(5), timezone.now(), "half")
         assert quota(alice) == 100
         clock.move_to("2031-03-20T12:00:00Z")
         pay_in_full(invoice, timezone.now())

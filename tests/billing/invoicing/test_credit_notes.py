@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from billing.invoicing import credit_notes, issuing, ledger, payments
+from billing.invoicing import credit_notes, issuing, ledger
 from billing.invoicing.ledger import BillingError
 from billing.models import InvoiceLine, Plan, Subscription
-from tests.billing.ledger import assert_explained, bill, hand_over, invoices, lines, pay_in_full
+from tests.billing.ledger import assert_explained, bill, hand_over, invoices, lines, pay, pay_in_full
 from tests.billing.refuses import refuses
 from tests.factories import at, make_plan, make_subscription, money
 
@@ -24,7 +24,7 @@ def test_a_credit_note_lowers_an_unpaid_invoice(sold: Subscription) -> None:
 
 def test_only_what_was_paid_becomes_balance(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
-    payments.pay(invoice, money(70), LATER, "x")
+    pay(invoice, money(70), LATER, "x")
     credit_notes.credit(invoice, money(99), "all of it", LATER)
     assert (invoice.status, invoice.due) == ("paid", 0)
     assert ledger.balance(sold.account_id, "USD") == 70
@@ -73,7 +73,7 @@ def test_a_void_invoice_was_never_billed(sold: Subscription) -> None:
     left = InvoiceLine.objects.of_period(sold.periods.get()).net()
     assert (invoice.status, invoice.due, left) == ("void", 0, 0)
     with refuses(BillingError, "only an open invoice is paid"):
-        payments.pay(invoice, money(1), LATER, "x")
+        pay(invoice, money(1), LATER, "x")
     with refuses(BillingError, "only an issued invoice is credited"):
         credit_notes.credit(invoice, money(1), "x", LATER)
     with refuses(BillingError, "only an open invoice is voided"):
@@ -83,7 +83,7 @@ def test_a_void_invoice_was_never_billed(sold: Subscription) -> None:
 
 def test_an_invoice_that_was_paid_or_credited_in_part_is_not_voided(sold: Subscription, low: Plan) -> None:
     (invoice,) = invoices(sold)
-    payments.pay(invoice, money(1), LATER, "x")
+    pay(invoice, money(1), LATER, "x")
     with refuses(BillingError, "issue a credit note instead"):
         credit_notes.void(invoice, LATER)
     other = make_subscription(low, START)

@@ -16,14 +16,14 @@ from freezegun import freeze_time
 from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 
-from billing.invoicing import credit_notes, ledger, payments
+from billing.invoicing import credit_notes, ledger
 from billing.models import CreditNote, Invoice, Payment, Plan, Subscription
 from billing.rules.money import from_minor, minor_units
 from billing.rules.periods import nth_period
 from billing.subscriptions import changes, quotes, refusals, renewal
 from billing.subscriptions.coupons import redeeming
 from tests.billing.coupons import COUPONS, any_coupon
-from tests.billing.ledger import assert_discounted, assert_explained, assert_tiled, fresh, hand_over, invoices
+from tests.billing.ledger import assert_discounted, assert_explained, assert_tiled, fresh, hand_over, invoices, pay
 from tests.effort import examples
 from tests.factories import at, make_plan, make_subscription
 
@@ -138,7 +138,7 @@ class Customer:
         owed = Invoice.objects.filter(subscription=self.subscription, status=Invoice.Status.OPEN).first()
         if owed is not None:
             reference = f"bank-{Payment.objects.count()}"
-            payments.pay(owed, self._part(owed.due, percent), self.now, reference)
+            pay(owed, self._part(owed.due, percent), self.now, reference)
 
     def _credit(self, percent: int) -> None:
         for invoice in invoices(self.subscription)[-2:]:
@@ -228,7 +228,7 @@ def test_a_chain_at_one_instant_costs_what_the_direct_change_costs(
                 if amount:
                     credit_notes.credit(invoice, amount, "outage", anchor)
                 if paid and invoice.due:
-                    payments.pay(invoice, invoice.due, anchor, "bank")
+                    pay(invoice, invoice.due, anchor, "bank")
             period = subscription.current_period().period
             now = period.start + (period.end - period.start) * passed
             assume(now < period.end)

@@ -12,10 +12,10 @@ from django.core.management import call_command
 from freezegun import freeze_time
 
 from billing import tasks
-from billing.invoicing import payments
 from billing.models import BillingPeriod, Invoice, OutboxMessage, Subscription
 from billing.outbox.clock import ClockSkewed
 from billing_site.local import commandline
+from tests.billing.ledger import pay
 from tests.cast import Customer, Staff
 
 pytestmark = pytest.mark.django_db
@@ -74,4 +74,4 @@ def test_money_is_recorded_at_no_wrong_instant(bob: Customer) -> None:
     (invoice,) = Invoice.objects.all()
     ahead = datetime.now(UTC) + timedelta(days=1)
     with freeze_time(ahead), pytest.raises(ClockSkewed):
-        payments.pay(invoice, invoice.due, ahead, "r")
+        pay(invoice, invoice.due, ahead, "r")

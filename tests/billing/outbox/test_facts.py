@@ -9,13 +9,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from billing.invoicing import credit_notes, payments
+from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError
 from billing.models import ApiKey, Invoice, LimitOverride, OutboxMessage, Plan, Subscription, TokenTopUp
 from billing.subscriptions import changes, opening, parking, quotes, renewal, staff_changes
 from billing.subscriptions.refusals import NothingScheduled
 from tests.billing.closers import many_due
-from tests.billing.ledger import fresh, invoices, pay_in_full
+from tests.billing.ledger import fresh, invoices, pay, pay_in_full
 from tests.factories import at, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
@@ -111,12 +111,12 @@ def test_payments_credits_and_voids(low: Plan, since: Since) -> None:
     first, second = (make_subscription(low, START) for _ in range(2))
     (paid,), (voided,) = invoices(first), invoices(second)
     since()
-    payments.pay(paid, money(10), START, "part")
-    assert [kind for kind, _ in since()] == ["payment.recorded"]
-    payments.pay(paid, money(10), START, "part")
+    pay(paid, money(10), START, "part")
+    assert [kind for kind, _ in since()] == ["money.received", "payment.recorded"]
+    pay(paid, money(10), START, "part")
     assert since() == []
     pay_in_full(Invoice.objects.get(pk=paid.pk), START)
-    assert [kind for kind, _ in since()] == ["payment.recorded", "invoice.paid"]
+    assert [kind for kind, _ in since()] == ["money.received", "payment.recorded", "invoice.paid"]
     note = credit_notes.credit(Invoice.objects.get(pk=paid.pk), money(5), "outage", MIDDLE)
     assert since() == [("credit_note.issued", {"credit_note": note.pk, "invoice": paid.pk})]
     credit_notes.void(voided, MIDDLE)

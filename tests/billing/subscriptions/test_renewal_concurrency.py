@@ -16,11 +16,11 @@ import pytest
 from django.conf import settings
 from django.db import connection, transaction
 
-from billing.invoicing import credit_notes, ledger, payments
+from billing.invoicing import credit_notes, ledger
 from billing.models import BillingPeriod, CreditNote, DocumentNumber, Invoice, Payment, Plan, Subscription
 from billing.subscriptions import changes, opening, refusals, renewal
 from billing.subscriptions.renewal_report import RenewalReport
-from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay_in_full
+from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay, pay_in_full
 from tests.factories import at, make_subscription, money
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -117,7 +117,7 @@ def test_a_closer_passes_over_what_another_holds(low: Plan) -> None:
 
 def test_one_reference_at_once_is_one_payment(low: Plan) -> None:
     (invoice,) = invoices(make_subscription(low, START))
-    calls = [lambda: payments.pay(Invoice.objects.get(pk=invoice.pk), money(31), START, "bank-1").pk] * 8
+    calls = [lambda: pay(Invoice.objects.get(pk=invoice.pk), money(31), START, "bank-1").pk] * 8
     assert len(set(at_once(*calls))) == 1
     assert Payment.objects.get().amount == 31
 
@@ -126,7 +126,7 @@ def test_two_references_at_once_never_pay_more_than_is_due(low: Plan) -> None:
     subscription = make_subscription(low, START)
     (invoice,) = invoices(subscription)
     answers = at_once(
-        *[lambda n=n: payments.pay(Invoice.objects.get(pk=invoice.pk), money(10), START, f"bank-{n}") for n in range(8)]
+        *[lambda n=n: pay(Invoice.objects.get(pk=invoice.pk), money(10), START, f"bank-{n}") for n in range(8)]
     )
     assert sum(isinstance(answer, Payment) for answer in answers) == 3
     assert sum(isinstance(answer, ledger.BillingError) for answer in answers) == 5
@@ -155,7 +155,7 @@ def test_payments_credits_and_changes_at_once_keep_the_ledger(low: Plan, high: P
     (base,) = invoices(subscription)
 
     def pay() -> None:
-        payments.pay(Invoice.objects.get(pk=base.pk), money(31), MIDDLE, "bank")
+        pay(Invoice.objects.get(pk=base.pk), money(31), MIDDLE, "bank")
 
     def credit() -> None:
         credit_notes.credit(Invoice.objects.get(pk=base.pk), money(5), "outage", MIDDLE)
