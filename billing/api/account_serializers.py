@@ -44,7 +44,7 @@ class SubscriptionResponse(serializers.Serializer[Any]):
         help_text="At present prices with tax, the discount of a coupon taken off, the balance used. Overage has an "
         "invoice of its own, which uses the balance first."
     )
-    balance = MoneyField(help_text="Owed to you; the next invoices use it.")
+    balance = MoneyField(help_text="Owed to you, and used by the next invoices. Below 0 you owe it, and they bill it.")
     cancel_at = TimeField(
         allow_null=True,
         help_text="The subscription ends here instead of being renewed: canceled, or a trial without the payment method"

@@ -129,7 +129,9 @@ class ProrationResponse(serializers.Serializer[Any]):
     discount = MoneyField(allow_null=True, help_text="What a coupon takes off the charge. Null: none does.")
     coupon = serializers.CharField(allow_null=True, help_text="The code of that coupon.")
     tax = MoneyField(help_text="On top of the amount, or contained in it where prices include tax.")
-    amount_due = MoneyField(help_text="What is to be paid: with tax, less the balance as it is now; at least 0.")
+    amount_due = MoneyField(
+        help_text="What is to be paid, with tax: less the balance as it is now, or more by one that you owe."
+    )
 
 
 @extend_schema_serializer(

@@ -193,7 +193,7 @@ def _shown(quote: Quote) -> dict[str, Any]:
         "credit_from_current": proration.credit,
         "charge_for_target": proration.charge,
         "tax": in_currency(bill.tax, bill.currency),
-        "amount_due": in_currency(max(bill.gross - balance, NOTHING), bill.currency),
+        "amount_due": in_currency(max(bill.gross, NOTHING) - ledger.used_of(balance, bill.gross), bill.currency),
         "currency": proration.currency,
         "direction": str(quote.direction),
         "at": quote.at,

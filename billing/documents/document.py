@@ -78,6 +78,7 @@ class Document:
     taxes: tuple[TaxSum, ...]
     """What the rows of each treatment come to."""
     balance_used: Decimal = NOTHING
+    """Below zero: what was owed before and is to be paid with it."""
     due_on: date | None = None
     payment: Payment | None = None
     credits: Reference | None = None

@@ -78,7 +78,8 @@ def sums(document: Document) -> Iterator[tuple[str, str, bool]]:
     within = [each for each in document.taxes if each.treatment.included]
     yield from ((_on(each, money), figure(each.tax, money), False) for each in within)
     if document.balance_used:
-        yield "Balance used", figure(-document.balance_used, money), False
+        label = "Balance used" if document.balance_used > 0 else "Owed of a payment that was taken back"
+        yield label, figure(-document.balance_used, money), False
     if document.kind is Kind.INVOICE:
         label = "Amount due" if document.due >= 0 else "Credited to your account"
         yield f"{label} ({money})", figure(abs(document.due), money), True

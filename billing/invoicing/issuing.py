@@ -1,8 +1,9 @@
-"""The only writer of invoices, credit notes, payments and balances. Callers hold the subscription's row lock.
+"""The only writer of invoices. Callers hold the subscription's row lock.
 
-For every account and currency: billed - credit notes = paid + due - balance, where billed is all lines of invoices that
-are not void, but for the balance they used. A balance is never negative, and there is none while anything is due. For
-every period of a subscription: billed - credit notes >= 0.
+For every account and currency: billed - credit notes = received - refunded - taken back + due - balance. Billed is all
+lines of invoices that are not void, but for the balance they used. There is no balance while anything is due, and it is
+below 0 only where money was taken back that had been used. For every period of a subscription: billed - credit notes
+>= 0.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from billing.bulk_insert import copy_rows, copy_values, reserve_ids
 from billing.invoicing.bills import Bill, Line, to_issue
-from billing.invoicing.ledger import Kind, balance_entry, balances, give_back
+from billing.invoicing.ledger import Kind, balance_entry, balances, give_back, used_of
 from billing.invoicing.numbering import INVOICES, take_numbers
 from billing.invoicing.taxation import taxed
 from billing.models import BalanceEntry, Invoice, InvoiceLine, InvoiceTax
@@ -42,8 +43,9 @@ def issue(bills: Sequence[Bill], now: datetime) -> list[Invoice]:
 
     Which bills become invoices, and their tax, is decided here where the caller has not asked before.
 
-    A balance is used up to the total, as a line of its own. A negative total lowers what the account still owes on
-    earlier invoices, those for the same time first; only the rest, which was paid, becomes balance.
+    A balance is used up to the total, as a line of its own; one below 0 is billed by such a line. A negative total
+    lowers what the account still owes on earlier invoices, those for the same time first; only the rest, which was
+    paid, becomes balance.
     """
     bills = taxed(to_issue(bills), now)
     available = balances({bill.subscription.account_id for bill in bills})
@@ -98,13 +100,14 @@ def _invoice(pk: int, bill: Bill, now: datetime) -> Invoice:
 
 
 def _with_balance(bill: Bill, available: dict[tuple[int, str], Decimal]) -> Bill:
-    """The bill with what it uses of the account's balance; `available` shrinks by it, for the account's next bill."""
+    """The bill with what it uses of the account's balance; `available` is less by it for the account's next bill."""
     owner = (bill.subscription.account_id, bill.currency)
-    used = min(available[owner], bill.total) if owner in available else NOTHING
-    if used <= 0:
+    used = used_of(available.get(owner, NOTHING), bill.total)
+    if not used:
         return bill
     available[owner] -= used
-    line = Line(Kind.BALANCE, "Balance from earlier credits", -used, bill.lines[-1].period)
+    said = "Balance from earlier credits" if used > 0 else "Owed of a payment that was taken back"
+    line = Line(Kind.BALANCE, said, -used, bill.lines[-1].period)
     return replace(bill, lines=(*bill.lines, line))
 
 

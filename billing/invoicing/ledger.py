@@ -39,6 +39,14 @@ def balances(accounts: Iterable[int]) -> dict[tuple[int, str], Decimal]:
     return {(account, currency): total for account, currency, total in rows.annotate(total=Sum("amount"))}
 
 
+def used_of(balance: Decimal, total: Decimal) -> Decimal:
+    """What an invoice that comes to `total` uses of a balance: at most all of it.
+
+    Of a balance below 0 it is the whole, so the invoice is the larger by it. An invoice that bills nothing uses none.
+    """
+    return min(balance, total) if total > 0 else NOTHING
+
+
 def balance_entry(of: Invoice, amount: Decimal, now: datetime) -> BalanceEntry:
     return BalanceEntry(account_id=of.account_id, amount=amount, currency=of.currency, invoice_id=of.pk, created_at=now)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from django.db import transaction
 from django.db.models import Sum
@@ -44,7 +44,7 @@ def request(
     """Take an amount off the balance, to be paid out. Nothing is sent here: the caller does, once this is committed.
 
     `money` is what it is paid back of, where it goes back the way it came. Raises BillingError `refund_out_of_bounds`
-    for more than is on the balance, or than is left of that money, or of all that was received.
+    for more than is on the balance, or than is left of that money.
     """
     with transaction.atomic():
         lock(account)
@@ -67,15 +67,21 @@ def request(
 
 
 def refundable(account: int, currency: str, money: MoneyIn | None = None) -> Decimal:
-    """The most that can be paid out now, at least 0: the balance, as far as it was received and is still with us."""
-    received = MoneyIn.objects.filter(account=account, currency=currency)
-    refunds = Refund.objects.paid_or_under_way().filter(account=account, currency=currency)
-    still_here = _sum(received) - _sum(received, "reversals__amount") - _sum(refunds)
-    bounds = [balance(account, currency), still_here]
+    """The most that can be paid out now, at least 0: the balance, which is never more than was received.
+
+    Of `money`, no more than was neither taken back nor paid out before.
+    """
+    most = balance(account, currency)
     if money is not None:
-        fits_here = (money.account_id, money.currency) == (account, currency)
-        bounds.append(reversals.left(money) - _sum(refunds.filter(money_in=money)) if fits_here else NOTHING)
-    return max(min(bounds), NOTHING)
+        is_of_it = (money.account_id, money.currency) == (account, currency)
+        most = min(most, left_of(money) if is_of_it else NOTHING)
+    return max(most, NOTHING)
+
+
+def left_of(money: MoneyIn) -> Decimal:
+    """What of money that came in was neither taken back nor paid out."""
+    paid_out = Refund.objects.paid_or_under_way().filter(money_in=money).aggregate(sum=Sum("amount"))["sum"]
+    return reversals.left(money) - (paid_out or NOTHING)
 
 
 def advance(refund: Refund, state: str, now: datetime, reference: str = "") -> Refund:
@@ -132,7 +138,3 @@ def _move_balance(refund: Refund, amount: Decimal, now: datetime) -> None:
     BalanceEntry.objects.create(
         account_id=refund.account_id, amount=amount, currency=refund.currency, refund=refund, created_at=now
     )
-
-
-def _sum(rows: Any, column: str = "amount") -> Decimal:
-    return rows.aggregate(sum=Sum(column))["sum"] or NOTHING

@@ -47,7 +47,7 @@ class CurrentSubscription:
 
     @property
     def balance(self) -> Decimal:
-        """Owed to the customer, in the period's currency."""
+        """Owed to the customer, in the period's currency; below 0 by the customer."""
         owed = ledger.balance(self.subscription.account_id, self.period.currency)
         return in_currency(owed, self.period.currency)
 
@@ -69,10 +69,11 @@ class CurrentSubscription:
         Net of a coupon, and with the tax of the period's end, as far as its rate is known by now. In the period's
         currency: 0 where what follows is billed in another one.
         """
-        left = max(self.balance - self.unbilled, Decimal(0))
+        # What is unbilled comes first: it uses the balance, or bills what is owed there.
+        left = max(self.balance - self.unbilled, Decimal(0)) if self.unbilled else self.balance
         account, price = self.subscription.account_id, self._next_price - self.next_discount
         due = taxation.gross_of(account, self.period.currency, price, self.period.ends_at)
-        return in_currency(max(due - left, Decimal(0)), self.period.currency)
+        return in_currency(due - ledger.used_of(left, due), self.period.currency)
 
     @property
     def next_discount(self) -> Decimal:

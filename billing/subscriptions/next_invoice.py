@@ -17,15 +17,21 @@ from billing.subscriptions.quotes import Quote
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What becomes of a quote's total. Each is at least 0, in the quote's currency; tax is in it."""
+    """What becomes of a quote's total. In the quote's currency; tax is in it."""
 
     from_balance: Decimal
+    """Below 0 where the account owes a balance, which is billed with it."""
     to_pay: Decimal
     lowers_due: Decimal
     """Of a credit: what it takes off invoices that are still open."""
     to_balance: Decimal
     """Of a credit: the rest."""
     balance_left: Decimal
+
+    @property
+    def owed_before(self) -> Decimal:
+        """What is billed with it, as the account owes a balance; at least 0."""
+        return max(-self.from_balance, NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ def settled(quote: Quote) -> Settled:
     open_invoices = Invoice.objects.due().filter(account=account, currency=currency)
     due = sum((each.due for each in open_invoices), NOTHING)
     credit = max(-gross, NOTHING)
-    from_balance, lowers_due = min(balance, max(gross, NOTHING)), min(credit, due)
+    from_balance, lowers_due = ledger.used_of(balance, gross), min(credit, due)
     to_balance = credit - lowers_due
     left = balance - from_balance + to_balance
     return Settled(from_balance, max(gross, NOTHING) - from_balance, lowers_due, to_balance, left)
@@ -53,7 +59,7 @@ def after(quote: Quote, balance_left: Decimal) -> NextInvoice:
     ends_at = _period_ends_at(quote)
     price = in_currency(target.price - _next_discount(quote), currency)
     gross = taxation.gross_of(account, currency, price, ends_at)
-    return NextInvoice(ends_at, in_currency(max(gross - balance_left, NOTHING), currency))
+    return NextInvoice(ends_at, in_currency(gross - ledger.used_of(balance_left, gross), currency))
 
 
 def _period_ends_at(quote: Quote) -> datetime:

@@ -21,12 +21,6 @@ pytestmark = pytest.mark.django_db
 START, LATER = at("2025-10-01"), at("2025-10-16")
 
 
-@pytest.fixture
-def sold() -> Subscription:
-    """One invoice of 99.00 USD is open."""
-    return make_subscription(make_plan("p", 99), START)
-
-
 def test_money_settles_its_invoice_in_parts_and_then_in_full(sold: Subscription) -> None:
     (invoice,) = invoices(sold)
     pay(invoice, money("98.99"), LATER, "a")
