@@ -22,6 +22,7 @@ from billing.rules.money import is_exact
 from billing.rules.refused import Refused
 
 Kind = InvoiceLine.Kind
+LARGEST = Decimal(10) ** 14
 
 
 class BillingError(Refused, ValueError):
@@ -98,9 +99,9 @@ def fits(amount: Decimal, most: Decimal, currency: str) -> bool:
 
 
 def is_money(amount: Decimal, currency: str) -> bool:
-    """Whether it is above 0 and exact in a currency that there is."""
+    """Whether it is above 0, exact in a currency that there is, and no larger than amounts are stored."""
     try:
-        return amount.is_finite() and amount > 0 and is_exact(amount, currency)
+        return amount.is_finite() and 0 < amount < LARGEST and is_exact(amount, currency)
     except ValueError:  # no currency, or more digits than money has
         return False
 

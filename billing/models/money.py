@@ -14,6 +14,9 @@ from billing.models.invoices import Invoice
 MANUAL: Final = "manual"
 """The source of what staff note, and the provider of what they pay out by themselves."""
 
+LONGEST_BY_HAND: Final = 200
+"""Characters of a reference or a reason that staff write."""
+
 
 class MoneyIn(models.Model):
     """Money that has arrived, once each. Written by `billing.payments.receive` alone.

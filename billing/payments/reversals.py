@@ -37,7 +37,7 @@ def reverse(money: MoneyIn, amount: Decimal, reason: str, reference: str, now: d
         if not fits(amount, most, money.currency):
             most = in_currency(most, money.currency)
             raise BillingError("reversal_out_of_bounds", most=most, currency=money.currency, reference=money.reference)
-        from_balance = min(amount, _left_on_balance(money))
+        from_balance = min(amount, left_on_balance(money))
         reversal = Reversal.objects.create(
             money_in=money,
             amount=amount,
@@ -65,28 +65,32 @@ def left(money: MoneyIn) -> Decimal:
     return money.amount - (money.reversals.aggregate(sum=Sum("amount"))["sum"] or NOTHING)
 
 
-def _left_on_balance(money: MoneyIn) -> Decimal:
+def settled_by(money: MoneyIn) -> list[tuple[Invoice, Decimal]]:
+    """The invoices that the money settles, in turn, and by how much; without what was taken back."""
+    parts: dict[Invoice, Decimal] = {}
+    for payment in Payment.objects.filter(money_in=money).select_related("invoice").order_by("pk"):
+        parts[payment.invoice] = parts.get(payment.invoice, NOTHING) + payment.amount
+    return [(invoice, part) for invoice, part in parts.items() if part]
+
+
+def left_on_balance(money: MoneyIn) -> Decimal:
+    """What of the money became balance and was not taken back. It may have been used meanwhile."""
     return money.to_balance - (money.reversals.aggregate(sum=Sum("from_balance"))["sum"] or NOTHING)
 
 
 def _take_back(reversal: Reversal, amount: Decimal) -> None:
     """Off the invoices that the money settled, the one settled last first."""
-    payments = list(Payment.objects.filter(money_in=reversal.money_in_id).order_by("-pk"))
-    parts: dict[int, Decimal] = {}
-    for payment in payments:
-        parts[payment.invoice_id] = parts.get(payment.invoice_id, NOTHING) + payment.amount
-    newest_first = dict.fromkeys(payment.invoice_id for payment in payments if payment.reversal_id is None)
-    for pk in newest_first:
-        taken = min(amount, parts[pk])
-        if taken > 0:
-            invoice = Invoice.objects.get(pk=pk)
-            Payment.objects.create(
-                invoice=invoice,
-                money_in=reversal.money_in,
-                reversal=reversal,
-                amount=-taken,
-                paid_at=reversal.reversed_at,
-                reference=reversal.reference,
-            )
-            reopen(invoice, taken)
-            amount -= taken
+    for invoice, part in reversed(settled_by(reversal.money_in)):
+        taken = min(amount, part)
+        if taken <= 0:
+            break
+        Payment.objects.create(
+            invoice=invoice,
+            money_in=reversal.money_in,
+            reversal=reversal,
+            amount=-taken,
+            paid_at=reversal.reversed_at,
+            reference=reversal.reference,
+        )
+        reopen(invoice, taken)
+        amount -= taken
