@@ -1,4 +1,4 @@
-"""Invoices, credit notes and movements of the balance as JSON."""
+"""Invoices and credit notes as JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rest_framework import serializers
 from rest_framework.reverse import reverse
 
 from billing.documents.issued import has_document
-from billing.http.fields import MoneyField, TimeField
-from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, Payment
+from billing.http.fields import MoneyField
+from billing.models import CreditNote, Invoice, InvoiceLine, Payment
 from billing.rules.money import in_currency
 
 TAXED = {"category": "S", "percent": 19, "country": "DE", "name": "VAT", "net": 10.00, "tax": 1.90}
@@ -68,13 +68,6 @@ INVOICED = {
     "payments": [],
     "credit_notes": [{name: NOTED[name] for name in ("number", "issued_at", "amount", "reason")}],
     "pdf": "https://example.com/api/v1/billing/invoices/INV-000042/pdf",
-}
-MOVED = {
-    "amount": 5.95,
-    "currency": "USD",
-    "created_at": "2025-10-20T08:00:00Z",
-    "invoice": None,
-    "credit_note": "CN-000007",
 }
 PDF_HELP = "Where its PDF is; null where there is none: of a void invoice, and of what was issued without a seller."
 ISSUED = [str(status) for status in Invoice.Status if status is not Invoice.Status.DRAFT]
@@ -153,7 +146,7 @@ class InvoiceLineSerializer(serializers.ModelSerializer[InvoiceLine]):
 
 
 class PaymentSerializer(serializers.ModelSerializer[Payment]):
-    amount = AmountField("invoice.currency")
+    amount = AmountField("invoice.currency", help_text="Below zero: taken back.")
     paid_at = serializers.DateTimeField()
 
     class Meta:
@@ -219,17 +212,4 @@ class CreditNoteSerializer(serializers.ModelSerializer[CreditNote]):
     class Meta:
         model = CreditNote
         fields = ("number", "invoice", "issued_at", "amount", "net", "tax", "currency", "reason", "taxes", "pdf")
-        read_only_fields = fields
-
-
-@extend_schema_serializer(examples=[OpenApiExample("From a credit note", MOVED)])
-class BalanceEntrySerializer(serializers.ModelSerializer[BalanceEntry]):
-    amount = AmountField(help_text="Above zero: owed to you. Below: used by an invoice.")
-    created_at = TimeField()
-    invoice = serializers.CharField(source="invoice.number", default=None, allow_null=True)
-    credit_note = serializers.CharField(source="credit_note.number", default=None, allow_null=True)
-
-    class Meta:
-        model = BalanceEntry
-        fields = ("amount", "currency", "created_at", "invoice", "credit_note")
         read_only_fields = fields

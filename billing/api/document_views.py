@@ -1,4 +1,4 @@
-"""What a customer is billed, credited and owed: invoices, credit notes, the balance."""
+"""What a customer is billed and credited: invoices and credit notes."""
 
 from __future__ import annotations
 
@@ -11,41 +11,14 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.document_serializers import BalanceEntrySerializer, CreditNoteSerializer, InvoiceSerializer
+from billing.api.document_serializers import CreditNoteSerializer, InvoiceSerializer
 from billing.http.pagination import NewestFirst
 from billing.http.views import ApiView, account_of
-from billing.invoicing import ledger
-from billing.models import BalanceEntry, CreditNote, Invoice
-from billing.rules.money import in_currency
+from billing.models import CreditNote, Invoice
 
 
 class DocumentPages(NewestFirst):
     ordering = ("-issued_at", "-pk")
-
-
-class BalancePages(NewestFirst):
-    """With the balance itself beside its movements."""
-
-    ordering = ("-created_at", "-pk")
-    balances: list[dict[str, Any]]
-
-    def get_paginated_response(self, data: Any) -> Response:
-        page = super().get_paginated_response(data)
-        page.data["balances"] = self.balances
-        return page
-
-    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        page = super().get_paginated_response_schema(schema)
-        amounts = {"currency": {"type": "string"}, "amount": {"type": "number"}}
-        each = {"type": "object", "required": list(amounts), "properties": amounts}
-        page["properties"]["balances"] = {
-            "type": "array",
-            "items": each,
-            "description": "What is owed to you, by currency; the next invoices in it use it.",
-            "example": [{"currency": "USD", "amount": 5.95}],
-        }
-        page["required"].append("balances")
-        return page
 
 
 def issued_to(account: int) -> QuerySet[Invoice]:
@@ -122,19 +95,3 @@ class CreditNoteDetail(ApiView):
     def get(self, request: Request, number: str, **_: Any) -> Response:
         note = get_object_or_404(noted_for(account_of(request)), number=number)
         return Response(CreditNoteSerializer(note, context={"request": request}).data)
-
-
-@extend_schema_view(get=extend_schema("getBalance"))
-class Balance(OwnList):
-    """What is owed to you, by currency, and what moved it."""
-
-    model = BalanceEntry
-    serializer_class = BalanceEntrySerializer
-    pagination_class = BalancePages
-
-    def rows_of(self, account: int) -> QuerySet[BalanceEntry]:
-        self.paginator.balances = [  # type: ignore[union-attr]
-            {"currency": currency, "amount": in_currency(amount, currency)}
-            for (_, currency), amount in sorted(ledger.balances([account]).items())
-        ]
-        return BalanceEntry.objects.filter(account=account).select_related("invoice", "credit_note")

@@ -10,6 +10,7 @@ from billing.api import (
     details_views,
     document_views,
     key_views,
+    money_views,
     overage_views,
     payment_method_views,
     pdf_views,
@@ -50,6 +51,11 @@ urlpatterns = [
         pdf_views.InvoicePdf.as_view(),
         name="billing-invoice-pdf",
     ),
+    re_path(
+        r"^billing/invoices/(?P<number>[A-Za-z0-9-]+)/payments/?$",
+        money_views.InvoicePayments.as_view(),
+        name="billing-invoice-payments",
+    ),
     re_path(r"^billing/credit-notes/?$", document_views.CreditNoteList.as_view(), name="billing-credit-notes"),
     re_path(
         r"^billing/credit-notes/(?P<number>[A-Za-z0-9-]+)/?$",
@@ -70,6 +76,7 @@ urlpatterns = [
         name="billing-payment-method",
     ),
     re_path(r"^billing/balance/?$", document_views.Balance.as_view(), name="billing-balance"),
+    re_path(r"^billing/balance/?$", money_views.Balance.as_view(), name="billing-balance"),
     re_path(r"^keys/?$", key_views.KeyList.as_view(), name="keys"),
     re_path(r"^keys/(?P<id>[A-Za-z0-9]{1,150})/?$", key_views.KeyDetail.as_view(), name="key"),
     re_path(r"^keys/(?P<id>[A-Za-z0-9]{1,150})/rotate/?$", key_views.KeyRotation.as_view(), name="key-rotate"),

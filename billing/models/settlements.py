@@ -43,8 +43,30 @@ class Payment(models.Model):
         return f"{self.amount} for {self.invoice}"
 
 
+class Movement(models.TextChoices):
+    """What a balance entry is."""
+
+    PAYMENT = "payment", "money that nothing was due for"
+    REVERSAL = "reversal", "such money taken back"
+    REFUND = "refund", "paid out"
+    REFUND_FAILED = "refund_failed", "not paid out after all"
+    CREDIT_NOTE = "credit_note", "credited by a credit note"
+    CREDIT = "credit", "credited by an invoice"
+    USED = "used", "used by an invoice"
+    BILLED = "billed", "owed before, and billed by an invoice"
+
+
+class BalanceEntryQuerySet(models.QuerySet["BalanceEntry"]):
+    def with_reasons(self) -> BalanceEntryQuerySet:
+        """With the rows that `kind` and `reference` are read from."""
+        return self.select_related("invoice", "credit_note", "money_in", "reversal", "refund")
+
+
 class BalanceEntry(models.Model):
-    """A movement of what is owed to the customer; their sum, by currency, is the balance."""
+    """A movement of what is owed to the customer; their sum, by currency, is the balance.
+
+    Below 0 it is owed by the customer: money was taken back after it was used.
+    """
 
     account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="balance_entries")
     amount = models.DecimalField(
@@ -66,6 +88,7 @@ class BalanceEntry(models.Model):
         Refund, null=True, on_delete=models.PROTECT, related_name="balance_entries", db_index=False
     )
     created_at = models.DateTimeField()
+    objects = BalanceEntryQuerySet.as_manager()
 
     class Meta:
         ordering = ["created_at", "pk"]
@@ -74,6 +97,24 @@ class BalanceEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} {self.currency}"
+
+    @property
+    def kind(self) -> Movement:
+        if self.money_in_id or self.reversal_id:
+            return Movement.PAYMENT if self.money_in_id else Movement.REVERSAL
+        if self.refund_id:
+            return Movement.REFUND if self.amount < 0 else Movement.REFUND_FAILED
+        if self.credit_note_id or self.invoice is None:
+            return Movement.CREDIT_NOTE
+        if self.amount < 0:
+            return Movement.USED
+        return Movement.CREDIT if self.invoice.total < 0 else Movement.BILLED
+
+    @property
+    def reference(self) -> str:
+        """Of the money that came, was taken back or was paid out; "" of the others, and where it is not known yet."""
+        of = self.money_in or self.reversal or self.refund
+        return of.reference if of else ""
 
 
 class DocumentNumber(models.Model):

@@ -49,11 +49,12 @@ def show(request: DashboardRequest) -> HttpResponseBase:
     account = request.acting.account
     invoices = Paginator(Invoice.objects.issued().filter(account=account), A_PAGE)
     movements = BalanceEntry.objects.filter(account=account).order_by("-created_at", "-pk")
-    movements = movements.select_related("invoice", "credit_note")
+    movements = movements.with_reasons()
+    balances = ledger.balances([account])
     context: dict[str, Any] = {
         "invoices": invoices.get_page(request.GET.get("page")),
         "notes": noted_for(account)[:A_PAGE],
-        "balances": [(amount, currency) for (_, currency), amount in sorted(ledger.balances([account]).items())],
+        "balances": [(amount, -amount, currency) for (_, currency), amount in sorted(balances.items()) if amount],
         "movements": movements[:A_PAGE],
         "details": BillingDetails.objects.filter(account=account).first(),
         "due": list(Invoice.objects.due().filter(account=account)),

@@ -78,15 +78,18 @@ def test_the_balance_and_its_movements(bob_in_germany: Any, alice: Customer) -> 
         "amount": 34.51,
         "currency": "USD",
         "created_at": "2025-10-03T00:00:00Z",
+        "kind": "credit_note",
         "invoice": None,
         "credit_note": "CN-000001",
+        "reference": None,
     }
     assert shown["results"] == [first]
     clock.move_to("2025-11-01T00:00:00Z")
     renewal.renew_due(datetime(2025, 11, 1, tzinfo=UTC))
     shown = bob.api.get(f"{API}/balance", {"limit": 1}).json()
     assert shown["balances"] == [{"currency": "USD", "amount": 0}]
-    assert (shown["results"][0]["amount"], shown["results"][0]["invoice"]) == (-34.51, "INV-000002")
+    used = shown["results"][0]
+    assert (used["amount"], used["kind"], used["invoice"]) == (-34.51, "used", "INV-000002")
     assert bob.api.get(shown["next"]).json()["results"] == [first]
     nothing = {"next": None, "previous": None, "results": [], "balances": []}
     assert alice.api.get(f"{API}/balance").json() == nothing
