@@ -16,7 +16,8 @@ from billing.models import Erasure, StoredResponse
 from billing.outbox import consumers, retention
 from billing.outbox.clock import ClockSkewed
 from billing.outbox.dispatcher import Dispatcher
-from billing.payments.cards import events, providers_told
+from billing.payments.cards import events, providers_told, refunds
+from billing.payments.cards.charging import dunning, sweep
 from billing.payments.cards.configured import card_gateway
 from billing.subscriptions import renewal, trials
 from billing.subscriptions.bulk import moves, work
@@ -65,6 +66,17 @@ def finish_erasures() -> None:
 def announce_ending_trials() -> None:
     """Tell of trials that end within three days, each once. Several at once do no harm."""
     trials.announce_ending(timezone.now())
+
+
+@shared_task
+def charge_cards() -> None:
+    """Make the tries whose day has come, and find out about those whose answer was lost. Several at once do no harm."""
+    gateway, now = card_gateway(), timezone.now()
+    if gateway is not None:
+        sweep.work_off(gateway, now)
+        refunds.sweep(gateway, now)
+        dunning.retry_due(gateway, now)
+    dunning.tell_of_pauses(now)
 
 
 @shared_task

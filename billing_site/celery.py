@@ -42,6 +42,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(minutes=5),
         "options": {"expires": 295},
     },
+    "charge-cards": {
+        "task": "billing.tasks.charge_cards",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 55},
+    },
     "purge-stored-answers": {
         "task": "billing.tasks.purge_stored_answers",
         "schedule": timedelta(hours=1),

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
-from billing.payments.cards import methods
+from billing.payments.cards import disputes, methods, refunds
+from billing.payments.cards.charging import told
 from billing.payments.cards.gateway import Answer, Gateway
 
 T = TypeVar("T")
@@ -28,5 +29,9 @@ class ObjectType(Generic[T]):
 OBJECT_TYPES: Final[Mapping[str, ObjectType[Any]]] = {
     "setup_intent": ObjectType(lambda gateway, reference: gateway.fetch_set_up(reference), methods.apply_set_up),
     "payment_method": ObjectType(lambda gateway, reference: gateway.fetch_card(reference), methods.apply_card),
+    "payment_intent": ObjectType(lambda gateway, reference: gateway.fetch_charge(reference), told.apply_charge),
+    "checkout.session": ObjectType(lambda gateway, reference: gateway.fetch_page(reference), told.apply_page),
+    "refund": ObjectType(lambda gateway, reference: gateway.fetch_refund(reference), refunds.apply_refund),
+    "dispute": ObjectType(lambda gateway, reference: gateway.fetch_dispute(reference), disputes.apply_dispute),
 }
 """By the provider's name for the type. An event about any other type is kept, and nothing is done."""

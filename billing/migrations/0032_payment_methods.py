@@ -12,7 +12,7 @@ CREATE TRIGGER fence AFTER INSERT OR DELETE OR UPDATE OF account_id, state, deta
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0029_indexes_of_lists"),
+        ("billing", "0031_money_in_of_payments"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
