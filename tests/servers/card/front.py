@@ -145,6 +145,8 @@ class Front(ThreadingHTTPServer):
                     self.forget()
                 case "fault":
                     self.faults.append(Fault(**given))
+                case "forget_faults":
+                    self.faults.clear()
                 case "asked":
                     return self.asked
                 case "live":
