@@ -28,8 +28,8 @@ from billing.rules.ids import uuid7
 State, Cause = PaymentAttempt.State, PaymentAttempt.Cause
 BY_ITSELF: Final = (Cause.ISSUED, Cause.RETRY, Cause.METHOD)
 """Causes of a charge that nobody is waiting for. With the first of them dunning begins."""
-TOO_SMALL: Final = "amount_too_small"
-"""No card is charged so little: another card does not help, so nothing becomes past due."""
+UNCHARGEABLE: Final = frozenset({"amount", "amount_too_small", "amount_too_large"})
+"""No card is charged such an amount: another one does not help, so nothing becomes past due."""
 
 
 class AttemptRunning(BillingError):
@@ -168,7 +168,7 @@ def _end(row: PaymentAttempt, state: str, now: datetime) -> None:
     row.save()
     first = PaymentAttempt.objects.filter(invoice=row.invoice_id, cause__in=BY_ITSELF).order_by("number").first()
     is_open = row.invoice.status == Invoice.Status.OPEN
-    if is_open and first is not None and row.decline_code != TOO_SMALL:
+    if is_open and first is not None and row.decline_code not in UNCHARGEABLE:
         if method_to_try(row.invoice) is not None:
             row.next_try_at = next_try(first.created_at, now, settings.DUNNING_DAYS)
         if row.next_try_at is None:

@@ -81,7 +81,7 @@ class History:
         assert given == noted
 
     def _steps(self) -> list[Callable[[], Any]]:
-        often = [self._issue, self._charge, self._charge, self._beat, self._beat, self._tell, self._fault, self._fault]
+        often = [*[self._issue] * 4, self._charge, self._beat, self._beat, self._tell, self._fault, self._fault]
         return [
             *often,
             self._card,
@@ -111,7 +111,8 @@ class History:
         return self.random.choice(list(Invoice.objects.filter(account=self.buyer.account)))
 
     def _issue(self) -> None:
-        invoiced(self.subscription, self.random.randint(1, 200), f"{self.now:%Y-%m-%d %H:%M:%S}")
+        invoice = invoiced(self.subscription, self.random.randint(1, 200), f"{self.now:%Y-%m-%d %H:%M:%S}")
+        automatic.charge_issued(self.buyer.gateway, invoice, self.now)
 
     def _charge(self) -> None:
         automatic.charge_issued(self.buyer.gateway, self._invoice(), self.now)

@@ -16,7 +16,7 @@ def test_every_cent_is_explained_and_none_is_charged_twice(buyer: Buyer, seed: i
     buyer.card()
     history = History(buyer, seed)
     try:
-        history.run(steps=15)
+        history.run(steps=20)
         history.heal()
         history.check()
     except Exception as error:
