@@ -9,7 +9,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError
@@ -111,7 +111,8 @@ class History:
         return self.random.choice(list(Invoice.objects.filter(account=self.buyer.account)))
 
     def _issue(self) -> None:
-        invoice = invoiced(self.subscription, self.random.randint(1, 200), f"{self.now:%Y-%m-%d %H:%M:%S}")
+        with transaction.atomic():
+            invoice = invoiced(self.subscription, self.random.randint(1, 200), f"{self.now:%Y-%m-%d %H:%M:%S}")
         automatic.charge_issued(self.buyer.gateway, invoice, self.now)
 
     def _charge(self) -> None:
