@@ -1,11 +1,11 @@
-# make run | make test | make test-long | make coverage | make lint | make messages | make lock | make chaos | make soak | make bench | make bench-quick
+# make run | make test | make test-long | make coverage | make lint | make messages | make lock | make card-server | make chaos | make soak | make bench | make bench-quick
 # PYTHON chooses the interpreter that .venv is made with; with UPGRADE=1 `make lock` takes the newest versions.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-long coverage lint messages lock chaos soak bench bench-quick
+.PHONY: run test test-long coverage lint messages lock card-server chaos soak bench bench-quick
 
 # $(call install,FILE): make .venv and install FILE into it, unless exactly that was done before.
 define install
@@ -56,10 +56,20 @@ messages:
 # The first file first: the other two are held to its versions.
 lock:
 	$(call install,requirements-dev.txt)
-	@for name in requirements requirements-dev requirements-bench; do \
+	@for name in requirements requirements-dev requirements-bench requirements-card-server; do \
 		$(BIN)/python -m uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes $(if $(UPGRADE),--upgrade) \
 			--custom-compile-command "make lock" --output-file $$name.txt $$name.in || exit 1; \
 	done
+
+# What tests and `make run PAYMENTS=demo` pay cards with; tests that need it are skipped without.
+card-server: SERVER := $(or $(LOCAL_DIR),.local)/card-server
+card-server:
+	@if ! cmp -s requirements-card-server.txt $(SERVER)/installed; then \
+		echo "installing the test provider of cards into $(SERVER) ..." && \
+		$(PYTHON) -m venv $(SERVER) && \
+		$(SERVER)/bin/python -m pip install -qq --no-input --disable-pip-version-check -r requirements-card-server.txt && \
+		cp requirements-card-server.txt $(SERVER)/installed; \
+	fi
 
 chaos:
 	$(call install,requirements-dev.txt)

@@ -1,4 +1,4 @@
-"""What beat does for subscriptions, the fence, the outbox and stored responses."""
+"""What beat does for subscriptions, the fence, the outbox, stored responses, and what providers of payments tell."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from billing.models import Erasure, StoredResponse
 from billing.outbox import consumers, retention
 from billing.outbox.clock import ClockSkewed
 from billing.outbox.dispatcher import Dispatcher
+from billing.payments.cards import events, providers_told, refunds
+from billing.payments.cards.charging import dunning, sweep
+from billing.payments.cards.configured import card_gateway
 from billing.subscriptions import renewal, trials
 from billing.subscriptions.bulk import moves, work
 
@@ -66,6 +69,17 @@ def announce_ending_trials() -> None:
 
 
 @shared_task
+def charge_cards() -> None:
+    """Make the tries whose day has come, and find out about those whose answer was lost. Several at once do no harm."""
+    gateway, now = card_gateway(), timezone.now()
+    if gateway is not None:
+        sweep.work_off(gateway, now)
+        refunds.sweep(gateway, now)
+        dunning.retry_due(gateway, now)
+    dunning.tell_of_pauses(now)
+
+
+@shared_task
 def purge_stored_answers() -> None:
     """Delete the responses to billing writes that no Idempotency-Key returns any more."""
     StoredResponse.objects.purge(timezone.now())
@@ -94,3 +108,27 @@ def purge_outbox() -> None:
     """Forget messages that every consumer has got, after OUTBOX_KEPT_DAYS, and invitations that have ended."""
     retention.purge(timezone.now())
     membership.purge(timezone.now())
+
+
+@shared_task
+def process_provider_event(row: int) -> None:
+    """Apply what an event is about. Lost, or failed, it is left to the sweep."""
+    if (gateway := card_gateway()) is not None:
+        events.process(gateway, row, timezone.now())
+
+
+@shared_task
+def sweep_provider_events() -> None:
+    """Process the events that wait, and let the provider forget what is to be forgotten. Several at once do no harm."""
+    if (gateway := card_gateway()) is not None:
+        events.process_waiting(gateway, timezone.now())
+        providers_told.tell(gateway, timezone.now())
+
+
+@shared_task
+def poll_provider_events() -> None:
+    """Find events that never came."""
+    if (gateway := card_gateway()) is not None:
+        found = events.poll(gateway, timezone.now())
+        if found:
+            logger.warning("%d events of the provider had not come; is its webhook set up?", found)

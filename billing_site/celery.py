@@ -42,6 +42,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(minutes=5),
         "options": {"expires": 295},
     },
+    "charge-cards": {
+        "task": "billing.tasks.charge_cards",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 55},
+    },
     "purge-stored-answers": {
         "task": "billing.tasks.purge_stored_answers",
         "schedule": timedelta(hours=1),
@@ -76,6 +81,16 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "task": "billing.tasks.purge_outbox",
         "schedule": timedelta(hours=1),
         "options": {"expires": 3000},
+    },
+    "sweep-provider-events": {
+        "task": "billing.tasks.sweep_provider_events",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30},
+    },
+    "poll-provider-events": {
+        "task": "billing.tasks.poll_provider_events",
+        "schedule": timedelta(minutes=10),
+        "options": {"expires": 590},
     },
     "note-beat": {
         "task": "billing_site.tasks.note_beat",

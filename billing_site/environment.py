@@ -43,6 +43,7 @@ ORIGIN = Pattern(
 HEADER = Pattern(re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*"), "the name of a header, such as X-Real-IP")
 TOKEN = Pattern(re.compile(r"[!-~]+"), "printable ASCII without spaces")
 CURRENCY = Pattern(re.compile(r"[A-Z]{3}"), "currencies and whole numbers such as HUF=5000000, separated by commas")
+DAY = Pattern(re.compile(r"[1-9][0-9]{0,2}"), "whole numbers of days from 1 to 999, separated by commas")
 KEY_PREFIX = Pattern(re.compile(r"[A-Za-z0-9_-]{1,20}", re.ASCII), "up to 20 letters, digits, - and _")
 SENDER = Pattern(
     re.compile(r"[^<>@\r\n]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+"),

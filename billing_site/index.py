@@ -20,6 +20,7 @@ LINKS: Final = {
     "invoices": "billing-invoices",
     "credit_notes": "billing-credit-notes",
     "balance": "billing-balance",
+    "payment_methods": "billing-payment-methods",
     "token_packs": "token-packs",
     "coupon": "billing-coupon",
     "keys": "keys",

@@ -202,6 +202,7 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory" if env.flag("EMAIL_CONFIRMED_FIRST", Fa
 globals().update(env.email("EMAIL_URL", unset="billing.mails.mailbox.Mailbox"))
 EMAIL_TIMEOUT = 10  # seconds, of each step with the provider; all of them have to fit into OUTBOX_LEASE_SECONDS
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("DEFAULT_FROM_EMAIL", env.SENDER) or "Metered API <no-reply@localhost>"
+STAFF_EMAIL = env.text("STAFF_EMAIL", env.SENDER)  # gets what staff have to act on in time, such as disputes
 SITE_URL = env.text("SITE_URL", env.SITE) or "http://localhost:8000"  # of links in mails
 
 # --- Celery. Usage never travels through the broker: it only wakes what reads the database.
@@ -242,6 +243,10 @@ LARGEST_INVOICE = env.number("LARGEST_INVOICE", 10_000)
 LARGEST_INVOICES = env.numbers("LARGEST_INVOICES", env.CURRENCY)
 # Between this machine and PostgreSQL; beyond it nothing is billed.
 LARGEST_CLOCK_SKEW_SECONDS = env.number("LARGEST_CLOCK_SKEW_SECONDS", 5, most=3600)
+# A charge that failed is tried again on these days after it; then its invoice is past due, and after so many days of
+# grace the default plan is served until it is paid.
+DUNNING_DAYS = [int(day) for day in env.words("DUNNING_DAYS", ["1", "3", "5", "7"], env.DAY)]
+PAST_DUE_GRACE_DAYS = env.number("PAST_DUE_GRACE_DAYS", 7, least=0, most=3650)
 MOST_INVOICES_A_DAY = env.number("MOST_INVOICES_A_DAY", 50)  # of one account; more of them park it
 USAGE_LOG_MONTHS = env.number("USAGE_LOG_MONTHS", 13, most=1200)  # whole months kept before the present one
 USAGE_LOG_MONTHS_AHEAD = env.number("USAGE_LOG_MONTHS_AHEAD", 3, most=240)  # an event beyond them is set aside
@@ -267,9 +272,15 @@ BILLING_USED_TOKENS = "usage.reports.windows.used_tokens"
 BILLING_CATCH_UP = "usage.reports.windows.catch_up"
 # Modules that erase what they hold of an account, and say why it cannot be deleted: as usage.erasure does.
 ACCOUNT_ERASERS = ["usage.erasure", "billing_site.accounts.erasure"]
+# --- Cards. Without a key they are off: invoices are paid by hand, and nothing of it is shown.
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", env.TOKEN)
+STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET", env.TOKEN)
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", env.SITE)  # a test server's, in place of Stripe
 # Which accounts, each with an instant, had a payment method then: the path of a function that takes a mapping and gives
 # the accounts that had one. Who adds or removes one raises the account's fence. Empty: nobody has one.
-BILLING_HAS_PAYMENT_METHOD = ""
+if STRIPE_SECRET_KEY:
+    OUTBOX_CONSUMERS["cards"] = "billing.payments.cards.charging.consumer.charge"
+BILLING_HAS_PAYMENT_METHOD = "billing.payments.cards.methods.accounts_with_a_card" if STRIPE_SECRET_KEY else ""
 # New keys begin with it, so that people and scanners of secrets know them; keys that were made before stay valid.
 API_KEY_PREFIX = env.text("API_KEY_PREFIX", env.KEY_PREFIX) or "mk_live_"
 MOST_API_KEYS = env.number("MOST_API_KEYS", 50, most=10_000)  # live ones that an account may have by its own doing

@@ -14,6 +14,7 @@ from ratelimit.store import client as redis_client
 from tests.cast import alice, bob, carol, clerk, customer, dave, erin, superuser
 from tests.catalogue import seed
 from tests.emptying import empty_database
+from tests.servers.card.running import card_server
 
 
 def pytest_configure() -> None:
@@ -44,4 +45,4 @@ def catalogue(db: None) -> None:
     seed(timezone.now())
 
 
-__all__ = ["alice", "bob", "carol", "clerk", "customer", "dave", "erin", "superuser"]
+__all__ = ["alice", "bob", "card_server", "carol", "clerk", "customer", "dave", "erin", "superuser"]

@@ -22,6 +22,7 @@ CODES = {
     "billing.HistoricalLimitOverride": {"limit", "history_type"},
     "billing.HistoricalTokenTopUp": {"history_type"},
     "billing.OutboxCursor": {"consumer"},
+    "billing.PaymentMethod": {"provider", "reference", "state"},
     "billing.SentMail": {"kind"},
 }
 """Beside what is emptied: codes, hashes, and texts that this software makes of numbers."""

@@ -26,6 +26,7 @@ SUBSCRIBED = {
     "trial_ends_at": None,
     "discount": None,
     "coupon": None,
+    "past_due_since": None,
     "overage": None,
 }
 
@@ -56,6 +57,11 @@ class SubscriptionResponse(serializers.Serializer[Any]):
     discount = MoneyField(allow_null=True, help_text="What a coupon takes off `period_price`. Null: none does.")
     coupon = serializers.CharField(
         allow_null=True, help_text="The code of that coupon. `GET /billing/coupon` has the one of your next periods."
+    )
+    past_due_since = TimeField(
+        allow_null=True,
+        help_text="Since when an invoice is past due: nothing more is tried by itself, and after a grace the default "
+        "plan is served until all of them are paid. Null: none is.",
     )
     overage = PricedOverageSerializer(
         allow_null=True, help_text="Tokens above the quota; usage may lag 2 s. Null: your plan sells none."

@@ -14,6 +14,7 @@ from billing.api.domain_problems import as_problems
 from billing.entitlements.overage import overage_now
 from billing.http.openapi import problem
 from billing.http.views import ApiView, account_of
+from billing.models import PastDue
 from billing.rules.money import in_currency
 from billing.subscriptions.current import current_subscription
 
@@ -41,6 +42,7 @@ class SubscriptionDetail(ApiView):
             "trial_ends_at": now.trial_ends_at,
             "discount": in_currency(now.period.discount, now.period.currency) if now.period.discount else None,
             "coupon": now.period.coupon.code if now.period.coupon and now.period.discount else None,
+            "past_due_since": PastDue.objects.since([account]).get(account),
             "overage": overage_now(account, at),
         }
         return Response(SubscriptionResponse(shown).data)

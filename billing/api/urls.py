@@ -12,6 +12,8 @@ from billing.api import (
     key_views,
     money_views,
     overage_views,
+    pay_views,
+    payment_method_views,
     pdf_views,
     plan_change_views,
     token_pack_views,
@@ -55,6 +57,11 @@ urlpatterns = [
         money_views.InvoicePayments.as_view(),
         name="billing-invoice-payments",
     ),
+    re_path(
+        r"^billing/invoices/(?P<number>[A-Za-z0-9-]+)/pay/?$",
+        pay_views.Pay.as_view(),
+        name="billing-invoice-pay",
+    ),
     re_path(r"^billing/credit-notes/?$", document_views.CreditNoteList.as_view(), name="billing-credit-notes"),
     re_path(
         r"^billing/credit-notes/(?P<number>[A-Za-z0-9-]+)/?$",
@@ -65,6 +72,14 @@ urlpatterns = [
         r"^billing/credit-notes/(?P<number>[A-Za-z0-9-]+)/pdf/?$",
         pdf_views.CreditNotePdf.as_view(),
         name="billing-credit-note-pdf",
+    ),
+    re_path(
+        r"^billing/payment-methods/?$", payment_method_views.PaymentMethodList.as_view(), name="billing-payment-methods"
+    ),
+    re_path(
+        r"^billing/payment-methods/(?P<id>[A-Za-z0-9]{1,18})/?$",
+        payment_method_views.PaymentMethodDetail.as_view(),
+        name="billing-payment-method",
     ),
     re_path(r"^billing/balance/?$", money_views.Balance.as_view(), name="billing-balance"),
     re_path(r"^keys/?$", key_views.KeyList.as_view(), name="keys"),

@@ -1,4 +1,4 @@
-"""What many accounts may do now, in four queries: for reports, which decide nothing."""
+"""What many accounts may do now, in five queries: for reports, which decide nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from billing.catalogue.published import catalogue
-from billing.entitlements.snapshots import terms_of
+from billing.entitlements.snapshots import pauses, terms_of
 from billing.models import LimitOverride, Subscription, TokenTopUp
 from billing.postgres.any_of import any_of
 from billing.rules.entitlement import Entitlement, Facts, Override, entitle
@@ -25,11 +25,12 @@ def entitlements(accounts: Collection[int], now: datetime) -> dict[int, Entitlem
         overrides[each.account_id].append(Override(each.limit, each.maximum, each.expires_at))
     for row in TokenTopUp.objects.filter(any_of("account", accounts)):
         top_ups[row.account_id].append(row.terms)
-    plans, found = catalogue().plans, {}
+    plans, paused, found = catalogue().plans, pauses(accounts), {}
     live = Subscription.objects.live().filter(any_of("account", accounts))
     for subscription in live.select_related("plan", "scheduled_plan", "account"):
         account = subscription.account_id
         own, added = tuple(overrides[account]), tuple(top_ups[account])
-        facts = Facts(account=account, version=0, overrides=own, top_ups=added, **terms_of(subscription))
+        terms = terms_of(subscription) | {"paused_at": paused.get(account)}
+        facts = Facts(account=account, version=0, overrides=own, top_ups=added, **terms)
         found[account] = entitle(lapsed_top_ups.postponed(facts, now), plans, now)
     return found

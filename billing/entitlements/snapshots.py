@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -16,10 +16,11 @@ from django.db import InterfaceError, OperationalError
 from billing.bounded_cache import BoundedCache
 from billing.catalogue.published import Catalogue, catalogue, reload_catalogue
 from billing.fence.push import fence_version
-from billing.models import BillingPeriod, LimitOverride, Subscription, TokenTopUp
+from billing.models import BillingPeriod, LimitOverride, PastDue, Subscription, TokenTopUp
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules.entitlement import Entitlement, Facts, Override, PlanOffer, cheapest, entitle
 from billing.rules.instants import EPOCH, from_ms
+from billing.rules.past_due import paused_from
 from billing.subscriptions import lapsed_top_ups, opening
 from billing.subscriptions.refusals import NoSubscription
 from ratelimit import process_state
@@ -174,9 +175,16 @@ def _read_facts(account: int, now: datetime) -> Facts:
         account=account,
         version=version,
         **(_sold(subscription) if subscription is not None else _without_subscription(account)),
+        paused_at=pauses([account]).get(account),
         overrides=tuple(Override(o.limit, o.maximum, o.expires_at) for o in overrides),
         top_ups=tuple(row.terms for row in TokenTopUp.objects.filter(account=account)),
     )
+
+
+def pauses(accounts: Collection[int]) -> dict[int, datetime]:
+    """From when on the plans of accounts are not served; those with nothing past due are left out."""
+    since, grace = PastDue.objects.since(accounts), settings.PAST_DUE_GRACE_DAYS
+    return {account: at for account, first in since.items() if (at := paused_from(first, grace)) is not None}
 
 
 def terms_of(subscription: Subscription) -> dict[str, Any]:

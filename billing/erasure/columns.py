@@ -36,6 +36,7 @@ EMPTIED: dict[str, Columns] = {
     "billing.TokenTopUp": Columns(OWNER, {"reason": ""}),
     "billing.HistoricalTokenTopUp": Columns(OWNER, {"reason": "", "history_change_reason": None}),
     "billing.OutboxCursor": Columns(OWNER, {"error": ""}),
+    "billing.PaymentMethod": Columns(OWNER, {"last4": "", "fingerprint": "", "brand": ""}),
     "billing.SentMail": Columns(OWNER, {"address": "", "error": ""}),
 }
 DELETED: dict[str, str] = {
@@ -63,9 +64,15 @@ KEPT: dict[str, str] = {
     "billing.MoneyIn": "part of the ledger; the reference finds the money at the bank",
     "billing.Reversal": "part of the ledger",
     "billing.Refund": "part of the ledger; the reference finds the money at the bank",
+    "billing.PaymentAttempt": "part of the ledger; the reference finds the money at the provider",
+    "billing.PastDue": "dates",
+    "billing.Dispute": "part of the ledger; the reference finds it at the provider",
     "billing.BalanceEntry": "part of the ledger",
     "billing.BillingPeriod": "what was sold, for the ledger",
     "billing.WindowOverage": "what of it was billed, for the ledger",
+    "billing.ProviderCustomer": "a provider's number, by which it is told to forget the name and e-mail that it has",
+    "billing.ProviderEvent": "codes and a provider's numbers; what it said is emptied by forget_account",
+    "billing.ProviderPoll": "names nobody",
     "billing.DocumentNumber": "names nobody",
     "billing.BulkMove": "why staff moved many; names nobody of them",
     "billing.BulkMoveItem": "codes",

@@ -19,6 +19,7 @@ from billing.fence.fenced import push_on_commit
 from billing.models import ApiKey, CreditNote, Erasure, Invitation, Invoice, Member, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
+from billing.payments.cards import methods
 from billing.rules.refused import Refused
 from billing.subscriptions import changes, renewal
 from billing.subscriptions.refusals import NoSubscription
@@ -97,6 +98,7 @@ def begin(account: int, now: datetime, asked_by: int | None = None, *, with_open
         for key in ApiKey.objects.filter(account=account, revoked=False):
             key.revoke()
         _end_subscription(account, now)
+        methods.forget_account(account, now)
         push_on_commit(account)
         erasure, _ = Erasure.objects.get_or_create(
             account_id=account, finished_at=None, defaults={"asked_by_id": asked_by, "began_at": now}

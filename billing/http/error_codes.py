@@ -90,6 +90,16 @@ ERRORS: Final[dict[str, ErrorCode]] = {
             "See `detail`. Asking again does not help.",
         ),
         ErrorCode(
+            "payment_failed",
+            402,
+            "The card was declined. Nothing was charged.",
+            "Pay with another card; where `retryable` is true, the same one may pass on another day.",
+            {
+                "decline_code": "The bank's reason, such as `insufficient_funds`.",
+                "retryable": "Whether the same card may pass on another day.",
+            },
+        ),
+        ErrorCode(
             "feature_not_in_plan",
             403,
             "The plan lacks the capability that the feature needs.",
@@ -152,6 +162,12 @@ ERRORS: Final[dict[str, ErrorCode]] = {
             409,
             "There is nothing to cancel, or no cancellation to take back.",
             "See `GET /api/v1/billing/subscription` for what follows.",
+        ),
+        ErrorCode(
+            "not_payable",
+            409,
+            "The invoice is not open: it is paid, or void.",
+            "Look at its `status`; nothing is to be paid.",
         ),
         ErrorCode(
             "quote_expired",

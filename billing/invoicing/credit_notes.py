@@ -8,6 +8,7 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import Sum
 
+from billing.invoicing import past_due
 from billing.invoicing.ledger import BillingError, fits, give_back, lock_account, settle
 from billing.invoicing.numbering import CREDIT_NOTES, take_numbers
 from billing.models import BalanceEntry, CreditNote, CreditNoteTax, Invoice, InvoiceLine, InvoiceTax
@@ -82,6 +83,7 @@ def void(invoice: Invoice, now: datetime) -> Invoice:
             raise BillingError("invoice_credited", invoice=str(invoice), later=str(later))
         invoice.status, invoice.voided_at = Invoice.Status.VOID, now
         Invoice.objects.filter(pk=invoice.pk).update(status=invoice.status, voided_at=now)
+        past_due.end(invoice)
         record(Happened.INVOICE_VOIDED, invoice.account_id, invoice=invoice.pk)
         return invoice
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from django.contrib.auth import get_user_model
 from django.db.models import Sum
 
+from billing.invoicing import past_due
 from billing.invoicing.pack_activation import activate_paid
 from billing.models import BalanceEntry, BillingPeriod, Invoice, InvoiceLine, Subscription
 from billing.models.invoices import NOTHING, InvoiceQuerySet
@@ -118,6 +119,8 @@ def settle(invoice: Invoice, amount: Decimal, *, credited: bool = False) -> None
         invoice.status = Invoice.Status.PAID
         record(Happened.INVOICE_PAID, invoice.account_id, invoice=invoice.pk)
     Invoice.objects.filter(pk=invoice.pk).update(settled=invoice.settled, status=invoice.status)
+    if invoice.status == Invoice.Status.PAID:
+        past_due.end(invoice)
     if invoice.status == Invoice.Status.PAID and not credited:
         activate_paid(invoice)
 

@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import F
 from django.utils import timezone, translation
 from django.utils.crypto import salted_hmac
 
-from billing.mails.drafts import DRAFTS, IN_ANY_CASE, NOTICES
+from billing.mails.drafts import DRAFTS, IN_ANY_CASE, NOTICES, TO_STAFF
 from billing.mails.rendering import render
 from billing.models import OutboxMessage, Preferences, SentMail
 from billing.postgres.session_locks import ending_on_failure
@@ -39,7 +40,7 @@ class BeingSent(Exception):
 def send_mail_of(message: OutboxMessage) -> None:
     """Send what is to be told of a message, unless that was done. Raises what the provider's backend raises."""
     user = User.objects.filter(pk=message.account_id).first() if message.kind in DRAFTS else None
-    if user is None or not _gets(user, message.kind):
+    if user is None or not _address(user, message.kind):
         return
     with _alone(message):
         row, _ = SentMail.objects.get_or_create(
@@ -50,14 +51,17 @@ def send_mail_of(message: OutboxMessage) -> None:
             _try(row, message, user)
 
 
-def _gets(user: User, kind: str) -> bool:
-    if not user.email or not (user.is_active or kind in IN_ANY_CASE):
-        return False
-    return kind not in NOTICES or Preferences.of(user.pk).notices
+def _address(user: User, kind: str) -> str:
+    """Who gets it; "" for nobody."""
+    if kind in TO_STAFF:
+        return str(settings.STAFF_EMAIL)
+    if not (user.is_active or kind in IN_ANY_CASE) or (kind in NOTICES and not Preferences.of(user.pk).notices):
+        return ""
+    return user.email
 
 
 def _try(row: SentMail, message: OutboxMessage, user: User) -> None:
-    digest = salted_hmac("billing.mails.address", user.email.casefold()).hexdigest()[:32]
+    digest = salted_hmac("billing.mails.address", _address(user, message.kind).casefold()).hexdigest()[:32]
     _note(row, tries=F("tries") + 1, address=digest)
     try:
         was_sent = _send(message, user)
@@ -77,12 +81,13 @@ def _try(row: SentMail, message: OutboxMessage, user: User) -> None:
 
 def _send(message: OutboxMessage, user: User) -> bool:
     """False where there is nothing to tell any more."""
-    preferences = Preferences.of(user.pk)
+    preferences = Preferences() if message.kind in TO_STAFF else Preferences.of(user.pk)
     with translation.override(preferences.language or "en"), timezone.override(preferences.zone):
         draft = DRAFTS[message.kind](message)
         if draft is None:
             return False
-        return render(draft, message, user, is_notice=message.kind in NOTICES).send() > 0
+        to = _address(user, message.kind)
+        return render(draft, message, user, to, is_notice=message.kind in NOTICES).send() > 0
 
 
 def _is_final(error: Exception) -> bool:

@@ -18,10 +18,10 @@ from billing.mails.draft import Draft
 from billing.models import OutboxMessage
 
 
-def render(draft: Draft, message: OutboxMessage, user: User, *, is_notice: bool) -> EmailMultiAlternatives:
-    """The mail that tells a user of a message. A notice can be unsubscribed from."""
+def render(draft: Draft, message: OutboxMessage, user: User, to: str, *, is_notice: bool) -> EmailMultiAlternatives:
+    """The mail that tells an address of a message about a user. A notice can be unsubscribed from."""
     unsubscribe = unsubscribing.address(user.pk) if is_notice else ""
-    mail = dressed(draft, user.email, about=user, unsubscribe=unsubscribe)
+    mail = dressed(draft, to, about=user, unsubscribe=unsubscribe)
     mail.extra_headers["Message-ID"] = message_id(message)
     if unsubscribe:
         mail.extra_headers["List-Unsubscribe"] = f"<{unsubscribe}>"

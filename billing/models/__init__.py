@@ -6,6 +6,7 @@ from billing.models.api_keys import ApiKey, ApiKeyUse
 from billing.models.billing_periods import BillingPeriod
 from billing.models.bulk_moves import BulkMove, BulkMoveItem
 from billing.models.coupons import Coupon, CouponRedemption
+from billing.models.disputes import Dispute
 from billing.models.erasures import Erasure
 from billing.models.features import Feature, Route
 from billing.models.invoices import CreditNote, Invoice, InvoiceLine
@@ -16,6 +17,9 @@ from billing.models.notes import AccountNote
 from billing.models.notices import NoticeThreshold
 from billing.models.overage import WindowOverage
 from billing.models.parties import BillingDetails, Seller, TaxRate
+from billing.models.past_due import PastDue
+from billing.models.payment_attempts import PaymentAttempt
+from billing.models.payment_methods import PaymentMethod, ProviderCustomer, ProviderEvent, ProviderPoll
 from billing.models.plans import Capability, Plan
 from billing.models.preferences import Preferences
 from billing.models.settlements import BalanceEntry, DocumentNumber, Payment
@@ -39,6 +43,7 @@ __all__ = [
     "CouponRedemption",
     "CreditNote",
     "CreditNoteTax",
+    "Dispute",
     "DocumentNumber",
     "Erasure",
     "Feature",
@@ -55,9 +60,15 @@ __all__ = [
     "NoticeThreshold",
     "OutboxCursor",
     "OutboxMessage",
+    "PastDue",
     "Payment",
+    "PaymentAttempt",
+    "PaymentMethod",
     "Plan",
     "Preferences",
+    "ProviderCustomer",
+    "ProviderEvent",
+    "ProviderPoll",
     "Refund",
     "Reversal",
     "Route",

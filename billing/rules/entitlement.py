@@ -85,6 +85,8 @@ class Facts:
     ends_at: datetime | None = None
     former_quota_window_from: datetime | None = None
     former_quota_window_until: datetime | None = None
+    paused_at: datetime | None = None
+    """From here on the plan is not served, since an invoice is past due; None: it is."""
     overage_cap: int | None = None
     """The customer's own; None: the plan's."""
     overage_price: Decimal | None = None
@@ -170,7 +172,7 @@ def facts_at(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Fac
     the subscription ends, another one on the default plan follows, or nothing.
     """
     if facts.ends_at is not None and now >= facts.ends_at:
-        follows = next((offer for offer in plans.values() if offer.is_default), NO_PLAN)
+        follows = default_offer(plans)
         return replace(_followed_by(facts, plans, follows, facts.ends_at), anchor=facts.ends_at)
     if facts.scheduled_at is not None and now >= facts.scheduled_at:
         target = plans[facts.scheduled_plan]
@@ -178,6 +180,11 @@ def facts_at(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Fac
         same_interval = target.terms.interval == plans[facts.plan].terms.interval
         return followed if same_interval else replace(followed, anchor=facts.scheduled_at)
     return facts
+
+
+def default_offer(plans: Mapping[str, PlanOffer]) -> PlanOffer:
+    """The plan of customers who have not chosen one; NO_PLAN where there is none."""
+    return next((offer for offer in plans.values() if offer.is_default), NO_PLAN)
 
 
 def offer_of(code: str, plans: Mapping[str, PlanOffer]) -> PlanOffer:
@@ -205,15 +212,20 @@ def window_at(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Pe
 
 
 def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan: str | None = None) -> Entitlement:
-    """What the account may do at `now`; with `plan`, what it might do had it changed to that plan (for suggestions)."""
+    """What the account may do at `now`; with `plan`, what it might do had it changed to that plan (for suggestions).
+
+    While it is paused that is what the default plan gives, and no overage. The window stays the plan's own, with all
+    that was used in it: paying gives the plan again, and no allowance a second time.
+    """
     present = facts_at(facts, plans, now)
-    offer = offer_of(plan or present.plan, plans)
+    is_paused = facts.paused_at is not None and facts.paused_at <= now
+    offer = default_offer(plans) if is_paused else offer_of(plan or present.plan, plans)
     window = window_on(present, offer_of(present.plan, plans), now)
     overrides = [o for o in facts.overrides if o.expires_at is None or now < o.expires_at]
     quota = _overridden("quota", offer.monthly_token_quota, overrides)
     if quota is not None:
         quota = min(quota + tokens_on_top(facts.top_ups, window, now), LARGEST_NUMBER)
-    overage = None if quota is None else _overage(facts, offer, quota, now)
+    overage = None if quota is None or is_paused else _overage(facts, offer, quota, now)
     return Entitlement(
         plan=offer,
         quota=quota if quota is None or overage is None else quota + overage.cap_tokens,
@@ -274,6 +286,7 @@ def _edges(facts: Facts) -> Iterable[datetime]:
         facts.scheduled_at,
         facts.ends_at,
         facts.former_quota_window_until,
+        facts.paused_at,
         *(override.expires_at for override in facts.overrides),
     ]
     for top_up in facts.top_ups:

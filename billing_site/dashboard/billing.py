@@ -17,9 +17,11 @@ from billing.api.pdf_views import as_file
 from billing.documents import issued
 from billing.invoicing import ledger
 from billing.members.rights import Right
-from billing.models import BalanceEntry, BillingDetails, CreditNote, Invoice, Seller
+from billing.models import BalanceEntry, BillingDetails, CreditNote, Invoice, PastDue, Seller
+from billing.payments.cards.configured import card_gateway
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import saying_why_not
+from billing_site.dashboard.paying import is_payable
 
 A_PAGE = 25
 
@@ -59,7 +61,9 @@ def show(request: DashboardRequest) -> HttpResponseBase:
         "details": BillingDetails.objects.filter(account=account).first(),
         "due": list(Invoice.objects.due().filter(account=account)),
         "seller": Seller.objects.first(),
+        "takes_cards": card_gateway() is not None,
         "may_bill": Right.BILL in request.acting.rights,
+        "past_due_since": PastDue.objects.since([account]).get(account),
     }
     return render(request, "dashboard/billing.html", context)
 
@@ -67,7 +71,12 @@ def show(request: DashboardRequest) -> HttpResponseBase:
 @dashboard_page()
 def invoice(request: DashboardRequest, number: str) -> HttpResponseBase:
     found = get_object_or_404(issued_to(request.acting.account), number=number)
-    return render(request, "dashboard/invoice.html", {"invoice": found, "has_pdf": issued.has_document(found)})
+    context = {
+        "invoice": found,
+        "has_pdf": issued.has_document(found),
+        "can_pay": Right.BILL in request.acting.rights and is_payable(found),
+    }
+    return render(request, "dashboard/invoice.html", context)
 
 
 @dashboard_page()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import Promise, SimpleLazyObject
@@ -17,12 +18,15 @@ PAGES: Final[list[tuple[str, Promise]]] = [
     ("dashboard-usage", _("Usage log")),
     ("dashboard-plans", _("Plans")),
     ("dashboard-billing", _("Billing")),
+    ("dashboard-payment-methods", _("Payment methods")),
     ("dashboard-members", _("Members")),
     ("dashboard-activity", _("Activity")),
     ("dashboard-notices", _("Notices")),
     ("dashboard-settings", _("Settings")),
 ]
 """Name of its URL, and title."""
+WITH_CARDS: Final = "dashboard-payment-methods"
+"""Shown where cards are set up."""
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
@@ -30,7 +34,8 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     number and name of each that the person acts for; empty where that is the own one alone."""
     match = request.resolver_match
     here = match.url_name if match else None
-    pages = [(title, reverse(name), name == here) for name, title in PAGES]
+    shown = [page for page in PAGES if page[0] != WITH_CARDS or settings.STRIPE_SECRET_KEY]
+    pages = [(title, reverse(name), name == here) for name, title in shown]
     return {"navigation": pages, "accounts": SimpleLazyObject(lambda: _accounts(request))}
 
 

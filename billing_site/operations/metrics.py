@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from billing.models import OutboxCursor, Subscription
 from billing.outbox.retention import backlogs
+from billing_site.operations import payments
 from ratelimit.limits import Outcome
 from ratelimit.servers.single import RedisUnreachable
 from usage.drain import drain
@@ -106,6 +107,7 @@ class _Engines:
         yield from _reconciled()
         yield from _outbox()
         yield from _subscriptions()
+        yield from payments.metrics()
         yield GaugeMetricFamily("redis_outage", "1 while calls are decided without Redis.", outage.is_active())
 
 

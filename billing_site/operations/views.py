@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from billing.entitlements import snapshots
 from billing.http.access import Access, declares
-from billing_site.operations import metrics
+from billing_site.operations import metrics, payments
 from billing_site.operations.schema import missing_migrations
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
@@ -36,6 +36,8 @@ def health(request: HttpRequest) -> JsonResponse:
     was charged without it.
     """
     parts = {"postgres": _postgres(), "redis": redis_state()}
+    if parts["postgres"] == "ok":
+        parts |= payments.health()
     degraded = sorted(name for name, state in parts.items() if state != "ok")
     without_redis = settings.WHEN_REDIS_IS_DOWN != fallback.REFUSE and parts["postgres"] == "ok"
     by_redis = parts["redis"] == "ok" and (parts["postgres"] == "ok" or snapshots.knows_somebody())

@@ -15,6 +15,7 @@ from billing.admin.invoicing.invoice_actions import InvoiceActions
 from billing.admin.lists.filters import Currencies
 from billing.admin.lists.ranges import Days
 from billing.admin.lists.searching import SHOWN
+from billing.admin.payments.card_refunds import CardRefundAction
 from billing.documents import issued
 from billing.documents.document import Document
 from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, InvoiceTax, Payment
@@ -78,7 +79,7 @@ class BalanceEntryInline(DocumentInline):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ReadOnly, InvoiceActions, DocumentFile[Invoice]):
+class InvoiceAdmin(ReadOnly, CardRefundAction, InvoiceActions, DocumentFile[Invoice]):
     """Written by billing.invoicing.issuing alone."""
 
     list_display = ["number", "account", "status_shown", "total_shown", "due_shown", "issued_at"]
@@ -109,13 +110,14 @@ class InvoiceAdmin(ReadOnly, InvoiceActions, DocumentFile[Invoice]):
         *("status_plain", "net_shown", "tax_shown", "total_shown", "settled_shown", "due_shown", "creditable_shown"),
         *("seller_shown", "buyer_shown"),
     ]
-    actions_detail = ["pdf", *InvoiceActions.actions_detail]
+    actions_detail = ["pdf", *InvoiceActions.actions_detail, "refund"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
         return super().get_queryset(request).select_related("account", "subscription__account", "subscription__plan")
 
     def sensible_actions(self, row: Invoice) -> set[str]:
-        return super().sensible_actions(row) | ({"pdf"} if row.number else set())
+        refund = {"refund"} if self.can_refund(row) else set()
+        return super().sensible_actions(row) | ({"pdf"} if row.number else set()) | refund
 
     def document_of(self, row: Invoice) -> Document:
         return issued.of_invoice(row)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from billing.mails.draft import Draft
-from billing.mails.drafts import invoices, keys, logging_in, subscriptions, thresholds
+from billing.mails.drafts import invoices, keys, logging_in, payments, subscriptions, thresholds
 from billing.models import OutboxMessage
 from billing.outbox.kinds import Happened
 
@@ -22,6 +22,14 @@ DRAFTS: Final[dict[str, Write]] = {
     Happened.CANCEL_WITHDRAWN: subscriptions.cancel_withdrawn,
     Happened.SUBSCRIPTION_ENDED: subscriptions.ended,
     Happened.INVOICE_ISSUED: invoices.issued,
+    Happened.CHARGE_SUCCEEDED: payments.succeeded,
+    Happened.CHARGE_FAILED: payments.failed,
+    Happened.CHARGE_NEEDS_ACTION: payments.needs_action,
+    Happened.PAST_DUE_BEGAN: payments.past_due,
+    Happened.PLAN_PAUSED: payments.paused,
+    Happened.PAST_DUE_ENDED: payments.paid_again,
+    Happened.REFUND_SUCCEEDED: payments.refunded,
+    Happened.DISPUTE_OPENED: payments.disputed,
     Happened.API_KEY_ISSUED: keys.created,
     Happened.API_KEY_ROTATED: keys.rotated,
     Happened.API_KEY_REVOKED: keys.revoked,
@@ -30,5 +38,7 @@ DRAFTS: Final[dict[str, Write]] = {
 }
 NOTICES: Final = frozenset({Happened.THRESHOLD_CROSSED})
 """Mails that a customer can do without, and can unsubscribe from. The others belong to the contract or to security."""
-IN_ANY_CASE: Final = frozenset({Happened.INVOICE_ISSUED})
+TO_STAFF: Final = frozenset({Happened.DISPUTE_OPENED})
+"""Mails to STAFF_EMAIL instead of to the customer."""
+IN_ANY_CASE: Final = frozenset({Happened.INVOICE_ISSUED, Happened.REFUND_SUCCEEDED})
 """Sent also to a user who is deactivated."""

@@ -88,6 +88,7 @@ def situations(draw: st.DrawFn, scheduled: st.SearchStrategy[datetime | None] = 
     top_ups = st.builds(TopUp, st.integers(1, 9), INSTANTS, MAYBE)
     facts = replace(
         facts,
+        paused_at=draw(MAYBE),
         overrides=tuple(draw(st.lists(overrides, max_size=2))),
         top_ups=tuple(draw(st.lists(top_ups, max_size=2))),
     )

@@ -15,6 +15,7 @@ from billing.models import Erasure, Invoice, Subscription
 from billing.rules.money import in_currency
 from billing.subscriptions.current import CurrentSubscription, current_subscription
 from billing.subscriptions.refusals import NoSubscription
+from usage.admin.customers import card_payments
 from usage.reports.history import DAY, HistoryEntry, history
 
 NOTES = 10
@@ -73,6 +74,8 @@ def read(request: HttpRequest, user: User, now: datetime) -> Head:
         _add_subscription(head, now)
     if request.user.has_perm("billing.view_invoice"):
         head.facts.append(("Due", _due(user)))
+        if past_due := card_payments.warning(user.pk, now):
+            head.warnings.append(past_due)
     if request.user.has_perm("usage.view_usagelog"):
         _add_usage(head, now)
     return head

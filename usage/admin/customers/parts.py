@@ -27,11 +27,13 @@ from billing.models import (
     MoneyIn,
     OutboxMessage,
     Payment,
+    PaymentAttempt,
     SentMail,
     Subscription,
     TokenTopUp,
 )
 from billing.outbox import actor
+from usage.admin.customers import card_payments
 from usage.admin.customers.sections import Section, add_link, instant, link, list_url, may_see
 from usage.metering import admit
 from usage.models import RefusedCalls, UsageLog, UsageReset
@@ -267,6 +269,7 @@ PARTS: Final[dict[str, Part]] = {
             (Invoice, _invoices),
             (MoneyIn, _money_in),
             (Payment, _payments),
+            (PaymentAttempt, card_payments.attempts),
             (CreditNote, _credit_notes),
             (Subscription, _subscriptions),
         ),

@@ -1,0 +1,117 @@
+"""A process that forks workers and kills each at another point: before every statement, before every commit, and before
+and after every call of the provider.
+
+For each point, on an invoice of its own: a worker charges it and kills itself there; two minutes later the message is
+delivered again, and a beat sweeps. Prints a JSON line a point. `FIRST STEP` say which points are walked; it ends
+after the first one that a worker does not reach.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import django
+
+django.setup()
+
+from django.contrib.auth.models import User  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from billing.models import Invoice, MoneyIn, PaymentAttempt, PaymentMethod, Plan  # noqa: E402
+from billing.payments.cards import methods  # noqa: E402
+from billing.payments.cards.charging import automatic, sweep  # noqa: E402
+from billing.payments.cards.configured import card_gateway  # noqa: E402
+from billing.subscriptions import opening  # noqa: E402
+from tests.servers.card.running import VISA, CardServer  # noqa: E402
+
+GATEWAY, SERVER = card_gateway(), CardServer(os.environ["STRIPE_API_BASE"])
+assert GATEWAY is not None
+
+
+def buyer(name: str) -> Invoice:
+    """Somebody on pro with a card, whose first invoice is open."""
+    assert GATEWAY is not None
+    user, now = User.objects.create_user(name), timezone.now()
+    opening.subscribe(user.pk, Plan.objects.get(code="pro"), now)
+    customer: Any = methods.customer_of(GATEWAY, user.pk, now)
+    saved = SERVER.save_card(customer=customer.value, number=VISA)
+    facts = {"brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2034, "is_default": True}
+    PaymentMethod.objects.create(
+        account=user, provider=GATEWAY.name, reference=saved["id"], is_live=False, created_at=now, **facts
+    )
+    return Invoice.objects.get(account=user)
+
+
+def worker(invoice: Invoice, killed_at: int) -> None:
+    """One worker's life, in a process of its own."""
+    assert GATEWAY is not None
+    steps, charge = itertools.count(1), GATEWAY.charge
+
+    def step() -> None:
+        if next(steps) == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def statement(execute: Callable[..., Any], *args: Any) -> Any:
+        step()
+        result = execute(*args)
+        if connection.in_atomic_block:
+            step()  # it may have been the last one before the commit
+        return result
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        step()
+        answer = charge(*args, **kwargs)
+        step()
+        return answer
+
+    GATEWAY.charge = call  # type: ignore[method-assign]
+    with connection.execute_wrapper(statement):
+        automatic.charge_issued(GATEWAY, invoice, timezone.now())
+
+
+def in_a_process(invoice: Invoice, point: int) -> bool:
+    """Whether it was killed."""
+    connection.close()  # nothing of it is shared with a fork
+    child = os.fork()
+    if not child:
+        try:
+            worker(invoice, point)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status):
+        sys.exit("a worker failed")
+    return os.WIFSIGNALED(status)
+
+
+def main(first: int, step: int) -> None:
+    assert GATEWAY is not None
+    for point in itertools.count(first, step):
+        invoice = buyer(f"buyer{point}")
+        was_killed = in_a_process(invoice, point)
+        later = timezone.now() + timedelta(minutes=2)
+        automatic.charge_issued(GATEWAY, invoice, later)
+        sweep.work_off(GATEWAY, later)
+        invoice.refresh_from_db()
+        attempts = list(PaymentAttempt.objects.filter(invoice=invoice).values_list("state", flat=True))
+        came = [
+            str(amount) for amount in MoneyIn.objects.filter(account=invoice.account).values_list("amount", flat=True)
+        ]
+        print(
+            json.dumps({"killed": was_killed, "status": invoice.status, "attempts": attempts, "came": came}), flush=True
+        )
+        if not was_killed:
+            return
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,3 @@
+from tests.billing.payments.cards.buyer import buyer
+
+__all__ = ["buyer"]
