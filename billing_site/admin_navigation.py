@@ -39,6 +39,8 @@ PAGES = {
         ("Credit notes", "billing.creditnote", "undo"),
         ("Payments", "billing.payment", "payments"),
         ("Balance entries", "billing.balanceentry", "account_balance_wallet"),
+        ("Saved cards", "billing.paymentmethod", "credit_card"),
+        ("Provider's events", "billing.providerevent", "webhook"),
         ("Seller", "billing.seller", "storefront"),
         ("Tax rates", "billing.taxrate", "percent"),
     ],

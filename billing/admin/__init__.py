@@ -8,6 +8,7 @@ from billing.admin.catalogue import coupons, features, plans, token_packs
 from billing.admin.customers import api_keys, erasures, users
 from billing.admin.customers import subscriptions as customers
 from billing.admin.invoicing import invoices, parties
+from billing.admin.payments import cards
 from billing.admin.subscriptions import bulk_moves
 
 # The library's own keys, whose table stays empty: ours are in api_keys.
@@ -16,6 +17,7 @@ admin.site.unregister(APIKey)
 __all__ = [
     "api_keys",
     "bulk_moves",
+    "cards",
     "coupons",
     "customers",
     "erasures",

@@ -164,7 +164,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "default_permissions": ("view",),
+                "default_permissions": (),
                 "constraints": [
                     models.UniqueConstraint(fields=("provider", "reference"), name="provider_customer_once"),
                     models.UniqueConstraint(

@@ -23,7 +23,7 @@ class ProviderCustomer(models.Model):
     forgotten_at = models.DateTimeField(null=True, blank=True, help_text="When the provider confirmed it.")
 
     class Meta:
-        default_permissions = ("view",)
+        default_permissions = ()
         constraints = [
             models.UniqueConstraint(name="provider_customer_once", fields=["provider", "reference"]),
             models.UniqueConstraint(name="provider_customer_of_account", fields=["account", "provider", "is_live"]),
