@@ -147,7 +147,9 @@ class Migration(migrations.Migration):
                 (
                     "forget_at",
                     models.DateTimeField(
-                        blank=True, help_text="The account was erased: the provider is told.", null=True
+                        blank=True,
+                        help_text="The account was erased, and the provider is to be told; or it has forgotten by itself.",
+                        null=True,
                     ),
                 ),
                 (
@@ -168,7 +170,9 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.UniqueConstraint(fields=("provider", "reference"), name="provider_customer_once"),
                     models.UniqueConstraint(
-                        fields=("account", "provider", "is_live"), name="provider_customer_of_account"
+                        condition=models.Q(("forget_at", None)),
+                        fields=("account", "provider", "is_live"),
+                        name="provider_customer_of_account",
                     ),
                 ],
             },

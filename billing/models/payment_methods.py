@@ -19,14 +19,22 @@ class ProviderCustomer(models.Model):
     reference = models.CharField(max_length=255)
     is_live = models.BooleanField(help_text="Of the provider's live mode, not of its test mode.")
     created_at = models.DateTimeField()
-    forget_at = models.DateTimeField(null=True, blank=True, help_text="The account was erased: the provider is told.")
+    forget_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="The account was erased, and the provider is to be told; or it has forgotten by itself.",
+    )
     forgotten_at = models.DateTimeField(null=True, blank=True, help_text="When the provider confirmed it.")
 
     class Meta:
         default_permissions = ()
         constraints = [
             models.UniqueConstraint(name="provider_customer_once", fields=["provider", "reference"]),
-            models.UniqueConstraint(name="provider_customer_of_account", fields=["account", "provider", "is_live"]),
+            models.UniqueConstraint(
+                name="provider_customer_of_account",
+                fields=["account", "provider", "is_live"],
+                condition=Q(forget_at=None),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -41,6 +41,7 @@ class Checkout:
     # --- the API
 
     def begin(self, form: Json) -> Json:
+        self.provider.get(f"/v1/customers/{form['customer']}")
         reference = self.provider.new_id("cs_test")
         session = {
             "id": reference,
