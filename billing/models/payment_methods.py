@@ -84,7 +84,7 @@ class PaymentMethod(FencedModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.brand} •••• {self.last4}"
+        return f"{self.brand.replace('_', ' ').title()} •••• {self.last4}"
 
     def fence_subject(self) -> int:
         return self.account_id

@@ -15,6 +15,7 @@ from billing.payments.cards import events, methods
 from billing.payments.cards.configured import card_gateway
 from billing.payments.cards.gateway import Answered, Gateway
 from billing.tasks import poll_provider_events, process_provider_event, sweep_provider_events
+from billing_site.local.engines.process import wait_until
 from tests.cast import Customer
 from tests.servers.card.running import VISA, CardServer
 
@@ -137,6 +138,17 @@ def test_other_methods_and_providers_and_a_site_without_cards(gateway: Gateway, 
     settings.STRIPE_SECRET_KEY = ""
     assert client.post("/payments/stripe/webhook").status_code == 404
     assert client.post("/payments/stripe/webhook/").status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_test_provider_sends_by_itself_as_in_the_demo(
+    gateway: Gateway, card_server: CardServer, bob: Customer, live_server: Any
+) -> None:
+    customer = methods.customer_of(gateway, bob.account, timezone.now())
+    assert isinstance(customer, Answered)
+    card_server.webhook(url=f"{live_server.url}/payments/stripe/webhook")
+    card_server.save_card(customer=customer.value, number=VISA)
+    wait_until(lambda: ProviderEvent.objects.filter(type="payment_method.attached").exists(), 20, "it did not come")
 
 
 class TestProcessed:
