@@ -29,7 +29,7 @@ class ProviderCustomer(models.Model):
     class Meta:
         default_permissions = ()
         constraints = [
-            models.UniqueConstraint(name="provider_customer_once", fields=["provider", "reference"]),
+            models.UniqueConstraint(name="provider_customer_once", fields=["reference", "provider"]),
             models.UniqueConstraint(
                 name="provider_customer_of_account",
                 fields=["account", "provider", "is_live"],
@@ -71,7 +71,7 @@ class PaymentMethod(FencedModel):
         ordering = ["-is_default", "-created_at", "-pk"]
         default_permissions = ("view", "delete")
         constraints = [
-            models.UniqueConstraint(name="payment_method_once", fields=["provider", "reference"]),
+            models.UniqueConstraint(name="payment_method_once", fields=["reference", "provider"]),
             models.UniqueConstraint(
                 name="payment_method_default", fields=["account", "is_live"], condition=Q(is_default=True)
             ),
@@ -121,9 +121,10 @@ class ProviderEvent(models.Model):
     class Meta:
         ordering = ["-pk"]
         default_permissions = ("view", "change")
-        constraints = [models.UniqueConstraint(name="provider_event_once", fields=["provider", "reference"])]
+        constraints = [models.UniqueConstraint(name="provider_event_once", fields=["reference", "provider"])]
         indexes = [
             models.Index(fields=["received_at"], name="provider_event_open", condition=Q(state="received")),
+            models.Index(fields=["-id"], name="provider_event_failed", condition=Q(state="failed")),
             models.Index(fields=["object_reference"], name="provider_event_object"),
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.paginator import InfinitePaginator
@@ -27,10 +27,10 @@ class PaymentMethodAdmin(ReadOnly, ActionPages[PaymentMethod]):
     list_display_links = ["card"]
     list_select_related = ["account"]
     list_filter = ["state", "is_default", "is_live"]
-    search_fields = ["account__username", "account__email", "reference", "last4"]
-    search_help_text = f"{SHOWN}, the provider's reference, or the last four digits"
+    search_fields = ["account__username", "account__email", "reference"]
+    search_help_text = f"{SHOWN}, or the provider's reference"
     by_account = "account"
-    ordering = ["-created_at", "-pk"]
+    ordering = ["-pk"]
     show_full_result_count = False
     fields = [
         ("account", "card", "expires"),
@@ -94,7 +94,7 @@ class ProviderEventAdmin(ReadOnly, ActionPages[ProviderEvent]):
 
     list_display = ["received_at", "type", "object_reference", "state_shown", "tries", "error"]
     list_display_links = ["received_at", "type"]
-    list_filter = ["state", "object_type", "is_live"]
+    list_filter = ["state"]
     search_fields = ["reference", "object_reference"]
     search_help_text = "The provider's reference of the event, or of its object"
     ordering = ["-pk"]
@@ -113,6 +113,13 @@ class ProviderEventAdmin(ReadOnly, ActionPages[ProviderEvent]):
         rows = super().get_queryset(request)
         is_a_list = request.resolver_match is not None and str(request.resolver_match.url_name).endswith("changelist")
         return rows.defer("payload") if is_a_list else rows
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ProviderEvent], search_term: str
+    ) -> tuple[QuerySet[ProviderEvent], bool]:
+        """By a whole reference, as an index has it."""
+        term = search_term.strip()
+        return (queryset.filter(Q(reference=term) | Q(object_reference=term)) if term else queryset), False
 
     def has_deciding_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("billing.change_providerevent")

@@ -208,3 +208,14 @@ class TestProcessed:
         now = timezone.now()
         assert events.late(now + timedelta(minutes=14)) == 0
         assert events.late(now + timedelta(minutes=16)) == ProviderEvent.objects.count()
+
+    def test_what_is_done_is_forgotten_after_90_days(
+        self, saved_there: str, card_server: CardServer, client: Client
+    ) -> None:
+        card_server.deliver(client)
+        sweep_provider_events()
+        ProviderEvent.objects.filter(object_type="setup_intent").update(state=State.FAILED)
+        now = timezone.now()
+        assert events.purge(now + timedelta(days=89)) == 0
+        assert events.purge(now + timedelta(days=91)) > 0
+        assert ProviderEvent.objects.get().object_type == "setup_intent"
