@@ -20,7 +20,8 @@ if [ ! -x $(BIN)/python ] || [ "$$(cat $(VENV)/installed-$(1) 2>/dev/null)" != "
 fi
 endef
 
-run:
+# With PAYMENTS=demo, a test provider of cards beside the site: docs/payments-cards.md.
+run: $(if $(filter demo,$(PAYMENTS)),card-server)
 	$(call install,requirements.txt)
 	@exec $(BIN)/python -m billing_site.local.run
 

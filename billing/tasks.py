@@ -105,9 +105,11 @@ def dispatch_outbox() -> None:
 
 @shared_task
 def purge_outbox() -> None:
-    """Forget messages that every consumer has got, after OUTBOX_KEPT_DAYS, and invitations that have ended."""
+    """Forget messages that every consumer has got, after OUTBOX_KEPT_DAYS, invitations that have ended, and what
+    providers told long ago."""
     retention.purge(timezone.now())
     membership.purge(timezone.now())
+    events.purge(timezone.now())
 
 
 @shared_task

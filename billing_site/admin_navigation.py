@@ -42,6 +42,8 @@ PAGES = {
         ("Reversals", "billing.reversal", "money_off"),
         ("Refunds", "billing.refund", "output"),
         ("Balance entries", "billing.balanceentry", "account_balance_wallet"),
+        ("Saved cards", "billing.paymentmethod", "credit_card"),
+        ("Provider's events", "billing.providerevent", "webhook"),
         ("Seller", "billing.seller", "storefront"),
         ("Tax rates", "billing.taxrate", "percent"),
     ],

@@ -30,6 +30,8 @@ CHANGES: Final = {
         "billing.add_billingdetails",
         "billing.change_billingdetails",
         "billing.add_accountnote",
+        "billing.delete_paymentmethod",
+        "billing.change_providerevent",
     ),
     CATALOGUE: tuple(f"billing.{verb}_{model}" for model in OF_THE_CATALOGUE for verb in ("add", "change", "delete")),
     AUDITOR: (),

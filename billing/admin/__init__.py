@@ -9,7 +9,7 @@ from billing.admin.customers import api_keys, erasures, users
 from billing.admin.customers import subscriptions as customers
 from billing.admin.invoicing import invoices, parties
 from billing.admin.money import money_in, out
-from billing.admin.payments import attempts
+from billing.admin.payments import attempts, cards
 from billing.admin.subscriptions import bulk_moves
 
 # The library's own keys, whose table stays empty: ours are in api_keys.
@@ -19,6 +19,7 @@ __all__ = [
     "api_keys",
     "attempts",
     "bulk_moves",
+    "cards",
     "coupons",
     "customers",
     "erasures",

@@ -53,9 +53,10 @@ class Migration(migrations.Migration):
                     models.Index(
                         condition=models.Q(("state", "received")), fields=["received_at"], name="provider_event_open"
                     ),
+                    models.Index(condition=models.Q(("state", "failed")), fields=["-id"], name="provider_event_failed"),
                     models.Index(fields=["object_reference"], name="provider_event_object"),
                 ],
-                "constraints": [models.UniqueConstraint(fields=("provider", "reference"), name="provider_event_once")],
+                "constraints": [models.UniqueConstraint(fields=("reference", "provider"), name="provider_event_once")],
             },
         ),
         migrations.CreateModel(
@@ -116,7 +117,7 @@ class Migration(migrations.Migration):
                 "ordering": ["-is_default", "-created_at", "-pk"],
                 "default_permissions": ("view", "delete"),
                 "constraints": [
-                    models.UniqueConstraint(fields=("provider", "reference"), name="payment_method_once"),
+                    models.UniqueConstraint(fields=("reference", "provider"), name="payment_method_once"),
                     models.UniqueConstraint(
                         condition=models.Q(("is_default", True)),
                         fields=("account", "is_live"),
@@ -147,7 +148,9 @@ class Migration(migrations.Migration):
                 (
                     "forget_at",
                     models.DateTimeField(
-                        blank=True, help_text="The account was erased: the provider is told.", null=True
+                        blank=True,
+                        help_text="The account was erased, and the provider is to be told; or it has forgotten by itself.",
+                        null=True,
                     ),
                 ),
                 (
@@ -164,11 +167,13 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "default_permissions": ("view",),
+                "default_permissions": (),
                 "constraints": [
-                    models.UniqueConstraint(fields=("provider", "reference"), name="provider_customer_once"),
+                    models.UniqueConstraint(fields=("reference", "provider"), name="provider_customer_once"),
                     models.UniqueConstraint(
-                        fields=("account", "provider", "is_live"), name="provider_customer_of_account"
+                        condition=models.Q(("forget_at", None)),
+                        fields=("account", "provider", "is_live"),
+                        name="provider_customer_of_account",
                     ),
                 ],
             },

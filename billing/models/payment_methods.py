@@ -19,14 +19,22 @@ class ProviderCustomer(models.Model):
     reference = models.CharField(max_length=255)
     is_live = models.BooleanField(help_text="Of the provider's live mode, not of its test mode.")
     created_at = models.DateTimeField()
-    forget_at = models.DateTimeField(null=True, blank=True, help_text="The account was erased: the provider is told.")
+    forget_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="The account was erased, and the provider is to be told; or it has forgotten by itself.",
+    )
     forgotten_at = models.DateTimeField(null=True, blank=True, help_text="When the provider confirmed it.")
 
     class Meta:
-        default_permissions = ("view",)
+        default_permissions = ()
         constraints = [
-            models.UniqueConstraint(name="provider_customer_once", fields=["provider", "reference"]),
-            models.UniqueConstraint(name="provider_customer_of_account", fields=["account", "provider", "is_live"]),
+            models.UniqueConstraint(name="provider_customer_once", fields=["reference", "provider"]),
+            models.UniqueConstraint(
+                name="provider_customer_of_account",
+                fields=["account", "provider", "is_live"],
+                condition=Q(forget_at=None),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -63,7 +71,7 @@ class PaymentMethod(FencedModel):
         ordering = ["-is_default", "-created_at", "-pk"]
         default_permissions = ("view", "delete")
         constraints = [
-            models.UniqueConstraint(name="payment_method_once", fields=["provider", "reference"]),
+            models.UniqueConstraint(name="payment_method_once", fields=["reference", "provider"]),
             models.UniqueConstraint(
                 name="payment_method_default", fields=["account", "is_live"], condition=Q(is_default=True)
             ),
@@ -76,7 +84,7 @@ class PaymentMethod(FencedModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.brand} •••• {self.last4}"
+        return f"{self.brand.replace('_', ' ').title()} •••• {self.last4}"
 
     def fence_subject(self) -> int:
         return self.account_id
@@ -113,9 +121,10 @@ class ProviderEvent(models.Model):
     class Meta:
         ordering = ["-pk"]
         default_permissions = ("view", "change")
-        constraints = [models.UniqueConstraint(name="provider_event_once", fields=["provider", "reference"])]
+        constraints = [models.UniqueConstraint(name="provider_event_once", fields=["reference", "provider"])]
         indexes = [
             models.Index(fields=["received_at"], name="provider_event_open", condition=Q(state="received")),
+            models.Index(fields=["-id"], name="provider_event_failed", condition=Q(state="failed")),
             models.Index(fields=["object_reference"], name="provider_event_object"),
         ]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.core.exceptions import ImproperlyConfigured
 
+from billing_site.local import card_demo
 from billing_site.local.engines import EngineError, Places, Postgres, Valkey
 from billing_site.local.make import Make
 from billing_site.local.run_alone import Refused, only_run_here, port_number, refuse_taken_port
@@ -55,6 +56,7 @@ class Run:
         self.supervisor = Supervisor(say)
         self.ended = False
         self.make = Make()
+        self.card_server: list[str] = []
 
     def until_ended(self) -> int:
         self.places.local.mkdir(parents=True, exist_ok=True)
@@ -94,6 +96,8 @@ class Run:
 
         self.supervisor.patient = True
         say(welcome(f"http://{self._address}", password, users, self.places.local))
+        if self.card_server:
+            say(card_demo.SHOWN)
 
     def _lay_out(self) -> None:
         """Move the last run's logs aside, empty the folder of metrics, and set what every process's environment has."""
@@ -109,6 +113,8 @@ class Run:
         os.environ.setdefault("SANDBOX", "1")
         os.environ.setdefault("SITE_URL", f"http://{self._address}")
         os.environ.setdefault("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{self._host}")
+        if card_demo.is_wanted():
+            self.card_server = card_demo.lay_out(f"http://{self._address}", self.places.local)
 
     def _start_engines(self, held: int) -> None:
         if not os.environ.get("DATABASE_URL"):
@@ -146,6 +152,9 @@ class Run:
             connections.close_all()
 
     def _start_commands(self, held: int) -> None:
+        if self.card_server:
+            log = self.logs / "cards.log"
+            self.supervisor.start(card_demo.command(self.card_server, log=log, checkout=CHECKOUT, held=held))
         python = sys.executable
         celery = [python, "-m", "celery", "-A", "billing_site"]
         quiet = ["--loglevel", "INFO"]

@@ -92,6 +92,12 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     ),
     "LARGEST_INVOICE": (NUMBER, [("1", "LARGEST_INVOICE", 1)]),
     "LARGEST_CLOCK_SKEW_SECONDS": ([*NUMBER, "3601"], [("1", "LARGEST_CLOCK_SKEW_SECONDS", 1)]),
+    "STRIPE_SECRET_KEY": (["two words", "é"], [("sk_test_1", "STRIPE_SECRET_KEY", "sk_test_1")]),
+    "STRIPE_WEBHOOK_SECRET": (["two words", "é"], [("whsec_1", "STRIPE_WEBHOOK_SECRET", "whsec_1")]),
+    "STRIPE_API_BASE": (
+        ["host:1", "https://host/v1"],
+        [("http://127.0.0.1:12111", "STRIPE_API_BASE", "http://127.0.0.1:12111")],
+    ),
     "API_KEY_PREFIX": (["with space", "a.b", "x" * 21], [("acme_", "API_KEY_PREFIX", "acme_")]),
     "MOST_API_KEYS": ([*NUMBER, "10001"], [("1", "MOST_API_KEYS", 1)]),
     "MOST_INVOICES_A_DAY": (NUMBER, [("1", "MOST_INVOICES_A_DAY", 1)]),

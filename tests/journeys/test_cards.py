@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
-from billing.models import PaymentMethod
+from billing.models import PaymentMethod, ProviderCustomer
 from tests.cast import Customer
 from tests.journeys.chromium import Chromium, Tab, chromium, playwright_browser
+from tests.journeys.test_accessibility import violations
 from tests.servers.card.running import CONFIRMED_ONCE, CardServer
 
 __all__ = ["chromium", "playwright_browser"]
@@ -29,3 +31,22 @@ def test_a_card_is_saved_on_the_providers_page(chromium: Chromium, bob: Customer
 
     assert chromium.browse(bob.user, work) == []
     assert PaymentMethod.objects.get().last4 == "3155"
+
+
+def test_pages_with_cards_are_for_everybody(chromium: Chromium, bob: Customer, card_server: CardServer) -> None:
+    now, month = timezone.now(), {"exp_month": 12, "exp_year": 2020}
+    ProviderCustomer.objects.create(
+        account=bob.user, provider="stripe", reference="cus_1", is_live=False, created_at=now
+    )
+    card = PaymentMethod.objects.create(
+        account=bob.user,
+        provider="stripe",
+        reference="pm_1",
+        is_live=False,
+        brand="visa",
+        last4="4242",
+        created_at=now,
+        **month,
+    )
+    paths = ["/dashboard/payment-methods/", f"/dashboard/payment-methods/{card.pk}/remove/"]
+    assert chromium.browse(bob.user, lambda tab: violations(tab, paths)) == ""

@@ -1,1 +1,1 @@
-"""Staff's pages for payments."""
+"""The admin's pages of payments by providers."""

@@ -26,6 +26,9 @@ AT_ONCE = 200
 FIRST_POLL = timedelta(days=3)
 OVERLAP = timedelta(hours=1)
 """A poll looks back so far beyond the last one: an event may be listed later than it is dated."""
+KEPT_FOR = timedelta(days=90)
+"""Of what is done. Providers list their events for 30 days, and send them for three."""
+PURGE_BATCH = 10_000
 LATE_AFTER = timedelta(minutes=15)
 """An event that waits longer than this is a fault that operators are told of."""
 logger = logging.getLogger(__name__)
@@ -105,6 +108,17 @@ def poll(gateway: Gateway, now: datetime) -> int:
     new = [keep(gateway, event, now) for event in answer.value if event.object_type in OBJECT_TYPES]
     ProviderPoll.objects.update_or_create(**ours, defaults={"polled_at": now})
     return sum(row is not None for row in new)
+
+
+def purge(now: datetime) -> int:
+    """Forget what was done long ago: its provider does not tell it again. Returns how many."""
+    deleted = 0
+    while True:
+        old = ProviderEvent.objects.filter(state=State.DONE, received_at__lte=now - KEPT_FOR).order_by("pk")
+        batch, _ = ProviderEvent.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:PURGE_BATCH])).delete()
+        deleted += batch
+        if batch < PURGE_BATCH:
+            return deleted
 
 
 def late(now: datetime) -> int:

@@ -19,7 +19,7 @@ from billing.models import PaymentMethod, ProviderCustomer, ProviderEvent
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.payments.cards.configured import card_gateway
-from billing.payments.cards.gateway import Answer, Answered, Card, Gateway, HostedPage, SetUp, SetUpState
+from billing.payments.cards.gateway import Answer, Answered, Card, Gateway, HostedPage, Rejected, SetUp, SetUpState
 from billing.postgres.any_of import any_of
 
 State = PaymentMethod.State
@@ -47,12 +47,12 @@ def default_method(account: int) -> PaymentMethod | None:
 
 def customer_of(gateway: Gateway, account: int, now: datetime) -> Answer[str]:
     """The account's reference at the provider; made there at its first use. Calls the provider: in no transaction."""
-    known = ProviderCustomer.objects.filter(account=account, provider=gateway.name, is_live=gateway.is_live)
-    if (row := known.first()) is not None:
+    ours = ProviderCustomer.objects.filter(account=account, provider=gateway.name, is_live=gateway.is_live)
+    if (row := ours.filter(forget_at=None).first()) is not None:
         return Answered(row.reference)
     email = User.objects.values_list("email", flat=True).get(pk=account)
     # With all that is sent: another site's account of this number, or another address, is another request.
-    digest = hashlib.sha256(f"{settings.SITE_URL} {email}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{settings.SITE_URL} {email} {ours.count()}".encode()).hexdigest()[:16]
     answer = gateway.create_customer(account, email=email, key=f"customer-{account}-{digest}")
     if isinstance(answer, Answered):
         made = ProviderCustomer(
@@ -63,7 +63,7 @@ def customer_of(gateway: Gateway, account: int, now: datetime) -> Answer[str]:
             created_at=now,
         )
         ProviderCustomer.objects.bulk_create([made], ignore_conflicts=True)  # somebody else may have been faster
-        return Answered(known.get().reference)
+        return Answered(ours.get(forget_at=None).reference)
     return answer
 
 
@@ -71,10 +71,18 @@ def begin_set_up(
     gateway: Gateway, account: int, now: datetime, *, done_url: str, left_url: str, language: str = ""
 ) -> Answer[HostedPage]:
     """A page on which a customer saves a card. `{page}` in a URL becomes its reference."""
-    customer = customer_of(gateway, account, now)
-    if not isinstance(customer, Answered):
-        return customer
-    return gateway.begin_set_up(customer.value, done_url=done_url, left_url=left_url, language=language)
+
+    def begun() -> Answer[HostedPage]:
+        customer = customer_of(gateway, account, now)
+        if not isinstance(customer, Answered):
+            return customer
+        return gateway.begin_set_up(customer.value, done_url=done_url, left_url=left_url, language=language)
+
+    answer = begun()
+    if isinstance(answer, Rejected) and answer.is_missing:
+        _customer_gone(gateway, account, now)
+        answer = begun()
+    return answer
 
 
 def make_default(account: int, method: int) -> PaymentMethod:
@@ -143,6 +151,18 @@ def accounts_with_a_card(at: Mapping[int, datetime]) -> Collection[int]:
         any_of("account", at), provider=gateway.name, is_live=gateway.is_live
     )
     return {row.account_id for row in rows if _was_usable(row, at[row.account_id])}
+
+
+def _customer_gone(gateway: Gateway, account: int, now: datetime) -> None:
+    """The provider knows the customer no more, as when its staff have deleted it; the cards went with it."""
+    logger.error("the provider knows the customer of account %s no more; another one is made", account)
+    with transaction.atomic():
+        _lock(account, gateway)
+        for row in saved(account).order_by("is_default"):
+            _detach(row, now)
+            PaymentMethod.objects.filter(pk=row.pk).update(provider_told_at=now)
+        ours = ProviderCustomer.objects.filter(account=account, provider=gateway.name, is_live=gateway.is_live)
+        ours.filter(forget_at=None).update(forget_at=now, forgotten_at=now)
 
 
 def _was_usable(row: PaymentMethod, at: datetime) -> bool:

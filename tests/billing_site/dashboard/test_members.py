@@ -32,6 +32,7 @@ ARGUMENTS = {
     "secret": "x",
     "key": "x",
     "threshold": 1,
+    "method": 1,
 }
 OPEN = {"unsubscribe"}
 """Who has the link of a mail needs no log-in."""

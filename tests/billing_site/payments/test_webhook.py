@@ -15,6 +15,7 @@ from billing.payments.cards import events, methods
 from billing.payments.cards.configured import card_gateway
 from billing.payments.cards.gateway import Answered, Gateway
 from billing.tasks import poll_provider_events, process_provider_event, sweep_provider_events
+from billing_site.local.engines.process import wait_until
 from tests.cast import Customer
 from tests.servers.card.running import VISA, CardServer
 
@@ -139,6 +140,17 @@ def test_other_methods_and_providers_and_a_site_without_cards(gateway: Gateway, 
     assert client.post("/payments/stripe/webhook/").status_code == 404
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_test_provider_sends_by_itself_as_in_the_demo(
+    gateway: Gateway, card_server: CardServer, bob: Customer, live_server: Any
+) -> None:
+    customer = methods.customer_of(gateway, bob.account, timezone.now())
+    assert isinstance(customer, Answered)
+    card_server.webhook(url=f"{live_server.url}/payments/stripe/webhook")
+    card_server.save_card(customer=customer.value, number=VISA)
+    wait_until(lambda: ProviderEvent.objects.filter(type="payment_method.attached").exists(), 20, "it did not come")
+
+
 class TestProcessed:
     def test_about_an_object_that_the_provider_does_not_know(
         self, saved_there: str, card_server: CardServer, client: Client
@@ -196,3 +208,14 @@ class TestProcessed:
         now = timezone.now()
         assert events.late(now + timedelta(minutes=14)) == 0
         assert events.late(now + timedelta(minutes=16)) == ProviderEvent.objects.count()
+
+    def test_what_is_done_is_forgotten_after_90_days(
+        self, saved_there: str, card_server: CardServer, client: Client
+    ) -> None:
+        card_server.deliver(client)
+        sweep_provider_events()
+        ProviderEvent.objects.filter(object_type="setup_intent").update(state=State.FAILED)
+        now = timezone.now()
+        assert events.purge(now + timedelta(days=89)) == 0
+        assert events.purge(now + timedelta(days=91)) > 0
+        assert ProviderEvent.objects.get().object_type == "setup_intent"

@@ -41,6 +41,7 @@ class Checkout:
     # --- the API
 
     def begin(self, form: Json) -> Json:
+        self.provider.get(f"/v1/customers/{form['customer']}")
         reference = self.provider.new_id("cs_test")
         session = {
             "id": reference,
@@ -157,8 +158,7 @@ class Checkout:
                 "customer": session["customer"],
                 "metadata": form.get("payment_intent_data", {}).get("metadata"),
             }
-            made = self.provider.upstream.ask("POST", "/v1/payment_intents", asked)
-            session["payment_intent"] = made["id"]
+            session["payment_intent"] = self.provider.begin_payment(asked)["id"]
         return str(session["payment_intent"])
 
     def _save(self, session: Json, number: str, year: int, month: int) -> None:

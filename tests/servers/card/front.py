@@ -106,7 +106,8 @@ class Front(ThreadingHTTPServer):
             case "GET", ["events"]:
                 return _listed(path, self._events(form), form)
             case "GET", ["payment_intents"]:
-                return _listed(path, provider.payments(form), form)
+                page = _listed(path, provider.payments(form), form)
+                return page | {"data": [provider.get(f"{path}/{each['id']}") for each in page["data"]]}
             case "POST", ["payment_intents"] if form.get("confirm") == "true":
                 return provider.pay(form, customer_is_away=form.get("off_session") == "true")
             case "POST", ["payment_intents", payment, "cancel"]:

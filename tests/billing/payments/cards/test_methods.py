@@ -246,6 +246,20 @@ def test_a_customer_is_made_once_also_when_the_answer_is_lost(
     assert len(card_server.asked("POST /v1/customers")) == 1
 
 
+def test_a_customer_whom_the_provider_has_deleted_is_made_anew(
+    gateway: Gateway, card_server: CardServer, bob: Customer
+) -> None:
+    former = save(gateway, card_server, bob)
+    save(gateway, card_server, bob, MASTERCARD)
+    assert isinstance(gateway.delete_customer(ProviderCustomer.objects.get().reference), Answered)
+    row = save(gateway, card_server, bob)
+    assert methods.methods_of(bob.account) == [row] and row.is_default
+    former.refresh_from_db()
+    assert former.state == PaymentMethod.State.DETACHED
+    assert providers_told.tell(gateway, NOW) == 0
+    assert ProviderCustomer.objects.filter(forget_at=None).count() == 1
+
+
 def test_an_account_that_is_erased_is_forgotten_by_the_provider(
     gateway: Gateway, card_server: CardServer, bob: Customer
 ) -> None:
