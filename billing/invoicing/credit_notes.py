@@ -94,4 +94,4 @@ def _credited_by(invoice: Invoice) -> Invoice | None:
     lines = InvoiceLine.objects.filter(kind=InvoiceLine.Kind.CREDIT, billing_period__in=periods)
     others = lines.exclude(invoice=invoice).exclude(invoice__status=Invoice.Status.VOID)
     line = others.select_related("invoice").order_by("pk").last()
-    return line and line.invoice
+    return line.invoice if line is not None else None

@@ -14,7 +14,8 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from billing.admin.action_pages import page_action
 from billing.admin.base import once
 from billing.admin.invoicing.documents import amount_of
-from billing.admin.invoicing.invoice_actions import LONGEST, MAY_CHANGE, AmountForm
+from billing.admin.invoicing.invoice_actions import LONGEST, MAY_CHANGE
+from billing.admin.money.forms import AmountForm
 from billing.api.sentences import to_staff
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, Refund
