@@ -158,7 +158,7 @@ class Front(ThreadingHTTPServer):
                     self.telling.to(**given)
                 case "pending":
                     return self.telling.take(**given)
-                case "save_card" | "update_card" | "dispute" | "close_dispute" | "fail_refund" | "detach":
+                case "tell" | "save_card" | "update_card" | "dispute" | "close_dispute" | "fail_refund" | "detach":
                     return getattr(self.provider, name)(**given)
         return None
 

@@ -90,11 +90,11 @@ class Provider:
 
     # --- what happened
 
-    def tell(self, type_: str, subject: Mapping[str, Any]) -> None:
+    def tell(self, type: str, subject: Mapping[str, Any]) -> None:
         event = {
             "id": self.new_id("evt"),
             "object": "event",
-            "type": type_,
+            "type": type,
             "created": int(time.time()),
             "livemode": self.is_live,
             "api_version": "2026-10-28.endive",

@@ -37,7 +37,8 @@ class CardServer:
 
     def __getattr__(self, name: str) -> Any:
         """`save_card(customer=, number=)`, `update_card(reference=, year=, month=)`, `decline(card=, code=)`,
-        `dispute(payment=)`, `close_dispute(reference=, status=)`, `fail_refund(reference=)`, `detach(reference=)`."""
+        `dispute(payment=)`, `close_dispute(reference=, status=)`, `fail_refund(reference=)`, `detach(reference=)`,
+        `tell(type=, subject=)`."""
         return lambda **given: self._control(name, given)
 
     def fault(self, kind: str, path: str, times: int = 1, seconds: float = 0) -> None:
