@@ -20,8 +20,9 @@ if [ ! -x $(BIN)/python ] || [ "$$(cat $(VENV)/installed-$(1) 2>/dev/null)" != "
 fi
 endef
 
+# With PAYMENTS=demo there are test servers to pay invoices at.
 run:
-	$(call install,requirements.txt)
+	$(call install,$(if $(filter demo,$(PAYMENTS)),requirements-chain.txt,requirements.txt))
 	@exec $(BIN)/python -m billing_site.local.run
 
 test:
@@ -56,7 +57,7 @@ messages:
 # The first file first: the other two are held to its versions.
 lock:
 	$(call install,requirements-dev.txt)
-	@for name in requirements requirements-dev requirements-bench requirements-card-server; do \
+	@for name in requirements requirements-chain requirements-dev requirements-bench requirements-card-server; do \
 		$(BIN)/python -m uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes $(if $(UPGRADE),--upgrade) \
 			--custom-compile-command "make lock" --output-file $$name.txt $$name.in || exit 1; \
 	done
