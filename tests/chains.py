@@ -18,6 +18,7 @@ from billing.payments.chains.requests import Standing, request_payment, standing
 from billing.payments.chains.rpc import RpcNode
 from billing.payments.chains.watcher import Look
 from tests.cast import Customer
+from tests.factories import LONG_AGO
 from tests.ports import free_port
 from tests.servers.chain.money import TestChain
 from tests.servers.chain.node import CHAIN_ID, MNEMONIC, XPUB, Anvil, NoAnvil, executable
@@ -97,6 +98,11 @@ def shop(deployed: TestChain, catalogue: None, settings: Any) -> Shop:
 def bill_of(customer: Customer) -> Invoice:
     """The one that the customer has to pay."""
     return Invoice.objects.get(account=customer.user, status=Invoice.Status.OPEN)
+
+
+def of_long_ago(request: PaymentRequest) -> None:
+    """Nobody has looked at its page for longer than its address is watched closely."""
+    PaymentRequest.objects.filter(pk=request.pk).update(shown_until=LONG_AGO)
 
 
 def stands(request: PaymentRequest) -> Standing:

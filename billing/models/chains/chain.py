@@ -39,7 +39,11 @@ class Chain(models.Model):
     is_enabled = models.BooleanField("enabled", default=True)
     cursor_number = models.BigIntegerField(null=True, editable=False, help_text="The last block that was read.")
     cursor_hash = models.CharField(max_length=HASH_LENGTH, blank=True, editable=False)
+    swept_number = models.BigIntegerField(
+        null=True, editable=False, help_text="Up to here addresses of long ago were read, too."
+    )
     head_number = models.BigIntegerField(null=True, editable=False)
+    head_hash = models.CharField(max_length=HASH_LENGTH, blank=True, editable=False)
     head_at = models.DateTimeField(null=True, editable=False, help_text="The newest block's own time.")
     read_at = models.DateTimeField(null=True, editable=False, help_text="When the chain was read last.")
     stalled_since = models.DateTimeField(null=True, editable=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -15,41 +16,56 @@ from billing.payments.chains.reading import Block, Transfer
 from billing.rules.money import AMOUNT_BOUND
 
 State = ChainTransfer.State
-WATCHED_FOR: Final = timedelta(days=30)
-"""So long after its request an address is asked for the chain's own coin, which leaves no log."""
-CHECKPOINTS_KEPT: Final = 5_000
+WATCHED_FOR: Final = timedelta(days=90)
+"""So long after its page has ended an address is read with each look, and asked for the chain's own coin."""
+CHECKPOINT_BLOCKS: Final = 100_000
+"""A fork deeper than that is read again from the very beginning."""
 
 
-def keep(
-    chain: Chain,
-    upto: Block,
-    transfers: Sequence[Transfer],
-    balances: Mapping[str, int],
-    addresses: Mapping[str, DepositAddress],
-    now: datetime,
-) -> bool:
-    """Keep all transfers up to a block, credit them, and move the cursor there: all or nothing. Law C2.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was read from a block to another one, both included: all that there is of these addresses."""
 
-    `transfers` are all that there are between the cursor and that block. False where the cursor is not where `chain`
-    has it: somebody else was faster, and nothing is written.
+    first: int
+    upto: Block
+    transfers: Sequence[Transfer]
+    balances: Mapping[str, int]
+    addresses: Mapping[str, DepositAddress]
+
+
+def keep(chain: Chain, found: Found, now: datetime, *, is_sweep: bool = False) -> bool:
+    """Keep what was found, credit it, and move the cursor, or that of the sweep: all or nothing. Law C2.
+
+    False where the cursor is not where `chain` has it: somebody else was faster, and nothing is written.
     """
     with transaction.atomic():
         if not is_at(chain):
             return False
-        known = ChainTransfer.objects.filter(
-            chain=chain, block_number__gt=chain.cursor_number, block_number__lte=upto.number, log_index__gte=0
-        )
-        gone = [row for row in known if (row.block_hash, row.log_index) not in {each.place for each in transfers}]
-        touched = {addresses[each.recipient].pk: addresses[each.recipient] for each in transfers}
-        touched |= {row.address_id: row.address for row in gone}
+        gone = _gone(chain, found)
+        touched = {each.recipient: found.addresses[each.recipient] for each in found.transfers}
+        touched |= {row.address.address: row.address for row in gone}
         credit.lock_accounts_of(touched.values())
         reverse_transfers(gone)
-        for each in transfers:
-            _keep_one(chain, each, addresses[each.recipient], now)
-        _keep_native(chain, upto, balances, addresses, now)
+        for each in found.transfers:
+            _keep_one(chain, each, found.addresses[each.recipient], now)
+        _keep_native(chain, found, now)
         credit.settle(touched.values(), now)
-        move_cursor(chain, upto)
+        if is_sweep:
+            Chain.objects.filter(pk=chain.pk).update(swept_number=found.upto.number)
+        else:
+            move_cursor(chain, found.upto)
         return True
+
+
+def all_of(chain: Chain) -> dict[str, DepositAddress]:
+    """By their text."""
+    return {each.address: each for each in DepositAddress.objects.filter(key__chain=chain)}
+
+
+def watched_closely(chain: Chain, now: datetime) -> dict[str, DepositAddress]:
+    """Those that were asked for lately, by their text. The others are left to the sweep."""
+    asked = DepositAddress.objects.filter(key__chain=chain, request__shown_until__gt=now - WATCHED_FOR)
+    return {each.address: each for each in asked}
 
 
 def show(chain: Chain, seen: Iterable[Transfer], addresses: Mapping[str, DepositAddress]) -> None:
@@ -65,13 +81,14 @@ def show(chain: Chain, seen: Iterable[Transfer], addresses: Mapping[str, Deposit
         SeenTransfer.objects.bulk_create(rows)
 
 
-def young(addresses: Iterable[DepositAddress], now: datetime) -> list[str]:
-    return [each.address for each in addresses if now - each.created_at < WATCHED_FOR]
-
-
 def move_cursor(chain: Chain, block: Block) -> None:
+    """Former places are kept to step back to: the first one for ever, the others as long as a fork could go."""
     Chain.objects.filter(pk=chain.pk).update(cursor_number=block.number, cursor_hash=block.hash)
     ChainCheckpoint.objects.update_or_create(chain=chain, number=block.number, defaults={"hash": block.hash})
+    old = ChainCheckpoint.objects.filter(chain=chain, number__lt=block.number - CHECKPOINT_BLOCKS)
+    first = old.order_by("number").first()
+    if first is not None:
+        old.exclude(pk=first.pk).delete()
 
 
 def reverse_transfers(rows: Iterable[ChainTransfer]) -> None:
@@ -112,22 +129,31 @@ def _keep_one(chain: Chain, found: Transfer, address: DepositAddress, now: datet
         ChainTransfer.objects.filter(pk=row.pk).update(state=state)
 
 
-def _keep_native(
-    chain: Chain, upto: Block, balances: Mapping[str, int], addresses: Mapping[str, DepositAddress], now: datetime
-) -> None:
+def _gone(chain: Chain, found: Found) -> list[ChainTransfer]:
+    """Transfers of the blocks that were read which are not among what was read: their block is another one now."""
+    places = {each.place for each in found.transfers}
+    known = ChainTransfer.objects.filter(
+        chain=chain, block_number__gte=found.first, block_number__lte=found.upto.number, log_index__gte=0
+    ).select_related("address")
+    return [
+        row for row in known if row.address.address in found.addresses and (row.block_hash, row.log_index) not in places
+    ]
+
+
+def _keep_native(chain: Chain, found: Found, now: datetime) -> None:
     """The chain's own coin leaves no log: it is seen in the balance, and listed for staff by what came on top."""
-    for name, units in balances.items():
-        address = addresses[name]
+    for name, units in found.balances.items():
+        address = found.addresses[name]
         more = units - int(address.native_units)
         if more:
             DepositAddress.objects.filter(pk=address.pk).update(native_units=units)
         if more > 0:
             ChainTransfer.objects.get_or_create(
                 chain=chain,
-                block_hash=upto.hash,
+                block_hash=found.upto.hash,
                 log_index=-address.pk,
                 defaults={
-                    "block_number": upto.number,
+                    "block_number": found.upto.number,
                     "address": address,
                     "units": more,
                     "state": State.FOREIGN,

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from django.db import transaction
+from django.db.models.functions import Least
 
 from billing.models import Chain, ChainCheckpoint, ChainTransfer
 from billing.payments.chains import credit, keeping
@@ -33,7 +34,11 @@ def step_back(chain: Chain, node: Node, now: datetime) -> None:
         ChainCheckpoint.objects.filter(chain=chain, number__gt=anchor.number).delete()
         because = f"Reorganised after block {anchor.number}: {chain.cursor_number} had been read."
         Chain.objects.filter(pk=chain.pk).update(
-            cursor_number=anchor.number, cursor_hash=anchor.hash, parked_at=now, parked_because=because
+            cursor_number=anchor.number,
+            cursor_hash=anchor.hash,
+            swept_number=Least("swept_number", anchor.number),
+            parked_at=now,
+            parked_because=because,
         )
     logger.error("%s is parked. %s %d transfers were taken back.", chain, because, len(gone))
 

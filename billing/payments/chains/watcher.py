@@ -7,9 +7,8 @@ the chain behind it became another one. No HTTP happens within a transaction.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Final
@@ -19,11 +18,14 @@ from django.db import connection
 from billing.models import Chain, DepositAddress
 from billing.models.chains.chain import STALE_AFTER
 from billing.payments.chains import keeping, refunds, reorganisation
+from billing.payments.chains.keeping import Found
 from billing.payments.chains.reading import Block, Node, Transfer, WrongChain
 from billing.postgres.session_locks import ending_on_failure
 
 CHUNK: Final = 500
 """Blocks that are read at once."""
+SWEPT_BLOCKS: Final = 5_000
+"""Addresses of long ago are read once in so many blocks: they cost a look no more with the years."""
 LOCK: Final = 0x63686169
 """First key of the advisory lock; the second one is the chain's row."""
 logger = logging.getLogger(__name__)
@@ -43,15 +45,6 @@ class Look(Enum):
     """The chain changed while it was read: nothing was kept."""
     REORGANISED = "reorganised"
     """It changed behind the cursor: the chain is parked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What was read between the cursor and a later block."""
-
-    upto: Block
-    transfers: Sequence[Transfer]
-    balances: Mapping[str, int]
 
 
 def verify(chain: Chain, node: Node) -> None:
@@ -102,36 +95,48 @@ def _read_on(chain: Chain, node: Node, head: Block, now: datetime) -> Look:
         return Look.REORGANISED
     sure = _sure(chain, node, head)
     upto = min(sure, chain.cursor_number + CHUNK)
-    addresses = {each.address: each for each in DepositAddress.objects.filter(key__chain=chain)}
+    if upto <= chain.cursor_number and head.hash == chain.head_hash:
+        return Look.NOTHING_NEW
+    close = keeping.watched_closely(chain, now)
     if upto > chain.cursor_number:
         # Old blocks' balances are asked of nobody: most nodes forget them.
-        watched = keeping.young(addresses.values(), now) if upto == sure else []
-        found = _read(node, chain.cursor_number + 1, upto, list(addresses), watched)
-        if found is None or not keeping.keep(chain, found.upto, found.transfers, found.balances, addresses, now):
+        found = _read(node, chain.cursor_number + 1, upto, close, with_balances=upto == sure)
+        if found is None or not keeping.keep(chain, found, now):
             return Look.MOVED
         if upto < sure:
             return Look.READ
-    seen = _transfers(node, max(upto, sure) + 1, head.number, list(addresses))
-    keeping.show(chain, seen, addresses)
-    return Look.READ if upto > chain.cursor_number else Look.NOTHING_NEW
+    keeping.show(chain, _transfers(node, max(upto, sure) + 1, head.number, close), close)
+    return _sweep(chain, node, now) if upto > chain.cursor_number else Look.NOTHING_NEW
 
 
-def _read(node: Node, first: int, last: int, recipients: Sequence[str], watched: Sequence[str]) -> Found | None:
+def _sweep(chain: Chain, node: Node, now: datetime) -> Look:
+    """Read all addresses, those of long ago among them, in many blocks at once."""
+    chain.refresh_from_db()
+    assert chain.cursor_number is not None and chain.swept_number is not None
+    if chain.cursor_number - chain.swept_number < SWEPT_BLOCKS:
+        return Look.READ
+    found = _read(node, chain.swept_number + 1, chain.swept_number + SWEPT_BLOCKS, keeping.all_of(chain))
+    return Look.READ if found is not None and keeping.keep(chain, found, now, is_sweep=True) else Look.MOVED
+
+
+def _read(
+    node: Node, first: int, last: int, addresses: Mapping[str, DepositAddress], *, with_balances: bool = False
+) -> Found | None:
     """None where the chain became another one while it was read."""
     before = node.block(last)
     if before is None:
         return None
-    transfers = _transfers(node, first, last, recipients)
-    balances = node.balances(watched, last)
+    transfers = _transfers(node, first, last, addresses)
+    balances = node.balances(list(addresses), last) if with_balances else {}
     after = node.block(last)
-    return Found(before, transfers, balances) if after == before else None
+    return Found(first, before, transfers, balances, addresses) if after == before else None
 
 
-def _transfers(node: Node, first: int, last: int, recipients: Sequence[str]) -> list[Transfer]:
-    if not recipients or first > last:
+def _transfers(node: Node, first: int, last: int, addresses: Mapping[str, DepositAddress]) -> list[Transfer]:
+    if not addresses or first > last:
         return []
-    found, wanted = node.transfers(first, last, recipients), set(recipients)
-    return [each for each in found if each.recipient in wanted and first <= each.block_number <= last]
+    found = node.transfers(first, last, list(addresses))
+    return [each for each in found if each.recipient in addresses and first <= each.block_number <= last]
 
 
 def _sure(chain: Chain, node: Node, head: Block) -> int:
@@ -149,6 +154,7 @@ def _begin(chain: Chain, node: Node, head: Block) -> Look:
     if block is None:
         return Look.MOVED
     keeping.move_cursor(chain, block)
+    Chain.objects.filter(pk=chain.pk).update(swept_number=block.number)
     return Look.READ
 
 

@@ -19,7 +19,7 @@ from tests.billing.ledger import assert_explained
 from tests.billing.payments.chains.crashes import crash
 from tests.billing.payments.chains.laws import assert_settled
 from tests.cast import Customer
-from tests.chains import Shop, bill_of
+from tests.chains import Shop, bill_of, of_long_ago
 from tests.effort import LONG
 from tests.servers.chain.front import Front
 
@@ -133,9 +133,13 @@ class History:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("seed", range(HISTORIES))
-def test_every_address_is_credited_with_what_it_holds(shop: Shop, bob: Customer, carol: Customer, seed: int) -> None:
+def test_every_address_is_credited_with_what_it_holds(
+    shop: Shop, bob: Customer, carol: Customer, dave: Customer, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "SWEPT_BLOCKS", 5)
     chance = random.Random(seed)
-    requests = [shop.ask(bill_of(customer)) for customer in (bob, carol)]
+    requests = [shop.ask(bill_of(customer)) for customer in (bob, carol, dave)]
+    of_long_ago(requests[2])
     history: Any = History(shop, [each.address.address for each in requests], chance)
     history.run()
     history.end()

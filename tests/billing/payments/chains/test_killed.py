@@ -20,6 +20,11 @@ STEP_OF_A_LOOK, STEP_OF_A_STEP_BACK = (1, 5) if LONG else (17, 61)
 """Every so manieth line."""
 
 
+@pytest.fixture(autouse=True)
+def sweeps_with_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher, "SWEPT_BLOCKS", 2)
+
+
 def look(url: str) -> None:
     watcher.tick(Chain.objects.get(), RpcNode(url), timezone.now())
 

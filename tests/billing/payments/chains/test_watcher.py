@@ -13,14 +13,14 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from billing.models import Chain, ChainCheckpoint, ChainTransfer, Invoice, MoneyIn, SeenTransfer
-from billing.payments.chains import watcher
+from billing.payments.chains import keeping, watcher
 from billing.payments.chains.reading import NodeError, WrongChain
 from billing.payments.chains.requests import State
 from billing.payments.chains.rpc import RpcNode
 from billing.payments.chains.watcher import Look
 from tests.billing.waiting import IN_THIS_DATABASE
 from tests.cast import Customer
-from tests.chains import Shop, bill_of, stands, units
+from tests.chains import Shop, bill_of, of_long_ago, stands, units
 from tests.servers.chain.front import Front
 
 
@@ -217,6 +217,39 @@ def test_a_long_way_is_read_in_parts(shop: Shop, bob: Customer, monkeypatch: pyt
     shop.sure()
     assert stands(request).state == State.PAID
     assert ChainCheckpoint.objects.count() > 3
+
+
+def test_an_address_of_long_ago_is_read_by_the_sweep(
+    shop: Shop, bob: Customer, carol: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "SWEPT_BLOCKS", 10)
+    old, young = shop.ask(bill_of(bob)), shop.ask(bill_of(carol))
+    of_long_ago(old)
+    for request in (old, young):
+        shop.money.pay(request.address.address, units(9))
+    shop.sure()
+    assert (stands(old).credited, stands(young).credited) == (0, 9)
+    shop.money.mine(10)
+    shop.read()
+    assert (stands(old).credited, stands(young).credited) == (9, 9)
+    shop.ask(bill_of(bob))
+    shop.money.pay(old.address.address, units(20))
+    shop.sure()
+    assert stands(old).state == State.PAID, "asked for again it is watched closely"
+
+
+def test_former_places_are_kept_as_long_as_a_fork_could_go_and_the_first_for_ever(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "CHECKPOINT_BLOCKS", 4)
+    first = shop.fresh().cursor_number
+    for _ in range(9):
+        shop.money.mine()
+        shop.read()
+    numbers = list(ChainCheckpoint.objects.values_list("number", flat=True))
+    last = shop.fresh().cursor_number
+    assert last is not None
+    assert numbers == [last, last - 1, last - 2, last - 3, last - 4, first]
 
 
 def test_what_is_shown_is_written_anew(shop: Shop, bob: Customer) -> None:
