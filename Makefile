@@ -20,9 +20,9 @@ if [ ! -x $(BIN)/python ] || [ "$$(cat $(VENV)/installed-$(1) 2>/dev/null)" != "
 fi
 endef
 
-# With PAYMENTS=demo, a test provider of cards beside the site: docs/payments-cards.md.
+# With PAYMENTS=demo there are test servers of card and chain to pay invoices at: docs/payments.md.
 run: $(if $(filter demo,$(PAYMENTS)),card-server)
-	$(call install,requirements.txt)
+	$(call install,$(if $(filter demo,$(PAYMENTS)),requirements-chain.txt,requirements.txt))
 	@exec $(BIN)/python -m billing_site.local.run
 
 test:
@@ -57,7 +57,7 @@ messages:
 # The first file first: the other two are held to its versions.
 lock:
 	$(call install,requirements-dev.txt)
-	@for name in requirements requirements-dev requirements-bench requirements-card-server; do \
+	@for name in requirements requirements-chain requirements-dev requirements-bench requirements-card-server; do \
 		$(BIN)/python -m uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes $(if $(UPGRADE),--upgrade) \
 			--custom-compile-command "make lock" --output-file $$name.txt $$name.in || exit 1; \
 	done

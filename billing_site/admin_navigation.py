@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 
-from billing.models import Subscription
+from billing.models import Chain, CryptoRefund, Subscription
+from billing.payments.chains import configuration
 
 PAGES = {
     "Catalogue": [
@@ -46,6 +48,14 @@ PAGES = {
         ("Provider's events", "billing.providerevent", "webhook"),
         ("Seller", "billing.seller", "storefront"),
         ("Tax rates", "billing.taxrate", "percent"),
+    ],
+    "Stablecoins": [
+        ("Payment requests", "billing.paymentrequest", "qr_code_2"),
+        ("Transfers", "billing.chaintransfer", "swap_horiz"),
+        ("Pay-outs", "billing.cryptorefund", "send_money"),
+        ("Tokens", "billing.token", "toll"),
+        ("Chains", "billing.chain", "link"),
+        ("Deposit keys", "billing.depositkey", "key_visualizer"),
     ],
     "Usage": [
         ("Usage log", "usage.usagelog", "receipt_long"),
@@ -86,4 +96,21 @@ def _item(title: str, model: str, icon: str) -> dict[str, Any]:
     item = {"title": title, "icon": icon, "link": reverse(f"admin:{model.replace('.', '_')}_changelist")}
     if model == "billing.subscription" and (parked := Subscription.objects.parked().count()):
         item |= {"badge": f"{parked} parked", "badge_variant": "warning"}
+    if model in _OF_CHAINS and configuration.is_on() and (waiting := _OF_CHAINS[model]()):
+        item |= {"badge": waiting, "badge_variant": "warning"}
     return item
+
+
+def _to_send() -> str:
+    waiting = CryptoRefund.objects.waiting_for_staff().count()
+    return f"{waiting} to do" if waiting else ""
+
+
+def _in_trouble() -> str:
+    now = timezone.now()
+    trouble = sum(chain.state(now) != "ok" for chain in Chain.objects.enabled())
+    return f"{trouble} in trouble" if trouble else ""
+
+
+_OF_CHAINS: Final = {"billing.cryptorefund": _to_send, "billing.chain": _in_trouble}
+"""What waits for staff there, in words; empty where nothing does."""

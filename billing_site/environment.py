@@ -50,6 +50,8 @@ SENDER = Pattern(
     "an address such as billing@example.com, or Example <billing@example.com>",
 )
 SITE = Pattern(re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", re.ASCII), "such as https://example.com")
+RPC_URL = Pattern(re.compile(r"https?://[^\s,]+"), "the http(s) address of a node each")
+XPUB = Pattern(re.compile(r"[A-Za-z0-9]+", re.ASCII), "an extended public key each (xpub…)")
 SECRET = Pattern(re.compile(r".*\S.*", re.DOTALL), "a long random string")
 
 
@@ -92,6 +94,17 @@ def numbers(name: str, like: Pattern, *, most: int = 10**12) -> dict[str, int]:
         if not like.pattern.fullmatch(key) or not re.fullmatch(r"[0-9]{1,15}", value) or not 1 <= int(value) <= most:
             raise _refused(name, like.meaning)
     return {key: int(value) for key, _, value in pairs}
+
+
+def by_chain(name: str, like: Pattern) -> dict[str, str]:
+    """Values by chain id, separated by commas, such as 1=…,8453=…"""
+    expected = f"chain ids with {like.meaning}, separated by commas, such as 1=…,8453=…"
+    pairs = [part.strip().partition("=") for part in _given(name).split(",")] if _given(name) else []
+    if not all(re.fullmatch(r"[1-9][0-9]{0,17}", key) and like.pattern.fullmatch(value) for key, _, value in pairs):
+        raise _refused(name, expected)
+    if len({key for key, _, _ in pairs}) < len(pairs):
+        raise _refused(name, f"{expected}, each chain once")
+    return {key: value for key, _, value in pairs}
 
 
 def word(name: str, default: str, among: Collection[str]) -> str:

@@ -281,6 +281,10 @@ STRIPE_API_BASE = env.text("STRIPE_API_BASE", env.SITE)  # a test server's, in p
 if STRIPE_SECRET_KEY:
     OUTBOX_CONSUMERS["cards"] = "billing.payments.cards.charging.consumer.charge"
 BILLING_HAS_PAYMENT_METHOD = "billing.payments.cards.methods.accounts_with_a_card" if STRIPE_SECRET_KEY else ""
+# Stablecoins, by chain id: the extended public key that deposit addresses are made of, and where a node answers the
+# watcher (manage.py watch_chain). Never a private key; see docs/payments-chains.md.
+CHAIN_XPUBS = env.by_chain("CHAIN_XPUBS", env.XPUB)
+CHAIN_RPC_URLS = env.by_chain("CHAIN_RPC_URLS", env.RPC_URL)
 # New keys begin with it, so that people and scanners of secrets know them; keys that were made before stay valid.
 API_KEY_PREFIX = env.text("API_KEY_PREFIX", env.KEY_PREFIX) or "mk_live_"
 MOST_API_KEYS = env.number("MOST_API_KEYS", 50, most=10_000)  # live ones that an account may have by its own doing

@@ -24,6 +24,7 @@ CHANGES: Final = {
         "billing.change_subscription",
         "billing.move_subscribers",
         "billing.change_invoice",
+        "billing.change_cryptorefund",
         "billing.add_coupon",
         "billing.change_coupon",
         "billing.change_couponredemption",

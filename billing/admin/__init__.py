@@ -5,6 +5,9 @@ from rest_framework_api_key.models import APIKey
 
 from billing.admin import mails, outbox
 from billing.admin.catalogue import coupons, features, plans, token_packs
+from billing.admin.chains import chains
+from billing.admin.chains import payments as chain_payments
+from billing.admin.chains import refunds as chain_refunds
 from billing.admin.customers import api_keys, erasures, users
 from billing.admin.customers import subscriptions as customers
 from billing.admin.invoicing import invoices, parties
@@ -20,6 +23,9 @@ __all__ = [
     "attempts",
     "bulk_moves",
     "cards",
+    "chain_payments",
+    "chain_refunds",
+    "chains",
     "coupons",
     "customers",
     "erasures",

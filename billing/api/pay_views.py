@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
+from billing.api import chain_payments
 from billing.api.domain_problems import asked
 from billing.api.sentences import to_customer
 from billing.http.fields import StrictSerializer
@@ -72,7 +73,7 @@ class Pay(ApiView):
         extensions=IDEMPOTENT,
         parameters=[OpenApiParameter("number", str, OpenApiParameter.PATH, description="Such as `INV-000042`.")],
         request=PayRequest,
-        responses={200: PaidResponse, 202: PendingResponse}
+        responses={200: PaidResponse, 201: chain_payments.TransferRequested, 202: PendingResponse}
         | problem(402, "payment_failed", **DECLINE)
         | problem(404, "not_found")
         | problem(409, "not_payable"),
@@ -90,7 +91,9 @@ def _pay(request: Request, number: str, now: datetime) -> Callable[[], Response]
     invoice = get_object_or_404(Invoice.objects.issued(), account=account, number=number)
     if invoice.status != Invoice.Status.OPEN:
         raise _problem(BillingError("not_payable", invoice=number, status=invoice.status))
-    # A token of a chain would be chosen here, by its symbol.
+    token = chain_payments.token_of(invoice, chosen)
+    if token is not None:
+        return lambda: chain_payments.request_transfer(invoice, token, now)
     response = _by_card(invoice, chosen, now)
     return lambda: response
 

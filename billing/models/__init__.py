@@ -5,6 +5,18 @@ from billing.models.allowances import LimitOverride, TokenTopUp
 from billing.models.api_keys import ApiKey, ApiKeyUse
 from billing.models.billing_periods import BillingPeriod
 from billing.models.bulk_moves import BulkMove, BulkMoveItem
+from billing.models.chains import (
+    Chain,
+    ChainCheckpoint,
+    ChainTransfer,
+    CryptoRefund,
+    DepositAddress,
+    DepositKey,
+    PaymentRequest,
+    SeenTransfer,
+    Token,
+    TransferCredit,
+)
 from billing.models.coupons import Coupon, CouponRedemption
 from billing.models.disputes import Dispute
 from billing.models.erasures import Erasure
@@ -39,10 +51,16 @@ __all__ = [
     "BulkMove",
     "BulkMoveItem",
     "Capability",
+    "Chain",
+    "ChainCheckpoint",
+    "ChainTransfer",
     "Coupon",
     "CouponRedemption",
     "CreditNote",
     "CreditNoteTax",
+    "CryptoRefund",
+    "DepositAddress",
+    "DepositKey",
     "Dispute",
     "DocumentNumber",
     "Erasure",
@@ -64,6 +82,7 @@ __all__ = [
     "Payment",
     "PaymentAttempt",
     "PaymentMethod",
+    "PaymentRequest",
     "Plan",
     "Preferences",
     "ProviderCustomer",
@@ -72,13 +91,16 @@ __all__ = [
     "Refund",
     "Reversal",
     "Route",
+    "SeenTransfer",
     "Seller",
     "SentMail",
     "StoredResponse",
     "Subscription",
     "TaxRate",
+    "Token",
     "TokenPack",
     "TokenPackPurchase",
     "TokenTopUp",
+    "TransferCredit",
     "WindowOverage",
 ]

@@ -19,6 +19,7 @@ from billing.invoicing import ledger
 from billing.members.rights import Right
 from billing.models import BalanceEntry, BillingDetails, CreditNote, Invoice, PastDue, Seller
 from billing.payments.cards.configured import card_gateway
+from billing_site.dashboard import token_payments
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import saying_why_not
 from billing_site.dashboard.paying import is_payable
@@ -64,6 +65,7 @@ def show(request: DashboardRequest) -> HttpResponseBase:
         "takes_cards": card_gateway() is not None,
         "may_bill": Right.BILL in request.acting.rights,
         "past_due_since": PastDue.objects.since([account]).get(account),
+        **token_payments.pay_outs(request),
     }
     return render(request, "dashboard/billing.html", context)
 
@@ -75,6 +77,7 @@ def invoice(request: DashboardRequest, number: str) -> HttpResponseBase:
         "invoice": found,
         "has_pdf": issued.has_document(found),
         "can_pay": Right.BILL in request.acting.rights and is_payable(found),
+        "tokens": token_payments.ways(request, found),
     }
     return render(request, "dashboard/invoice.html", context)
 

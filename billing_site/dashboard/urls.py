@@ -17,6 +17,7 @@ from billing_site.dashboard import (
     plans,
     settings,
     suggestion,
+    token_payments,
     usage,
 )
 
@@ -43,6 +44,13 @@ urlpatterns = [
     path("billing/invoices/<slug:number>/pdf/", billing.invoice_pdf, name="dashboard-invoice-pdf"),
     path("billing/invoices/<slug:number>/pay/", paying.pay, name="dashboard-pay"),
     path("billing/invoices/<slug:number>/paid/", paying.paid, name="dashboard-paid"),
+    path("billing/invoices/<slug:number>/pay/<slug:code>/", token_payments.pay, name="dashboard-token-payment"),
+    path(
+        "billing/invoices/<slug:number>/pay/<slug:code>/state/",
+        token_payments.state,
+        name="dashboard-token-payment-state",
+    ),
+    path("billing/pay-out/<slug:code>/", token_payments.refund, name="dashboard-token-refund"),
     path("billing/credit-notes/<slug:number>/pdf/", billing.note_pdf, name="dashboard-note-pdf"),
     path("payment-methods/", payment_methods.show, name="dashboard-payment-methods"),
     path("payment-methods/add/", payment_methods.add, name="dashboard-payment-method-add"),

@@ -27,6 +27,22 @@ def prepare_database() -> None:
     call_command("seed_catalogue", stdout=io.StringIO())
 
 
+def has_chains() -> bool:
+    """Whether payments on some chain are to be watched."""
+    from django.conf import settings
+
+    if not settings.CHAIN_RPC_URLS:
+        return False
+    from django.db import connections
+
+    from billing.models import Chain
+
+    try:
+        return Chain.objects.enabled().exists()
+    finally:
+        connections.close_all()
+
+
 def local_password(path: Path) -> str:
     """The password of this checkout's logins. The first run makes it and writes it to `path`, for its owner only."""
     if not path.exists():

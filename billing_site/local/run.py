@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from django.core.exceptions import ImproperlyConfigured
 
 from billing_site.local import card_demo
+from billing_site.local.chain_demo import HOW_TO_PAY, WATCHER, DemoChain, Missing
 from billing_site.local.engines import EngineError, Places, Postgres, Valkey
 from billing_site.local.make import Make
 from billing_site.local.run_alone import Refused, only_run_here, port_number, refuse_taken_port
@@ -57,6 +58,7 @@ class Run:
         self.ended = False
         self.make = Make()
         self.card_server: list[str] = []
+        self.demo_chain: DemoChain | None = None
 
     def until_ended(self) -> int:
         self.places.local.mkdir(parents=True, exist_ok=True)
@@ -95,9 +97,12 @@ class Run:
         from billing_site.local.welcome import welcome
 
         self.supervisor.patient = True
+        self._start_watcher(held)
         say(welcome(f"http://{self._address}", password, users, self.places.local))
         if self.card_server:
             say(card_demo.SHOWN)
+        if self.demo_chain is not None:
+            say(HOW_TO_PAY.format(python=sys.executable))
 
     def _lay_out(self) -> None:
         """Move the last run's logs aside, empty the folder of metrics, and set what every process's environment has."""
@@ -127,6 +132,29 @@ class Run:
             home, socket = self.places.local / "valkey", self.places.valkey_socket
             self.supervisor.start(Valkey(home, socket, log=self.logs / "valkey.log", descriptors=[held]))
 
+        if os.environ.get("PAYMENTS") == "demo":
+            self._start_demo_chain(held)
+
+    def _start_demo_chain(self, held: int) -> None:
+        demo = DemoChain(self.places.local, say)
+        say("starting the demo chain ...")
+        try:
+            demo.start(self.supervisor, self.logs, [held])
+        except Missing as missing:
+            say(f"PAYMENTS=demo without stablecoins: {missing}")
+        else:
+            self.demo_chain = demo
+
+    def _start_watcher(self, held: int) -> None:
+        """Where a node is named and a chain is enabled. A watcher that fails is no reason to end the site."""
+        from billing_site.local.preparation import has_chains
+
+        if has_chains():
+            log = self.logs / "watcher.log"
+            self.supervisor.start(
+                Command("watcher", WATCHER, log=log, env=os.environ, cwd=CHECKOUT, descriptors=[held])
+            )
+
     def _prepare(self) -> "tuple[str, list[TestUser]]":
         """The password of the logins, and the test users: neither in a database that was given."""
         import django
@@ -141,6 +169,8 @@ class Run:
             if problem := unreachable():
                 raise Refused(problem)
             preparation.prepare_database()
+            if self.demo_chain is not None:
+                self.demo_chain.prepare()
             if os.environ.get("DATABASE_URL"):
                 return "", []  # somebody's own: it gets tables, and nobody who may log in
             password = preparation.local_password(self.places.local / "password")

@@ -10,13 +10,14 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.models import Count
+from django.utils import timezone
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from billing.models import OutboxCursor, Subscription
 from billing.outbox.retention import backlogs
-from billing_site.operations import payments
+from billing_site.operations import chains, payments
 from ratelimit.limits import Outcome
 from ratelimit.servers.single import RedisUnreachable
 from usage.drain import drain
@@ -108,6 +109,7 @@ class _Engines:
         yield from _outbox()
         yield from _subscriptions()
         yield from payments.metrics()
+        yield from chains.gauges(timezone.now())
         yield GaugeMetricFamily("redis_outage", "1 while calls are decided without Redis.", outage.is_active())
 
 

@@ -8,12 +8,13 @@ from typing import Final
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from billing.entitlements import snapshots
 from billing.http.access import Access, declares
-from billing_site.operations import metrics, payments
+from billing_site.operations import chains, metrics, payments
 from billing_site.operations.schema import missing_migrations
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
@@ -34,10 +35,13 @@ def health(request: HttpRequest) -> JsonResponse:
 
     Redis is "recovering" when it answers, but this process still decides by PostgreSQL: Redis has to know first what
     was charged without it.
+
+    Where payments in stablecoins are on, each enabled chain is a part: "ok", "stalled", or "parked". Neither keeps
+    anybody from being served.
     """
     parts = {"postgres": _postgres(), "redis": redis_state()}
     if parts["postgres"] == "ok":
-        parts |= payments.health()
+        parts |= payments.health() | chains.parts(timezone.now())
     degraded = sorted(name for name, state in parts.items() if state != "ok")
     without_redis = settings.WHEN_REDIS_IS_DOWN != fallback.REFUSE and parts["postgres"] == "ok"
     by_redis = parts["redis"] == "ok" and (parts["postgres"] == "ok" or snapshots.knows_somebody())

@@ -1,0 +1,1 @@
+"""Payments in stablecoins. The site knows public keys alone: it can see money arrive, and can move none."""

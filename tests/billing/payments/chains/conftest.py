@@ -1,0 +1,3 @@
+from tests.chains import anvil, deployed, shop
+
+__all__ = ["anvil", "deployed", "shop"]

@@ -1,0 +1,23 @@
+"""Web workers carry nothing of chains: `web3` is the watcher's alone, the rest is imported where it is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ("web3", "eth_utils", "eth_account", "bip32", "coincurve", "segno")
+SERVED = """
+import sys
+import billing_site.wsgi
+from django.urls import get_resolver
+get_resolver().url_patterns
+from django.test import Client
+Client(headers={"host": "localhost"}).get("/health")
+print(*sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[1:])))
+"""
+
+
+def test_a_process_that_serves_imports_none_of_it() -> None:
+    done = subprocess.run([sys.executable, "-c", SERVED, *HEAVY], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""

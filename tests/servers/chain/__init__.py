@@ -1,0 +1,1 @@
+"""An EVM chain on this machine: anvil, with real contracts."""
