@@ -284,31 +284,6 @@ class Migration(migrations.Migration):
                 to="billing.reversal",
             ),
         ),
-        migrations.AddConstraint(
-            model_name="payment",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("amount__gt", 0), ("reversal__isnull", True)),
-                    models.Q(("amount__lt", 0), ("reversal__isnull", False)),
-                    _connector="OR",
-                ),
-                name="payment_positive",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payment",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("reversal__isnull", True)), fields=("money_in", "invoice"), name="payment_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="payment",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("reversal__isnull", False)),
-                fields=("reversal", "invoice"),
-                name="payment_reversed_once",
-            ),
-        ),
         migrations.AddIndex(
             model_name="moneyin",
             index=models.Index(fields=["-received_at", "-id"], name="money_in_received"),

@@ -33,4 +33,29 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.PROTECT, related_name="payments", to="billing.moneyin"
             ),
         ),
+        migrations.AddConstraint(
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("amount__gt", 0), ("reversal__isnull", True)),
+                    models.Q(("amount__lt", 0), ("reversal__isnull", False)),
+                    _connector="OR",
+                ),
+                name="payment_positive",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="payment",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("reversal__isnull", True)), fields=("money_in", "invoice"), name="payment_once"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="payment",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("reversal__isnull", False)),
+                fields=("reversal", "invoice"),
+                name="payment_reversed_once",
+            ),
+        ),
     ]
