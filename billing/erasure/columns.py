@@ -110,7 +110,7 @@ KEPT: dict[str, str] = {
     "rest_framework_api_key.APIKey": "stays empty: keys are billing.ApiKey",
 }
 """Models whose other columns of text stay, with the reason."""
-LEDGER = ("billing.Invoice", "billing.CreditNote", "billing.BalanceEntry")
+LEDGER = ("billing.Invoice", "billing.CreditNote", "billing.BalanceEntry", "billing.MoneyIn", "billing.Refund")
 """What staff noted in the admin about these stays with them."""
 
 

@@ -8,8 +8,10 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from billing.invoicing import credit_notes
-from billing.models import BillingDetails, CreditNote, Invoice
+from billing.invoicing import credit_notes, issuing
+from billing.models import BillingDetails, CreditNote, Invoice, Subscription
+from billing.payments.reversals import reverse
+from tests.billing.ledger import bill, pay
 from tests.billing_site.dashboard.conftest import Person
 from tests.cast import Customer
 from tests.factories import make_seller
@@ -71,3 +73,20 @@ def test_details_are_checked_and_kept(bob: Customer, bob_there: Person) -> None:
 def test_in_german_money_is_german(bob: Customer, bob_there: Person) -> None:
     page = bob_there.client.get("/dashboard/billing/", headers={"accept-language": "de"}).text
     assert "29,00\N{NO-BREAK SPACE}$" in page
+
+
+def test_what_came_was_taken_back_and_is_owed_is_said(bob: Customer, bob_there: Person) -> None:
+    subscription = Subscription.objects.get(account=bob.account)
+    invoice = Invoice.objects.get(account=bob.account)
+    paid = pay(invoice, Decimal(49), timezone.now(), "bank-7")
+    page = bob_there.open("billing/")
+    assert "Your balance is $20.00; the next invoices use it." in page and "Payment bank-7" in page
+    issuing.issue([bill(subscription, 15)], timezone.now())
+    reverse(paid, Decimal(49), "charged back", "dp-1", timezone.now())
+    page = bob_there.open("billing/")
+    assert "You owe $15.00 of a payment that was taken back; the next invoice bills it." in page
+    assert "Payment taken back dp-1" in page and "Used by invoice INV-000002" in page
+    shown = bob_there.open(f"billing/invoices/{invoice.number}/")
+    assert "Payment bank-7" in shown and "Payment taken back dp-1" in shown and "-$29.00" in shown
+    assert "Owed of a payment that was taken back" in bob_there.open("plans/change/pro/")
+    assert "Invoice INV-000001 due again" in bob_there.open("activity/")

@@ -200,9 +200,9 @@ def _top_ups(request: HttpRequest, user: User, now: datetime) -> Section:
 
 
 def _history(request: HttpRequest, user: User, now: datetime) -> Section:
-    """What staff did in the admin to the user, the subscriptions and the invoices."""
+    """What staff did in the admin to the user, the subscriptions, the invoices and the money."""
     of = Q(content_type=ContentType.objects.get_for_model(User), object_id=str(user.pk))
-    for model in (Subscription, Invoice, ApiKey):
+    for model in (Subscription, Invoice, MoneyIn, ApiKey):
         ids = [str(pk) for pk in model.objects.filter(account=user).order_by("-pk").values_list("pk", flat=True)[:100]]
         if ids:
             of |= Q(content_type=ContentType.objects.get_for_model(model), object_id__in=ids)
