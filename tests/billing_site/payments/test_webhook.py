@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -15,6 +16,7 @@ from billing.payments.cards import events, methods
 from billing.payments.cards.configured import card_gateway
 from billing.payments.cards.gateway import Answered, Gateway
 from billing.tasks import poll_provider_events, process_provider_event, sweep_provider_events
+from billing_site.celery import app
 from billing_site.local.engines.process import wait_until
 from tests.cast import Customer
 from tests.servers.card.running import VISA, CardServer
@@ -151,6 +153,29 @@ def test_the_test_provider_sends_by_itself_as_in_the_demo(
     card_server.webhook(url=f"{live_server.url}/payments/stripe/webhook")
     card_server.save_card(customer=customer.value, number=VISA)
     wait_until(lambda: ProviderEvent.objects.filter(type="payment_method.attached").exists(), 20, "it did not come")
+
+
+def test_while_the_broker_is_away_the_sweep_takes_it(
+    saved_there: str, card_server: CardServer, client: Client, broker_gone: None
+) -> None:
+    assert set(card_server.deliver(client)) == {200}
+    sweep_provider_events()
+    assert PaymentMethod.objects.count() == 1
+
+
+@pytest.fixture
+def broker_gone() -> Iterator[None]:
+    """Celery's connections of this process lead where nobody listens."""
+    configured = app.conf.broker_url
+    _send_tasks_to("redis://127.0.0.1:9/0")
+    yield
+    _send_tasks_to(configured)
+
+
+def _send_tasks_to(url: str) -> None:
+    app.pool.force_close_all()
+    app._pool = app.amqp._producer_pool = None
+    app.conf.broker_url = url
 
 
 class TestProcessed:
