@@ -28,11 +28,12 @@ class PaymentRequestAdmin(ReadOnly, ModelAdmin[PaymentRequest]):
     by_account = "invoice__account"
     fields = [
         ("invoice", "token"),
-        ("address", "asked"),
+        ("address", "index"),
+        "asked",
         ("created_at", "shown_until", "closed_at"),
         ("stands", "credited"),
     ]
-    readonly_fields = ["asked", "stands", "credited"]
+    readonly_fields = ["index", "asked", "stands", "credited"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PaymentRequest]:
         return super().get_queryset(request).select_related("invoice__account", "token__chain", "address__account")
@@ -40,6 +41,10 @@ class PaymentRequestAdmin(ReadOnly, ModelAdmin[PaymentRequest]):
     @admin.display(description="account")
     def account_shown(self, row: PaymentRequest) -> str:
         return str(row.invoice.account)
+
+    @admin.display(description="its index in the wallet")
+    def index(self, row: PaymentRequest) -> int:
+        return row.address.index
 
     @admin.display(description="asked for")
     def asked(self, row: PaymentRequest) -> str:
