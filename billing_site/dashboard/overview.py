@@ -12,7 +12,7 @@ from django.utils.formats import date_format
 from billing.models import Invoice
 from billing.rules.forecast import DayUsage, forecast
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
-from billing_site.dashboard.plans import present
+from billing_site.dashboard.plans import following_amount, present
 from ratelimit.limits import Standing
 from usage.metering import admit
 from usage.metering.admission import Admission
@@ -29,7 +29,7 @@ def show(request: DashboardRequest) -> HttpResponseBase:
     windows = _windows(request, admission)
     context: dict[str, Any] = {
         "current": current,
-        "next_amount": current.next_invoice_amount if current and not current.subscription.ends_at else None,
+        "next_amount": following_amount(current),
         "due": list(Invoice.objects.due().filter(account=request.acting.account)),
     }
     if admission is not None and windows is not None:

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from html import unescape
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from billing.subscriptions import canceling
 from ratelimit.store import client
 from tests.billing.ledger import pay_in_full, schedule
 from tests.billing.metered import make_metered, use
-from tests.billing_site.dashboard.conftest import Person
+from tests.billing_site.dashboard.conftest import Person, text
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.factories import make_seller
@@ -35,10 +34,6 @@ MOST_QUERIES = 12
 @pytest.fixture
 def bob_there(bob: Customer, at_dashboard: Callable[..., Person]) -> Person:
     return at_dashboard(bob.user)
-
-
-def text(page: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", unescape(page)).split())
 
 
 def chart(page: str) -> Any:
