@@ -37,6 +37,7 @@ class NoSuchPath(ApiView):
 
 
 handler400, handler403, handler404, handler500 = map(error_pages.handler, (400, 403, 404, 500))
+handler429 = error_pages.too_many_tries
 
 api: list[URLPattern | URLResolver] = [
     path("", Index.as_view(), name="index"),

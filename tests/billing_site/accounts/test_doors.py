@@ -102,6 +102,12 @@ def test_a_second_factor_is_asked_at_every_door(bob: Customer, door: str) -> Non
     assert client.get("/dashboard/").status_code == 200
 
 
+def test_one_request_too_many_is_answered_by_a_page_of_the_site(bob: Customer) -> None:
+    answers = [Client().post("/accounts/password/reset/", {"email": ADDRESS}) for _ in range(6)]
+    assert answers[-1].status_code == 429
+    assert "Too many tries" in answers[-1].text and "site.css" in answers[-1].text
+
+
 def test_guesses_of_a_second_factor_end(bob: Customer) -> None:
     code = make_factor(bob.user)[0]
     guesser = Client()

@@ -20,7 +20,7 @@ from ratelimit.store import client
 from tests.billing.ledger import pay_in_full, schedule
 from tests.billing.metered import make_metered, use
 from tests.billing_site.dashboard.conftest import Person, text
-from tests.cast import Customer
+from tests.cast import Customer, call
 from tests.clock import moved_by_hand
 from tests.factories import make_seller
 from tests.redis_commands import redis_commands
@@ -145,6 +145,15 @@ def test_what_is_due_and_when(bob: Customer, bob_there: Person) -> None:
     assert "$29.00" in page and f"/dashboard/billing/invoices/{invoice.number}/" in page
     pay_in_full(invoice, timezone.now())
     assert "All invoices are paid." in bob_there.open("")
+
+
+def test_calls_that_the_days_do_not_have_yet_are_not_denied(bob: Customer, bob_there: Person) -> None:
+    assert "Nothing was used" in bob_there.open("")
+    call(bob, "trace_start")
+    for path in ("", "days/"):
+        assert "The tokens of your first calls stand here in a moment." in bob_there.open(path)
+    drain.drain()
+    assert "Nothing was used" not in bob_there.open("") and "trace_start" in bob_there.open("days/")
 
 
 def test_what_comes_next(bob: Customer, bob_there: Person) -> None:
