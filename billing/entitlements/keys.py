@@ -111,10 +111,12 @@ def change(account: int, key: str, now: datetime, changes: Mapping[str, Any]) ->
     with transaction.atomic():
         row = _live(account, key, now)
         _check_expiry(changes.get("expiry_date"), now)
-        for name, value in changes.items():
+        changed = {name: value for name, value in changes.items() if getattr(row, name) != value}
+        for name, value in changed.items():
             setattr(row, name, value)
-        if changes:
-            row.save(update_fields=list(changes))
+        if changed:
+            row.save(update_fields=list(changed))
+            record(Happened.API_KEY_CHANGED, account, key=row.prefix)
     return row
 
 

@@ -51,6 +51,7 @@ SENTENCES: Final[Mapping[str, str | Promise]] = {
     Happened.COUPON_WITHDRAWN: gettext_lazy("Coupon %(coupon)s given up"),
     Happened.API_KEY_ISSUED: gettext_lazy("Key %(key)s created"),
     Happened.API_KEY_ROTATED: gettext_lazy("Key %(key)s rotated: %(successor)s takes its place"),
+    Happened.API_KEY_CHANGED: gettext_lazy("Key %(key)s changed"),
     Happened.API_KEY_REVOKED: gettext_lazy("Key %(key)s revoked"),
     Happened.MEMBER_INVITED: gettext_lazy("Somebody invited as %(role)s"),
     Happened.MEMBER_WITHDRAWN: gettext_lazy("Invitation withdrawn"),

@@ -250,6 +250,9 @@ def test_name_and_expiry_change(mia: Customer) -> None:
         answer = change(mia, made["id"], expires_at=at)
         assert list(problem(answer, 400, "invalid", {"errors"})["errors"]) == ["expires_at"]
     problem(change(mia, made["id"], scope="manage"), 400, "invalid", {"errors"})
+    change(mia, made["id"], name="staging")
+    told = [kind for kind, payload in kinds(mia.account) if payload == {"key": made["id"]}]
+    assert told == ["api_key.issued", *["api_key.changed"] * 3], "what is as it was is no change"
 
 
 @override_settings(MOST_API_KEYS=3)
