@@ -118,9 +118,9 @@ def test_days_of_both_windows_by_feature(bob: Customer, bob_there: Person) -> No
 @pytest.mark.parametrize(
     ("plan", "tokens", "says"),
     [
-        ("starter", 400, "At this pace the quota ends on 2031-03-13."),
-        ("starter", 10, "At this pace 31 tokens are used by 2031-04-01."),
-        ("pro", 400, "At this pace 1,240 tokens are used by 2031-04-01."),
+        ("starter", 400, "At this pace the quota ends on 13 Mar 2031."),
+        ("starter", 10, "At this pace 31 tokens are used by 1 Apr 2031."),
+        ("pro", 400, "At this pace 1,240 tokens are used by 1 Apr 2031."),
         ("starter", 500, ""),
     ],
 )

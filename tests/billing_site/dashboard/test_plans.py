@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -230,9 +230,9 @@ def test_a_pack_says_on_which_day_its_tokens_lapse(bob: Customer, bob_there: Per
     with moved_by_hand("2031-03-10T12:00:00Z"):
         bob_there.client.force_login(bob.user)
         pages = [text(bob_there.open(f"plans/packs/{code}/")) for code in ("month", "day")]
-        assert f"The quota is renewed on {date_format(date(2031, 4, 1))}." in text(bob_there.open("plans/"))
-    for page, day in zip(pages, (date(2031, 4, 1), date(2031, 3, 11)), strict=True):
-        assert f"{said} {date_format(day)}." in page
+        assert "The quota is renewed on 1 Apr 2031." in text(bob_there.open("plans/"))
+    for page, day in zip(pages, ("1 Apr 2031", "11 Mar 2031"), strict=True):
+        assert f"{said} {day}." in page
 
 
 @pytest.mark.parametrize(
