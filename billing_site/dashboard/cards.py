@@ -43,6 +43,14 @@ def cards_of(offers: Offers, current: CurrentSubscription | None) -> list[Card]:
     return [_card(plan, offers, current) for plan in plans]
 
 
+def cards_for_strangers() -> list[Card]:
+    """All plans on sale, at list prices."""
+    plans = Plan.objects.on_sale().prefetch_related("capabilities")
+    return [
+        Card(plan, plan.price, plan.currency, False, None, "", "", frozenset(), (), plan.trial_days) for plan in plans
+    ]
+
+
 def _card(plan: Plan, offers: Offers, current: CurrentSubscription | None) -> Card:
     available = offers.available(plan)
     if current is None:

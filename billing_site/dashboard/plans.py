@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST
 
 from billing.invoicing import taxation
 from billing.members.rights import Right
-from billing.models import Plan, TokenPack
+from billing.models import Feature, Plan, TokenPack
 from billing.rules.plan_change import Available, blockers
 from billing.rules.refused import Refused
 from billing.rules.usage_window import window_on
@@ -62,6 +62,7 @@ def show(request: DashboardRequest) -> HttpResponseBase:
         "next_amount": following_amount(current),
         "tax": taxation.treatment_of(acting.account, acting.now),
         "cards": cards_of(offers, current),
+        "features": Feature.objects.select_related("capability"),
         "packs": TokenPack.objects.filter(is_on_sale=True) if has_quota else (),
         "renewed_at": window_on(current.subscription, current.plan, acting.now).end if current else None,
         "redemption": discounts.active(acting.account),

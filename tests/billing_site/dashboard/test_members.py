@@ -100,7 +100,7 @@ def test_who_is_invited_joins_and_acts(bob: Customer, at_dashboard: Callable[...
     assert not Invitation.objects.exists()
     activity = there.open("activity/")
     assert re.search(r"Subscription canceled.*?</td><td>mia</td>", activity)
-    assert "mia joined as billing" in activity
+    assert "mia joined as billing" in activity and "Plan Starter began" in activity
 
 
 def confirmed(name: str, email: str) -> User:

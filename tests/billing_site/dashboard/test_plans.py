@@ -246,3 +246,8 @@ def test_prices_say_whether_tax_is_in_them(bob_there: Person, settings: Any, inc
     make_rate("DE", 19)
     for path in ("plans/", "plans/change/pro/"):
         assert said in text(bob_there.open(path))
+
+
+def test_what_calls_cost_is_beside_the_plans(bob_there: Person) -> None:
+    page = text(bob_there.open("plans/"))
+    assert "What calls cost" in page and "ai_agent_query 5 AI agents" in page and "risk_score 2 every plan" in page
