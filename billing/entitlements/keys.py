@@ -22,8 +22,8 @@ from billing.outbox.record import record
 from billing.rules.refused import Refused
 
 LONGEST_OVERLAP: Final = timedelta(days=30)
-LONGEST_LIFE: Final = timedelta(days=36_525)
-"""A hundred years: the end of the calendar cannot be shown in every zone, nor a span of life that long added to now."""
+LONGEST_LIFE: Final = timedelta(days=365_250)
+"""A thousand years: the end of the calendar cannot be shown in every zone, nor a life that long added to now."""
 EVERY_SCOPE: Final = frozenset(ApiKey.Scope.values)
 CUSTOMERS_SCOPES: Final = frozenset({ApiKey.Scope.NONE.value, ApiKey.Scope.MANAGE.value})
 """Those that a customer gives to a key; `meter` is issued by staff."""
