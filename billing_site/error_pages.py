@@ -23,6 +23,7 @@ PAGES = {
     400: (_("This could not be read"), _("What was sent is not what this page asks for. Go back and try again.")),
     403: (_("You may not see this"), _("Your account lacks the right. Ask whoever gives rights here.")),
     404: (_("There is nothing here"), _("The address is wrong, or what was here is gone.")),
+    429: (_("Too many tries"), _("Wait some minutes, and try it once more.")),
     500: (_("Something went wrong"), _("It is our fault and was noted. Try again in a minute.")),
 }
 """Title, and what to do."""
@@ -44,6 +45,11 @@ def handler(status: int) -> Callable[..., HttpResponse]:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Of a form whose token is missing or old."""
     return _page(request, 403, PAGES[403][0], NOT_SENT)
+
+
+def too_many_tries(request: HttpRequest) -> HttpResponse:
+    """What django-allauth answers to one sign-up, confirmation or reset too many."""
+    return _page(request, 429, *PAGES[429])
 
 
 def _page(request: HttpRequest, status: int, title: Any, text: Any) -> HttpResponse:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 from django.conf import settings
+from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from billing.models import Seller
+from billing_site.dashboard.cards import cards_for_strangers
+
 
 def home(request: HttpRequest) -> HttpResponse:
-    return render(request, "site/home.html", {"sign_up": settings.SIGN_UP})
+    """With the plans on sale; without them while the database does not answer."""
+    context: dict[str, Any] = {"sign_up": settings.SIGN_UP}
+    with suppress(Error):
+        context |= {"cards": cards_for_strangers(), "is_taxed": Seller.objects.exists()}
+    return render(request, "site/home.html", context | {"tax_included": settings.PRICES_INCLUDE_TAX})

@@ -65,7 +65,7 @@ LOG_IN: dict[str, Any] = {
     "ACCOUNT_ADAPTER": "billing_site.accounts.adapter.Adapter",
     "ACCOUNT_LOGIN_METHODS": {"username", "email"},
     "ACCOUNT_SIGNUP_FIELDS": ["email*", "password1*"],
-    "ACCOUNT_RATE_LIMITS": {"login": None, "login_failed": None},
+    "ACCOUNT_RATE_LIMITS": {"login": None, "login_failed": "5/5m/key"},  # the latter counts codes, no passwords
     "ACCOUNT_LOGOUT_REDIRECT_URL": "home",
     "ACCOUNT_CONFIRM_EMAIL_ON_GET": False,  # mail scanners follow links
     "ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION": False,
@@ -75,4 +75,5 @@ LOG_IN: dict[str, Any] = {
     "MFA_SUPPORTED_TYPES": ["totp", "recovery_codes"],
     "MFA_TOTP_ISSUER": "Metered API",
 }
-"""django-allauth's. Failed log-ins are counted by `request.log_in`, sign-ups, confirmations and resets by allauth."""
+"""django-allauth's. Wrong passwords are counted by `request.log_in`; wrong codes of second factors, sign-ups,
+confirmations and resets by allauth."""

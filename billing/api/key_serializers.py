@@ -29,7 +29,7 @@ WHOLE = EXAMPLE | {"key": "mk_live_Zk3nQ8vT.v1Nf0cGqUu2SgXoJ7rTjWb5eYdHk9LmAa4c0
 
 class _Named(StrictSerializer):
     name = serializers.CharField(max_length=LONGEST_NAME, help_text="For you: where the key is used.")
-    expires_at = TimeField(required=False, allow_null=True, help_text="In the future. Null: never.")
+    expires_at = TimeField(required=False, allow_null=True, help_text="In the future, within 1,000 years. Null: never.")
 
 
 @extend_schema_serializer(

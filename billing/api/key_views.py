@@ -190,7 +190,7 @@ def _as_problems() -> Iterator[None]:
         yield
     except ApiKey.DoesNotExist:
         raise Http404 from None
-    except keys.ExpiryPassed as error:
+    except (keys.ExpiryPassed, keys.ExpiryTooFar) as error:
         raise ValidationError({"expires_at": [to_customer(error)]}) from None
     except keys.ScopeNotYours as error:
         raise Problem(403, "forbidden", to_customer(error)) from None

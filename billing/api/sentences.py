@@ -72,6 +72,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     ),
     "too_many_keys": "You have as many live keys as there can be: %(most)s. Revoke one first.",
     "expiry_passed": "Give a time in the future.",
+    "expiry_too_far": "Give a time within a thousand years, or none: then it does not expire.",
     "key_ended.revoked": "The key is revoked. Make another one.",
     "key_ended.expired": "The key has expired. Make another one.",
     "already_rotated": "The key was rotated: %(successor)s takes its place. Rotate that one.",

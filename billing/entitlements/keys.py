@@ -22,6 +22,8 @@ from billing.outbox.record import record
 from billing.rules.refused import Refused
 
 LONGEST_OVERLAP: Final = timedelta(days=30)
+LONGEST_LIFE: Final = timedelta(days=365_250)
+"""A thousand years: the end of the calendar cannot be shown in every zone, nor a life that long added to now."""
 EVERY_SCOPE: Final = frozenset(ApiKey.Scope.values)
 CUSTOMERS_SCOPES: Final = frozenset({ApiKey.Scope.NONE.value, ApiKey.Scope.MANAGE.value})
 """Those that a customer gives to a key; `meter` is issued by staff."""
@@ -45,6 +47,12 @@ class ExpiryPassed(KeyRefused):
     """A key would expire before it could be used."""
 
     code = "expiry_passed"
+
+
+class ExpiryTooFar(KeyRefused):
+    """A key would live longer than LONGEST_LIFE."""
+
+    code = "expiry_too_far"
 
 
 class KeyEnded(KeyRefused):
@@ -85,9 +93,8 @@ def create(
     expires_at: datetime | None = None,
     by_staff: bool = False,
 ) -> NewKey:
-    """A new key. Staff may make more than a customer may. Raises TooManyKeys, ExpiryPassed."""
-    if expires_at is not None and expires_at <= now:
-        raise ExpiryPassed
+    """A new key. Staff may make more than a customer may. Raises TooManyKeys, ExpiryPassed, ExpiryTooFar."""
+    _check_expiry(expires_at, now)
     with transaction.atomic():
         _lock(account)
         if not by_staff:
@@ -96,17 +103,20 @@ def create(
 
 
 def change(account: int, key: str, now: datetime, changes: Mapping[str, Any]) -> ApiKey:
-    """Set `name`, `expiry_date` (None: never) or both. Raises ApiKey.DoesNotExist, KeyEnded, ExpiryPassed."""
+    """Set `name`, `expiry_date` (None: never) or both.
+
+    Raises ApiKey.DoesNotExist, KeyEnded, ExpiryPassed, ExpiryTooFar.
+    """
     assert changes.keys() <= {"name", "expiry_date"}
     with transaction.atomic():
         row = _live(account, key, now)
-        expires_at = changes.get("expiry_date")
-        if expires_at is not None and expires_at <= now:
-            raise ExpiryPassed
-        for name, value in changes.items():
+        _check_expiry(changes.get("expiry_date"), now)
+        changed = {name: value for name, value in changes.items() if getattr(row, name) != value}
+        for name, value in changed.items():
             setattr(row, name, value)
-        if changes:
-            row.save(update_fields=list(changes))
+        if changed:
+            row.save(update_fields=list(changed))
+            record(Happened.API_KEY_CHANGED, account, key=row.prefix)
     return row
 
 
@@ -169,6 +179,13 @@ def _live(account: int, key: str, now: datetime) -> ApiKey:
     if (state := row.state(now)) != ApiKey.State.VALID:
         raise KeyEnded(reason=state.value)
     return row
+
+
+def _check_expiry(expires_at: datetime | None, now: datetime) -> None:
+    if expires_at is not None and expires_at <= now:
+        raise ExpiryPassed
+    if expires_at is not None and expires_at - now > LONGEST_LIFE:
+        raise ExpiryTooFar
 
 
 def _check_room(account: int, now: datetime) -> None:

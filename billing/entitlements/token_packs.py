@@ -11,7 +11,7 @@ from billing.invoicing import issuing, review, taxation
 from billing.invoicing.bills import Bill, Line
 from billing.invoicing.ledger import Kind
 from billing.invoicing.pack_activation import activate
-from billing.models import Invoice, Subscription, TokenPack, TokenPackPurchase
+from billing.models import Invoice, Plan, Subscription, TokenPack, TokenPackPurchase
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.money import in_currency
@@ -41,9 +41,7 @@ def buy(account: int, pack: TokenPack, now: datetime) -> Bought:
     """
     with transaction.atomic():
         subscription = locked(account, now)
-        if subscription.plan.monthly_token_quota is None:
-            raise NothingToTopUp(plan=subscription.plan.name)
-        ends = _lapse(subscription, pack, now)
+        ends = lapses_at(subscription, subscription.plan, pack, now)
         price = in_currency(pack.price, pack.currency)
         # Nobody knows yet for which days they are that count from the payment on, so the line is for its instant alone.
         time = Period(now, ends if pack.counts_at_once else now + timedelta.resolution)
@@ -68,6 +66,9 @@ def buy(account: int, pack: TokenPack, now: datetime) -> Bought:
     return Bought(purchase, invoice, None)
 
 
-def _lapse(subscription: Subscription, pack: TokenPack, now: datetime) -> datetime:
-    ends = window_on(subscription, subscription.plan, now).end
+def lapses_at(subscription: Subscription, plan: Plan, pack: TokenPack, now: datetime) -> datetime:
+    """Where the tokens of a pack lapse that begins to count now. Raises NothingToTopUp where tokens are unlimited."""
+    if plan.monthly_token_quota is None:
+        raise NothingToTopUp(plan=plan.name)
+    ends = window_on(subscription, plan, now).end
     return ends if pack.valid_days is None else min(ends, now + timedelta(days=pack.valid_days))

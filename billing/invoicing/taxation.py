@@ -41,8 +41,13 @@ def taxed(bills: Sequence[Bill], at: datetime) -> list[Bill]:
 
 def gross_of(account: int, currency: str, amount: Decimal, at: datetime) -> Decimal:
     """What an amount at list price comes to with tax, if it is billed alone to an account at an instant."""
+    return treatment_of(account, at).gross(amount, currency)
+
+
+def treatment_of(account: int, at: datetime) -> Treatment:
+    """How prices are taxed for an account at an instant."""
     seller = Seller.objects.first()
-    return amount if seller is None else _Buyers(seller, {account}, at).treatment(account).gross(amount, currency)
+    return tax.UNTAXED if seller is None else _Buyers(seller, {account}, at).treatment(account)
 
 
 def changed_since(account: int, at: datetime) -> bool:

@@ -7,9 +7,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from django.contrib.auth.models import User
 from django.utils import formats, timezone
+from django.utils.translation import gettext as _
 
-from billing.models import Plan
+from billing.models import OutboxMessage, Plan
+from billing.outbox import actor
 from billing.rules.money import in_currency, minor_units
 
 
@@ -63,3 +66,12 @@ def day(at: datetime) -> str:
 def plan_name(code: str) -> str:
     """The plan's; its code where there is none."""
     return Plan.objects.filter(code=code).values_list("name", flat=True).first() or code
+
+
+def done_by(message: OutboxMessage) -> list[tuple[str, str]]:
+    """Who did it, as a fact: a member, or a program with a key; none of the account's own user, of staff, of nobody."""
+    if message.actor.startswith("key:"):
+        return [(_("By"), _("key %(key)s") % {"key": message.actor.removeprefix("key:")})]
+    number = actor.number_of(message.actor)
+    member = User.objects.filter(pk=number or 0, memberships__account=message.account_id).first()
+    return [] if member is None else [(_("By"), member.email or member.get_username())]

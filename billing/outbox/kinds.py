@@ -92,6 +92,8 @@ class Happened(StrEnum):
     API_KEY_ROTATED = "api_key.rotated"
     """Another key takes its place; no `api_key.issued` says so, nor an `api_key.revoked` where the old one ends at
     once: key, successor (prefixes), overlap_seconds (the old one goes on so long at most)"""
+    API_KEY_CHANGED = "api_key.changed"
+    """Its name, or when it expires: key (its prefix)"""
     API_KEY_REVOKED = "api_key.revoked"
     """key: its prefix"""
     MEMBER_INVITED = "member.invited"

@@ -10,10 +10,13 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context as allauth_context
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from billing.models import Preferences
 from billing_site.library_settings import LOG_IN
 from billing_site.request.client_address import client_address
 
@@ -24,6 +27,13 @@ class Adapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """As SIGN_UP says."""
         return bool(settings.SIGN_UP)
+
+    def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
+        """Who signs up goes on in the language of that page; mails know no browser."""
+        kept: User = super().save_user(request, user, form, commit)
+        if commit:
+            Preferences.objects.update_or_create(user=kept, defaults={"language": get_language()})
+        return kept
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """The address by which the gateway counts, too: see CLIENT_ADDRESS_HEADER."""

@@ -14,12 +14,14 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from billing.models import Invoice, OutboxMessage
+from billing.models import Invoice, OutboxMessage, Plan
 from billing.outbox import actor
 from billing.outbox.kinds import Happened
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 
 NEWEST = 100
+PLANS_NAMED = ("plan", "from_plan", "to_plan")
+"""Members of a message that are codes of plans."""
 SENTENCES: Final[Mapping[str, str | Promise]] = {
     Happened.SUBSCRIPTION_OPENED: gettext_lazy("Plan %(plan)s began"),
     Happened.PLAN_CHANGED: gettext_lazy("Plan changed from %(from_plan)s to %(to_plan)s"),
@@ -51,6 +53,7 @@ SENTENCES: Final[Mapping[str, str | Promise]] = {
     Happened.COUPON_WITHDRAWN: gettext_lazy("Coupon %(coupon)s given up"),
     Happened.API_KEY_ISSUED: gettext_lazy("Key %(key)s created"),
     Happened.API_KEY_ROTATED: gettext_lazy("Key %(key)s rotated: %(successor)s takes its place"),
+    Happened.API_KEY_CHANGED: gettext_lazy("Key %(key)s changed"),
     Happened.API_KEY_REVOKED: gettext_lazy("Key %(key)s revoked"),
     Happened.MEMBER_INVITED: gettext_lazy("Somebody invited as %(role)s"),
     Happened.MEMBER_WITHDRAWN: gettext_lazy("Invitation withdrawn"),
@@ -88,20 +91,29 @@ def _entries(account: int, rows: list[OutboxMessage]) -> list[Entry]:
     numbers = {row.payload["invoice"] for row in rows if "invoice" in row.payload}
     issued = Invoice.objects.filter(account=account, pk__in=numbers).values_list("pk", "number")
     invoices = {pk: number or "" for pk, number in issued}
+    codes = {row.payload[name] for row in rows for name in PLANS_NAMED if name in row.payload}
+    plans = dict(Plan.objects.filter(code__in=codes).values_list("code", "name"))
     people = {actor.number_of(row.actor) for row in rows} | {row.payload.get("user") for row in rows}
     users = User.objects.in_bulk([number for number in people if number])
     members = {account, *User.objects.filter(memberships__account=account).values_list("pk", flat=True)}
     return [
-        Entry(row.recorded_at, _what(row.kind, row.payload, invoices, users), _who(row.actor, users, members))
+        Entry(row.recorded_at, _what(row.kind, row.payload, invoices, users, plans), _who(row.actor, users, members))
         for row in rows
     ]
 
 
-def _what(kind: str, payload: Mapping[str, Any], invoices: Mapping[int, str], users: Mapping[int, User]) -> str:
+def _what(
+    kind: str,
+    payload: Mapping[str, Any],
+    invoices: Mapping[int, str],
+    users: Mapping[int, User],
+    plans: Mapping[str, str],
+) -> str:
     sentence = SENTENCES.get(kind)
     if sentence is None:
         return kind
     values: dict[str, Any] = {"number": invoices.get(payload.get("invoice", 0)) or "–", **payload}
+    values |= {name: plans.get(payload[name], payload[name]) for name in PLANS_NAMED if name in payload}
     if "user" in payload:
         values["user"] = users.get(payload["user"]) or _("somebody")
     return str(sentence) % values

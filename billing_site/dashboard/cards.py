@@ -31,6 +31,8 @@ class Card:
     """Codes of capabilities that the present plan lacks."""
     lost: Sequence[Capability]
     """Of the present plan, and not of this one."""
+    trial_days: int
+    """Of the trial that changing to it would begin; 0 where there is none for this account."""
 
 
 def cards_of(offers: Offers, current: CurrentSubscription | None) -> list[Card]:
@@ -41,14 +43,22 @@ def cards_of(offers: Offers, current: CurrentSubscription | None) -> list[Card]:
     return [_card(plan, offers, current) for plan in plans]
 
 
+def cards_for_strangers() -> list[Card]:
+    """All plans on sale, at list prices."""
+    plans = Plan.objects.on_sale().prefetch_related("capabilities")
+    return [
+        Card(plan, plan.price, plan.currency, False, None, "", "", frozenset(), (), plan.trial_days) for plan in plans
+    ]
+
+
 def _card(plan: Plan, offers: Offers, current: CurrentSubscription | None) -> Card:
     available = offers.available(plan)
     if current is None:
-        return Card(plan, plan.price, plan.currency, False, available, "", "", frozenset(), ())
+        return Card(plan, plan.price, plan.currency, False, available, "", "", frozenset(), (), offers.trial_days(plan))
     present, period = current.plan, current.period
     if plan.pk == present.pk:
         price = plan.price if period.is_trial else period.price
-        return Card(plan, price, period.currency, True, available, "", "", frozenset(), ())
+        return Card(plan, price, period.currency, True, available, "", "", frozenset(), (), 0)
     held = {each.code: each for each in present.capabilities.all()}
     given = set(plan.capability_codes())
     return Card(
@@ -61,6 +71,7 @@ def _card(plan: Plan, offers: Offers, current: CurrentSubscription | None) -> Ca
         _compared(plan.requests_per_minute, present.requests_per_minute),
         frozenset(given - held.keys()),
         [each for code, each in held.items() if code not in given],
+        offers.trial_days(plan),
     )
 
 

@@ -15,6 +15,7 @@ from billing.invoicing import taxation
 from billing.members.rights import Right
 from billing.models import TokenPack
 from billing.subscriptions.coupons import redeeming
+from billing.subscriptions.current import current_subscription
 from billing.subscriptions.overage.cap import set_cap
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import back_to, confirm, saying_why_not, typed
@@ -45,8 +46,12 @@ def buy(request: DashboardRequest, code: str) -> HttpResponseBase:
         with saying_why_not(request):
             confirm(request, make)
         return back_to(PLANS)
-    gross = taxation.gross_of(account, pack.currency, pack.price, now)
-    return render(request, "dashboard/pack.html", {"pack": pack, "gross": gross})
+    with saying_why_not(request):
+        current = current_subscription(account, now)
+        lapses_at = token_packs.lapses_at(current.subscription, current.plan, pack, now)
+        gross = taxation.gross_of(account, pack.currency, pack.price, now)
+        return render(request, "dashboard/pack.html", {"pack": pack, "gross": gross, "lapses_at": lapses_at})
+    return back_to(PLANS)
 
 
 @require_POST

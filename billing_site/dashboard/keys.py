@@ -1,4 +1,4 @@
-"""Keys: listed, made, rotated, revoked.
+"""Keys: listed, made, renamed, rotated, revoked.
 
 A new key stands in the answer to the form that made it and nowhere else: a redirect would need a place to keep it. The
 form makes one key however often it is sent, so that loading the page again makes none.
@@ -66,6 +66,7 @@ class NewKeyForm(forms.Form):
             (ApiKey.Scope.MANAGE.value, gettext_lazy("Call the API, and make, rotate and revoke keys")),
         ],
         required=False,
+        help_text=gettext_lazy("Calls of the API also see invoices and change the plan."),
     )
 
     def __init__(self, *args: Any, now: datetime, **kwargs: Any) -> None:
@@ -88,6 +89,10 @@ class NewKeyForm(forms.Form):
             return timezone.make_aware(datetime.combine(day + timedelta(1), time.min))
         days = self.cleaned_data["expires"]
         return self.now + timedelta(int(days)) if days else None
+
+
+class RenameForm(forms.Form):
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=LONGEST_NAME)
 
 
 class RotationForm(forms.Form):
@@ -128,9 +133,22 @@ def show(request: DashboardRequest) -> HttpResponseBase:
     context = {
         "form": form,
         "live": [row for row, state in rows if state == ApiKey.State.VALID],
+        "replaced": {row.replaces_id for row, state in rows if state != ApiKey.State.REVOKED},
         "ended": [(row, state.label) for row, state in rows if state != ApiKey.State.VALID][:MOST_ENDED_SHOWN],
     }
     return render(request, "dashboard/keys.html", context)
+
+
+@dashboard_page(Right.DEVELOP)
+def rename(request: DashboardRequest, key: str) -> HttpResponseBase:
+    row, acting = _own(request, key), request.acting
+    form = RenameForm(request.POST or None, initial={"name": row.name}, label_suffix="")
+    if request.method == "POST" and form.is_valid():
+        with saying_why_not(request):
+            keys.change(acting.account, row.pk, acting.now, form.cleaned_data)
+            messages.success(request, _("Saved."))
+        return back_to(KEYS)
+    return render(request, "dashboard/key_rename.html", {"key": row, "form": form})
 
 
 @dashboard_page(Right.DEVELOP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from allauth.account.models import EmailAddress
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -118,13 +119,19 @@ def remove(request: DashboardRequest, user: int) -> HttpResponseBase:
 
 @dashboard_page()
 def join(request: DashboardRequest, secret: str) -> HttpResponseBase:
-    """Where the link of a mail leads: log-in or sign-up have come first."""
+    """Where the link of a mail leads: log-in or sign-up have come first.
+
+    Whoever was passed the link may have signed up with the address that was invited, so it has to be confirmed.
+    """
     acting = request.acting
     try:
         invited = membership.invitation_of(secret, acting.now)
         if acting.user.email.lower() != invited.email:
             raise NotInvited(reason="address", email=invited.email)
-        if request.method == "POST":
+        is_confirmed = EmailAddress.objects.filter(
+            user=acting.user, email__iexact=invited.email, verified=True
+        ).exists()
+        if request.method == "POST" and is_confirmed:
             member = membership.accept(secret, acting.user, acting.now)
             choose_account(request, member.account_id)
             messages.success(request, _("You act for %(account)s now.") % {"account": invited.account})
@@ -132,7 +139,8 @@ def join(request: DashboardRequest, secret: str) -> HttpResponseBase:
     except NotInvited as refused:
         messages.error(request, on_page(refused))
         return back_to("dashboard")
-    return render(request, "dashboard/join.html", {"invited": invited, "role": dict(ROLES)[Role(invited.role)]})
+    context = {"invited": invited, "role": dict(ROLES)[Role(invited.role)], "is_confirmed": is_confirmed}
+    return render(request, "dashboard/join.html", context)
 
 
 @require_POST

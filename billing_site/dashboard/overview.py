@@ -12,7 +12,7 @@ from django.utils.formats import date_format
 from billing.models import Invoice
 from billing.rules.forecast import DayUsage, forecast
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
-from billing_site.dashboard.plans import present
+from billing_site.dashboard.plans import following_amount, present
 from ratelimit.limits import Standing
 from usage.metering import admit
 from usage.metering.admission import Admission
@@ -29,14 +29,14 @@ def show(request: DashboardRequest) -> HttpResponseBase:
     windows = _windows(request, admission)
     context: dict[str, Any] = {
         "current": current,
-        "next_amount": current.next_invoice_amount if current and not current.subscription.ends_at else None,
+        "next_amount": following_amount(current),
         "due": list(Invoice.objects.due().filter(account=request.acting.account)),
     }
     if admission is not None and windows is not None:
         pace = {day.date: DayUsage(day.tokens, day.calls) for day in windows.present}
         facts, plans = admission.snapshot.facts, admission.snapshot.catalogue.plans
         context["forecast"] = forecast(facts, plans, admission.quota.used, pace, request.acting.now)
-    return render(request, "dashboard/overview.html", context | _standing(admission) | _days(windows))
+    return render(request, "dashboard/overview.html", context | _standing(admission) | _days(windows, admission))
 
 
 @dashboard_page()
@@ -51,7 +51,8 @@ def standing(request: DashboardRequest) -> HttpResponseBase:
 @dashboard_page()
 def days(request: DashboardRequest) -> HttpResponseBase:
     """The chart's numbers, drawn again every minute."""
-    return render(request, "dashboard/days.html", _days(_windows(request, _admission(request))))
+    admission = _admission(request)
+    return render(request, "dashboard/days.html", _days(_windows(request, admission), admission))
 
 
 def _admission(request: DashboardRequest) -> Admission | None:
@@ -96,8 +97,8 @@ def _windows(request: DashboardRequest, admission: Admission | None) -> TwoWindo
     return two_windows(request.acting.account, admission.snapshot.entitlement.window, request.acting.now)
 
 
-def _days(windows: TwoWindows | None) -> dict[str, Any]:
-    if windows is None:
+def _days(windows: TwoWindows | None, admission: Admission | None) -> dict[str, Any]:
+    if windows is None or admission is None:
         return {}
     entries, features = [*windows.before, *windows.present], windows.features
     chart = {
@@ -108,7 +109,8 @@ def _days(windows: TwoWindows | None) -> dict[str, Any]:
         ],
     }
     tables = [_table(windows.present, features), _table(windows.before, features)]
-    return {"features": features, "chart": chart, "tables": tables}
+    is_late = not features and admission.quota.used > 0
+    return {"features": features, "chart": chart, "tables": tables, "is_late": is_late}
 
 
 def _table(entries: list[HistoryEntry], features: list[str]) -> dict[str, Any]:

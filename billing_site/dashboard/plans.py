@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import messages
@@ -15,10 +16,12 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from billing.invoicing import taxation
 from billing.members.rights import Right
-from billing.models import Plan, TokenPack
+from billing.models import Feature, Plan, TokenPack
 from billing.rules.plan_change import Available, blockers
 from billing.rules.refused import Refused
+from billing.rules.usage_window import window_on
 from billing.subscriptions import canceling, changes, next_invoice
 from billing.subscriptions.coupons import discounts
 from billing.subscriptions.current import CurrentSubscription, current_subscription
@@ -44,14 +47,24 @@ def present(request: DashboardRequest) -> CurrentSubscription | None:
         return None
 
 
+def following_amount(current: CurrentSubscription | None) -> Decimal | None:
+    """What the next invoice comes to; None where none follows."""
+    return current.next_invoice_amount if current is not None and current.cancel_at is None else None
+
+
 @dashboard_page()
 def show(request: DashboardRequest) -> HttpResponseBase:
     acting, current = request.acting, present(request)
     offers = Offers(acting.account, acting.now)
+    has_quota = current is not None and current.plan.monthly_token_quota is not None
     context = {
         "current": current,
+        "next_amount": following_amount(current),
+        "tax": taxation.treatment_of(acting.account, acting.now),
         "cards": cards_of(offers, current),
-        "packs": TokenPack.objects.filter(is_on_sale=True),
+        "features": Feature.objects.select_related("capability"),
+        "packs": TokenPack.objects.filter(is_on_sale=True) if has_quota else (),
+        "renewed_at": window_on(current.subscription, current.plan, acting.now).end if current else None,
         "redemption": discounts.active(acting.account),
         "may_bill": Right.BILL in acting.rights,
         "is_cancelable": current is not None and current.cancel_at is None and not current.plan.is_default,
@@ -96,7 +109,8 @@ def _upgrade(request: DashboardRequest, target: Plan, *, is_confirmed: bool) -> 
     acting = request.acting
     with saying_why_not(request):
         quote = calculate_proration(acting.account, target, acting.now, trial=with_trial)
-        return render(request, "dashboard/upgrade.html", _preview(quote, with_trial=with_trial))
+        taxed = {"tax": taxation.treatment_of(acting.account, acting.now)}
+        return render(request, "dashboard/upgrade.html", _preview(quote, with_trial=with_trial) | taxed)
     return back_to(PLANS)
 
 

@@ -28,6 +28,7 @@ ON_PAGES: Final[Mapping[str, str | Promise]] = {
     "coupon_invalid.already_redeemed": _("You have redeemed this coupon before; each can be redeemed once."),
     "too_many_keys": _("You have as many working keys as there can be: %(most)s. Revoke one first."),
     "expiry_passed": _("Choose a time in the future."),
+    "expiry_too_far": _("Choose a time within a thousand years."),
     "key_ended.revoked": _("The key is revoked already."),
     "key_ended.expired": _("The key has expired. Make a new one."),
     "already_rotated": _("The key was rotated already: %(successor)s… takes its place."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
@@ -15,19 +16,26 @@ from django.utils.translation import gettext_lazy as _
 from billing.models import Preferences
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 
-ZONES = sorted(available_timezones())
+REGIONS = frozenset(
+    {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific", "UTC"}
+)
+ZONES = sorted(name for name in available_timezones() if name.partition("/")[0] in REGIONS)
+"""Places, and not the names beside them: `Etc/GMT+7` is seven hours behind, `EST` knows no summer."""
 
 
 class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
-    time_zone = forms.ChoiceField(
-        label=_("Time zone"), choices=[(name, name) for name in sorted(available_timezones())]
-    )
+    time_zone = forms.ChoiceField(label=_("Time zone"))
     notices = forms.BooleanField(label=_("Mail me when tokens are running out"), required=False)
 
     class Meta:
         model = Preferences
         fields = ["language", "time_zone", "notices"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["time_zone"]
+        field.choices = [(name, name) for name in sorted({*ZONES, self.instance.time_zone})]
 
 
 @dashboard_page()

@@ -25,6 +25,7 @@ urlpatterns = [
     path("", overview.show, name="dashboard"),
     path("suggestion/", suggestion.show, name="dashboard-suggestion"),
     path("keys/", keys.show, name="dashboard-keys"),
+    path("keys/<slug:key>/rename/", keys.rename, name="dashboard-key-rename"),
     path("keys/<slug:key>/rotate/", keys.rotate, name="dashboard-key-rotate"),
     path("keys/<slug:key>/revoke/", keys.revoke, name="dashboard-key-revoke"),
     path("standing/", overview.standing, name="dashboard-standing"),

@@ -14,6 +14,7 @@ PAGES = {
     "API": "/api/v1/plans",
     "API docs": "/api/docs",
     "admin": "/admin/",
+    "mails": "/admin/billing/mailboxmessage/",
     "health": "/health",
     "metrics": "/metrics",
 }

@@ -100,7 +100,13 @@ def joining(tab: Tab, link: str) -> list[str]:
     page = tab.page
     sign_up(tab, TOM, after=link)
     page.get_by_role("heading", name="Join an account").wait_for()
+    page.get_by_text(f"Confirm first that {TOM} is yours").wait_for()
     faults = tab.faults()
+    confirmation = re.search(r"/accounts/confirm-email/\S+", str(mail.outbox[-1].body))
+    tab.open(confirmation[0])  # type: ignore[index]
+    page.get_by_role("main").get_by_role("button", name="Confirm").click()
+    page.get_by_text(f"You have confirmed {TOM}").wait_for()
+    tab.open(link)
     page.get_by_role("button", name="Join").click()
     page.get_by_text("You act for").first.wait_for()
     page.locator(FIGURE, has_text="of 500").wait_for()

@@ -46,6 +46,8 @@ class ApiKeyForm(ModelForm[ApiKey]):
         expiry_date = self.cleaned_data["expiry_date"]
         if expiry_date and "expiry_date" in self.changed_data and expiry_date <= self.now:
             raise ValidationError("This time has passed. To end a key now, revoke it.")
+        if expiry_date and expiry_date - self.now > keys.LONGEST_LIFE:
+            raise ValidationError("Give a time within a thousand years, or none.")
         return expiry_date
 
 

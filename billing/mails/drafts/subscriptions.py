@@ -88,7 +88,10 @@ def cancel_scheduled(message: OutboxMessage) -> Draft | None:
     row = _subscription(message)
     if row.cancel_at is None:
         return None
-    return _ending("cancel_scheduled", row.plan.name, row.cancel_at)
+    draft, follows = _ending("cancel_scheduled", row.plan.name, row.cancel_at), Plan.objects.default()
+    if follows is not None:
+        draft.facts.append((_("Plan from then on"), follows.name))
+    return draft
 
 
 def cancel_withdrawn(message: OutboxMessage) -> Draft | None:

@@ -1,5 +1,7 @@
-"""Dates and times on pages: ISO 8601 as in the API, in UTC."""
+"""Dates and times on customers' pages and in their mails: the month as a word, since 3/4 is read two ways."""
 
-DATE_FORMAT = SHORT_DATE_FORMAT = "Y-m-d"
+DATE_FORMAT = SHORT_DATE_FORMAT = "j M Y"
+MONTH_DAY_FORMAT = "j M"
 TIME_FORMAT = "H:i:s"
-DATETIME_FORMAT = SHORT_DATETIME_FORMAT = "Y-m-d H:i:s"
+DATETIME_FORMAT = "j M Y, H:i"
+SHORT_DATETIME_FORMAT = "j M Y, H:i:s"  # of logs

@@ -70,12 +70,21 @@ function keepFresh(element) {
   });
 }
 
+// How much is used is known at once, the days some seconds later: the drain is behind by as much.
+function daysFollow(standing) {
+  const used = standing.querySelector(".figure")?.textContent;
+  if (used === daysFollow.used) return;
+  daysFollow.used = used;
+  setTimeout(() => htmx.trigger(document.getElementById("days"), "refresh"), 3000);
+}
+
 function stale(is) {
   document.getElementById("stale").hidden = !is;
 }
 
 document.addEventListener("DOMContentLoaded", () => {
   draw();
+  daysFollow(document.getElementById("standing"));
   document.querySelectorAll("[data-refresh-seconds]").forEach(keepFresh);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   const body = document.body;
@@ -93,6 +102,7 @@ document.addEventListener("DOMContentLoaded", () => {
   });
   body.addEventListener("htmx:afterSwap", (event) => {
     stale(false);
+    if (event.detail.target.id === "standing") daysFollow(event.detail.target);
     if (event.detail.target.id !== "days") return;
     const details = event.detail.target.querySelector("details");
     if (details) details.open = open;

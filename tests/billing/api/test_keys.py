@@ -92,6 +92,7 @@ def test_it_ends_when_it_is_told_to(mia: Customer) -> None:
         ({"name": "a\x00b"}, "name"),
         (NAMED | {"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
         (NAMED | {"expires_at": "2031-01-01"}, "expires_at"),
+        (NAMED | {"expires_at": "9999-12-31T23:59:59Z"}, "expires_at"),
         (NAMED | {"scope": "meter"}, "scope"),
         (NAMED | {"scope": "admin"}, "scope"),
         (NAMED | {"limits": {"requests_per_minute": 1}}, "limits"),
@@ -245,9 +246,13 @@ def test_name_and_expiry_change(mia: Customer) -> None:
     later = change(mia, made["id"], expires_at="2999-01-01T00:00:00Z").json()
     assert (later["name"], later["expires_at"]) == ("staging", "2999-01-01T00:00:00Z")
     assert change(mia, made["id"], expires_at=None).json()["expires_at"] is None
-    answer = change(mia, made["id"], expires_at="2020-01-01T00:00:00Z")
-    assert list(problem(answer, 400, "invalid", {"errors"})["errors"]) == ["expires_at"]
+    for at in ("2020-01-01T00:00:00Z", "9999-12-31T23:59:59Z"):
+        answer = change(mia, made["id"], expires_at=at)
+        assert list(problem(answer, 400, "invalid", {"errors"})["errors"]) == ["expires_at"]
     problem(change(mia, made["id"], scope="manage"), 400, "invalid", {"errors"})
+    change(mia, made["id"], name="staging")
+    told = [kind for kind, payload in kinds(mia.account) if payload == {"key": made["id"]}]
+    assert told == ["api_key.issued", *["api_key.changed"] * 3], "what is as it was is no change"
 
 
 @override_settings(MOST_API_KEYS=3)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from billing.documents.issued import of_invoice
@@ -14,7 +15,10 @@ from billing.documents.pdf import pdf_of
 from billing.invoicing import credit_notes
 from billing.mails.consumer import send_mail_of
 from billing.mails.drafts import DRAFTS
-from billing.models import ApiKey, Invoice, KnownPlace, OutboxMessage, Plan, Preferences, Subscription
+from billing.models import ApiKey, Invoice, KnownPlace, Member, OutboxMessage, Plan, Preferences, Subscription
+from billing.models.members import Role
+from billing.outbox import actor
+from billing.outbox.actor import acting_as
 from billing.outbox.kinds import Happened
 from billing.subscriptions import canceling, changes, renewal, trials
 from tests.billing.mails.mailing import happened, html_of, mail_about, mail_of, mails
@@ -134,6 +138,22 @@ def test_names_get_neither_into_the_html_nor_into_the_headers(
     assert "<b>Tim" not in html_of(sent) and "&lt;b&gt;Tim" in html_of(sent)
     assert '<b>Tim</b> & "Co" Bcc' in sent.body, "text is not HTML"
     assert "Bcc" not in sent.message()
+
+
+def test_a_key_is_named_as_it_begins_and_with_who_made_it(bob: Customer) -> None:
+    mia = User.objects.create_user("mia", "mia@customers.example")
+    Member.objects.create(account=bob.user, user=mia, role=Role.DEVELOPER, created_at=timezone.now())
+    for who, said in ((mia.pk, "By: mia@customers.example"), (bob.account, "")):
+        with acting_as(actor.user(who)):
+            key, _ = ApiKey.issue(account_id=bob.account, name="laptop")
+        body = mail_of(OutboxMessage.objects.filter(kind=Happened.API_KEY_ISSUED).latest("pk")).body
+        assert f"begins with {key.beginning}," in body and f"Key: {key.beginning}…" in body
+        assert (said in body) and ("By:" in body) == bool(said)
+
+
+def test_a_cancellation_says_what_follows(bob: Customer) -> None:
+    cancel(bob)
+    assert "Plan from then on: Community" in mail_about(Happened.CANCEL_SCHEDULED, bob.account).body
 
 
 def test_a_trial_that_ends_says_what_follows(customer: Callable[..., Customer], bob: Customer) -> None:

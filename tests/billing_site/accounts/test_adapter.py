@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from billing.models import MailboxMessage
+from billing.models import MailboxMessage, Preferences
 
 pytestmark = pytest.mark.django_db
 SIGN_UP = {"email": "tim@customers.example", "password1": "quite a long one"}
@@ -29,3 +29,9 @@ def test_who_signs_up_while_the_provider_is_down_has_an_account_and_is_told(cata
     page = Client().post("/accounts/signup/", SIGN_UP, follow=True)
     assert User.objects.filter(email="tim@customers.example").exists()
     assert "could not be sent" in page.text
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_mails_are_in_the_language_of_the_sign_up(catalogue: None, language: str) -> None:
+    Client(headers={"accept-language": language}).post("/accounts/signup/", SIGN_UP)
+    assert Preferences.objects.get(user__email="tim@customers.example").language == language

@@ -102,6 +102,33 @@ def test_a_second_factor_is_asked_at_every_door(bob: Customer, door: str) -> Non
     assert client.get("/dashboard/").status_code == 200
 
 
+def test_one_request_too_many_is_answered_by_a_page_of_the_site(bob: Customer) -> None:
+    answers = [Client().post("/accounts/password/reset/", {"email": ADDRESS}) for _ in range(6)]
+    assert answers[-1].status_code == 429
+    assert "Too many tries" in answers[-1].text and "site.css" in answers[-1].text
+
+
+def test_guesses_of_a_second_factor_end(bob: Customer) -> None:
+    code = make_factor(bob.user)[0]
+    guesser = Client()
+    guesser.post("/accounts/login/", {"login": "bob", "password": PASSWORD})
+    answers = [guesser.post("/accounts/2fa/authenticate/", {"code": f"{n:06}"}) for n in range(8)]
+    assert "Incorrect code" in answers[4].text
+    assert "Too many failed login attempts" in answers[5].text
+    other = Client(REMOTE_ADDR="10.0.0.9")
+    other.post("/accounts/login/", {"login": "bob", "password": PASSWORD})
+    other.post("/accounts/2fa/authenticate/", {"code": code})
+    assert other.get("/dashboard/").status_code == 302, "also with a right code, and from another address"
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/billing/plan/", "/admin/login/"])
+def test_a_customer_at_the_staffs_door_is_told_so(bob: Customer, path: str) -> None:
+    client = Client()
+    client.force_login(bob.user)
+    answer: Any = client.get(path, follow=True)  # fails where it goes in circles
+    assert (answer.status_code, "You may not see this" in answer.text) == (403, True)
+
+
 def test_sign_up_can_be_closed(catalogue: None, settings: Any) -> None:
     settings.SIGN_UP = False
     form = {"email": "tim@customers.example", "password1": PASSWORD}

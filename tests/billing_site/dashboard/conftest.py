@@ -12,6 +12,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 
+def text(page: str) -> str:
+    """As it is read, with single spaces."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
 class Person:
     """Somebody logged in, who fills in the form that a page shows."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 
 from billing.models import Preferences
-from tests.cast import Customer
+from tests.cast import Customer, Staff
 
 pytestmark = pytest.mark.django_db
 
@@ -70,3 +72,27 @@ def test_a_stranger_chooses_a_language_too() -> None:
     assert '<html lang="de">' in client.get("/").text
     client.post("/accounts/language/", {"language": "tlh"})
     assert '<html lang="de">' in client.get("/").text
+
+
+def test_months_are_words_for_customers_and_numbers_for_staff_and_programs(page: Client, superuser: Staff) -> None:
+    first = r"starts anew on 1 [A-Z][a-z]{2} 20\d\d, 00:00\."
+    assert re.search(first, page.get("/dashboard/").text)
+    assert re.search(r"20\d\d-\d\d-\d\d", superuser.open("billing/subscription/").text)
+    scheduled = page.post("/api/v1/billing/cancel", {}, content_type="application/json").json()
+    assert not re.search(r"[A-Z][a-z]{2} 20", str(scheduled))
+
+
+def test_a_page_says_in_which_zone_its_times_are(page: Client, alice: Customer) -> None:
+    assert "Times are in UTC." in page.get("/dashboard/").text
+    Preferences.objects.create(user=alice.user, time_zone="Europe/Berlin")
+    page.force_login(alice.user)
+    assert "Times are in Europe/Berlin." in page.get("/dashboard/keys/").text
+
+
+def test_zones_are_places(page: Client, alice: Customer) -> None:
+    offered = page.get("/dashboard/settings/").text
+    assert ">Europe/Berlin<" in offered and ">UTC<" in offered
+    assert not re.search(r">(Etc/GMT\+7|Factory|localtime|EST|US/Eastern)<", offered)
+    Preferences.objects.create(user=alice.user, time_zone="US/Eastern")
+    page.force_login(alice.user)
+    assert ">US/Eastern<" in page.get("/dashboard/settings/").text, "what was chosen stays"

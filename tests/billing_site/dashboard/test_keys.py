@@ -158,9 +158,27 @@ def test_a_key_is_revoked_after_a_question(bob: Customer, bob_there: Person) -> 
     assert bob.api.get("/api/v1/usage/current").status_code == 401
 
 
+def test_a_key_is_renamed(bob: Customer, bob_there: Person) -> None:
+    page = f"keys/{own(bob)}/rename/"
+    assert "bob&#x27;s key" in bob_there.open(page)
+    assert "This field is required." in bob_there.client.post(f"/dashboard/{page}", {"name": " "}).text
+    assert "laptop" in bob_there.confirm(page, name="laptop")
+    assert ApiKey.objects.get().name == "laptop"
+    assert re.search(rf"Key {own(bob)} changed</td><td>bob</td>", bob_there.open("activity/"))
+    bob_there.confirm(f"keys/{own(bob)}/revoke/")
+    assert "is revoked" in bob_there.confirm(page, name="other") and ApiKey.objects.get().name == "laptop"
+
+
+def test_a_key_that_was_rotated_offers_it_no_more(bob: Customer, bob_there: Person) -> None:
+    page = f"/dashboard/keys/{own(bob)}/rotate/"
+    assert page in bob_there.open("keys/")
+    bob_there.confirm(f"keys/{own(bob)}/rotate/", overlap="3600")
+    assert page not in bob_there.open("keys/")
+
+
 def test_keys_of_others_are_not_there(alice: Customer, bob_there: Person) -> None:
     assert alice.key.partition(".")[0] not in bob_there.open("keys/")
-    for action in ("rotate", "revoke"):
+    for action in ("rename", "rotate", "revoke"):
         page = f"/dashboard/keys/{own(alice)}/{action}/"
         assert bob_there.client.get(page).status_code == 404
         assert bob_there.client.post(page, {"overlap": "0"}).status_code == 404

@@ -8,8 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
 from django.core import mail
+from django.test import Client
 from django.urls import URLPattern
 from django.utils import timezone
 
@@ -88,7 +90,7 @@ def test_who_is_invited_joins_and_acts(bob: Customer, at_dashboard: Callable[...
         "members/invite/", email="Mia@Example.com", role="billing"
     )
     assert mail.outbox[-1].to == ["Mia@Example.com"]
-    mia = at_dashboard(User.objects.create_user("mia", "mia@example.com"))
+    mia = at_dashboard(confirmed("mia", "mia@example.com"))
     link = link_in(mail.outbox[-1])
     assert "You were invited to act for the account of bob." in mia.open(link)
     assert "You act for bob now." in mia.send(link)
@@ -98,7 +100,27 @@ def test_who_is_invited_joins_and_acts(bob: Customer, at_dashboard: Callable[...
     assert not Invitation.objects.exists()
     activity = there.open("activity/")
     assert re.search(r"Subscription canceled.*?</td><td>mia</td>", activity)
-    assert "mia joined as billing" in activity
+    assert "mia joined as billing" in activity and "Plan Starter began" in activity
+
+
+def confirmed(name: str, email: str) -> User:
+    user = User.objects.create_user(name, email)
+    EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
+    return user
+
+
+def test_an_address_that_nobody_confirmed_does_not_join(bob: Customer, at_dashboard: Callable[..., Person]) -> None:
+    at_dashboard(bob.user).send("members/invite/", email="mia@example.com", role="owner")
+    link = link_in(mail.outbox[-1])
+    client = Client()  # of somebody to whom the mail was passed on
+    client.post("/accounts/signup/", {"email": "mia@example.com", "password1": "a long enough one"})
+    for page in (client.get(f"/dashboard/{link}"), client.post(f"/dashboard/{link}")):
+        assert "Confirm first that mia@example.com is yours" in page.text
+    assert not Member.objects.exists()
+    confirmation = re.search(r"/accounts/confirm-email/\S+", str(mail.outbox[-1].body))
+    assert confirmation
+    client.post(confirmation[0])
+    assert "You act for bob now." in client.post(f"/dashboard/{link}", follow=True).text
 
 
 def test_a_link_is_good_once(bob: Customer) -> None:

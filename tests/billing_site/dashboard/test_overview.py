@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from html import unescape
 from typing import Any
 
 import pytest
@@ -20,8 +19,8 @@ from billing.subscriptions import canceling
 from ratelimit.store import client
 from tests.billing.ledger import pay_in_full, schedule
 from tests.billing.metered import make_metered, use
-from tests.billing_site.dashboard.conftest import Person
-from tests.cast import Customer
+from tests.billing_site.dashboard.conftest import Person, text
+from tests.cast import Customer, call
 from tests.clock import moved_by_hand
 from tests.factories import make_seller
 from tests.redis_commands import redis_commands
@@ -35,10 +34,6 @@ MOST_QUERIES = 12
 @pytest.fixture
 def bob_there(bob: Customer, at_dashboard: Callable[..., Person]) -> Person:
     return at_dashboard(bob.user)
-
-
-def text(page: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", unescape(page)).split())
 
 
 def chart(page: str) -> Any:
@@ -123,9 +118,9 @@ def test_days_of_both_windows_by_feature(bob: Customer, bob_there: Person) -> No
 @pytest.mark.parametrize(
     ("plan", "tokens", "says"),
     [
-        ("starter", 400, "At this pace the quota ends on 2031-03-13."),
-        ("starter", 10, "At this pace 31 tokens are used by 2031-04-01."),
-        ("pro", 400, "At this pace 1,240 tokens are used by 2031-04-01."),
+        ("starter", 400, "At this pace the quota ends on 13 Mar 2031."),
+        ("starter", 10, "At this pace 31 tokens are used by 1 Apr 2031."),
+        ("pro", 400, "At this pace 1,240 tokens are used by 1 Apr 2031."),
         ("starter", 500, ""),
     ],
 )
@@ -150,6 +145,15 @@ def test_what_is_due_and_when(bob: Customer, bob_there: Person) -> None:
     assert "$29.00" in page and f"/dashboard/billing/invoices/{invoice.number}/" in page
     pay_in_full(invoice, timezone.now())
     assert "All invoices are paid." in bob_there.open("")
+
+
+def test_calls_that_the_days_do_not_have_yet_are_not_denied(bob: Customer, bob_there: Person) -> None:
+    assert "Nothing was used" in bob_there.open("")
+    call(bob, "trace_start")
+    for path in ("", "days/"):
+        assert "The tokens of your first calls stand here in a moment." in bob_there.open(path)
+    drain.drain()
+    assert "Nothing was used" not in bob_there.open("") and "trace_start" in bob_there.open("days/")
 
 
 def test_what_comes_next(bob: Customer, bob_there: Person) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.utils import timezone, translation
@@ -13,7 +14,7 @@ from django.utils.formats import date_format
 from billing.models import Invoice, Plan, Subscription, TokenPack, TokenPackPurchase
 from billing.subscriptions.previews import calculate_proration
 from billing_site.templatetags.money import money
-from tests.billing_site.dashboard.conftest import Person
+from tests.billing_site.dashboard.conftest import Person, text
 from tests.cast import Customer, call
 from tests.clock import moved_by_hand
 from tests.factories import make_coupon, make_rate, make_seller
@@ -189,3 +190,64 @@ def test_cards_say_what_would_be_more_and_less(dave_there: Person) -> None:
     assert "without AI agents" in cards["Pro"] and "less" in cards["Pro"] and "more" not in cards["Pro"]
     assert "more" in cards["Plus"] and "less" not in cards["Plus"]
     assert "compared" not in cards["Business"]
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_a_trial_is_on_the_card_of_who_would_get_it(
+    alice: Customer, bob: Customer, who: str, at_dashboard: Callable[..., Person]
+) -> None:
+    Plan.objects.filter(code="pro").update(trial_days=14)
+    person = at_dashboard({"alice": alice, "bob": bob}[who].user)
+    assert ("14 days free" in person.open("plans/")) == (who == "alice"), "bob pays for a plan"
+
+
+def test_while_a_trial_runs_pages_say_what_follows(alice: Customer, at_dashboard: Callable[..., Person]) -> None:
+    Plan.objects.filter(code="pro").update(trial_days=14)
+    there = at_dashboard(alice.user)
+    there.confirm("plans/change/pro/")
+    for path in ("", "plans/"):
+        assert "Then the paid plan begins. The next invoice is $49.00." in text(there.open(path))
+    there.confirm("plans/change/starter/")
+    for path in ("", "plans/"):
+        assert "Then Starter follows. The next invoice is $29.00." in text(there.open(path))
+
+
+def test_where_tokens_are_unlimited_no_pack_is_sold(
+    bob_there: Person, carol: Customer, at_dashboard: Callable[..., Person]
+) -> None:
+    TokenPack.objects.create(name="Small", code="small", tokens=100, price=5, is_on_sale=True)
+    assert "/dashboard/plans/packs/small/" in bob_there.open("plans/")
+    there = at_dashboard(carol.user)
+    assert "/dashboard/plans/packs/small/" not in there.open("plans/")
+    answer = there.client.get("/dashboard/plans/packs/small/", follow=True)
+    assert "Tokens are unlimited on Pro" in answer.text
+
+
+@pytest.mark.parametrize(("at_once", "said"), [(True, "They lapse on"), (False, "Paid today, they lapse on")])
+def test_a_pack_says_on_which_day_its_tokens_lapse(bob: Customer, bob_there: Person, at_once: bool, said: str) -> None:
+    for code, days in (("month", 90), ("day", 1)):
+        TokenPack.objects.create(name=code, code=code, tokens=9, price=5, valid_days=days, counts_at_once=at_once)
+    with moved_by_hand("2031-03-10T12:00:00Z"):
+        bob_there.client.force_login(bob.user)
+        pages = [text(bob_there.open(f"plans/packs/{code}/")) for code in ("month", "day")]
+        assert "The quota is renewed on 1 Apr 2031." in text(bob_there.open("plans/"))
+    for page, day in zip(pages, ("1 Apr 2031", "11 Mar 2031"), strict=True):
+        assert f"{said} {day}." in page
+
+
+@pytest.mark.parametrize(
+    ("included", "said"),
+    [(False, "Prices are without VAT 19 %, which comes on top."), (True, "Prices include VAT 19 %.")],
+)
+def test_prices_say_whether_tax_is_in_them(bob_there: Person, settings: Any, included: bool, said: str) -> None:
+    settings.PRICES_INCLUDE_TAX = included
+    assert "Prices" not in text(bob_there.open("plans/")).split("All plans")[1], "without a seller there is no tax"
+    make_seller()
+    make_rate("DE", 19)
+    for path in ("plans/", "plans/change/pro/"):
+        assert said in text(bob_there.open(path))
+
+
+def test_what_calls_cost_is_beside_the_plans(bob_there: Person) -> None:
+    page = text(bob_there.open("plans/"))
+    assert "What calls cost" in page and "ai_agent_query 5 AI agents" in page and "risk_score 2 every plan" in page
