@@ -166,7 +166,11 @@ class ApiKeyAdmin(ActionPages[ApiKey], FencedAdmin[ApiKey]):
             return {"rotate", "revoke"}
         return set() if row.revoked else {"revoke"}
 
-    @page_action("Rotate the key", permission="change", icon="autorenew")
+    def has_make_keys_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Whoever rotates a key is shown one that works, as who makes one is."""
+        return self.has_add_permission(request)
+
+    @page_action("Rotate the key", permission="make_keys", icon="autorenew")
     def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         key = self.existing(request, object_id)
         form = RotationForm(request.POST or None)
