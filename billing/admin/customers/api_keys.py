@@ -21,6 +21,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from billing.admin.action_pages import ActionPages, confirmed_action, page_action
 from billing.admin.base import FencedAdmin, ModelForm
 from billing.admin.lists.searching import SHOWN
+from billing.admin.of_account import OfAccount
 from billing.api.sentences import to_staff
 from billing.entitlements import keys
 from billing.models import ApiKey
@@ -50,7 +51,7 @@ class ApiKeyForm(ModelForm[ApiKey]):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ActionPages[ApiKey], FencedAdmin[ApiKey]):
+class ApiKeyAdmin(ActionPages[ApiKey], OfAccount[ApiKey], FencedAdmin[ApiKey]):
     """A key is revoked, never deleted: the audit log names it by its prefix."""
 
     form = ApiKeyForm
