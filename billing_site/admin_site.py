@@ -8,7 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin.apps import AdminConfig
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.core.paginator import Paginator
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse
@@ -42,7 +42,16 @@ class Site(AdminSite):
             except DataError as error:
                 raise BadRequest("A value cannot be looked up.") from error
 
-        return super().admin_view(answer, cacheable)
+        guarded = super().admin_view(answer, cacheable)
+
+        @wraps(guarded)
+        def refuse_or_ask(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            """Who is logged in and no staff is told so: Django's way to the log-in leads back here, round and round."""
+            if request.user.is_authenticated and not self.has_permission(request):
+                raise PermissionDenied
+            return guarded(request, *args, **kwargs)
+
+        return refuse_or_ask
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Ctrl-K: the admin's pages by their title, and what `billing.admin.command_search` finds.

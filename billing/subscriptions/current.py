@@ -114,7 +114,7 @@ def current_subscription(account: int, now: datetime) -> CurrentSubscription:
         period=renewed.opened[-1] if renewed.opened else last,
         scheduled_plan=scheduled_plan,
         scheduled_at=subscription.scheduled_at if is_ahead else None,
-        then=price_list.default_plan if ends else scheduled_plan or renewed.plan,
+        then=_after_the_end(last.subscription, price_list) if ends else scheduled_plan or renewed.plan,
         then_at_most=None if ends else subscription.scheduled_kept_price if is_ahead else renewed.kept_price,
         unbilled=sum(
             (taxation.gross_of(account, period.currency, period.net_price, now) for period in renewed.opened),
@@ -122,6 +122,11 @@ def current_subscription(account: int, now: datetime) -> CurrentSubscription:
         ),
         redemption=redemption,
     )
+
+
+def _after_the_end(subscription: Subscription, price_list: prices.Prices) -> Plan | None:
+    """Nothing follows the subscription of a deactivated user."""
+    return price_list.default_plan if subscription.account.is_active else None
 
 
 def period_at(account: int, at: datetime, now: datetime, redemption: CouponRedemption | None = None) -> BillingPeriod:

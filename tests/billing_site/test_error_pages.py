@@ -41,6 +41,15 @@ def test_a_customer_learns_nothing_of_the_admin(alice: Customer) -> None:
     assert b"nav-sidebar" not in response.content and response.status_code == 403
 
 
+@pytest.mark.parametrize("page", ["", "billing/invoice/", "nothing-here", "login/?next=/admin/"])
+def test_a_customer_who_opens_the_admin_is_told_and_not_sent_round(alice: Customer, page: str) -> None:
+    browser = Client()
+    browser.force_login(alice.user)
+    response = browser.get(f"/admin/{page}", follow=True)
+    assert response.status_code == 403 and b"You may not see this" in response.content
+    assert Client().get("/admin/").status_code == 302, "whoever is not logged in is asked to"
+
+
 @pytest.mark.parametrize("path", ["/admin/x", "/dashboard/", "/"])
 def test_a_failure_asks_no_database(superuser: Staff, path: str) -> None:
     with CaptureQueriesContext(connection) as queries:

@@ -10,8 +10,9 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
-from billing.admin.base import ModelAdmin, ModelForm
+from billing.admin.base import ModelForm
 from billing.admin.lists.searching import SHOWN
+from billing.admin.of_account import OfAccount
 from usage.drain import drain
 from usage.metering.reset import NothingUsed, reset_caught_up
 from usage.models import UsageReset
@@ -26,7 +27,7 @@ class UsageResetForm(ModelForm[UsageReset]):
 
 
 @admin.register(UsageReset)
-class UsageResetAdmin(ModelAdmin[UsageReset]):
+class UsageResetAdmin(OfAccount[UsageReset]):
     """To add one is to do it; it stays as it is."""
 
     form = UsageResetForm

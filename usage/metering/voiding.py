@@ -88,6 +88,7 @@ class Settled(Enum):
     VOIDED = "taken back"
     ALREADY = "was taken back before"
     SERVED = "stands: its request was repeated under its Idempotency-Key, or has ended"
+    RESET = "was given back with all of its window, by a usage reset"
     NOT_CHARGED = "is not charged"
 
 
@@ -100,6 +101,8 @@ def settle_charge(charge: UUID, now: datetime) -> Settled:
         return Settled.NOT_CHARGED
     if len(rows) > 1:
         return Settled.ALREADY
+    if _was_reset(row):
+        return Settled.RESET
     event = event_of(row)
     with transaction.atomic():
         record = idempotency.find_of_charge(event.account, event.charge)
@@ -125,7 +128,7 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
         raise AlreadyVoided
     if now - row.charged_at > VOIDABLE_FOR:
         raise TooLate
-    if UsageReset.objects.filter(account=caller.account, reset_at__gte=row.charged_at).exists():
+    if _was_reset(row):
         raise AlreadyVoided
     event, now_ms = event_of(row), to_ms(now)
     try:
@@ -134,6 +137,11 @@ def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
         status = _take_back_in_postgres(event, now_ms)
     if status is not Voided.VOIDED:
         raise AlreadyVoided
+
+
+def _was_reset(row: UsageLog) -> bool:
+    """Whether all that was used of the charge's window was given back after it."""
+    return UsageReset.objects.filter(account=row.account_id, reset_at__gte=row.charged_at).exists()
 
 
 def _take_back_in_redis(event: Event, now_ms: int) -> tuple[Voided, int]:

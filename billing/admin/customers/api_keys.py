@@ -21,6 +21,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from billing.admin.action_pages import ActionPages, confirmed_action, page_action
 from billing.admin.base import FencedAdmin, ModelForm
 from billing.admin.lists.searching import SHOWN
+from billing.admin.of_account import OfAccount
 from billing.api.sentences import to_staff
 from billing.entitlements import keys
 from billing.models import ApiKey
@@ -52,7 +53,7 @@ class ApiKeyForm(ModelForm[ApiKey]):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ActionPages[ApiKey], FencedAdmin[ApiKey]):
+class ApiKeyAdmin(ActionPages[ApiKey], OfAccount[ApiKey], FencedAdmin[ApiKey]):
     """A key is revoked, never deleted: the audit log names it by its prefix."""
 
     form = ApiKeyForm
@@ -168,7 +169,11 @@ class ApiKeyAdmin(ActionPages[ApiKey], FencedAdmin[ApiKey]):
             return {"rotate", "revoke"}
         return set() if row.revoked else {"revoke"}
 
-    @page_action("Rotate the key", permission="change", icon="autorenew")
+    def has_make_keys_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Whoever rotates a key is shown one that works, as who makes one is."""
+        return self.has_add_permission(request)
+
+    @page_action("Rotate the key", permission="make_keys", icon="autorenew")
     def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         key = self.existing(request, object_id)
         form = RotationForm(request.POST or None)

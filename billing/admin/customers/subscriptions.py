@@ -14,6 +14,7 @@ from billing.admin.base import ReadOnly, TabularInline, once, shown_once, unlimi
 from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.admin.invoicing.documents import amount_of, invoice_link, redemption_link
 from billing.admin.lists.searching import SHOWN
+from billing.admin.of_account import OfAccount
 from billing.admin.subscriptions.moving import ask_where_to
 from billing.admin.subscriptions.overage import OverageCapAdmin
 from billing.models import BillingPeriod, Invoice, LimitOverride, Subscription, TokenTopUp
@@ -213,7 +214,7 @@ class ExceptionForm(HistoryForm):
         return expires_at
 
 
-class ExceptionAdmin(HistoryAdmin[Any]):
+class ExceptionAdmin(OfAccount[Any], HistoryAdmin[Any]):
     """An exception from one account's plan; it stays that account's."""
 
     form = ExceptionForm

@@ -107,6 +107,8 @@ class UserAdmin(Choices, StartActions, MoneyActions, _UserAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         fixed = ("last_login", "date_joined")
+        if obj is not None and obj.pk == request.user.pk:  # nobody shuts himself out
+            return (*fixed, "is_active", "is_staff", "is_superuser")
         return fixed if request.user.is_superuser else (*fixed, *RIGHTS)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
@@ -179,6 +181,9 @@ class UserAdmin(Choices, StartActions, MoneyActions, _UserAdmin):
     def _set_active(self, request: HttpRequest, user: User, *, active: bool) -> HttpResponse:
         if not self.has_change_permission(request, user):
             raise PermissionDenied
+        if not active and user.pk == request.user.pk:
+            shut_out = "You would shut yourself out. Another superuser can deactivate you."
+            return self.back(request, user, shut_out, messages.ERROR)
         done = "Activated." if active else "Deactivated."
         with transaction.atomic():
             User.objects.filter(pk=user.pk).update(is_active=active)

@@ -8,10 +8,10 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from billing.admin.base import ModelAdmin
 from billing.admin.history import HistoryAdmin
 from billing.admin.lists.filters import Countries
 from billing.admin.lists.searching import SHOWN
+from billing.admin.of_account import OfAccount
 from billing.models import BillingDetails, Seller, TaxRate
 
 ADDRESS: Any = ("Name and address", {"fields": ["name", "address", ("postcode", "city"), ("country", "vat_id")]})
@@ -53,7 +53,7 @@ class TaxRateAdmin(HistoryAdmin[TaxRate]):
 
 
 @admin.register(BillingDetails)
-class BillingDetailsAdmin(ModelAdmin[BillingDetails]):
+class BillingDetailsAdmin(OfAccount[BillingDetails]):
     """What the customer gave; it is named so from the next invoice on."""
 
     compressed_fields = False

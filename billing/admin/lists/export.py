@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from html import unescape
 from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -15,10 +18,16 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.html import strip_tags
+from django.utils.safestring import SafeString
+
+from billing.rules.money import in_currency
 
 CHUNK = 1_000
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """With these a spreadsheet takes a text for a formula, and runs what a customer has written."""
+
+NUMBER = re.compile(r"-[0-9]+(\.[0-9]+)?")
+"""What is owed back is no formula."""
 
 
 class _Line:
@@ -42,9 +51,16 @@ def _rows(changelist: Any) -> Iterator[Iterable[Any]]:
     site = changelist.model_admin
     names = [name for name in changelist.list_display if name != "action_checkbox"]
     raw = getattr(site, "exported", ())
-    yield [*(label_for_field(name, changelist.model, site) for name in names), *raw]
+    shown = [str(label_for_field(name, changelist.model, site)) for name in names]
+    yield [*shown, *(_name(path, shown) for path in raw)]
     for row in changelist.queryset.iterator(chunk_size=CHUNK):
-        yield [*(_shown(name, row, site) for name in names), *(_cell(_followed(row, path)) for path in raw)]
+        yield [*(_shown(name, row, site) for name in names), *(_cell(_raw(row, path, site)) for path in raw)]
+
+
+def _name(path: str, taken: list[str]) -> str:
+    """Of a column beside the list's own: each name stands once."""
+    name = path.rpartition("__")[2]
+    return f"raw {name}" if name in taken else name
 
 
 def _shown(name: str, row: Any, site: Any) -> Any:
@@ -57,6 +73,12 @@ def _shown(name: str, row: Any, site: Any) -> Any:
     elif field is not None and field.is_relation:
         value = getattr(row, field.name)
     return _cell(value)
+
+
+def _raw(row: Any, path: str, site: Any) -> Any:
+    """Amounts with the decimals of their currency."""
+    value = _followed(row, path)
+    return f"{in_currency(value, _followed(row, site.currency_path)):f}" if isinstance(value, Decimal) else value
 
 
 def _followed(row: Any, path: str) -> Any:
@@ -74,8 +96,12 @@ def _cell(value: Any) -> Any:
         return f"{value.normalize():f}"
     if isinstance(value, int):
         return value
-    text = strip_tags(str(value)).replace("\N{NO-BREAK SPACE}", " ").replace("\0", "")
-    return f"'{text}" if text.startswith(FORMULA) else text
+    if isinstance(value, dict | list):
+        value = json.dumps(value, ensure_ascii=False)
+    # What the list draws as a link or in a colour; what people have written stays as it is.
+    text = unescape(strip_tags(value)) if isinstance(value, SafeString) else str(value)
+    text = text.replace("\N{NO-BREAK SPACE}", " ").replace("\0", "")
+    return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
 
 
 def _log(request: HttpRequest, changelist: Any) -> None:

@@ -152,6 +152,17 @@ def test_what_is_no_key_is_searched_as_before(superuser: Staff, alice: Customer)
         assert len(found.context["cl"].result_list) == number, text
 
 
+def test_who_may_only_revoke_keys_gets_none_by_rotating(clerk: Staff, alice: Customer) -> None:
+    clerk.may("billing.view_apikey", "billing.change_apikey")
+    key = ApiKey.objects.get(account=alice.user)
+    assert b"/rotate/" not in clerk.open(page_of(key)).content
+    assert clerk.open(page_of(key, "rotate")).status_code == 403
+    assert clerk.send(page_of(key, "rotate"), overlap="3600").status_code == 403
+    assert ApiKey.objects.count() == 1
+    clerk.may("billing.add_apikey")
+    assert PLAIN.search(clerk.send(page_of(key, "rotate"), overlap="3600").content.decode())
+
+
 def test_a_rotated_key_is_shown_once_and_the_old_one_goes_on(superuser: Staff, alice: Customer) -> None:
     key = ApiKey.objects.get()
     assert "span of life" in superuser.open(page_of(key, "rotate")).content.decode()

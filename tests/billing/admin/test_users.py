@@ -11,7 +11,7 @@ from django.utils import timezone
 from billing.entitlements import api_keys
 from billing.entitlements.api_keys import BadCredentials
 from billing.erasure import erase
-from billing.models import ApiKey, BillingPeriod, LimitOverride, TokenTopUp
+from billing.models import ApiKey, BillingDetails, BillingPeriod, LimitOverride, TokenTopUp
 from tests.billing.staff import text_of
 from tests.cast import Customer, Staff
 from tests.outages import redis_gone
@@ -199,3 +199,26 @@ def test_exceptions_of_a_user_still_need_their_own_permission(clerk: Staff, supe
 def test_a_customer_with_a_key_who_was_sold_something_is_kept(superuser: Staff, bob: Customer) -> None:
     superuser.send(f"auth/user/{bob.account}/delete/", post="yes")
     assert ApiKey.objects.filter(account=bob.account).exists()
+
+
+def test_nobody_locks_himself_out(superuser: Staff) -> None:
+    me = superuser.user
+    answer = superuser.client.post(f"/admin/auth/user/{me.pk}/deactivate/", follow=True)
+    assert "Another superuser" in answer.content.decode()
+    superuser.send(f"auth/user/{me.pk}/edit/", username="sue", first_name="Sue", last_name="", email="")
+    me.refresh_from_db()
+    assert (me.is_active, me.is_staff, me.is_superuser, me.first_name) == (True, True, True, "Sue")
+
+
+def test_nothing_is_added_to_an_account_that_was_erased(superuser: Staff, alice: Customer) -> None:
+    erase.erase(alice.account, timezone.now())
+    for page, fields in {
+        "billing/limitoverride/add/": {"limit": "minute", "maximum": 7},
+        "billing/tokentopup/add/": {"tokens": 7, "starts_at_0": "2026-11-01", "starts_at_1": "00:00"},
+        "billing/apikey/add/": {"name": "new", "scope": ""},
+        "billing/billingdetails/add/": {"name": "Alice Miller", "country": "DE"},
+        "usage/usagereset/add/": {"reason": "asked"},
+    }.items():
+        assert "were erased" in text_of(superuser.send(page, account=alice.account, **fields)), page
+    assert not LimitOverride.objects.exists() and not TokenTopUp.objects.exists()
+    assert not ApiKey.objects.filter(name="new").exists() and not BillingDetails.objects.exists()

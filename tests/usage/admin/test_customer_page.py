@@ -172,3 +172,53 @@ def test_buttons_lead_to_forms_for_this_account(superuser: Staff, alice: Custome
         assert answer.status_code == 302, answer.context["adminform"].errors
     assert LimitOverride.objects.filter(account=alice.account).exists()
     assert not UsageReset.objects.exists()
+
+
+def test_an_erased_account_has_no_form_left(superuser: Staff, alice: Customer) -> None:
+    erase.erase(alice.account, timezone.now())
+    whole = text_of(superuser.open(page(alice.account)))
+    whole += "".join(text_of(superuser.open(page(alice.account, f"part/{name}/"))) for name in PARTS)
+    for gone in ("New note", "Add a key", "Add tokens", "Override a limit", "Reset usage"):
+        assert gone not in whole, gone
+    answer = superuser.client.post(f"/admin/{page(alice.account, 'note/')}", {"text": "Alice called"}, follow=True)
+    assert "were erased" in answer.content.decode() and not AccountNote.objects.exists()
+
+
+def test_an_erasure_that_waits_is_not_said_to_be_done(superuser: Staff, alice: Customer, redis_gone: None) -> None:
+    with pytest.raises(erase.ErasureWaits):
+        erase.erase(alice.account, timezone.now())
+    text = text_of(superuser.open(page(alice.account)))
+    assert "are being erased" in text and "were erased" not in text
+
+
+@pytest.mark.parametrize(
+    ("form", "fields"),
+    [
+        ("billing/limitoverride/add/", {"limit": "minute", "maximum": 7}),
+        ("billing/tokentopup/add/", {"tokens": 7, "starts_at_0": "2026-11-01", "starts_at_1": "00:00"}),
+        ("usage/usagereset/add/", {"reason": "asked"}),
+    ],
+)
+def test_forms_of_the_page_lead_back_to_it(superuser: Staff, busy: Customer, form: str, fields: dict[str, Any]) -> None:
+    fields |= {"account": busy.account}
+    assert superuser.send(f"{form}?account={busy.account}", **fields)["Location"] == f"/admin/{page(busy.account)}"
+    if "usage" not in form:  # from the list they lead to the list
+        assert superuser.send(form, **fields)["Location"].endswith(form.replace("add/", ""))
+
+
+def test_what_staff_did_to_the_account_s_rows_is_told(superuser: Staff, bob: Customer) -> None:
+    superuser.send("billing/limitoverride/add/", account=bob.account, limit="minute", maximum=7)
+    superuser.send(
+        "billing/tokentopup/add/", account=bob.account, tokens=8, starts_at_0="2026-11-01", starts_at_1="00:00"
+    )
+    superuser.send("billing/billingdetails/add/", account=bob.account, name="Bob Ltd", country="DE")
+    superuser.send(f"billing/limitoverride/{LimitOverride.objects.get().pk}/delete/", post="yes")
+    told = text_of(superuser.open(page(bob.account, "part/history/")))
+    for row in ("8 tokens", "7 requests per minute", "Bob Ltd", "Deleted"):
+        assert row in told, row
+
+
+def test_nothing_follows_a_deactivated_customer(superuser: Staff, bob: Customer) -> None:
+    superuser.send(page(bob.account, "deactivate/"))
+    text = text_of(superuser.open(page(bob.account)))
+    assert "ends 20" in text and "then Community" not in text

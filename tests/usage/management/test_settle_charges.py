@@ -16,6 +16,7 @@ from tests.cast import Customer
 from tests.usage.histories import admit, sums
 from usage.drain import drain
 from usage.log import idempotency
+from usage.metering.reset import reset_usage
 from usage.metering.voiding import Settled
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,6 +61,15 @@ def test_so_does_one_whose_repetition_only_redis_knows_of(bob: Customer, setting
     assert admit(bob, idempotency_key="k", fingerprint=b"f").decision.outcome is Outcome.RERUN  # type: ignore[arg-type]
     assert settle(charged.charge) == [f"{charged.charge}: {Settled.SERVED.value}"]
     assert sums(bob.account) == {10}
+
+
+def test_what_a_usage_reset_gave_back_is_not_given_twice(bob: Customer) -> None:
+    charged = admit(bob).event
+    assert charged
+    reset_usage(bob.account, timezone.now(), reason="asked", by="staff")
+    assert settle(charged.charge) == [f"{charged.charge}: {Settled.RESET.value}"]
+    push.sweep()
+    assert admit(bob).quota.used == 10, "of this call alone"
 
 
 def test_what_was_never_charged_is_said(bob: Customer) -> None:

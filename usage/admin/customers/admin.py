@@ -16,7 +16,8 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from billing.admin.base import ModelAdmin, ReadOnly
 from billing.admin.customers.users import UserAdmin
-from billing.models import AccountNote
+from billing.admin.of_account import ERASED
+from billing.models import AccountNote, Erasure
 from billing.models.notes import LONGEST_NOTE
 from usage.admin.customers import actions, head, parts
 from usage.admin.customers.filters import QuotaFilter
@@ -60,6 +61,8 @@ class CustomerAdmin(UserAdmin):
         user = self._seen(request, str(account))
         if not request.user.has_perm("billing.add_accountnote"):
             raise PermissionDenied
+        if Erasure.objects.filter(account=user).exists():
+            return self.back(request, user, ERASED, messages.ERROR)
         form = NoteForm(request.POST or None)
         if not form.is_valid():
             return self._customer(request, user, form)
@@ -93,7 +96,8 @@ class CustomerAdmin(UserAdmin):
         }
         if request.user.has_perm("billing.view_accountnote"):
             about["notes"] = AccountNote.objects.filter(account=user).select_related("author")[: head.NOTES]
-            about["note_form"] = note if request.user.has_perm("billing.add_accountnote") else None
+            may_add = request.user.has_perm("billing.add_accountnote") and not shown.is_erased
+            about["note_form"] = note if may_add else None
         return self.page(request, user, "customer.html", str(user), **about)
 
 

@@ -65,8 +65,11 @@ class Head:
 
 def read(request: HttpRequest, user: User, now: datetime) -> Head:
     """As far as the person at the page may look."""
-    head = Head(user, is_erased=Erasure.objects.filter(account=user).exists())
-    if head.is_erased:
+    finished = list(Erasure.objects.filter(account=user).values_list("finished_at", flat=True))
+    head = Head(user, is_erased=bool(finished))
+    if None in finished:
+        head.warnings.append("The personal data are being erased. What is left of it is done within minutes.")
+    elif head.is_erased:
         head.warnings.append("The personal data were erased. The ledger is kept.")
     elif not user.is_active:
         head.warnings.append("Deactivated: calls and log-ins are refused, and the subscription ends with its period.")

@@ -10,7 +10,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import OperationalError
-from django.db.models import Model, Q
+from django.db.models import Model, Q, TextField
+from django.db.models.functions import Cast
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 
@@ -20,6 +21,8 @@ from billing.api.money_said import where_it_lies
 from billing.entitlements.api_keys import BadCredentials
 from billing.models import (
     ApiKey,
+    BillingDetails,
+    CouponRedemption,
     CreditNote,
     Invoice,
     LimitOverride,
@@ -43,6 +46,12 @@ from usage.reports.refusals import refusals
 SHOWN = 10
 LOGGED = 20
 REFUSED_DAYS = 30
+
+WRITTEN_BY_STAFF: Final[tuple[Any, ...]] = (
+    *(Subscription, Invoice, MoneyIn, ApiKey, LimitOverride, TokenTopUp),
+    *(BillingDetails, CouponRedemption, UsageReset),
+)
+"""Rows of an account on which staff act in the admin."""
 
 
 class Part(NamedTuple):
@@ -200,17 +209,21 @@ def _top_ups(request: HttpRequest, user: User, now: datetime) -> Section:
 
 
 def _history(request: HttpRequest, user: User, now: datetime) -> Section:
-    """What staff did in the admin to the user, the subscriptions, the invoices and the money."""
+    """What staff did in the admin to the user and to the rows of the account, also to those that are gone since."""
     of = Q(content_type=ContentType.objects.get_for_model(User), object_id=str(user.pk))
-    for model in (Subscription, Invoice, MoneyIn, ApiKey):
-        ids = [str(pk) for pk in model.objects.filter(account=user).order_by("-pk").values_list("pk", flat=True)[:100]]
-        if ids:
-            of |= Q(content_type=ContentType.objects.get_for_model(model), object_id__in=ids)
+    for model in WRITTEN_BY_STAFF:
+        rows = getattr(model, "history", model.objects).filter(account=user).order_by()
+        ids = rows.values_list(Cast(model._meta.pk.attname, TextField()))
+        of |= Q(content_type=ContentType.objects.get_for_model(model), object_id__in=ids)
     rows = [
-        [f"{row.action_time:%Y-%m-%d %H:%M:%S}", str(row.user), row.object_repr, row.get_change_message()]
+        [f"{row.action_time:%Y-%m-%d %H:%M:%S}", str(row.user), row.object_repr, _done(row)]
         for row in LogEntry.objects.filter(of).select_related("user").order_by("-action_time")[:LOGGED]
     ]
     return Section("What staff did", ["When (UTC)", "Who", "To", "What"], rows, "Nothing yet.", is_wide=True)
+
+
+def _done(entry: LogEntry) -> str:
+    return "Deleted." if entry.is_deletion() else entry.get_change_message()
 
 
 def _messages(request: HttpRequest, user: User, now: datetime) -> Section:

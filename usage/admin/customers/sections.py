@@ -55,7 +55,8 @@ def list_url(model: type[Model], user: User, by: str = "account__id__exact") -> 
 
 
 def add_link(request: HttpRequest, model: type[Model], user: User, label: str) -> tuple[str, str] | None:
-    return (label, add_url(model, user)) if may_add(request, model) else None
+    """None where the person may not, and for a deactivated account: so are those that were erased."""
+    return (label, add_url(model, user)) if user.is_active and may_add(request, model) else None
 
 
 def link(row: Model, text: object = None, page: str = "change") -> str:
