@@ -22,7 +22,7 @@ from billing_site.openapi.errors import errors
 from billing_site.openapi.view import schema_view
 from billing_site.operations import views as operations
 from billing_site.payments.webhook import webhook
-from billing_site.request.log_in import for_staff, says_when_to_come_again, takes_username
+from billing_site.request.log_in import says_when_to_come_again, takes_username
 
 
 class NoSuchPath(ApiView):
@@ -62,7 +62,7 @@ urlpatterns = [
     re_path(r"^metrics/?$", operations.prometheus),
     re_path(r"^payments/(?P<provider>[a-z]{1,20})/webhook/?$", webhook),
     path("admin", RedirectView.as_view(pattern_name="admin:index", query_string=True)),
-    path("admin/login/", for_staff(log_in)),
+    path("admin/login/", log_in),
     path("accounts/login/", log_in),
     path("accounts/language/", languages.choose, name="set_language"),
     path("accounts/", include("allauth.urls")),

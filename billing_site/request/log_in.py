@@ -13,10 +13,9 @@ from functools import wraps
 from typing import Any, Final
 
 from allauth.account.auth_backends import AuthenticationBackend
-from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.forms import BaseForm
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -93,21 +92,6 @@ def takes_username(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpR
             posted = request.POST.copy()
             posted["login"] = request.POST.get("username", "")
             request.POST = posted  # type: ignore[assignment]
-        return view(request, *args, **kwargs)
-
-    return answer
-
-
-def for_staff(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """A log-in view that refuses whoever is logged in without being staff (403).
-
-    It would send them back to the page of the admin that had sent them here, in a circle.
-    """
-
-    @wraps(view)
-    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.user.is_authenticated and not admin.site.has_permission(request):
-            raise PermissionDenied
         return view(request, *args, **kwargs)
 
     return answer
