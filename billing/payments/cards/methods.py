@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -22,6 +23,7 @@ from billing.payments.cards.configured import card_gateway
 from billing.payments.cards.gateway import Answer, Answered, Card, Gateway, HostedPage, Rejected, SetUp, SetUpState
 from billing.postgres.any_of import any_of
 
+T = TypeVar("T")
 State = PaymentMethod.State
 logger = logging.getLogger(__name__)
 
@@ -67,22 +69,26 @@ def customer_of(gateway: Gateway, account: int, now: datetime) -> Answer[str]:
     return answer
 
 
+def for_customer(gateway: Gateway, account: int, now: datetime, ask: Callable[[str], Answer[T]]) -> Answer[T]:
+    """What the provider answers for the account's customer. One whom it knows no more is made anew, and asked for."""
+    customer = customer_of(gateway, account, now)
+    answer = ask(customer.value) if isinstance(customer, Answered) else customer
+    if isinstance(customer, Answered) and isinstance(answer, Rejected) and answer.is_missing:
+        _customer_gone(gateway, account, now)
+        customer = customer_of(gateway, account, now)
+        return ask(customer.value) if isinstance(customer, Answered) else customer
+    return answer
+
+
 def begin_set_up(
     gateway: Gateway, account: int, now: datetime, *, done_url: str, left_url: str, language: str = ""
 ) -> Answer[HostedPage]:
     """A page on which a customer saves a card. `{page}` in a URL becomes its reference."""
 
-    def begun() -> Answer[HostedPage]:
-        customer = customer_of(gateway, account, now)
-        if not isinstance(customer, Answered):
-            return customer
-        return gateway.begin_set_up(customer.value, done_url=done_url, left_url=left_url, language=language)
+    def ask(customer: str) -> Answer[HostedPage]:
+        return gateway.begin_set_up(customer, done_url=done_url, left_url=left_url, language=language)
 
-    answer = begun()
-    if isinstance(answer, Rejected) and answer.is_missing:
-        _customer_gone(gateway, account, now)
-        answer = begun()
-    return answer
+    return for_customer(gateway, account, now, ask)
 
 
 def make_default(account: int, method: int) -> PaymentMethod:

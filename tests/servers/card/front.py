@@ -88,7 +88,10 @@ class Front(ThreadingHTTPServer):
             return Answer(known[1].status, known[1].body, {"Idempotent-Replayed": "true"})
         answer = self.execute(method, path, form, seconds)
         with self.lock:
-            self.answers[key] = request, answer
+            if answer.status == 404:  # nothing was begun, and the key is free
+                del self.answers[key]
+            else:
+                self.answers[key] = request, answer
         return answer
 
     def execute(self, method: str, path: str, form: Json, seconds: float) -> Answer:

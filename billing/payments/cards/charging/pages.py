@@ -10,7 +10,7 @@ from billing.models import Invoice, PaymentAttempt
 from billing.payments.cards import methods
 from billing.payments.cards.charging import attempts, told
 from billing.payments.cards.charging.attempts import AttemptRunning, Cause, State
-from billing.payments.cards.gateway import Answered, Gateway, HostedPage, Unknown
+from billing.payments.cards.gateway import Answer, Answered, Gateway, HostedPage, Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,10 @@ def open_page(gateway: Gateway, invoice: Invoice, ways: Ways, now: datetime) -> 
 
 def _begin(gateway: Gateway, attempt: PaymentAttempt, ways: Ways, now: datetime) -> HostedPage:
     attempts.claim(attempt, now)
-    answer = customer = methods.customer_of(gateway, attempt.account_id, now)
-    if isinstance(customer, Answered):
-        page = gateway.begin_payment(
-            customer.value,
+
+    def ask(customer: str) -> Answer[HostedPage]:
+        return gateway.begin_payment(
+            customer,
             attempt.amount,
             attempt.currency,
             attempt=str(attempt.pk),
@@ -61,12 +61,13 @@ def _begin(gateway: Gateway, attempt: PaymentAttempt, ways: Ways, now: datetime)
             left_url=ways.left_url,
             language=ways.language,
         )
-        if isinstance(page, Answered):
-            PaymentAttempt.objects.filter(pk=attempt.pk, state=State.SENT).update(
-                state=State.NEEDS_ACTION, page_reference=page.value.reference
-            )
-            return page.value
-        answer = page
+
+    answer = methods.for_customer(gateway, attempt.account_id, now, ask)
+    if isinstance(answer, Answered):
+        PaymentAttempt.objects.filter(pk=attempt.pk, state=State.SENT).update(
+            state=State.NEEDS_ACTION, page_reference=answer.value.reference
+        )
+        return answer.value
     # Nobody was given the address of a page that may have been made all the same: nobody can pay there.
     attempts.cancel(attempt.pk, now)
     raise ProviderUnreachable(invoice=str(attempt.invoice), why=type(answer).__name__.lower())

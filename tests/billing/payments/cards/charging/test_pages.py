@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from billing.models import PaymentAttempt
+from billing.models import PaymentAttempt, ProviderCustomer
 from billing.payments.cards.charging import pages, paying
 from billing.payments.cards.charging.attempts import State
 from billing.payments.cards.charging.pages import ProviderUnreachable, Ways
@@ -52,6 +52,13 @@ class TestConfirming:
         buyer.issued()
         buyer.server.fill_in(by_page(buyer), CONFIRMED_ALWAYS, "yes")
         buyer.beat(buyer.now + MINUTES * 6)
+        assert buyer.is_paid
+
+    def test_by_a_customer_whom_the_provider_has_deleted(self, buyer: Buyer) -> None:
+        buyer.card()
+        buyer.gateway.delete_customer(ProviderCustomer.objects.get().reference)
+        assert buyer.server.fill_in(by_page(buyer))
+        buyer.tell(buyer.now)
         assert buyer.is_paid
 
     def test_it_fails_at_the_bank_and_the_page_stays_open(self, buyer: Buyer) -> None:
