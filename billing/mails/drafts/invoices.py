@@ -9,29 +9,38 @@ from django.utils.translation import gettext as _
 from billing.documents import pdf
 from billing.documents.issued import NoDocument, of_invoice
 from billing.mails.draft import Attachment, Draft, Link, amount, day
-from billing.models import Invoice, OutboxMessage
+from billing.models import Invoice, OutboxMessage, PaymentAttempt
+from billing.payments.cards import methods
 
 
 def issued(message: OutboxMessage) -> Draft | None:
     invoice = Invoice.objects.filter(pk=message.payload["invoice"]).first()
     if invoice is None or not invoice.is_billed:
         return None  # voided since
-    due = invoice.due
+    due, card = invoice.due, _charged_card(invoice)
     facts = [(_("Invoice"), str(invoice)), (_("Total"), amount(invoice.total, invoice.currency))]
     if due:
         facts.append((_("Due"), amount(due, invoice.currency)))
-        facts += _how_to_pay(invoice)
+        facts += [(_("Card"), card)] if card else _how_to_pay(invoice)
     context = {
         "number": str(invoice),
         "amount": amount(due or invoice.total, invoice.currency),
         "is_due": bool(due),
+        "card": card,
         "by": day(invoice.due_at) if due and invoice.due_at else "",
-        "how": (invoice.seller or {}).get("payment_text", "") if due else "",
+        "how": (invoice.seller or {}).get("payment_text", "") if due and not card else "",
     }
     attachments = _as_pdf(invoice)
     context["attached"] = bool(attachments)
     link = Link(_("Look at the invoice"), f"/dashboard/billing/invoices/{invoice}/")
     return Draft("invoice_issued", context, facts, link, attachments)
+
+
+def _charged_card(invoice: Invoice) -> str:
+    """The card that is charged for what is due; "" where none is, or it was declined, of which another mail tells."""
+    method = methods.default_method(invoice.account_id) if invoice.due else None
+    was_tried = PaymentAttempt.objects.filter(invoice=invoice, ended_at__isnull=False).exists()
+    return "" if method is None or was_tried else str(method)
 
 
 def _how_to_pay(invoice: Invoice) -> list[tuple[str, str]]:

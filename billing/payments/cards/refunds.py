@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -11,6 +11,7 @@ from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, MoneyIn, Refund
 from billing.models.invoices import NOTHING
 from billing.payments import refunds
+from billing.payments.cards.charging.automatic import always
 from billing.payments.cards.gateway import Answer, Answered, CardRefund, Gateway, NotApplicable, RefundState, Unknown
 from billing.rules.money import in_currency
 
@@ -79,12 +80,14 @@ def apply_refund(gateway: Gateway, refund: CardRefund, now: datetime) -> None:
     _note(row, Answered(refund), now)
 
 
-def sweep(gateway: Gateway, now: datetime) -> int:
-    """Find out about refunds whose end nobody knows; how many were asked about."""
+def sweep(gateway: Gateway, now: datetime, goes_on: Callable[[], bool] = always) -> int:
+    """Find out about refunds whose end nobody knows, while it `goes_on`; how many were asked about."""
     waiting = Refund.objects.filter(provider=gateway.name, changed_at__lte=now - PAUSE, money_in__isnull=False)
     waiting = waiting.filter(state__in=(State.REQUESTED, State.SENT, State.UNKNOWN)).order_by("changed_at")
     rows = list(waiting.select_related("money_in")[:BATCH])
     for row in rows:
+        if not goes_on():
+            break
         if row.reference:
             _note(row, gateway.fetch_refund(row.reference), now)
         elif row.requested_at > now - KEY_KEPT:

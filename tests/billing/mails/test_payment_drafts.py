@@ -12,7 +12,7 @@ from billing.models import OutboxMessage, Preferences, Refund
 from billing.outbox.kinds import Happened
 from billing.payments.cards import refunds
 from billing.payments.receive import receive
-from tests.billing.mails.mailing import html_of, mail_about, mails
+from tests.billing.mails.mailing import happened, html_of, mail_about, mail_of, mails
 from tests.billing.payments.cards.buyer import DAY, Buyer, buyer
 from tests.cast import Customer
 from tests.servers.card.running import CONFIRMED_ALWAYS
@@ -82,6 +82,14 @@ def test_it_is_said_in_the_readers_language(
     else:
         assert sent.subject != subject
     assert "{" not in sent.body + html_of(sent) and "None" not in sent.body
+
+
+def test_who_has_a_card_is_not_asked_to_pay(buyer: Buyer) -> None:
+    assert "Please pay 49.00 USD" in mail_about(Happened.INVOICE_ISSUED, buyer.account).body
+    buyer.card()
+    again = happened(Happened.INVOICE_ISSUED, buyer.account, invoice=buyer.invoice.pk, status="open")
+    said = mail_of(again).body
+    assert "We charge 49.00 USD to" in said and "4242" in said and "Please pay" not in said
 
 
 def told_nothing(kind: Happened, buyer: Buyer) -> None:

@@ -10,10 +10,12 @@ from django.core.checks import Tags, run_checks
 from django.test import Client
 from django.utils import timezone
 
-from billing.models import ProviderEvent
+from billing.models import PaymentAttempt, ProviderEvent
 from billing_site.operations import checks
+from tests.billing.payments.cards.buyer import Buyer, buyer
 from tests.servers.card.running import CardServer
 
+__all__ = ["buyer"]
 OFF: dict[str, Any] = {"STRIPE_SECRET_KEY": "", "STRIPE_WEBHOOK_SECRET": "", "STRIPE_API_BASE": "", "DEBUG": False}
 TEST, LIVE = "sk_test_abc", "rk_live_abc"
 WHSEC = "whsec_abc"
@@ -78,3 +80,20 @@ def test_events_that_wait_or_failed_are_a_degraded_part(card_server: CardServer,
     assert "card_events_late 1.0" in text and "card_events_failed 1.0" in text
     settings.STRIPE_SECRET_KEY = ""
     assert "card_events" not in Client().get("/health").text + Client().get("/metrics").text
+
+
+@pytest.mark.django_db
+def test_charges_whose_outcome_nobody_knows_are_a_degraded_part(buyer: Buyer, settings: Any) -> None:
+    buyer.card()
+    buyer.server.fault("lose", "POST /v1/payment_intents$")
+    attempt = buyer.issued()
+    assert Client().get("/health").json()["parts"]["card_attempts"] == "ok"
+    long_ago = timezone.now() - timedelta(minutes=16)
+    PaymentAttempt.objects.filter(pk=attempt.pk).update(created_at=long_ago)
+    answer = Client().get("/health")
+    assert (answer.status_code, answer.json()["parts"]["card_attempts"]) == (200, "unknown outcomes")
+    assert "card_attempts_unknown 1.0" in Client().get("/metrics").text
+    buyer.beat(timezone.now() + timedelta(minutes=2))
+    assert Client().get("/health").json()["parts"]["card_attempts"] == "ok"
+    settings.STRIPE_SECRET_KEY = ""
+    assert "card_attempts" not in Client().get("/health").text + Client().get("/metrics").text

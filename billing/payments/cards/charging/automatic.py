@@ -8,12 +8,14 @@ from typing import Final
 from django.db.models import Exists, OuterRef
 
 from billing.invoicing.ledger import BillingError
-from billing.models import Invoice, PaymentAttempt
+from billing.models import Invoice, PaymentAttempt, PaymentMethod
 from billing.payments.cards import methods
 from billing.payments.cards.charging import attempts, pages
 from billing.payments.cards.charging.attempts import Cause, State
-from billing.payments.cards.gateway import Answered, Gateway
+from billing.payments.cards.gateway import Answered, Gateway, Rejected, Unknown
 
+OTHER_REQUEST: Final = "idempotency_error"
+"""The key was used before, for a request that was not quite this one: what became of that one, nobody has said."""
 FIRST_MINUTES: Final = timedelta(minutes=1)
 """A call of the provider has ended by then, or its process has."""
 
@@ -30,13 +32,12 @@ def charge_issued(gateway: Gateway, invoice: Invoice, now: datetime) -> PaymentA
     return send(gateway, attempt, now)
 
 
-def begin_with_another_card(gateway: Gateway, account: int, now: datetime) -> list[PaymentAttempt]:
-    """Try at once what could not be charged before, with the method that is the default now. Not sent yet."""
+def begin_with(gateway: Gateway, method: PaymentMethod, now: datetime) -> list[PaymentAttempt]:
+    """Try at once, with a card that was saved or made the default, what another one could not pay. Not sent yet."""
     failed = PaymentAttempt.objects.filter(invoice=OuterRef("pk"), cause__in=attempts.BY_ITSELF)
     begun = []
-    for invoice in Invoice.objects.due().filter(Exists(failed), account=account):
-        method = attempts.method_to_try(invoice)
-        if method is None or invoice.attempts.filter(method=method).exists():
+    for invoice in Invoice.objects.due().filter(Exists(failed), account=method.account_id):
+        if invoice.attempts.filter(method=method).exists():
             continue
         for running in invoice.attempts.filter(state=State.NEEDS_ACTION):
             pages.end(gateway, running, now)
@@ -68,7 +69,14 @@ def send(gateway: Gateway, attempt: PaymentAttempt, now: datetime) -> PaymentAtt
         attempt=str(attempt.pk),
         description=str(attempt.invoice),
     )
+    if isinstance(answer, Rejected) and answer.code == OTHER_REQUEST:
+        answer = Unknown(answer.message)
     return attempts.note(attempt.pk, answer, now)
+
+
+def always() -> bool:
+    """Of work that nobody limits."""
+    return True
 
 
 def is_stuck(attempt: PaymentAttempt, now: datetime) -> bool:

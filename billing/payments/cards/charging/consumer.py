@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from billing.models import Invoice, OutboxMessage
 from billing.outbox.kinds import Happened
+from billing.payments.cards import methods
 from billing.payments.cards.charging import automatic
 from billing.payments.cards.configured import card_gateway
 
@@ -21,6 +22,7 @@ def charge(message: OutboxMessage) -> None:
         invoice = Invoice.objects.get(pk=message.payload["invoice"])
         automatic.charge_issued(gateway, invoice, timezone.now())
     elif message.kind in NEW_CARD:
-        begun = automatic.begin_with_another_card(gateway, message.account_id, timezone.now())
+        card = methods.saved(message.account_id).filter(pk=message.payload["method"]).first()
+        begun = automatic.begin_with(gateway, card, timezone.now()) if card is not None else []
         for attempt in begun[:1]:  # the sweep sends the others: a consumer has a lease to keep
             automatic.send(gateway, attempt, timezone.now())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -15,16 +17,20 @@ from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.payments.cards.charging import attempts, automatic
 from billing.payments.cards.charging.attempts import AttemptRunning, Cause
+from billing.payments.cards.charging.automatic import always
 from billing.payments.cards.gateway import Gateway
 
-BATCH = 500
+BATCH: Final = 10_000
+"""Rows read at once; how long a run takes, its caller decides."""
 
 
-def retry_due(gateway: Gateway, now: datetime, most: int = BATCH) -> int:
-    """Make the tries whose day has come; how many. Several processes at once make each of them once."""
+def retry_due(gateway: Gateway, now: datetime, goes_on: Callable[[], bool] = always) -> int:
+    """Make the tries whose day has come, while it `goes_on`; how many. Several processes at once make each once."""
     planned = PaymentAttempt.objects.filter(next_try_at__lte=now).order_by("next_try_at").values_list("pk", flat=True)
     tried = 0
-    for failed in planned[:most]:
+    for failed in planned[:BATCH]:
+        if not goes_on():
+            break
         attempt = _begin_again(failed, gateway, now)
         if attempt is not None:
             automatic.send(gateway, attempt, now)

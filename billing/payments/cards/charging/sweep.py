@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -12,23 +13,27 @@ from billing.models import Invoice, PaymentAttempt
 from billing.payments.cards import methods
 from billing.payments.cards.charging import attempts, automatic, pages
 from billing.payments.cards.charging.attempts import State
+from billing.payments.cards.charging.automatic import always
 from billing.payments.cards.gateway import Answered, Gateway, Rejected
 from billing.rules.dunning import waits_until
 
-BATCH: Final = 500
+BATCH: Final = 10_000
+"""Rows read at once; how long a run takes, its caller decides."""
 KEY_KEPT: Final = timedelta(hours=23)
 """Providers keep an Idempotency-Key for a day: until then the same request may be sent again."""
 LOOKS: Final = timedelta(minutes=10)
 """Between two looks at a page, whose end an event tells as a rule."""
 
 
-def work_off(gateway: Gateway, now: datetime, most: int = BATCH) -> int:
-    """Ask about each live attempt that whoever was at it has left; how many were asked about."""
+def work_off(gateway: Gateway, now: datetime, goes_on: Callable[[], bool] = always) -> int:
+    """Ask about each live attempt that whoever was at it has left, while it `goes_on`; how many were asked about."""
     left = PaymentAttempt.objects.live().filter(created_at__lte=now - automatic.FIRST_MINUTES, provider=gateway.name)
     waits = Q(state=State.NEEDS_ACTION, sent_at__gt=now - LOOKS)
     rows = left.exclude(waits).select_related("invoice", "method").order_by("sent_at", "pk")
     asked = 0
-    for attempt in rows[:most]:
+    for attempt in rows[:BATCH]:
+        if not goes_on():
+            break
         if automatic.is_stuck(attempt, now):
             _ask(gateway, attempt, now)
             asked += 1
@@ -52,7 +57,7 @@ def _ask(gateway: Gateway, attempt: PaymentAttempt, now: datetime) -> None:
     elif attempt.reference:
         if attempts.claim(attempt, now):
             attempts.note(attempt.pk, gateway.fetch_charge(attempt.reference), now)
-    elif attempt.invoice.status == Invoice.Status.OPEN and attempt.created_at > now - KEY_KEPT:
+    elif attempt.method and attempt.invoice.status == Invoice.Status.OPEN and attempt.created_at > now - KEY_KEPT:
         automatic.send(gateway, attempt, now)
     else:
         _look_for(gateway, attempt, now)
@@ -67,7 +72,7 @@ def _look_for(gateway: Gateway, attempt: PaymentAttempt, now: datetime) -> None:
         return
     found = gateway.find_charge(customer.value, str(attempt.pk), attempt.created_at - timedelta(minutes=5))
     if isinstance(found, Answered) and found.value is None:
-        if attempt.invoice.status == Invoice.Status.OPEN:
+        if attempt.method and attempt.invoice.status == Invoice.Status.OPEN:
             attempts.note(attempt.pk, Rejected("never_arrived", "The provider knows of no such charge."), now)
         else:
             attempts.cancel(attempt.pk, now)

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError
-from billing.models import Invoice, MoneyIn, PaymentAttempt, Refund
+from billing.models import Invoice, MoneyIn, PaymentAttempt, PaymentMethod, Refund
 from billing.payments.cards import refunds
 from billing.payments.cards.charging import automatic, paying
 from billing.payments.cards.charging.pages import Ways
@@ -138,13 +138,14 @@ class History:
         kind, path = self.random.choice(FAULTS), self.random.choice(ASKED)
         self.buyer.server.fault(kind, path, times=self.random.randint(1, 3))
 
-    def _card(self) -> None:
+    def _card(self) -> PaymentMethod:
         card = self.buyer.card(self.random.choice([VISA, VISA, CONFIRMED_ALWAYS]))
         self.buyer.server.decline(card=card.reference, code=self.random.choice(CODES))
+        return card
 
     def _another_card(self) -> None:
-        self._card()
-        for attempt in automatic.begin_with_another_card(self.buyer.gateway, self.buyer.account, self.now):
+        card = self._card()
+        for attempt in automatic.begin_with(self.buyer.gateway, card, self.now):
             automatic.send(self.buyer.gateway, attempt, self.now)
 
     def _pay(self) -> None:

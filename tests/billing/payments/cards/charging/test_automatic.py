@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError
-from billing.models import Invoice, MoneyIn, PaymentAttempt
+from billing.models import Invoice, MoneyIn, OutboxMessage, PaymentAttempt, PaymentMethod
+from billing.outbox.kinds import Happened
 from billing.payments.cards.charging import attempts, automatic
 from billing.payments.cards.charging.attempts import AttemptRunning, Cause, State
+from billing.payments.cards.charging.consumer import charge
 from billing.payments.receive import receive
+from tests.billing.mails.mailing import happened
 from tests.billing.payments.cards.buyer import DAY, MINUTES, Buyer
 
 pytestmark = pytest.mark.django_db
@@ -111,29 +115,52 @@ class TestAnotherCard:
         buyer.declining("lost_card")
         buyer.issued()
         card = buyer.card()
-        (attempt,) = automatic.begin_with_another_card(buyer.gateway, buyer.account, buyer.now + DAY / 2)
+        (attempt,) = automatic.begin_with(buyer.gateway, card, buyer.now + DAY / 2)
         assert (attempt.method, attempt.cause) == (card, Cause.METHOD)
         automatic.send(buyer.gateway, attempt, buyer.now + DAY / 2)
         assert buyer.is_paid and buyer.past_due_since is None
 
+    @pytest.mark.parametrize("kind", [Happened.PAYMENT_METHOD_SAVED, Happened.PAYMENT_METHOD_DEFAULT_SET])
+    def test_its_message_is_enough_also_where_it_is_not_the_default(self, buyer: Buyer, kind: Happened) -> None:
+        buyer.declining("lost_card")
+        buyer.issued()
+        card = buyer.card()
+        PaymentMethod.objects.filter(pk=card.pk).update(is_default=False)
+        for _ in range(2):
+            charge(happened(kind, buyer.account, method=card.pk))
+        assert buyer.states == ["failed", "succeeded"] and buyer.is_paid
+
     def test_told_twice_it_tries_once(self, buyer: Buyer) -> None:
         buyer.declining("insufficient_funds")
         buyer.issued()
-        buyer.declining("insufficient_funds")
+        card = buyer.declining("insufficient_funds")
         for _ in range(2):
-            for attempt in automatic.begin_with_another_card(buyer.gateway, buyer.account, buyer.now + MINUTES):
+            for attempt in automatic.begin_with(buyer.gateway, card, buyer.now + MINUTES):
                 automatic.send(buyer.gateway, attempt, buyer.now + MINUTES)
         assert buyer.states == ["failed", "failed"] and buyer.charged == 2
         assert buyer.attempts[1].next_try_at == buyer.now + DAY, "the days count from the first try"
 
     def test_what_was_never_charged_waits_for_its_customer(self, buyer: Buyer) -> None:
-        buyer.card()
-        assert automatic.begin_with_another_card(buyer.gateway, buyer.account, buyer.now) == []
+        assert automatic.begin_with(buyer.gateway, buyer.card(), buyer.now) == []
 
     def test_it_takes_the_place_of_a_charge_that_waits_for_its_bank(self, buyer: Buyer) -> None:
         buyer.declining("authentication_required")
         assert buyer.issued().state == State.NEEDS_ACTION
-        buyer.card()
-        (attempt,) = automatic.begin_with_another_card(buyer.gateway, buyer.account, buyer.now + MINUTES)
+        (attempt,) = automatic.begin_with(buyer.gateway, buyer.card(), buyer.now + MINUTES)
         automatic.send(buyer.gateway, attempt, buyer.now + MINUTES)
         assert buyer.states == ["canceled", "succeeded"] and buyer.is_paid
+
+
+def test_an_issued_invoice_is_charged_by_its_message(buyer: Buyer) -> None:
+    buyer.card()
+    message = OutboxMessage.objects.get(kind=Happened.INVOICE_ISSUED, account=buyer.account)
+    for _ in range(2):
+        charge(message)
+    assert buyer.states == ["succeeded"] and buyer.charged == 1
+
+
+def test_without_cards_messages_do_nothing(buyer: Buyer, settings: Any) -> None:
+    buyer.card()
+    settings.STRIPE_SECRET_KEY = ""
+    charge(OutboxMessage.objects.get(kind=Happened.INVOICE_ISSUED, account=buyer.account))
+    assert buyer.attempts == []

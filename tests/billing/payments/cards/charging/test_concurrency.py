@@ -39,8 +39,8 @@ from billing.payments.cards.charging import dunning, sweep
 from billing.payments.cards.configured import card_gateway
 for minutes in map(int, sys.argv[1:]):
     later = timezone.now() + timedelta(minutes=minutes)
-    sweep.work_off(card_gateway(), later, most=10_000)
-    dunning.retry_due(card_gateway(), later, most=10_000)
+    sweep.work_off(card_gateway(), later)
+    dunning.retry_due(card_gateway(), later)
 """
 
 

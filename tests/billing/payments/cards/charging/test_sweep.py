@@ -10,6 +10,7 @@ from billing.models import MoneyIn, PaymentAttempt
 from billing.payments.cards.charging import attempts, automatic, sweep
 from billing.payments.cards.charging.attempts import Cause, State
 from billing.payments.cards.gateway import Answered
+from billing.tasks import charge_cards
 from tests.billing.payments.cards.buyer import DAY, MINUTES, Buyer
 
 pytestmark = pytest.mark.django_db
@@ -131,3 +132,43 @@ def test_a_charge_that_staff_made_at_the_provider_is_money_of_its_customer(buyer
     )
     buyer.tell(buyer.now)
     assert buyer.is_paid and not buyer.attempts
+
+
+def test_a_key_of_a_request_that_was_not_quite_the_same_says_nothing(buyer: Buyer) -> None:
+    """Such as when the provider's customer was made anew meanwhile: the first request may have been executed."""
+    buyer.card()
+    buyer.server.fault("lose", CREATE)
+    attempt = buyer.issued()
+    PaymentAttempt.objects.filter(pk=attempt.pk).update(amount=1)
+    buyer.beat(buyer.now + MINUTES)
+    assert buyer.states == ["unknown"] and buyer.charged == 1
+    buyer.tell(buyer.now + MINUTES)
+    assert buyer.states == ["succeeded"] and buyer.is_paid
+
+
+def test_a_page_whose_process_died_before_anybody_saw_it_is_given_up(buyer: Buyer) -> None:
+    attempt = attempts.begin(buyer.invoice, None, Cause.CUSTOMER, "stripe", buyer.now)
+    attempts.claim(attempt, buyer.now)
+    buyer.beat(buyer.now + MINUTES)
+    assert buyer.states == ["canceled"]
+
+
+def test_a_charge_by_a_card_that_was_erased_meanwhile_is_found(buyer: Buyer) -> None:
+    card = buyer.card()
+    buyer.server.fault("lose", CREATE)
+    buyer.issued()
+    card.delete()
+    buyer.beat(buyer.now + MINUTES)
+    assert buyer.states == ["succeeded"] and buyer.is_paid and buyer.charged == 1
+
+
+def test_the_task_does_all_of_it(buyer: Buyer) -> None:
+    attempts.begin(buyer.invoice, buyer.card(), Cause.ISSUED, "stripe", buyer.now - MINUTES)
+    charge_cards()
+    assert buyer.states == ["succeeded"] and buyer.is_paid
+
+
+def test_a_run_ends_in_time_while_the_provider_hangs(buyer: Buyer) -> None:
+    attempts.begin(buyer.invoice, buyer.card(), Cause.ISSUED, "stripe", buyer.now)
+    assert sweep.work_off(buyer.gateway, buyer.now + MINUTES, lambda: False) == 0
+    assert buyer.states == ["created"]
