@@ -7,12 +7,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from django.db.models import Sum
-
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, MoneyIn, Refund
 from billing.models.invoices import NOTHING
-from billing.payments import refunds, reversals
+from billing.payments import refunds
 from billing.payments.cards.gateway import Answer, Answered, CardRefund, Gateway, NotApplicable, RefundState, Unknown
 from billing.rules.money import in_currency
 
@@ -30,13 +28,8 @@ STATES: Final = {
 def refundable(invoice: Invoice, provider: str) -> list[tuple[MoneyIn, Decimal]]:
     """What came for an invoice by card and can still go back there: the newest money first, with the most of each."""
     rows = MoneyIn.objects.filter(source=provider, payments__invoice=invoice).distinct().order_by("-received_at", "-pk")
-    given = {row.pk: _left(row) for row in rows}
+    given = {row.pk: refunds.left_of(row) for row in rows}
     return [(row, given[row.pk]) for row in rows if given[row.pk] > 0]
-
-
-def _left(money: MoneyIn) -> Decimal:
-    under_way = money.refunds.exclude(state=State.FAILED).aggregate(sum=Sum("amount"))["sum"] or NOTHING
-    return reversals.left(money) - under_way
 
 
 def refund(gateway: Gateway, invoice: Invoice, amount: Decimal, reason: str, now: datetime) -> Refund:
