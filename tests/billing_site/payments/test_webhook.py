@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from kombu import pools
 
 from billing.models import PaymentMethod, ProviderCustomer, ProviderEvent
 from billing.payments.cards import events, methods
@@ -173,7 +174,7 @@ def broker_gone() -> Iterator[None]:
 
 
 def _send_tasks_to(url: str) -> None:
-    app.pool.force_close_all()
+    pools.reset()
     app._pool = app.amqp._producer_pool = None
     app.conf.broker_url = url
 

@@ -3,55 +3,23 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
 import pytest
 from django.db import IntegrityError, connections
 from django.utils import timezone
 
 from billing.erasure import erase
-from billing.fence.models import Fence
 from billing.models import OutboxMessage, PaymentMethod, ProviderCustomer, ProviderEvent
-from billing.payment_methods import accounts_with_payment_method
 from billing.payments.cards import events, methods, providers_told
-from billing.payments.cards.configured import card_gateway
 from billing.payments.cards.gateway import Answered, Card, Gateway, Unknown
+from tests.billing.payments.cards.saving import begin, come_back, save
 from tests.cast import Customer
 from tests.servers.card.running import VISA, CardServer
 
 pytestmark = pytest.mark.django_db
-DONE, LEFT = "http://site.example/done?page={page}", "http://site.example/left"
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 MASTERCARD = "5555555555554444"
-
-
-@pytest.fixture
-def gateway(card_server: CardServer) -> Gateway:
-    gateway = card_gateway()
-    assert gateway is not None
-    return gateway
-
-
-def begin(gateway: Gateway, customer: Customer) -> Any:
-    page = methods.begin_set_up(gateway, customer.account, timezone.now(), done_url=DONE, left_url=LEFT)
-    assert isinstance(page, Answered), page
-    return page.value
-
-
-def save(gateway: Gateway, server: CardServer, customer: Customer, number: str = VISA, **form: Any) -> PaymentMethod:
-    """As a customer does on the hosted page, and comes back from it."""
-    page = begin(gateway, customer)
-    assert server.fill_in(page.url, number, **form)
-    come_back(gateway, page.reference)
-    return PaymentMethod.objects.latest("pk")
-
-
-def come_back(gateway: Gateway, reference: str) -> Any:
-    seen = gateway.fetch_page(reference)
-    assert isinstance(seen, Answered) and seen.value.set_up is not None
-    methods.apply_set_up(gateway, seen.value.set_up, timezone.now())
-    return seen.value.set_up
 
 
 def kinds(customer: Customer) -> list[str]:
@@ -176,64 +144,6 @@ def test_a_card_of_nobody_here_is_left_alone(gateway: Gateway, card_server: Card
     assert isinstance(stranger, Answered)
     apply(gateway, card_server.save_card(customer=stranger.value, number=VISA)["id"])
     assert not PaymentMethod.objects.exists()
-
-
-class TestWhoHasOne:
-    @pytest.mark.parametrize(
-        ("at", "has_one"),
-        [
-            (-timedelta(seconds=1), False),
-            (timedelta(0), True),
-            (timedelta(days=9, hours=23), True),
-            (timedelta(days=10), False),  # it is removed
-        ],
-    )
-    def test_from_when_it_is_saved_until_it_is_removed(
-        self, gateway: Gateway, card_server: CardServer, bob: Customer, at: timedelta, has_one: bool
-    ) -> None:
-        row = save(gateway, card_server, bob)
-        PaymentMethod.objects.update(created_at=NOW)
-        methods.remove(bob.account, row.pk, NOW + timedelta(days=10))
-        assert (bob.account in accounts_with_payment_method({bob.account: NOW + at})) is has_one
-
-    @pytest.mark.parametrize(
-        ("at", "has_one"),
-        [(datetime(2027, 1, 31, 23, 59, tzinfo=UTC), True), (datetime(2027, 2, 1, tzinfo=UTC), False)],
-    )
-    def test_until_the_end_of_the_month_on_the_card(
-        self, gateway: Gateway, card_server: CardServer, bob: Customer, at: datetime, has_one: bool
-    ) -> None:
-        save(gateway, card_server, bob, expiry="01/27")
-        assert (bob.account in accounts_with_payment_method({bob.account: at})) is has_one
-
-    def test_who_saves_or_removes_one_raises_the_accounts_fence(
-        self, gateway: Gateway, card_server: CardServer, bob: Customer
-    ) -> None:
-        def version() -> int:
-            return Fence.objects.get(subject=bob.account).version
-
-        before = version()
-        row = save(gateway, card_server, bob)
-        saved = version()
-        assert saved > before
-        methods.remove(bob.account, row.pk, NOW)
-        assert version() > saved
-
-    def test_nobody_while_cards_are_off(
-        self, gateway: Gateway, card_server: CardServer, bob: Customer, settings: Any
-    ) -> None:
-        save(gateway, card_server, bob)
-        settings.STRIPE_SECRET_KEY = ""
-        assert card_gateway() is None
-        assert methods.methods_of(bob.account) == []
-        assert not accounts_with_payment_method({bob.account: NOW + timedelta(days=1)})
-
-    def test_a_card_of_test_mode_is_none_on_a_live_site(
-        self, gateway: Gateway, card_server: CardServer, bob: Customer, settings: Any
-    ) -> None:
-        save(gateway, card_server, bob)
-        settings.STRIPE_SECRET_KEY = "sk_live_ours"
-        assert methods.methods_of(bob.account) == []
 
 
 def test_a_customer_is_made_once_also_when_the_answer_is_lost(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,6 @@ from django.db import transaction
 from billing.payments.cards.configured import card_gateway
 from billing.payments.cards.gateway import (
     Answered,
-    BadEvent,
     ChargeState,
     Declined,
     DisputeState,
@@ -30,13 +28,6 @@ from tests.servers.card.running import CONFIRMED_ALWAYS, CONFIRMED_ONCE, DECLINE
 
 pytestmark = pytest.mark.django_db
 DONE, LEFT = "http://site.example/done?page={page}", "http://site.example/left?page={page}"
-
-
-@pytest.fixture
-def gateway(card_server: CardServer) -> Gateway:
-    gateway = card_gateway()
-    assert gateway is not None
-    return gateway
 
 
 @pytest.fixture
@@ -272,41 +263,6 @@ def test_a_charge_that_waits_is_canceled(card_server: CardServer, gateway: Gatew
     assert isinstance(answer, Declined)
     assert value(gateway.cancel_charge(answer.reference)).state == ChargeState.CANCELED
     assert isinstance(gateway.cancel_charge(answer.reference), Rejected)
-
-
-class TestEvents:
-    def test_what_happened_is_listed_oldest_first(
-        self, card_server: CardServer, gateway: Gateway, customer: str
-    ) -> None:
-        card = card_server.save_card(customer=customer, number=VISA)
-        for _ in range(120):  # more than a page
-            card_server.update_card(reference=card["id"], year=2035, month=1)
-        events = value(gateway.events_since(datetime.now(UTC) - timedelta(hours=1)))
-        assert len(events) == 121
-        assert events[0].type == "payment_method.attached"
-        assert (events[0].object_type, events[0].object_reference) == ("payment_method", card["id"])
-        assert value(gateway.events_since(datetime.now(UTC) + timedelta(hours=1))) == []
-
-    def test_one_is_read_with_its_signature(self, card_server: CardServer, gateway: Gateway, customer: str) -> None:
-        card_server.save_card(customer=customer, number=VISA)
-        (told,) = card_server.pending()
-        event = gateway.parse_event(told["body"].encode(), told["signature"])
-        assert (event.type, event.is_live) == ("payment_method.attached", False)
-        assert event.payload == json.loads(told["body"])
-
-    @pytest.mark.parametrize("given", [{"secret": "whsec_of_somebody"}, {"seconds_ago": 301}])
-    def test_a_forged_or_an_old_one_is_refused(
-        self, card_server: CardServer, gateway: Gateway, customer: str, given: Any
-    ) -> None:
-        card_server.save_card(customer=customer, number=VISA)
-        (told,) = card_server.pending(**given)
-        with pytest.raises(BadEvent):
-            gateway.parse_event(told["body"].encode(), told["signature"])
-
-    @pytest.mark.parametrize("signature", ["", "t=1", "v1=abc", "t=x,v1=y", "\x00", "t=1,v1=ü"])
-    def test_a_signature_that_is_none(self, gateway: Gateway, signature: str) -> None:
-        with pytest.raises(BadEvent):
-            gateway.parse_event(b"{}", signature)
 
 
 @pytest.mark.django_db(transaction=True)
