@@ -20,6 +20,7 @@ from billing.payments.chains.watcher import Look
 from tests.cast import Customer
 from tests.factories import LONG_AGO
 from tests.ports import free_port
+from tests.servers.chain.front import Front
 from tests.servers.chain.money import TestChain
 from tests.servers.chain.node import CHAIN_ID, MNEMONIC, XPUB, Anvil, NoAnvil, executable
 
@@ -112,3 +113,11 @@ def stands(request: PaymentRequest) -> Standing:
 
 def units(dollars: Any) -> int:
     return int(Decimal(str(dollars)) * 10**6)
+
+
+@pytest.fixture
+def front(shop: Shop) -> Iterator[Front]:
+    before = Front(shop.money.url)
+    shop.node = RpcNode(before.url)
+    yield before
+    before.stop()

@@ -100,7 +100,8 @@ def _request_of(request: DashboardRequest, number: str, code: str) -> PaymentReq
 
 def _page(request: DashboardRequest, found: PaymentRequest, *, with_code: bool = True) -> dict[str, Any]:
     stands: Standing = requests.standing(found)
-    is_shown = stands.to_send > 0 and found.shown_until > request.acting.now and stands.state in GOES_ON
+    is_open = found.token in configuration.payable(found.invoice.currency)
+    is_shown = is_open and stands.to_send > 0 and found.shown_until > request.acting.now and stands.state in GOES_ON
     about: dict[str, Any] = {
         "invoice": found.invoice,
         "token": found.token,
@@ -108,6 +109,7 @@ def _page(request: DashboardRequest, found: PaymentRequest, *, with_code: bool =
         "stands": stands,
         "shown": str(in_currency(stands.to_send, found.invoice.currency)) if is_shown else "",
         "goes_on": stands.state in GOES_ON,
+        "is_open": is_open,
     }
     if is_shown and with_code:
         about["send"] = requests.instructions(found, stands.to_send)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, register
 
 from billing_site.operations.checks import ENFORCEMENT
 
@@ -29,15 +29,4 @@ def check_deposit_keys(**_: Any) -> Iterable[CheckMessage]:
             "Two chains share an extended public key: their addresses would be the same.",
             hint="Give each chain in CHAIN_XPUBS an account of its own in the wallet.",
             id="billing_site.E021",
-        )
-
-
-@register(ENFORCEMENT)
-def check_nodes(**_: Any) -> Iterable[CheckMessage]:
-    unread = sorted(set(settings.CHAIN_XPUBS) - set(settings.CHAIN_RPC_URLS))
-    if unread:
-        yield Warning(
-            f"Customers may pay on chain {', '.join(unread)}, and nobody can see it.",
-            hint="Name a node for each in CHAIN_RPC_URLS, where manage.py watch_chain runs.",
-            id="billing_site.W020",
         )

@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 from PIL import Image
 
-from billing.models import Invoice
-from tests.cast import Customer
-from tests.chains import Shop, anvil, bill_of, deployed, shop
+from billing.models import ChainTransfer, Invoice, PaymentRequest
+from billing.payments.chains import refunds
+from tests.cast import Customer, Staff
+from tests.chains import Shop, anvil, bill_of, deployed, shop, units
 from tests.journeys.chromium import NARROW, WIDE, Chromium, Tab, chromium, playwright_browser
 
 __all__ = ["anvil", "chromium", "deployed", "playwright_browser", "shop"]
@@ -80,6 +84,34 @@ def test_an_invoice_is_paid_in_the_token(chromium: Chromium, shop: Shop, bob: Cu
         assert chromium.browse(bob.user, work) == []
         watched.submit(_close).result()
     assert Invoice.objects.get(pk=invoice.pk).status == "paid"
+
+
+def test_the_pages_around_it_are_for_every_screen(
+    chromium: Chromium, shop: Shop, bob: Customer, superuser: Staff
+) -> None:
+    shop.money.pay(shop.address(bill_of(bob)), units(40))
+    shop.money.pay(shop.address(bill_of(bob)), units(1), shop.money.liar)
+    shop.sure()
+    to, now = shop.money.accounts[7], timezone.now()
+    asked = refunds.request_refund(bob.account, shop.usdc, Decimal(5), to, bob.user, now)
+    refunds.approve(asked, superuser.user, now)
+    rows = (shop.chain, shop.usdc, asked, PaymentRequest.objects.get(), *ChainTransfer.objects.all())
+    staff = [f"/admin/billing/{row._meta.model_name}/{row.pk}/change/" for row in rows]
+    staff += [f"/admin/billing/{name}/" for name in ("chain", "token", "cryptorefund", "chaintransfer", "depositkey")]
+    staff.append(f"/admin/billing/cryptorefund/{asked.pk}/sent/")
+
+    def faults(paths: list[str]) -> Callable[[Tab], list[str]]:
+        def look(tab: Tab) -> list[str]:
+            found = []
+            for path in paths:
+                tab.open(path)
+                found += [f"{path}: {fault}" for fault in tab.faults()]
+            return found
+
+        return look
+
+    assert chromium.browse(bob.user, faults(["/dashboard/billing/", "/dashboard/billing/pay-out/usdc/"])) == []
+    assert chromium.browse(superuser.user, faults(staff)) == []
 
 
 def wallet(link: str) -> tuple[str, str, str, str]:

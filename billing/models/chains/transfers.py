@@ -47,7 +47,7 @@ class ChainTransfer(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.tx_hash or self.block_hash} {self.log_index}"
+        return f"{(self.tx_hash or self.block_hash)[:10]}… {self.log_index}"
 
 
 class SeenTransfer(models.Model):

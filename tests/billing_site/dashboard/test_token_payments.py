@@ -84,6 +84,15 @@ def test_after_its_time_the_page_says_how_to_see_it_again(shop: Shop, bob: Custo
     assert PaymentRequest.objects.count() == 1
 
 
+def test_while_the_chain_is_parked_nobody_is_asked_to_send(shop: Shop, bob: Customer, bob_there: Person) -> None:
+    page = page_of(bob)
+    bob_there.send(page)
+    Chain.objects.update(parked_at=timezone.now())
+    shown = bob_there.open(page)
+    assert "are interrupted at the moment. Please send nothing now." in shown and "<svg" not in shown
+    assert bob_there.client.get(f"/dashboard/{page}state/?shown=29.00").headers["HX-Refresh"] == "true"
+
+
 def test_anothers_payment_is_not_there(shop: Shop, bob: Customer, carol: Customer, bob_there: Person) -> None:
     shop.ask(bill_of(carol))
     for path in (page_of(carol), f"{page_of(carol)}state/"):

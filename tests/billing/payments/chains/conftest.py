@@ -1,3 +1,3 @@
-from tests.chains import anvil, deployed, shop
+from tests.chains import anvil, deployed, front, shop
 
-__all__ = ["anvil", "deployed", "shop"]
+__all__ = ["anvil", "deployed", "front", "shop"]

@@ -136,6 +136,21 @@ def test_another_token_is_listed_and_never_credited(shop: Shop, bob: Customer, w
     assert (stands(request).state, MoneyIn.objects.count()) == (State.WAITING, 0)
 
 
+@pytest.mark.parametrize("amount", [2**256 - 1, 10**17 + 1])
+def test_more_than_there_can_be_is_no_money(shop: Shop, bob: Customer, amount: int) -> None:
+    request = shop.ask(bill_of(bob))
+    if amount == 2**256 - 1:
+        shop.money.pay(request.address.address, amount, shop.money.liar)
+    else:
+        shop.money.mint(request.address.address, amount)
+    shop.sure()
+    listed = ChainTransfer.objects.get()
+    assert (int(listed.units), listed.state) == (amount, "foreign")
+    shop.money.pay(request.address.address, units(29))
+    shop.sure()
+    assert stands(request).state == State.PAID
+
+
 def test_a_token_that_keeps_a_fee_is_credited_with_what_arrived(shop: Shop, bob: Customer) -> None:
     """Staff may have listed it: what counts is what the address got, not what was sent."""
     shop.usdc.contract = shop.money.fee.address
