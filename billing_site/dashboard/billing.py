@@ -78,6 +78,7 @@ def invoice(request: DashboardRequest, number: str) -> HttpResponseBase:
         "has_pdf": issued.has_document(found),
         "can_pay": Right.BILL in request.acting.rights and is_payable(found),
         "tokens": token_payments.ways(request, found),
+        "seller": Seller.objects.first(),
     }
     return render(request, "dashboard/invoice.html", context)
 

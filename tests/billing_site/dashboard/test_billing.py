@@ -11,7 +11,7 @@ from django.utils import timezone
 from billing.invoicing import credit_notes, issuing
 from billing.models import BillingDetails, CreditNote, Invoice, Subscription
 from billing.payments.reversals import reverse
-from tests.billing.ledger import bill, pay
+from tests.billing.ledger import bill, pay, pay_in_full
 from tests.billing_site.dashboard.conftest import Person
 from tests.cast import Customer
 from tests.factories import make_seller
@@ -28,6 +28,9 @@ def test_what_is_due_is_said_with_how_to_pay_it(bob: Customer, bob_there: Person
     make_seller(iban="DE89370400440532013000")
     page = bob_there.open("billing/")
     assert "$29.00 is due on invoice INV-000001" in page and "IBAN DE89370400440532013000" in page
+    assert "IBAN DE89370400440532013000" in bob_there.open("billing/invoices/INV-000001/"), "mails lead there"
+    pay_in_full(Invoice.objects.get(account=bob.account), timezone.now())
+    assert "IBAN" not in bob_there.open("billing/invoices/INV-000001/")
 
 
 def test_an_invoice_shows_its_lines_and_what_took_it_off(bob: Customer, bob_there: Person) -> None:
