@@ -20,10 +20,10 @@ SOCKET_NAME = ".s.PGSQL.5432"
 
 
 @contextmanager
-def no_redis(settings: Any) -> Iterator[None]:
+def no_redis(settings: Any, instead: str = "redis://127.0.0.1:1/0") -> Iterator[None]:
     """Nobody reaches Redis in here, the request path included; what it holds is untouched."""
     address = settings.REDIS_URL
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    settings.REDIS_URL = instead
     for way in (store.store, store.client):
         way.cache_clear()
     yield

@@ -32,9 +32,16 @@ def page_action(label: str, *, permission: str, icon: str, danger: bool = False)
 
 
 def confirmed_action(
-    label: str, question: str, *, permission: str, icon: str, danger: bool = False, seen: str = ""
+    label: str,
+    question: str | Callable[[Any], str],
+    *,
+    permission: str,
+    icon: str,
+    danger: bool = False,
+    seen: str = "",
 ) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
-    """A button that opens a page with `question`; the decorated method acts on its POST, never on a GET.
+    """A button that opens a page with `question`, or what it says of the row; the decorated method acts on its POST,
+    never on a GET.
 
     The method gets (request, row). `seen` names an attribute of the row that the page sends back as it was shown.
     """
@@ -45,7 +52,8 @@ def confirmed_action(
             row = self.existing(request, object_id)
             if request.method == "POST":
                 return act(self, request, row)
-            about = {"question": question, "button": label, "danger": danger}
+            asked = question if isinstance(question, str) else question(row)
+            about: dict[str, Any] = {"question": asked, "button": label, "danger": danger}
             if seen:
                 about |= {"seen": seen, "seen_value": getattr(row, seen)}
             return self.page(request, row, "confirm.html", f"{label}?", **about)

@@ -46,6 +46,11 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         """Live ones whose last period is their trial."""
         return self.live().filter(trial_ends_at=F("period_ends_at"))
 
+    def paying(self) -> SubscriptionQuerySet:
+        """Live ones whose present period costs something, net of its discount: neither trials nor free ones."""
+        costs = {"periods__ends_at": F("period_ends_at"), "periods__price__gt": F("periods__discount")}
+        return self.live().filter(**costs)
+
     def ending(self) -> SubscriptionQuerySet:
         """Live ones that were canceled and end with their period."""
         return self.live().filter(cancel_at__isnull=False)

@@ -46,12 +46,13 @@ def note_beat(now: datetime) -> None:
 
 
 def read(now: datetime) -> Operations:
-    backlog, lag = None, 0.0
-    with suppress(RedisUnreachable, RedisError):
-        backlog, lag = asking_redis(_backlog_and_lag)
+    redis, backlog, lag = redis_state(), None, 0.0
+    if redis == "ok":  # asked before, as calls ask: the drain's way waits for seconds
+        with suppress(RedisUnreachable, RedisError):
+            backlog, lag = asking_redis(_backlog_and_lag)
     beat_at = cache.get(BEAT)
     return Operations(
-        redis=redis_state(),
+        redis=redis,
         outage=outage.is_active(),
         backlog=backlog,
         lag_seconds=lag,

@@ -63,12 +63,12 @@ def _amounts(amounts: Amounts) -> str:
 
 
 def _money(shown: Figures, *, recurring: bool) -> list[Number]:
-    month, since = shown.month, {"issued_at__gte": shown.month.starts_at}
+    month, since = shown.month, {"issued_at__gte": shown.month.starts_at, "status__in": "open,paid"}
     paying = sum(share.paying for share in shown.shares)
     mrr = Number(
         "Recurring revenue a month",
         _amounts(by_currency(shown.shares)),
-        _list("billing_subscription", status__exact="active"),
+        _list("billing_subscription", paying="yes"),
         f"{paying:,} paying, net of discounts",
     )
     overdue = f"{month.overdue_invoices:,} overdue: {_amounts(month.overdue)}" if month.overdue_invoices else ""

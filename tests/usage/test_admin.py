@@ -147,7 +147,7 @@ def test_the_log_is_for_staff_who_may_see_it(alice: Customer) -> None:
     browser = Client()
     assert browser.get(LOG).status_code == 302
     browser.force_login(alice.user)
-    assert browser.get(LOG).status_code == 302
+    assert browser.get(LOG).status_code == 403
     browser.force_login(User.objects.create_user("clark", is_staff=True))
     assert browser.get(LOG).status_code == 403
 

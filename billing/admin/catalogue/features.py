@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.contrib import admin, messages
@@ -75,6 +75,10 @@ class FeatureAdmin(HistoryAdmin[Feature]):
     def get_readonly_fields(self, request: HttpRequest, obj: Feature | None = None) -> list[str]:
         return ["code"] if obj else []
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        routes = [route for feature in objs for route in feature.routes.all()]
+        return _with_what_is_free(super().get_deleted_objects(objs, request), routes)
+
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         super().save_formset(request, form, formset, change)
         for route in [*formset.new_objects, *(row for row, _ in formset.changed_objects)]:
@@ -100,6 +104,9 @@ class RouteAdmin(AnsweredBy, HistoryAdmin[Route]):
     fieldsets = [(None, {"fields": [("path", "method"), "feature", "answered_by"]})]
     readonly_fields = ["answered_by"]
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        return _with_what_is_free(super().get_deleted_objects(objs, request), objs)
+
     def save_model(self, request: HttpRequest, obj: Route, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         tell_what_answers(request, obj)
@@ -107,6 +114,13 @@ class RouteAdmin(AnsweredBy, HistoryAdmin[Route]):
     @admin.display(description="method", ordering="method")
     def method_shown(self, row: Route) -> str:
         return str(row.get_method_display())
+
+
+def _with_what_is_free(found: Any, routes: Iterable[Route]) -> Any:
+    """What Django says goes, and what that means for callers: a view without a route is metered no more."""
+    deleted, *others = found
+    means = [f"Calls of {route.path} cost nothing from then on, and need no capability." for route in routes]
+    return ([*deleted, *means], *others)
 
 
 def views_answering(path: str) -> list[str]:

@@ -17,6 +17,7 @@ from billing.admin.action_pages import confirmed_action
 from billing.admin.base import FencedAdmin, linked, unlimited
 from billing.admin.catalogue.notices import NoticeThresholds
 from billing.admin.history import HistoryAdmin, HistoryForm
+from billing.admin.invoicing.documents import amount_of
 from billing.admin.subscriptions.moving import MovingAdmin
 from billing.api.sentences import to_staff
 from billing.catalogue import plans
@@ -72,6 +73,14 @@ class PlanForm(HistoryForm):
 
     def clean_currency(self) -> str:
         return str(self.cleaned_data["currency"]).upper()
+
+
+def default_plan_means(plan: Plan) -> str:
+    price = f"{amount_of(plan.price, plan.currency)} for each {plan.interval}"
+    after = " after the trial" if plan.trial_days else ""
+    billed = f" Each of them is billed {price}{after}, without having chosen to pay." if plan.price else ""
+    start = "Customers who have not chosen a plan start on this one."
+    return f"{start}{billed} Those who have started keep the plan they have."
 
 
 @admin.register(Plan)
@@ -194,7 +203,7 @@ class PlanAdmin(MovingAdmin, HistoryAdmin[Plan]):
 
     @confirmed_action(
         "Make it the default plan",
-        "Customers who have not chosen a plan start on this one. Those who have started keep the plan they have.",
+        default_plan_means,
         permission="change",
         icon="home",
     )

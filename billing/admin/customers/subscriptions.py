@@ -107,6 +107,18 @@ class TrialFilter(admin.SimpleListFilter):
         return subscriptions.on_trial() if self.value() == "yes" else subscriptions
 
 
+class PayingFilter(admin.SimpleListFilter):
+    title = "price"
+    parameter_name = "paying"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Pays for the present period")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Subscription]:
+        subscriptions: SubscriptionQuerySet = queryset
+        return subscriptions.paying() if self.value() == "yes" else subscriptions
+
+
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnly, OverageCapAdmin):
     """Written by billing.subscriptions.changes alone, which keeps plan, periods and schedule in step."""
@@ -114,7 +126,7 @@ class SubscriptionAdmin(ReadOnly, OverageCapAdmin):
     change_form_before_template = "admin/billing/subscription/parked.html"
     list_display = ["account", "plan", "status_shown", "anchor", "scheduled_plan", "scheduled_at", "created_at"]
     list_display_links = ["account"]
-    list_filter = [ParkedFilter, EndingFilter, TrialFilter, "status", "plan"]
+    list_filter = [ParkedFilter, EndingFilter, TrialFilter, PayingFilter, "status", "plan"]
     actions = ["move_chosen"]
     list_select_related = ["account", "plan", "scheduled_plan"]
     search_fields = ["account__username", "account__email"]

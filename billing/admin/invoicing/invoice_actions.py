@@ -112,7 +112,10 @@ class InvoiceActions(PreviewedActions[Invoice]):
 
     @confirmed_action(
         "Void the invoice",
-        "The invoice counts as never billed. This cannot be undone.",
+        lambda invoice: (
+            f"{amount_of(invoice.total, invoice.currency)} of {invoice.account} count as never billed. "
+            "The subscription goes on as it is. This cannot be undone."
+        ),
         permission=MAY_CHANGE,
         icon="block",
         danger=True,

@@ -66,4 +66,4 @@ def test_what_nobody_is_called(superuser: Staff, bob: Customer, term: str) -> No
 
 def test_strangers_find_nothing(bob: Customer) -> None:
     bob.api.force_login(bob.user)
-    assert bob.api.get("/admin/search/?s=bob&extended=1").status_code == 302
+    assert bob.api.get("/admin/search/?s=bob&extended=1").status_code == 403

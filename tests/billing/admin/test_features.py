@@ -54,6 +54,16 @@ def test_a_segment_may_be_a_parameter_and_two_of_one_shape_are_one_too_many(supe
     assert add(superuser, "/a/{other}/b", "POST").redirect_chain, "of another method"
 
 
+def test_what_is_free_once_a_route_is_deleted_is_said_before(superuser: Staff) -> None:
+    feature = Feature.objects.get(code="graph_query")
+    for page in (f"feature/{feature.pk}", f"route/{feature.routes.get().pk}"):
+        asked = superuser.open(f"billing/{page}/delete/").content.decode()
+        assert "Calls of /api/v1/graph/nodes cost nothing from then on" in asked, page
+    chosen = {"action": "delete_selected", "_selected_action": feature.pk}
+    assert "cost nothing from then on" in superuser.client.post("/admin/billing/feature/", chosen).content.decode()
+    assert Feature.objects.filter(pk=feature.pk).exists()
+
+
 @pytest.mark.parametrize(("code", "refused"), [("total", True), ("totals", False), ("sub_total", False)])
 def test_a_feature_is_not_named_like_a_member_of_an_answer(superuser: Staff, code: str, refused: bool) -> None:
     inline = {"routes-TOTAL_FORMS": 0, "routes-INITIAL_FORMS": 0}

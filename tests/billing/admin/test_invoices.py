@@ -234,7 +234,8 @@ def test_other_currencies(superuser: Staff, db: None, currency: str, price: Any,
 
 def test_voiding_counts_as_never_billed(superuser: Staff, sold: Subscription) -> None:
     (invoice,) = invoices(sold)
-    assert "cannot be undone" in superuser.open(page(invoice, "void")).content.decode()
+    asked = superuser.open(page(invoice, "void")).content.decode()
+    assert "cannot be undone" in asked and str(invoice.account) in asked and "The subscription goes on" in asked
     invoice.refresh_from_db()
     assert invoice.status == Invoice.Status.OPEN, "a button asks first"
     assert "INV-000001 is void." in told(press(superuser, invoice, "void"))

@@ -175,6 +175,14 @@ def test_a_button_asks_before_it_acts(superuser: Staff, catalogue: None) -> None
     assert plus.archived_at is None
 
 
+def test_what_a_default_plan_costs_is_said_before(superuser: Staff, catalogue: None) -> None:
+    starter = Plan.objects.get(code="starter")
+    asked = superuser.open(f"billing/plan/{starter.pk}/make_default/").content.decode()
+    assert "is billed 29.00\N{NO-BREAK SPACE}USD for each month" in asked
+    Plan.objects.filter(pk=starter.pk).update(price=0)
+    assert "is billed" not in superuser.open(f"billing/plan/{starter.pk}/make_default/").content.decode()
+
+
 def test_what_was_done_before_is_said_and_not_logged_again(superuser: Staff, catalogue: None) -> None:
     plus = Plan.objects.get(code="plus")
     for button in ("archive", "put_on_sale", "make_default"):

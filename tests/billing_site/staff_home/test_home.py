@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from html import unescape
+from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -13,13 +16,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from billing.invoicing import credit_notes
 from billing.models import Invoice, LimitOverride, Plan, Subscription
 from billing_site.staff_home import figures, operations
 from billing_site.tasks import note_beat
 from tests.billing.ledger import pay_in_full, schedule
 from tests.billing.staff import text_of
 from tests.cast import Customer, Staff
-from tests.outages import redis_gone
+from tests.outages import no_redis, redis_gone
 from usage.models import SetAsideEntry, WindowUsage
 from usage.reports.present import near_quota, top_consumers
 
@@ -67,6 +71,7 @@ def test_money(superuser: Staff, bob: Customer, carol: Customer, alice: Customer
     pay_in_full(Invoice.objects.get(account=carol.account), timezone.now())
     shown = cards(superuser)
     assert shown["Recurring revenue a month"][0] == "78.00 USD"
+    assert behind(superuser, shown["Recurring revenue a month"]) == 2, "Alice pays nothing"
     assert shown["Billed this month"][0] == "78.00 USD"
     assert behind(superuser, shown["Billed this month"]) == 2
     assert shown["Paid this month"][0] == "49.00 USD"
@@ -75,6 +80,12 @@ def test_money(superuser: Staff, bob: Customer, carol: Customer, alice: Customer
     assert behind(superuser, shown["Due on 1 invoice"]) == 1
     late = shown["Overdue invoices"]  # without a seller, who gives time to pay
     assert (late[0], behind(superuser, late)) == ("1", 1)
+
+
+def test_a_void_invoice_is_not_behind_what_was_billed(superuser: Staff, bob: Customer, carol: Customer) -> None:
+    credit_notes.void(Invoice.objects.get(account=bob.account), timezone.now())
+    billed = cards(superuser)["Billed this month"]
+    assert (billed[0], behind(superuser, billed)) == ("49.00 USD", 1)
 
 
 def test_what_is_ahead_and_what_failed(
@@ -137,6 +148,22 @@ def test_without_redis_the_home_says_so(superuser: Staff, alice: Customer, redis
     text = text_of(superuser.open(""))
     assert "Redis is unreachable" in text
     assert "Redis does not answer" in text
+
+
+def test_the_home_waits_for_no_redis_that_hangs(superuser: Staff, alice: Customer, settings: Any) -> None:
+    """It is asked once, by the way that waits no longer than calls do."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        no_redis(settings, f"redis://127.0.0.1:{silent.getsockname()[1]}/0"),
+    ):
+        assert "Redis is unreachable" in text_of(superuser.open(""))
+        silent.setblocking(False)
+        asked = 0
+        with suppress(BlockingIOError):
+            while True:
+                silent.accept()[0].close()
+                asked += 1
+    assert asked == 1
 
 
 def test_few_queries_and_then_none(superuser: Staff, bob: Customer) -> None:

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing.erasure import erase
-from billing.models import AccountNote, ApiKey, LimitOverride, Member, Subscription, TokenTopUp
+from billing.models import AccountNote, ApiKey, BillingDetails, Invoice, LimitOverride, Member, Subscription, TokenTopUp
 from tests.billing.staff import text_of
 from tests.cast import Customer, Staff, call
 from tests.outages import redis_gone
@@ -43,6 +43,7 @@ def busy(bob: Customer) -> Customer:
     drain.drain()
     LimitOverride.objects.create(account=bob.user, limit="minute", maximum=77, reason="a launch")
     TokenTopUp.objects.create(account=bob.user, tokens=1234, reason="an apology")
+    BillingDetails.objects.create(account=bob.user, name="Bob Ltd", country="IE")
     AccountNote.objects.create(account=bob.user, text="prefers to be called in the morning")
     return bob
 
@@ -59,11 +60,12 @@ def test_everything_about_a_customer_in_few_queries(superuser: Staff, busy: Cust
         assert number <= MOST_QUERIES, name
     for said in ("497", "graph_query", "Requests per minute"):
         assert said in parts["usage"], said
-    assert "INV-" in parts["money"]
+    assert "INV-" in parts["money"] and "Bob Ltd" in parts["money"]
     assert "Mark as paid" in parts["money"]
     for said in ("valid", "Revoke", "77", "1,234"):
         assert said in parts["access"], said
     assert "subscription.opened" in parts["history"]
+    assert f"invoice {Invoice.objects.get(account=busy.account)}" in parts["history"]
 
 
 def test_who_acts_for_whom(superuser: Staff, alice: Customer, bob: Customer) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.contrib.contenttypes.models import ContentType
 from django.db import OperationalError
-from django.db.models import Model, Q, TextField
-from django.db.models.functions import Cast
+from django.db.models import Model, Q
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 
@@ -22,7 +19,6 @@ from billing.entitlements.api_keys import BadCredentials
 from billing.models import (
     ApiKey,
     BillingDetails,
-    CouponRedemption,
     CreditNote,
     Invoice,
     LimitOverride,
@@ -35,8 +31,7 @@ from billing.models import (
     Subscription,
     TokenTopUp,
 )
-from billing.outbox import actor
-from usage.admin.customers import card_payments
+from usage.admin.customers import card_payments, happened
 from usage.admin.customers.sections import Section, add_link, instant, link, list_url, may_see
 from usage.metering import admit
 from usage.models import RefusedCalls, UsageLog, UsageReset
@@ -46,12 +41,6 @@ from usage.reports.refusals import refusals
 SHOWN = 10
 LOGGED = 20
 REFUSED_DAYS = 30
-
-WRITTEN_BY_STAFF: Final[tuple[Any, ...]] = (
-    *(Subscription, Invoice, MoneyIn, ApiKey, LimitOverride, TokenTopUp),
-    *(BillingDetails, CouponRedemption, UsageReset),
-)
-"""Rows of an account on which staff act in the admin."""
 
 
 class Part(NamedTuple):
@@ -208,63 +197,15 @@ def _top_ups(request: HttpRequest, user: User, now: datetime) -> Section:
     return Section("Token top-ups", headers, rows, "None.", list_url(TokenTopUp, user), add)
 
 
-def _history(request: HttpRequest, user: User, now: datetime) -> Section:
-    """What staff did in the admin to the user and to the rows of the account, also to those that are gone since."""
-    of = Q(content_type=ContentType.objects.get_for_model(User), object_id=str(user.pk))
-    for model in WRITTEN_BY_STAFF:
-        rows = getattr(model, "history", model.objects).filter(account=user).order_by()
-        ids = rows.values_list(Cast(model._meta.pk.attname, TextField()))
-        of |= Q(content_type=ContentType.objects.get_for_model(model), object_id__in=ids)
+def _details(request: HttpRequest, user: User, now: datetime) -> Section:
+    """As the next invoice names the customer."""
     rows = [
-        [f"{row.action_time:%Y-%m-%d %H:%M:%S}", str(row.user), row.object_repr, _done(row)]
-        for row in LogEntry.objects.filter(of).select_related("user").order_by("-action_time")[:LOGGED]
+        [link(row, row.name), f"{row.postcode} {row.city}".strip() or "–", row.country, row.vat_id or "–"]
+        for row in BillingDetails.objects.filter(account=user)
     ]
-    return Section("What staff did", ["When (UTC)", "Who", "To", "What"], rows, "Nothing yet.", is_wide=True)
-
-
-def _done(entry: LogEntry) -> str:
-    return "Deleted." if entry.is_deletion() else entry.get_change_message()
-
-
-def _messages(request: HttpRequest, user: User, now: datetime) -> Section:
-    """The newest messages of the outbox, those first that nobody has been told yet."""
-    of_account = OutboxMessage.objects.filter(account=user.pk)
-    found = [*of_account.filter(position=None).order_by("-pk")[:LOGGED]]
-    found += of_account.filter(position__isnull=False).order_by("-position")[: LOGGED - len(found)]
-    people = User.objects.in_bulk(filter(None, {actor.number_of(row.actor) for row in found}))
-    rows = [
-        [
-            f"{row.recorded_at:%Y-%m-%d %H:%M:%S}",
-            row.kind,
-            ", ".join(f"{name} {value}" for name, value in row.payload.items()),
-            _who(row.actor, people),
-        ]
-        for row in found
-    ]
-    headers, every = ["When (UTC)", "Kind", "About", "By"], list_url(OutboxMessage, user)
-    return Section("What happened", headers, rows, "Nothing lately.", every, is_wide=True)
-
-
-def _who(by: str, people: Mapping[int, User]) -> str:
-    number = actor.number_of(by)
-    if number is not None:
-        return str(people.get(number, "somebody who is gone"))
-    return by.replace(":", " ") or "by itself"
-
-
-def _mails(request: HttpRequest, user: User, now: datetime) -> Section:
-    rows = [
-        [instant(row.first_tried_at), row.kind, _fate(row), row.error or "–"]
-        for row in SentMail.objects.filter(account=user)[:SHOWN]
-    ]
-    headers = ["First tried (UTC)", "About", "State", "Error"]
-    return Section("Mails", headers, rows, "None yet.", list_url(SentMail, user), is_wide=True)
-
-
-def _fate(mail: SentMail) -> str:
-    if mail.sent_at:
-        return f"sent {mail.sent_at:%Y-%m-%d %H:%M}"
-    return f"given up {mail.given_up_at:%Y-%m-%d %H:%M}" if mail.given_up_at else f"tried {mail.tries} times"
+    add = None if rows else add_link(request, BillingDetails, user, "Add billing details")
+    headers, none = ["Name", "City", "Country", "VAT number"], "None: invoices name the user."
+    return Section("Billing details", headers, rows, none, "", add, is_wide=True)
 
 
 def _members(request: HttpRequest, user: User, now: datetime) -> Section:
@@ -285,11 +226,14 @@ PARTS: Final[dict[str, Part]] = {
             (PaymentAttempt, card_payments.attempts),
             (CreditNote, _credit_notes),
             (Subscription, _subscriptions),
+            (BillingDetails, _details),
         ),
     ),
     "access": Part(
         "Keys and limits",
         ((ApiKey, _keys), (LimitOverride, _overrides), (TokenTopUp, _top_ups), (Member, _members)),
     ),
-    "history": Part("History", ((User, _history), (OutboxMessage, _messages), (SentMail, _mails))),
+    "history": Part(
+        "History", ((User, happened.by_staff), (OutboxMessage, happened.messages), (SentMail, happened.mails))
+    ),
 }
