@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -16,6 +19,7 @@ from billing.admin.lists.searching import SHOWN
 from billing.invoicing.ledger import lock
 from billing.models import Refund, Reversal
 from billing.payments import refunds
+from billing.payments.unplaced import owing
 
 MAY_CHANGE = "change_invoices"
 STATE_COLOURS = {
@@ -25,6 +29,17 @@ STATE_COLOURS = {
     "Succeeded": "success",
     "Failed": "danger",
 }
+
+
+class Owing(admin.SimpleListFilter):
+    title = "owed"
+    parameter_name = "owed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "yes: the customer's balance is below 0")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(pk__in=owing().values("pk")) if self.value() == "yes" else queryset
 
 
 @admin.register(Reversal)
@@ -41,7 +56,7 @@ class ReversalAdmin(ReadOnly, ModelAdmin[Reversal]):
     currency_path = "money_in__currency"
     summed = ("amount",)
     exported = ("money_in__currency", "amount")
-    list_filter = [("reversed_at", Days)]
+    list_filter = [Owing, ("reversed_at", Days)]
     ordering = ["-reversed_at", "-pk"]
     fieldsets = [
         (

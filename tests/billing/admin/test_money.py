@@ -166,6 +166,18 @@ def test_money_that_no_invoice_is_going_to_use_is_found(superuser: Staff, sold: 
     assert [name in found for name in names] == [True, False, False, False]
 
 
+def test_who_owes_a_balance_is_found(superuser: Staff, sold: Subscription) -> None:
+    paid = pay(invoices(sold)[0], money(40), LATER, "bank-7")
+    reverse(paid, money(1), "a part", "r-1", LATER)
+    assert "a part" not in text_of(superuser.open("billing/reversal/?owed=yes"))
+    invoiced(sold, 10, "2025-11-06")
+    reverse(paid, money(1), "another part", "r-2", LATER)
+    assert "another part" in text_of(superuser.open("billing/reversal/?owed=yes"))
+    arrive(sold.account_id, 1)
+    assert "another part" not in text_of(superuser.open("billing/reversal/?owed=yes"))
+    assert "another part" in text_of(superuser.open("billing/reversal/"))
+
+
 # --- Taking it back
 
 
