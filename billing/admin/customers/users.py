@@ -19,12 +19,11 @@ from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 from billing.admin.action_pages import confirmed_action, page_action
 from billing.admin.base import ModelAdmin, once
 from billing.admin.lists.searching import SHOWN, suggested
-from billing.admin.money.accounts import MoneyActions
+from billing.admin.money.accounts import MoneyActions, balances_of
 from billing.admin.subscriptions.starting import StartActions
 from billing.api.sentences import to_staff
 from billing.erasure import deletion, erase
 from billing.fence.fenced import push_on_commit
-from billing.invoicing.ledger import balances
 from billing.models import (
     AccountNote,
     ApiKey,
@@ -153,7 +152,7 @@ class UserAdmin(Choices, StartActions, MoneyActions, _UserAdmin):
     def sensible_actions(self, row: User) -> set[str]:
         if row.is_staff or row.is_superuser:
             return set()
-        money = {"receive_money"} | ({"pay_out"} if any(each > 0 for each in balances([row.pk]).values()) else set())
+        money = {"receive_money"} | ({"pay_out"} if any(each > 0 for each in balances_of(row).values()) else set())
         if row.is_active:
             return {"start", "deactivate", "erase"} | money
         return money | ({"erase"} if Erasure.objects.filter(account=row).exists() else {"activate", "erase"})

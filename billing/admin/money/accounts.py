@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -9,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from billing.admin.action_pages import page_action
+from billing.admin.base import once
 from billing.admin.invoicing.documents import amount_of
 from billing.admin.money.forms import MoneyForm, PayOutForm
 from billing.admin.money.previewed import Done, PreviewedActions
@@ -55,7 +58,7 @@ class MoneyActions(PreviewedActions[User]):
     @page_action("Note a pay-out", permission=MAY_CHANGE, icon="output")
     def pay_out(self, request: HttpRequest, object_id: str) -> HttpResponse:
         user, now = self.existing(request, object_id), timezone.now()
-        owed = {code: amount for (_, code), amount in sorted(ledger.balances([user.pk]).items()) if amount > 0}
+        owed = {code: amount for code, amount in balances_of(user).items() if amount > 0}
 
         def note(given: dict[str, Any]) -> Done:
             known = Refund.objects.filter(provider=MANUAL, reference=given["reference"]).exists()
@@ -83,6 +86,12 @@ class MoneyActions(PreviewedActions[User]):
             about="Pay it first, such as by bank transfer. What is to be refunded of an invoice is credited before, on "
             "the invoice's page: the credit becomes balance.",
         )
+
+
+def balances_of(user: User) -> dict[str, Decimal]:
+    """By currency, read once for a page that is looked at."""
+    found: Mapping[tuple[int, str], Decimal] = once(user, "balances", lambda: ledger.balances([user.pk]))
+    return {currency: amount for (_, currency), amount in sorted(found.items())}
 
 
 def received(money: MoneyIn, *, known: bool) -> Done:

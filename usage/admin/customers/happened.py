@@ -21,6 +21,7 @@ from billing.models import (
     LimitOverride,
     MoneyIn,
     OutboxMessage,
+    Refund,
     SentMail,
     Subscription,
     TokenTopUp,
@@ -31,7 +32,7 @@ from usage.models import UsageReset
 
 SHOWN, LOGGED = 10, 20
 WRITTEN_BY_STAFF: Final[tuple[Any, ...]] = (
-    *(Subscription, Invoice, MoneyIn, ApiKey, LimitOverride, TokenTopUp),
+    *(Subscription, Invoice, MoneyIn, Refund, ApiKey, LimitOverride, TokenTopUp),
     *(BillingDetails, CouponRedemption, UsageReset),
 )
 """Rows of an account on which staff act in the admin."""
@@ -39,11 +40,12 @@ WRITTEN_BY_STAFF: Final[tuple[Any, ...]] = (
 
 def by_staff(request: HttpRequest, user: User, now: datetime) -> Section:
     """What staff did in the admin to the user and to the rows of the account, also to those that are gone since."""
-    of = Q(content_type=ContentType.objects.get_for_model(User), object_id=str(user.pk))
+    kinds: dict[Any, ContentType] = ContentType.objects.get_for_models(User, *WRITTEN_BY_STAFF)
+    of = Q(content_type=kinds[User], object_id=str(user.pk))
     for model in WRITTEN_BY_STAFF:
         rows = getattr(model, "history", model.objects).filter(account=user).order_by()
         ids = rows.values_list(Cast(model._meta.pk.attname, TextField()))
-        of |= Q(content_type=ContentType.objects.get_for_model(model), object_id__in=ids)
+        of |= Q(content_type=kinds[model], object_id__in=ids)
     rows = [
         [f"{row.action_time:%Y-%m-%d %H:%M:%S}", str(row.user), row.object_repr, _done(row)]
         for row in LogEntry.objects.filter(of).select_related("user").order_by("-action_time")[:LOGGED]

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from billing.admin.invoicing.documents import amount_of, redemption_link
+from billing.admin.money.accounts import balances_of
 from billing.models import Erasure, Invoice, Subscription
 from billing.rules.money import in_currency
 from billing.subscriptions.current import CurrentSubscription, current_subscription
@@ -76,7 +77,7 @@ def read(request: HttpRequest, user: User, now: datetime) -> Head:
     if request.user.has_perm("billing.view_subscription"):
         _add_subscription(head, now)
     if request.user.has_perm("billing.view_invoice"):
-        head.facts.append(("Due", _due(user)))
+        head.facts += [("Due", _due(user)), ("Balance", _balance(user))]
         if past_due := card_payments.warning(user.pk, now):
             head.warnings.append(past_due)
     if request.user.has_perm("usage.view_usagelog"):
@@ -93,7 +94,7 @@ def _add_subscription(head: Head, now: datetime) -> None:
     except NoSubscription:
         return
     head.live = live = current.subscription if current.subscription.pk else None
-    period, balance = current.period, current.balance
+    period = current.period
     head.pays = period.is_trial or period.price > 0
     head.status = _status(current)
     price = amount_of(period.net_price, period.currency)
@@ -104,7 +105,6 @@ def _add_subscription(head: Head, now: datetime) -> None:
         ("Period ends", f"{period.ends_at:%Y-%m-%d %H:%M} UTC"),
         ("What follows", _follows(current)),
         ("Next invoice", amount_of(current.next_invoice_amount, period.currency)),
-        ("Balance", amount_of(balance, period.currency)),
     ]
     if current.redemption is not None and current.redemption.is_active:
         head.facts.append(("Coupon", redemption_link(current.redemption)))
@@ -130,6 +130,12 @@ def _follows(current: CurrentSubscription) -> str:
     if current.scheduled_plan and current.scheduled_at:
         return f"{current.scheduled_plan} from {current.scheduled_at:%Y-%m-%d}"
     return f"renews on {current.then}" if current.then else "nothing"
+
+
+def _balance(user: User) -> str:
+    """In each currency; below 0 where the customer owes it."""
+    shown = [amount_of(amount, currency) for currency, amount in balances_of(user).items() if amount]
+    return ", ".join(shown) or "nothing"
 
 
 def _due(user: User) -> str:
