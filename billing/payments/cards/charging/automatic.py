@@ -37,9 +37,9 @@ def begin_with(gateway: Gateway, method: PaymentMethod, now: datetime) -> list[P
     failed = PaymentAttempt.objects.filter(invoice=OuterRef("pk"), cause__in=attempts.BY_ITSELF)
     begun = []
     for invoice in Invoice.objects.due().filter(Exists(failed), account=method.account_id):
-        if invoice.attempts.filter(method=method).exists():
+        if PaymentAttempt.objects.filter(invoice=invoice, method=method).exists():
             continue
-        for running in invoice.attempts.filter(state=State.NEEDS_ACTION):
+        for running in PaymentAttempt.objects.filter(invoice=invoice, state=State.NEEDS_ACTION):
             pages.end(gateway, running, now)
         try:
             begun.append(attempts.begin(invoice, method, Cause.METHOD, gateway.name, now))
