@@ -55,6 +55,9 @@ def crash(line: int, work: Callable[[], Any]) -> bool:
     try:
         ending_at(line, work, end)
     except Killed:
+        # With a process its session ends, whatever it was in: its transaction is undone, and its locks are free.
+        connections["default"].close()
+        del connections["default"]
         return True
     return False
 
