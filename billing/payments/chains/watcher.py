@@ -19,7 +19,7 @@ from billing.models import Chain, DepositAddress
 from billing.models.chains.chain import STALE_AFTER
 from billing.payments.chains import keeping, refunds, reorganisation
 from billing.payments.chains.keeping import Found
-from billing.payments.chains.reading import Block, Node, Transfer, WrongChain
+from billing.payments.chains.reading import Block, Node, NodeError, Transfer, WrongChain
 from billing.postgres.session_locks import ending_on_failure
 
 CHUNK: Final = 500
@@ -127,9 +127,17 @@ def _read(
     if before is None:
         return None
     transfers = _transfers(node, first, last, addresses)
-    balances = node.balances(list(addresses), last) if with_balances else {}
+    balances = _balances(node, addresses, last) if with_balances else {}
     after = node.block(last)
     return Found(first, before, transfers, balances, addresses) if after == before else None
+
+
+def _balances(node: Node, addresses: Mapping[str, DepositAddress], number: int) -> Mapping[str, int]:
+    """Nothing where the node has forgotten them: they are for a list alone, and must not hold up money."""
+    try:
+        return node.balances(list(addresses), number)
+    except NodeError:
+        return {}
 
 
 def _transfers(node: Node, first: int, last: int, addresses: Mapping[str, DepositAddress]) -> list[Transfer]:

@@ -23,6 +23,8 @@ class Front:
         """Answers are lost: the call was made, the connection ends."""
         self.answers: dict[str, Any] = {}
         """Results that stand in for the node's, by method."""
+        self.declines: set[str] = set()
+        """Methods that the node says it cannot answer, as one that has forgotten old states."""
         self.before: Callable[[str], None] = lambda method: None
         """Called before a method is passed on: what happens on the chain meanwhile."""
         self.asked: list[str] = []
@@ -45,6 +47,9 @@ class Front:
         self.before(method)
         if method == "eth_getLogs" and self._is_too_much(call["params"][0]):
             error = {"code": -32005, "message": "query returned more than 10000 results"}
+            return json.dumps({"jsonrpc": "2.0", "id": call["id"], "error": error}).encode()
+        if method in self.declines:
+            error = {"code": -32000, "message": "missing trie node"}
             return json.dumps({"jsonrpc": "2.0", "id": call["id"], "error": error}).encode()
         if method in self.answers:
             return json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": self.answers[method]}).encode()

@@ -119,3 +119,11 @@ def test_a_node_that_lags_behind_the_cursor_is_waited_for(shop: Shop, front: Fro
     del front.answers["eth_getBlockByNumber"]
     Chain.objects.update(cursor_number=shop.money.head + 5)
     assert shop.tick() == Look.NOTHING_NEW
+
+
+def test_a_node_that_has_forgotten_balances_holds_up_no_money(shop: Shop, front: Front, bob: Customer) -> None:
+    request = shop.ask(bill_of(bob))
+    front.declines.add("eth_getBalance")
+    shop.money.pay(request.address.address, units(29))
+    shop.sure()
+    assert stands(request).state == State.PAID
