@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -13,6 +14,8 @@ from web3.middleware import ExtraDataToPOAMiddleware
 
 from billing.payments.chains.reading import Block, NodeError, Receipt, Transfer
 
+# py_ecc, which web3 brings along, raises it to 100,000: JSON of such a depth would end the process instead of raising.
+sys.setrecursionlimit(1_000)
 TIMEOUT_SECONDS: Final = 20
 ADDRESSES_A_CALL: Final = 200
 TRANSFER: Final = Web3.to_hex(Web3.keccak(text="Transfer(address,address,uint256)"))

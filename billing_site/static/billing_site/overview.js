@@ -75,7 +75,9 @@ function daysFollow(standing) {
   const used = standing.querySelector(".figure")?.textContent;
   if (used === daysFollow.used) return;
   daysFollow.used = used;
-  setTimeout(() => htmx.trigger(document.getElementById("days"), "refresh"), 3000);
+  setTimeout(() => {
+    if (document.visibilityState === "visible") htmx.trigger(document.getElementById("days"), "refresh");
+  }, 3000);
 }
 
 function stale(is) {

@@ -8,6 +8,7 @@ from typing import Any
 from eth_utils import to_checksum_address
 from web3 import HTTPProvider, Web3
 
+import billing.payments.chains.rpc  # noqa: F401  # takes back what web3 does to the depth of recursion
 from tests.servers.chain.node import ask, compiled
 
 GAS = 1_000_000

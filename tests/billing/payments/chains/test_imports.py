@@ -21,3 +21,10 @@ def test_a_process_that_serves_imports_none_of_it() -> None:
     done = subprocess.run([sys.executable, "-c", SERVED, *HEAVY], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
+
+
+def test_a_node_is_asked_without_letting_python_recurse_deeper() -> None:
+    """JSON that is nested too deep raises then, and ends no process."""
+    asked = "import sys; import billing.payments.chains.rpc; print(sys.getrecursionlimit())"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "1000"), done.stderr
