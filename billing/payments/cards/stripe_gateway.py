@@ -95,7 +95,6 @@ class StripeGateway:
             "payment_method_types": ["card"],
             "line_items": [item],
             "payment_intent_data": {
-                "setup_future_usage": "off_session",
                 "metadata": {"attempt": attempt},
                 "description": description,
             },
