@@ -45,6 +45,8 @@ PAGES = {
         ("Refunds", "billing.refund", "output"),
         ("Balance entries", "billing.balanceentry", "account_balance_wallet"),
         ("Saved cards", "billing.paymentmethod", "credit_card"),
+        ("Charges by card", "billing.paymentattempt", "contactless"),
+        ("Disputes", "billing.dispute", "gavel"),
         ("Provider's events", "billing.providerevent", "webhook"),
         ("Seller", "billing.seller", "storefront"),
         ("Tax rates", "billing.taxrate", "percent"),

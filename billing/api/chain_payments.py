@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from billing.api.sentences import to_customer
-from billing.http.fields import MoneyField, TimeField
+from billing.http.fields import MoneyField
 from billing.http.problems import Problem
 from billing.models import Invoice, Token
 from billing.payments.chains import configuration, requests
@@ -40,7 +40,7 @@ class TransferRequest(serializers.Serializer[Any]):
     amount = MoneyField(help_text="What remains due, in the invoice's currency: the token is at par with it.")
     uri = serializers.CharField(help_text="For a wallet (EIP-681): token, chain, address and amount.")
     qr = serializers.CharField(help_text="The URI as a QR code, in SVG.")
-    shown_until = TimeField(help_text="Ask again then. What comes later is credited all the same.")
+    shown_until = serializers.DateTimeField(help_text="Ask again then. What comes later is credited all the same.")
 
 
 @extend_schema_serializer(examples=[OpenApiExample("To be sent by a wallet", {"request": EXAMPLE})])

@@ -6,7 +6,6 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from billing.api.document_serializers import AmountField
-from billing.http.fields import TimeField
 from billing.models import BalanceEntry, Payment
 from billing.models.settlements import Movement
 
@@ -33,7 +32,7 @@ MOVED = {
 @extend_schema_serializer(examples=[OpenApiExample("Paid", PAID), OpenApiExample("Taken back", TAKEN_BACK)])
 class InvoicePaymentSerializer(serializers.ModelSerializer[Payment]):
     amount = AmountField("invoice.currency", help_text="What the invoice got. Below zero: taken back.")
-    paid_at = TimeField(help_text="When the money was received, or taken back.")
+    paid_at = serializers.DateTimeField(help_text="When the money was received, or taken back.")
     source = serializers.CharField(  # type: ignore[assignment]
         source="money_in.source", help_text="`manual`, or the provider or chain that the money came by."
     )
@@ -55,7 +54,7 @@ class InvoicePaymentSerializer(serializers.ModelSerializer[Payment]):
 @extend_schema_serializer(examples=[OpenApiExample("From a credit note", MOVED)])
 class BalanceEntrySerializer(serializers.ModelSerializer[BalanceEntry]):
     amount = AmountField(help_text="Above zero: owed to you. Below: used by an invoice, taken back or paid out.")
-    created_at = TimeField()
+    created_at = serializers.DateTimeField()
     kind = serializers.ChoiceField(Movement.choices, help_text="What it is.")
     invoice = serializers.CharField(source="invoice.number", default=None, allow_null=True)
     credit_note = serializers.CharField(source="credit_note.number", default=None, allow_null=True)

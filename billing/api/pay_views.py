@@ -42,7 +42,7 @@ class PayRequest(StrictSerializer):
     method = serializers.CharField(
         max_length=100,
         help_text="`card`: your default card, or where you have none the payment page. Or the id of one of your "
-        "payment methods.",
+        "payment methods, or the code of a token, such as `usdc`.",
     )
 
 

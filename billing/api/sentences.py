@@ -110,6 +110,10 @@ SENTENCES: Final[Mapping[str, str]] = {
     "refund_asked_before": "A pay-out in this token was asked for before, and waits for our staff.",
     "refund_state": "%(refund)s is %(state)s.",
     "refund_out_of_bounds": "between 0 and %(most)s %(currency)s can be paid out",
+    "refund_while_due": (
+        "%(due)s %(currency)s is due on open invoices, which a credit pays first; "
+        "nothing goes back until that is settled"
+    ),
     "not_payable": "%(invoice)s is %(status)s; only an open invoice is paid",
     "payment_failed": "The payment of %(invoice)s was declined: %(decline_code)s. Try another card.",
     "provider_unreachable": "The provider of payments does not answer at the moment. Nothing was charged; try again.",

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Sum
 
 from billing.invoicing import credit_notes
-from billing.invoicing.ledger import BillingError, balance, fits, lock, spend_balance
+from billing.invoicing.ledger import BillingError, balance, due_of, fits, lock, spend_balance
 from billing.models import BalanceEntry, Invoice, MoneyIn, Refund
 from billing.models.invoices import NOTHING
 from billing.models.money import MANUAL
@@ -126,12 +126,21 @@ def request_for_invoice(
 ) -> Refund:
     """Credit an amount of an invoice, and request that it is paid out. Both or neither.
 
-    Raises BillingError as `credit_notes.credit` and `request`: what the credit note takes off something due is not
-    paid out.
+    Raises BillingError as `credit_notes.credit` and `request`, and `refund_while_due` while the account has something
+    to pay in the currency: a credit pays that first, so the whole of it never becomes balance.
     """
     with transaction.atomic():
+        lock(invoice.account_id)
+        due = due_first(invoice)
+        if due > 0:
+            raise BillingError("refund_while_due", due=in_currency(due, invoice.currency), currency=invoice.currency)
         credit_notes.credit(invoice, amount, reason, now)
         return request(invoice.account_id, invoice.currency, amount, provider, reason, now, money)
+
+
+def due_first(invoice: Invoice) -> Decimal:
+    """What the invoice's account has to pay in its currency, which a credit of the invoice is used for first."""
+    return sum((each.due for each in due_of(invoice.account_id, invoice.currency)), NOTHING)
 
 
 def _move_balance(refund: Refund, amount: Decimal, now: datetime) -> None:

@@ -29,7 +29,7 @@ BLOCK_SECONDS = 3
 CONFIRMATIONS = 3
 TOKEN = "usdc"
 TRANSFER, MINT = "0xa9059cbb", "0x40c10f19"
-LINK = re.compile(r"ethereum:(0x[0-9a-fA-F]{40})@\d+/transfer\?address=(0x[0-9a-fA-F]{40})&uint256=(\d+)")
+LINK = re.compile(r"ethereum:(0x[0-9a-fA-F]{40})@(\d+)/transfer\?address=(0x[0-9a-fA-F]{40})&uint256=(\d+)")
 
 
 class Missing(Exception):
@@ -157,14 +157,16 @@ def _word(text: str) -> str:
 
 def pay(link: str, local: Path) -> str:
     """Send what an EIP-681 link asks for, from the demo wallet. Gives what was sent. Raises SystemExit."""
-    from tests.servers.chain.node import ask
+    from tests.servers.chain.node import CHAIN_ID, ask
 
     asked = LINK.fullmatch(link)
     port = local / PORT_FILE
     if asked is None or not port.exists():
         sys.exit("give the link of a payment page, in quotes, while `make run PAYMENTS=demo` runs: ethereum:0x…")
     url = f"http://127.0.0.1:{port.read_text().strip()}"
-    contract, address, units = asked.groups()
+    contract, chain, address, units = asked.groups()
+    if int(chain) != CHAIN_ID or ask(url, "eth_getCode", contract, "latest") == "0x":
+        sys.exit(f"there is no token {contract} on chain {chain} here: nothing was sent")
     _send(url, ask(url, "eth_accounts")[0], contract, TRANSFER + _word(address) + _word(hex(int(units))))
     return f"sent {int(units) / 10**6:.2f} USDC to {address}; it counts after {CONFIRMATIONS} more blocks"
 

@@ -21,6 +21,7 @@ from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, Refund
 from billing.payments.cards import refunds
 from billing.payments.cards.configured import card_gateway
+from billing.payments.refunds import due_first
 from billing.rules.money import in_currency
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class CardRefundAction(Base):
     @page_action("Refund by card", permission=MAY_CHANGE, icon="currency_exchange")
     def refund(self, request: HttpRequest, object_id: str) -> HttpResponse:
         invoice = self.existing(request, object_id)
+        if (why_not := _why_not(invoice)) and request.method == "GET":
+            return self.back(request, invoice, why_not, messages.ERROR)
         most = in_currency(min(_most(invoice), invoice.creditable()), invoice.currency)
         form = RefundForm(request.POST or None, initial={"amount": most, "seen": most}, currency=invoice.currency)
         if form.is_valid():
@@ -78,6 +81,14 @@ class CardRefundAction(Base):
         said = f"{amount_of(row.amount, row.currency)} {became}."
         self.log_change(request, invoice, f"Refund by card: {said}")
         return self.back(request, invoice, said, level)
+
+
+def _why_not(invoice: Invoice) -> str:
+    """Why nothing can go back now; empty where something can."""
+    if _most(invoice) <= 0:
+        return f"Nothing of {invoice} can go back to a card."
+    due = in_currency(due_first(invoice), invoice.currency)
+    return to_staff(BillingError("refund_while_due", due=due, currency=invoice.currency)) if due else ""
 
 
 def _most(invoice: Invoice) -> Decimal:

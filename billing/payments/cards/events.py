@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,6 +32,8 @@ KEPT_FOR = timedelta(days=90)
 PURGE_BATCH = 10_000
 LATE_AFTER = timedelta(minutes=15)
 """An event that waits longer than this is a fault that operators are told of."""
+NULL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""As JSON writes it; not the text of a backslash and what follows."""
 logger = logging.getLogger(__name__)
 
 
@@ -169,8 +172,9 @@ def _put_off(event: ProviderEvent, now: datetime, error: str) -> None:
 
 
 def _storable(event: Event) -> object:
-    """What PostgreSQL's JSON takes: every character but one."""
-    return json.loads(json.dumps(event.payload, default=str).replace("\\u0000", ""))
+    """What PostgreSQL's JSON takes: every character but one, and no halves."""
+    text = json.dumps(event.payload, default=str, ensure_ascii=False).encode(errors="replace").decode()
+    return json.loads(NULL.sub(r"\1", text))
 
 
 def _mode(is_live: bool) -> str:

@@ -220,7 +220,7 @@ class Gateway(Protocol):
         left_url: str,
         language: str = "",
     ) -> Answer[HostedPage]:
-        """A page to pay on, to confirm it with the bank and to save the card. `attempt` is its key, too."""
+        """A page to pay on, and to confirm it with the bank. The card is not kept. `attempt` is its key, too."""
         ...
 
     def charge(

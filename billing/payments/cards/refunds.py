@@ -36,8 +36,8 @@ def refundable(invoice: Invoice, provider: str) -> list[tuple[MoneyIn, Decimal]]
 def refund(gateway: Gateway, invoice: Invoice, amount: Decimal, reason: str, now: datetime) -> Refund:
     """Credit an amount of an invoice and give it back to the card. In no transaction.
 
-    Raises BillingError `refund_out_of_bounds` above what one charge of the invoice has left, and what a credit note
-    raises.
+    Raises BillingError `refund_out_of_bounds` above what one charge of the invoice has left, and what
+    `request_for_invoice` raises.
     """
     able: Sequence[tuple[MoneyIn, Decimal]] = refundable(invoice, gateway.name)
     money = next((row for row, left in able if left >= amount), None)

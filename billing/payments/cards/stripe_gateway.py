@@ -95,7 +95,6 @@ class StripeGateway:
             "payment_method_types": ["card"],
             "line_items": [item],
             "payment_intent_data": {
-                "setup_future_usage": "off_session",
                 "metadata": {"attempt": attempt},
                 "description": description,
             },
@@ -188,8 +187,8 @@ class StripeGateway:
             stripe.WebhookSignature.verify_header(text, signature, self._webhook_secret, TOLERANCE_SECONDS)
             return objects.event(json.loads(text))
         except stripe.SignatureVerificationError as error:
-            raise BadEvent(error.user_message or "its signature is wrong") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadEvent("it is not signed with our secret, or too old") from error
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise BadEvent("it is no event") from error
 
     def events_since(self, since: datetime) -> Answer[Sequence[Event]]:

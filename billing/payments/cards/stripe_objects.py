@@ -180,16 +180,23 @@ def dispute(opened: Json) -> CardDispute:
 
 
 def event(told: Json) -> Event:
+    """Raises TypeError and ValueError as well, where what names it or its object is no text."""
     subject = told["data"]["object"]
     return Event(
-        reference=told["id"],
-        type=told["type"],
-        object_type=subject["object"],
-        object_reference=subject.get("id") or "",
+        reference=_name(told["id"]),
+        type=_name(told["type"]),
+        object_type=_name(subject["object"]),
+        object_reference=_name(subject["id"]) if subject.get("id") else "",
         is_live=told["livemode"],
         created_at=instant(told["created"]),
         payload=told,
     )
+
+
+def _name(given: Any) -> str:
+    if not isinstance(given, str) or not given or not given.isprintable():
+        raise ValueError("it names nothing")
+    return given
 
 
 def _id(named: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ def bob(customer: Callable[..., Customer]) -> Iterator[Customer]:
 def test_an_invoices_payments_say_where_they_came_from(bob: Customer, alice: Customer) -> None:
     invoice = Invoice.objects.get()
     assert bob.api.get(f"{API}/invoices/INV-000001/payments").json()["results"] == []
-    paid = pay(invoice, money(40), LATER, "bank 7")
+    paid = pay(invoice, money(40), LATER + timedelta(microseconds=7), "bank 7")  # shown to the second
     reverse(paid, money(31), "A chargeback", "dp_1", MUCH_LATER)
     answer = bob.api.get(f"{API}/invoices/INV-000001/payments")
     came = {"amount": 29, "paid_at": "2025-10-20T00:00:00Z", "reference": "bank 7", "source": "manual", "received": 40}

@@ -29,6 +29,7 @@ def test_the_answer_is_what_a_wallet_needs(shop: Shop, bob: Customer) -> None:
     assert (request["contract"], request["amount"]) == (shop.usdc.contract, 29.00)
     assert request["uri"].endswith(f"/transfer?address={request['address']}&uint256=29000000")
     assert request["qr"].startswith("<svg")
+    assert len(request["shown_until"]) == len("2025-10-17T09:30:00Z"), "to the second, as all times of invoices"
 
 
 def test_asked_again_it_is_the_same_address_and_what_is_left(shop: Shop, bob: Customer) -> None:

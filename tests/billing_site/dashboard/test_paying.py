@@ -55,6 +55,13 @@ def test_another_card_is_given_on_the_providers_page(buyer: Buyer, carol_there: 
     assert buyer.is_paid
 
 
+def test_a_page_that_is_open_is_gone_on_with_and_no_bank_is_named(buyer: Buyer, carol_there: Person) -> None:
+    there = go_on(carol_there.send(PAY, method="page"))
+    page = carol_there.open(PAY)
+    assert "Go on to the payment page" in page and "Your bank" not in page
+    assert go_on(carol_there.send(PAY, method="page")) == there
+
+
 def test_the_link_of_the_mail_leads_to_the_bank(buyer: Buyer, carol_there: Person) -> None:
     buyer.card(CONFIRMED_ALWAYS)
     buyer.issued()

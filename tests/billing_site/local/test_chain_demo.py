@@ -62,7 +62,11 @@ def test_an_invoice_is_paid_on_it_by_one_line(
     node = RpcNode(demo.url)
     watcher.tick(chain, node, timezone.now())
     request = request_payment(bill_of(bob), token, timezone.now())
-    said = chain_demo.pay(instructions(request, request.invoice.due).uri, tmp_path)
+    link = instructions(request, request.invoice.due).uri
+    for elsewhere in (link.replace(f"@{CHAIN_ID}", "@1"), link.replace(token.contract, f"0x{'0' * 36}dEaD")):
+        with pytest.raises(SystemExit, match="nothing was sent"):
+            chain_demo.pay(elsewhere, tmp_path)
+    said = chain_demo.pay(link, tmp_path)
     assert said.startswith("sent 29.00 USDC")
     while stands(request).state != State.PAID:
         node._web3.provider.make_request("evm_mine", [])  # type: ignore[arg-type]

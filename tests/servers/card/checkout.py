@@ -178,9 +178,11 @@ class Checkout:
     def _pay(self, session: Json, number: str, year: int, month: int) -> str:
         """Empty, or why not."""
         payment = self._payment_of(session)
-        saved = self.provider.save_card(session["customer"], number, year, month)
         if number == "4000000000000341":
             return self._declined(session, number, "generic_decline")
-        self.provider.pay_again(payment, saved["id"])
+        card = self.provider.make_card(number, year, month)
+        self.provider.pay_again(payment, card)
+        if session["_form"].get("payment_intent_data", {}).get("setup_future_usage"):
+            self.provider.attach(card, session["customer"])
         session["payment_status"] = "paid"
         return ""

@@ -107,10 +107,17 @@ class Provider:
 
     def save_card(self, customer: str, number: str, year: int = 2034, month: int = 12) -> Json:
         """A card that belongs to a customer from now on."""
+        return self.attach(self.make_card(number, year, month), customer)
+
+    def make_card(self, number: str, year: int, month: int) -> str:
+        """One that belongs to nobody."""
         card = {"number": number, "exp_month": month, "exp_year": year, "cvc": "123"}
         made = self.upstream.ask("POST", "/v1/payment_methods", {"type": "card", "card": card})
-        saved = self.upstream.ask("POST", f"/v1/payment_methods/{made['id']}/attach", {"customer": customer})
-        self.numbers[saved["id"]] = number
+        self.numbers[made["id"]] = number
+        return str(made["id"])
+
+    def attach(self, card: str, customer: str) -> Json:
+        saved = self.upstream.ask("POST", f"/v1/payment_methods/{card}/attach", {"customer": customer})
         self.tell("payment_method.attached", saved)
         return dict(saved)
 

@@ -59,6 +59,9 @@ class Telling:
 
 
 def signed(event: Any, at: int, secret: str = SECRET) -> dict[str, str]:
-    body = json.dumps(event)
+    return signed_text(json.dumps(event), at, secret)
+
+
+def signed_text(body: str, at: int, secret: str = SECRET) -> dict[str, str]:
     mac = hmac.new(secret.encode(), f"{at}.{body}".encode(), hashlib.sha256).hexdigest()
     return {"body": body, "signature": f"t={at},v1={mac}"}

@@ -9,6 +9,7 @@ import pytest
 
 from billing.models import CreditNote, Dispute, Refund
 from tests.billing.payments.cards.buyer import DAY, Buyer, buyer
+from tests.billing.payments.money import invoiced
 from tests.billing.staff import text_of
 from tests.cast import Staff
 
@@ -59,6 +60,16 @@ class TestRefund:
     def test_more_than_came_is_refused(self, payer: Buyer, superuser: Staff) -> None:
         assert "between 0 and 49.00 USD" in text_of(self.ask(payer, superuser, "49.01"))
         assert not Refund.objects.exists() and not CreditNote.objects.exists()
+
+    def test_while_something_is_due_staff_are_told_so(self, payer: Buyer, superuser: Staff) -> None:
+        """A credit pays what is due first, so no amount could go back."""
+        invoiced(payer.invoice.subscription, "0.20", "2025-10-26")
+        said = text_of(superuser.client.get(f"/admin/billing/invoice/{payer.invoice.pk}/refund/", follow=True))
+        assert "0.20 USD is due on open invoices" in said and "Amount (USD)" not in said
+
+    def test_by_its_address_too_nothing_goes_back_that_did_not_come_so(self, buyer: Buyer, superuser: Staff) -> None:
+        page = f"/admin/billing/invoice/{buyer.invoice.pk}/refund/"
+        assert "can go back to a card" in text_of(superuser.client.get(page, follow=True))
 
     def test_pressed_twice_it_is_one(self, payer: Buyer, superuser: Staff) -> None:
         self.ask(payer, superuser, "9", "49.00")

@@ -82,6 +82,8 @@ class Buyer:
                 told.apply_charge(self.gateway, self.gateway.fetch_charge(reference).value, now)  # type: ignore[union-attr]
             elif event.object_type == "refund":
                 refunds.apply_refund(self.gateway, self.gateway.fetch_refund(reference).value, now)  # type: ignore[union-attr]
+            elif event.object_type == "payment_method":
+                methods.apply_card(self.gateway, self.gateway.fetch_card(reference).value, now)  # type: ignore[union-attr]
             elif event.object_type == "dispute":
                 disputes.apply_dispute(self.gateway, self.gateway.fetch_dispute(reference).value, now)  # type: ignore[union-attr]
 

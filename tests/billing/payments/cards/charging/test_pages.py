@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from billing.models import PaymentAttempt, ProviderCustomer
+from billing.payments.cards import methods
 from billing.payments.cards.charging import pages, paying
 from billing.payments.cards.charging.attempts import State
 from billing.payments.cards.charging.pages import ProviderUnreachable, Ways
 from billing.payments.cards.charging.paying import ChargeDeclined, Outcome
 from billing.payments.receive import receive
 from tests.billing.payments.cards.buyer import DAY, MINUTES, Buyer
-from tests.servers.card.running import CONFIRMED_ALWAYS, VISA
+from tests.servers.card.running import CONFIRMED_ALWAYS, DECLINED_LATER, VISA
 
 pytestmark = pytest.mark.django_db
 WAYS = Ways("http://site.example/paid/?page={page}", "http://site.example/pay/")
@@ -90,6 +91,16 @@ class TestPayNow:
         assert paid.outcome == Outcome.ACTION_REQUIRED
         back = come_back(buyer, buyer.server.fill_in(paid.url, VISA))
         assert back is not None and back.state == State.SUCCEEDED and buyer.is_paid
+
+    def test_a_card_that_is_given_on_the_page_is_not_kept(self, buyer: Buyer) -> None:
+        """Nobody was asked: whoever wants later invoices to be charged adds a card under *Payment methods*."""
+        page = by_page(buyer)
+        assert buyer.server.fill_in(page, DECLINED_LATER) == ""
+        buyer.tell(buyer.now)
+        assert methods.methods_of(buyer.account) == []
+        assert buyer.server.fill_in(page, VISA)
+        buyer.tell(buyer.now)
+        assert buyer.is_paid and methods.methods_of(buyer.account) == []
 
     def test_with_a_card_it_is_charged(self, buyer: Buyer) -> None:
         assert pay(buyer, buyer.card()).outcome == Outcome.PAID
