@@ -48,9 +48,17 @@ class TransferRequested(serializers.Serializer[Any]):
     request = TransferRequest()
 
 
-def token_of(invoice: Invoice, code: str) -> Token | None:
-    """The token of that code, where the invoice can be paid in it."""
-    return next((token for token in configuration.payable(invoice.currency) if token.code == code), None)
+def token_of(invoice: Invoice, named: str) -> Token | None:
+    """Of those in which the invoice can be paid the one of that code, else the only one of that symbol; in any case."""
+    payable, name = configuration.payable(invoice.currency), named.casefold()
+    found = [token for token in payable if token.code.casefold() == name]
+    found = found or [token for token in payable if token.symbol.casefold() == name]
+    return found[0] if len(found) == 1 else None
+
+
+def codes(invoice: Invoice) -> list[str]:
+    """Of the tokens that the invoice can be paid in."""
+    return [token.code for token in configuration.payable(invoice.currency)]
 
 
 def request_transfer(invoice: Invoice, token: Token, now: datetime) -> Response:

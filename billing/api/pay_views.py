@@ -103,7 +103,9 @@ def _by_card(invoice: Invoice, chosen: str, now: datetime) -> Response:
     gateway = card_gateway()
     method = None if gateway is None or chosen == CARD else _saved(invoice.account_id, chosen)
     if gateway is None or (method is None and chosen != CARD):
-        raise ValidationError({"method": ["There is no such payment method."]})
+        ways = [*([CARD, "the id of a saved card"] if gateway is not None else ()), *chain_payments.codes(invoice)]
+        said = f"Give {' or '.join(ways)}." if ways else "Pay by bank transfer."
+        raise ValidationError({"method": [f"There is no such payment method. {said}"]})
     try:
         paid = paying.pay(gateway, invoice, method, ways_back(invoice), now)
     except BillingError as refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from django.utils import timezone
 
 from billing.invoicing import credit_notes
@@ -32,6 +33,12 @@ def test_the_answer_is_what_a_wallet_needs(shop: Shop, bob: Customer) -> None:
     assert len(request["shown_until"]) == len("2025-10-17T09:30:00Z"), "to the second, as all times of invoices"
 
 
+@pytest.mark.parametrize("method", ["USDC", "uSdC"])
+def test_a_token_is_known_by_its_symbol_too(shop: Shop, bob: Customer, method: str) -> None:
+    answer = pay(bob, bill_of(bob).number, method)
+    assert (answer.status_code, answer.json()["request"]["token"]) == (201, "usdc")
+
+
 def test_asked_again_it_is_the_same_address_and_what_is_left(shop: Shop, bob: Customer) -> None:
     number = bill_of(bob).number
     first = pay(bob, number, idempotency_key="a").json()["request"]
@@ -50,7 +57,8 @@ def test_asked_again_it_is_the_same_address_and_what_is_left(shop: Shop, bob: Cu
 
 
 def test_what_cannot_be_paid_so_is_refused(shop: Shop, bob: Customer, carol: Customer) -> None:
-    assert pay(bob, bill_of(bob).number, "dai").status_code == 400
+    unknown = pay(bob, bill_of(bob).number, "dai")
+    assert (unknown.status_code, "Give usdc." in unknown.text) == (400, True)
     assert pay(bob, bill_of(carol).number).status_code == 404
     invoice = bill_of(bob)
     credit_notes.void(invoice, timezone.now())
