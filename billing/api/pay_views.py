@@ -38,6 +38,12 @@ DECLINE: Final = {
 }
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("By card", {"method": "card"}, request_only=True),
+        OpenApiExample("In a stablecoin", {"method": "usdc"}, request_only=True),
+    ]
+)
 class PayRequest(StrictSerializer):
     method = serializers.CharField(
         max_length=100,

@@ -115,7 +115,7 @@ class PaymentMethodList(OwnList):
     @extend_schema(
         "savePaymentMethod",
         extensions=IDEMPOTENT,
-        request=NothingAsked,
+        request=None,
         responses={201: SetUpSerializer} | problem(404, "not_found") | problem(503, "unavailable"),
     )
     def post(self, request: Request, **_: Any) -> HttpResponseBase:

@@ -109,6 +109,26 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     "USAGE_LOG_DROP": (FLAG, [("y", "USAGE_LOG_DROP", True)]),
     "OUTBOX_LEASE_SECONDS": (NUMBER, [("1", "OUTBOX_LEASE_SECONDS", 1)]),
     "OUTBOX_KEPT_DAYS": (NUMBER, [("1", "OUTBOX_KEPT_DAYS", 1)]),
+    "STAFF_EMAIL": (
+        ["two words", "a@b\nBcc: c@d"],
+        [("Staff <staff@a.example>", "STAFF_EMAIL", "Staff <staff@a.example>")],
+    ),
+    "DUNNING_DAYS": (["0", "a", "1,,2", "-1", "1.5"], [("2, 4", "DUNNING_DAYS", [2, 4])]),
+    "PAST_DUE_GRACE_DAYS": ([*NUMBER_OR_NONE, "3651"], [("0", "PAST_DUE_GRACE_DAYS", 0)]),
+    "CHAIN_XPUBS": (
+        ["1", "1=", "0=xpub6C", "a=xpub6C", "1=xpub-6C", "1=xpub6C,1=xpub6D"],
+        [("1=xpub6C, 8453=xpub6D", "CHAIN_XPUBS", {"1": "xpub6C", "8453": "xpub6D"})],
+    ),
+    "CHAIN_RPC_URLS": (
+        ["1", "1=", "http://node", "x=http://node", "1=ftp://node"],
+        [
+            (
+                "1=https://node/key, 8453=http://b:8545",
+                "CHAIN_RPC_URLS",
+                {"1": "https://node/key", "8453": "http://b:8545"},
+            )
+        ],
+    ),
     "CLIENT_ADDRESS_HEADER": (
         ["X Real IP", "X-Real-IP:", "X_Real_IP"],
         [("X-Real-IP", "CLIENT_ADDRESS_HEADER", "X-Real-IP")],

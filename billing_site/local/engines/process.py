@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 
 POLL_SECONDS = 0.02
 PR_SET_PDEATHSIG = 1
+TO_A_CLIENT = re.compile(r"the database system is (starting up|in recovery mode|shutting down|not yet accepting)")
+"""What PostgreSQL logs as FATAL and says of nothing but a client that came too early or too late."""
 
 
 class EngineError(Exception):
@@ -148,7 +151,7 @@ def last_line(log: Path) -> str:
     """The last line of a log that says something, for an error message."""
     with contextlib.suppress(OSError):
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        errors = [line for line in lines if "FATAL" in line or "PANIC" in line]
+        errors = [line for line in lines if ("FATAL" in line or "PANIC" in line) and not TO_A_CLIENT.search(line)]
         if lines:
             return (errors or lines)[-1].strip()
     return "it wrote nothing"

@@ -37,7 +37,7 @@ def test_it_answers_as_the_contract_says(customer: Callable[..., Customer]) -> N
         b'{"plan":"starter","status":"active","current_period_start":"2025-01-31T08:00:00Z",'
         b'"current_period_end":"2025-02-28T08:00:00Z","period_price":29.00,"currency":"USD","scheduled_plan":null,'
         b'"scheduled_plan_date":null,"next_invoice_amount":29.00,"balance":0.00,"cancel_at":null,"trial_ends_at":null,'
-        b'"discount":null,"coupon":null,"overage":null}'
+        b'"discount":null,"coupon":null,"past_due_since":null,"overage":null}'
     )
 
 

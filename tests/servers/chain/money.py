@@ -44,6 +44,7 @@ class TestChain:
         self._ask("evm_revert", self._base)
         self._base = self._ask("evm_snapshot")
         self._snapshots.clear()
+        self.mine()  # the head is of now, however long ago the tokens were deployed
 
     @property
     def genesis_hash(self) -> str:
