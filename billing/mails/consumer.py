@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import logging
 import smtplib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connection
 from django.db.models import F
 from django.utils import timezone, translation
 from django.utils.crypto import salted_hmac
@@ -24,7 +21,7 @@ from django.utils.crypto import salted_hmac
 from billing.mails.drafts import DRAFTS, IN_ANY_CASE, NOTICES, TO_STAFF
 from billing.mails.rendering import render
 from billing.models import OutboxMessage, Preferences, SentMail
-from billing.postgres.session_locks import ending_on_failure
+from billing.postgres.session_locks import held_alone
 
 logger = logging.getLogger(__name__)
 SPACE: Final = 0x0A11
@@ -42,7 +39,9 @@ def send_mail_of(message: OutboxMessage) -> None:
     user = User.objects.filter(pk=message.account_id).first() if message.kind in DRAFTS else None
     if user is None or not _address(user, message.kind):
         return
-    with _alone(message):
+    with held_alone(SPACE, message.pk % 2**31) as alone:
+        if not alone:
+            raise BeingSent(f"message {message.pk}")
         row, _ = SentMail.objects.get_or_create(
             message_id=message.pk,
             defaults={"account": user, "kind": message.kind, "first_tried_at": timezone.now()},
@@ -99,20 +98,3 @@ def _is_final(error: Exception) -> bool:
 
 def _note(row: SentMail, **changes: object) -> None:
     SentMail.objects.filter(pk=row.pk).update(**changes)
-
-
-@contextmanager
-def _alone(message: OutboxMessage) -> Iterator[None]:
-    """Raises BeingSent. Whoever dies lets go of it."""
-    key = [SPACE, message.pk % 2**31]
-    with connection.cursor() as cursor:
-        with ending_on_failure():
-            cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", key)
-            got = cursor.fetchone()
-        if not got or not got[0]:
-            raise BeingSent(f"message {message.pk}")
-        try:
-            yield
-        finally:
-            with ending_on_failure():
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", key)

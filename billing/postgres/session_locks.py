@@ -19,3 +19,18 @@ def ending_on_failure() -> Iterator[None]:
     except Error:
         connection.close()
         raise
+
+
+@contextmanager
+def held_alone(space: int, key: int) -> Iterator[bool]:
+    """Whether nobody else holds the lock of these two keys. It is held until the end; whoever dies lets go of it."""
+    with ending_on_failure(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [space, key])
+        row = cursor.fetchone()
+    alone = bool(row and row[0])
+    try:
+        yield alone
+    finally:
+        if alone:
+            with ending_on_failure(), connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [space, key])

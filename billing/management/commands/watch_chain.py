@@ -96,10 +96,11 @@ def _watch(chain: Chain, node: Node, stop: threading.Event) -> None:
         except WrongChain as error:
             logger.critical("%s", error)
             return
-        except (NodeError, OperationalError, InterfaceError) as error:
-            # One line for each change of state.
+        except Exception as error:
+            # One line for each change of state; of a defect more. It is tried again: no payment may go unseen for good.
             if well:
-                logger.error("%s is not read: %s", chain, str(error).strip())
+                is_defect = not isinstance(error, (NodeError, OperationalError, InterfaceError))
+                logger.error("%s is not read: %s", chain, str(error).strip(), exc_info=is_defect)
             well, pause = False, RETRY_SECONDS
             _note_failure(chain)
             continue

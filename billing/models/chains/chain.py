@@ -43,9 +43,11 @@ class Chain(models.Model):
         null=True, editable=False, help_text="Up to here addresses of long ago were read, too."
     )
     head_number = models.BigIntegerField(null=True, editable=False)
-    head_hash = models.CharField(max_length=HASH_LENGTH, blank=True, editable=False)
+    head_hash = models.CharField(
+        max_length=HASH_LENGTH, blank=True, editable=False, help_text="Of the newest block that was looked at wholly."
+    )
     head_at = models.DateTimeField(null=True, editable=False, help_text="The newest block's own time.")
-    read_at = models.DateTimeField(null=True, editable=False, help_text="When the chain was read last.")
+    read_at = models.DateTimeField(null=True, editable=False, help_text="When a look at the chain ended well.")
     stalled_since = models.DateTimeField(null=True, editable=False)
     parked_at = models.DateTimeField(null=True, editable=False, help_text="Nothing is read until staff release it.")
     parked_because = models.CharField(max_length=200, blank=True, editable=False)
@@ -95,9 +97,12 @@ class ChainCheckpoint(models.Model):
 
 class TokenQuerySet(models.QuerySet["Token"]):
     def payable(self) -> TokenQuerySet:
-        """Those in which an invoice of their currency can be paid, as far as staff decide it."""
+        """Those in which an invoice of their currency can be paid: staff allow it, and the chain is read.
+
+        What is paid before the watcher's first look lies below its cursor: nobody would see it.
+        """
         found = self.filter(is_enabled=True, chain__is_enabled=True, chain__parked_at=None)
-        return found.select_related("chain").order_by("pk")
+        return found.filter(chain__cursor_number__isnull=False).select_related("chain").order_by("pk")
 
 
 class Token(models.Model):

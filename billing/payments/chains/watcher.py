@@ -7,25 +7,24 @@ the chain behind it became another one. No HTTP happens within a transaction.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
 from typing import Final
-
-from django.db import connection
 
 from billing.models import Chain, DepositAddress
 from billing.models.chains.chain import STALE_AFTER
 from billing.payments.chains import keeping, refunds, reorganisation
 from billing.payments.chains.keeping import Found
 from billing.payments.chains.reading import Block, Node, NodeError, Transfer, WrongChain
-from billing.postgres.session_locks import ending_on_failure
+from billing.postgres.session_locks import held_alone
 
 CHUNK: Final = 500
 """Blocks that are read at once."""
 SWEPT_BLOCKS: Final = 5_000
 """Addresses of long ago are read once in so many blocks: they cost a look no more with the years."""
+BALANCE_BLOCKS: Final = 300
+"""The chain's own coin is looked for once in so many blocks: that is a call an address, and for a list alone."""
 LOCK: Final = 0x63686169
 """First key of the advisory lock; the second one is the chain's row."""
 logger = logging.getLogger(__name__)
@@ -60,7 +59,8 @@ def tick(chain: Chain, node: Node, now: datetime) -> Look:
 
     Raises NodeError and WrongChain; then nothing was written.
     """
-    with _only_writer(chain) as alone:
+    # It spares work: what decides is the cursor, compared when it is moved.
+    with held_alone(LOCK, chain.pk) as alone:
         if not alone:
             return Look.BUSY
         chain.refresh_from_db()
@@ -70,12 +70,11 @@ def tick(chain: Chain, node: Node, now: datetime) -> Look:
         # The head before the addresses: one that is given out later is paid in blocks above it.
         head = node.head()
         _note_head(chain, head, now)
-        if chain.cursor_number is None:
-            return _begin(chain, node, head)
-        look = _read_on(chain, node, head, now)
+        look = _begin(chain, node, head) if chain.cursor_number is None else _read_on(chain, node, head, now)
         if look in (Look.READ, Look.NOTHING_NEW):
             chain.refresh_from_db()
             refunds.confirm_sent(chain, node, now)
+            _note_read(chain, head, now)
         return look
 
 
@@ -100,7 +99,8 @@ def _read_on(chain: Chain, node: Node, head: Block, now: datetime) -> Look:
     close = keeping.watched_closely(chain, now)
     if upto > chain.cursor_number:
         # Old blocks' balances are asked of nobody: most nodes forget them.
-        found = _read(node, chain.cursor_number + 1, upto, close, with_balances=upto == sure)
+        with_balances = upto == sure and upto // BALANCE_BLOCKS > chain.cursor_number // BALANCE_BLOCKS
+        found = _read(node, chain.cursor_number + 1, upto, close, with_balances=with_balances)
         if found is None or not keeping.keep(chain, found, now):
             return Look.MOVED
         if upto < sure:
@@ -172,24 +172,18 @@ def _check_id(chain: Chain, node: Node) -> None:
         raise WrongChain(f"the node of {chain} is one of chain {found}, not {chain.chain_id}: see CHAIN_RPC_URLS")
 
 
+def _is_stale(head: Block, now: datetime) -> bool:
+    return now - head.at > STALE_AFTER
+
+
 def _note_head(chain: Chain, head: Block, now: datetime) -> None:
-    stalled = now - head.at > STALE_AFTER
-    since = chain.stalled_since or now if stalled else None
-    if stalled and chain.stalled_since is None:
+    row = Chain.objects.filter(pk=chain.pk)
+    row.update(head_number=head.number, head_at=head.at)
+    if _is_stale(head, now) and row.filter(stalled_since=None).update(stalled_since=now):
         logger.error("%s is stalled: its newest block %d is of %s", chain, head.number, head.at)
-    Chain.objects.filter(pk=chain.pk).update(head_number=head.number, head_at=head.at, read_at=now, stalled_since=since)
 
 
-@contextmanager
-def _only_writer(chain: Chain) -> Iterator[bool]:
-    """Whether nobody else looks at the chain. It spares work: what decides is the cursor, compared when it is moved."""
-    with ending_on_failure(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK, chain.pk])
-        row = cursor.fetchone()
-    alone = bool(row and row[0])
-    try:
-        yield alone
-    finally:
-        if alone:
-            with ending_on_failure(), connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK, chain.pk])
+def _note_read(chain: Chain, head: Block, now: datetime) -> None:
+    """Only a look that ended well counts: a node may tell its head, and refuse to tell transfers."""
+    since = chain.stalled_since if _is_stale(head, now) else None
+    Chain.objects.filter(pk=chain.pk).update(head_hash=head.hash, read_at=now, stalled_since=since)

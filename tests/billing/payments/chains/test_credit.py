@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from billing.invoicing import credit_notes, ledger
 from billing.models import ChainTransfer, CreditNote, Invoice, MoneyIn, TransferCredit
+from billing.payments.chains import watcher
 from billing.payments.chains.requests import State
 from billing.payments.receive import receive
 from tests.cast import Customer
@@ -161,7 +162,10 @@ def test_a_token_that_keeps_a_fee_is_credited_with_what_arrived(shop: Shop, bob:
     assert credits(request.invoice) == [Decimal("28.71")]
 
 
-def test_the_chains_own_coin_is_listed_once_for_each_time_it_comes(shop: Shop, bob: Customer) -> None:
+def test_the_chains_own_coin_is_listed_once_for_each_time_it_comes(
+    shop: Shop, bob: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "BALANCE_BLOCKS", 1)
     request = shop.ask(bill_of(bob))
     for wei in (5, 7):
         shop.money.pay_coin(request.address.address, wei)

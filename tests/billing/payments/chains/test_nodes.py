@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from billing.models import Chain
 from billing.payments.chains import watcher
 from billing.payments.chains.reading import NodeError, WrongChain
+from billing.payments.chains.refusals import ChainRefused
 from billing.payments.chains.requests import State
 from billing.payments.chains.rpc import RpcNode
 from billing.payments.chains.watcher import Look
@@ -108,6 +109,53 @@ def test_a_chain_that_nobody_reads_is_stalled(shop: Shop) -> None:
     assert shop.fresh().stalled_since == chain.read_at + timedelta(minutes=6)
 
 
+def test_a_node_that_tells_its_head_and_no_transfers_is_a_stalled_chain(
+    shop: Shop, front: Front, bob: Customer
+) -> None:
+    shop.ask(bill_of(bob))
+    shop.money.mine(shop.chain.confirmations + 1)
+    front.declines.add("eth_getLogs")
+    now = head_at(shop)
+    for minutes, state in ((5, "ok"), (6, "stalled"), (7, "stalled")):
+        Chain.objects.update(read_at=now - timedelta(minutes=minutes))
+        with pytest.raises(NodeError):
+            shop.tick(now)
+        watcher.note_failure(shop.fresh(), now)
+        assert shop.fresh().state(now) == state, minutes
+    assert shop.fresh().stalled_since == now
+    front.declines.clear()
+    shop.tick(now)
+    assert (shop.fresh().state(now), shop.fresh().stalled_since) == ("ok", None)
+
+
+def test_a_head_that_was_looked_at_is_not_read_again(shop: Shop, front: Front, bob: Customer) -> None:
+    shop.ask(bill_of(bob))
+    shop.money.mine()
+    shop.read()
+    front.asked.clear()
+    assert shop.tick() == Look.NOTHING_NEW
+    assert "eth_getLogs" not in front.asked
+
+
+@pytest.mark.parametrize(("blocks", "asked"), [(1, True), (10**6, False)])
+def test_the_chains_own_coin_is_asked_for_once_in_many_blocks(
+    shop: Shop, front: Front, bob: Customer, monkeypatch: pytest.MonkeyPatch, blocks: int, asked: bool
+) -> None:
+    monkeypatch.setattr(watcher, "BALANCE_BLOCKS", blocks)
+    shop.ask(bill_of(bob))
+    shop.sure()
+    assert ("eth_getBalance" in front.asked) == asked
+
+
+def test_nobody_is_asked_to_pay_on_a_chain_before_it_is_read(shop: Shop, bob: Customer) -> None:
+    """What would be paid then lies below the place where reading begins."""
+    Chain.objects.update(cursor_number=None, cursor_hash="")
+    with pytest.raises(ChainRefused):
+        shop.ask(bill_of(bob))
+    shop.tick()
+    assert shop.ask(bill_of(bob)).address.address
+
+
 def head_at(shop: Shop) -> datetime:
     return RpcNode(shop.money.url).head().at
 
@@ -121,7 +169,10 @@ def test_a_node_that_lags_behind_the_cursor_is_waited_for(shop: Shop, front: Fro
     assert shop.tick() == Look.NOTHING_NEW
 
 
-def test_a_node_that_has_forgotten_balances_holds_up_no_money(shop: Shop, front: Front, bob: Customer) -> None:
+def test_a_node_that_has_forgotten_balances_holds_up_no_money(
+    shop: Shop, front: Front, bob: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "BALANCE_BLOCKS", 1)
     request = shop.ask(bill_of(bob))
     front.declines.add("eth_getBalance")
     shop.money.pay(request.address.address, units(29))
