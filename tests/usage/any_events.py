@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from billing.rules.ids import mint
 from ratelimit.limits import LARGEST_NUMBER
-from usage.log.events import CHARGE, GATEWAY, LATEST_MS, SETTLE, TRACK, VOID, Event, mint, storable
+from usage.log.events import CHARGE, GATEWAY, LATEST_MS, SETTLE, TRACK, VOID, Event, storable
 
 NOW_MS = 1_795_000_000_000
 INSTANTS = st.integers(0, LATEST_MS)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from django.db.models import Sum
 
 from billing.entitlements.snapshots import snapshot
+from billing.rules import ids
 from ratelimit.keys import stream
 from ratelimit.store import client
 from tests.cast import Customer
@@ -31,7 +32,7 @@ def admit(customer: Customer, feature: str = "trace_start", **fields: str) -> Ad
 
 def charge(account: int, tokens: int = 10, feature: str = "trace_start", at_ms: int = MARCH * 1000 + 5) -> Event:
     """A charge in March 2031."""
-    return Event(events.mint(at_ms), events.CHARGE, account, MARCH, APRIL, feature, tokens, at_ms)
+    return Event(ids.mint(at_ms), events.CHARGE, account, MARCH, APRIL, feature, tokens, at_ms)
 
 
 def put(*written: Event | bytes, shard: int) -> None:

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing.admin.lists.changelist import MOST_SUMMED
+from billing.rules import ids
 from tests.cast import Customer
 from tests.outages import no_redis
 from tests.usage.histories import MARCH, sums
@@ -38,7 +39,7 @@ def staff(db: None) -> Client:
 def charge(customer: Customer, at: datetime, **fields: Any) -> UsageLog:
     """A charge in the log, as the drain writes it."""
     partitions.ensure([at])
-    event = uuid.UUID(events.mint(round(at.timestamp() * 1000)))
+    event = uuid.UUID(ids.mint(round(at.timestamp() * 1000)))
     defaults = {"feature": "trace_start", "tokens": 10, "kind": events.CHARGE, "source": events.GATEWAY}
     return UsageLog.objects.create(
         id=event,

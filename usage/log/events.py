@@ -1,20 +1,16 @@
-"""The audit event: its id, minted before a call is admitted, and its text in the stream. Pure values."""
+"""The audit event: what its id tells, and its text in the stream. Pure values."""
 
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from functools import lru_cache
 from typing import Any, NamedTuple
-
-from ratelimit import process_state
 
 FORMAT = 1
 LATEST_MS = 253_370_764_800_000 - 1
 """The end of the year 9998: a year later the month that an instant falls into has no end that Python can name."""
 DEEPEST_METADATA = 32
-MINTED_AHEAD = 32
 CHARGE, VOID, SETTLE, REFUSED, RESET = "charge", "void", "settle", "refused", "reset"
 """Kinds: a charge; what takes all of one back; what takes back the part it did not need; a call that was refused
 when nobody knew whether Redis had charged it, whose id it takes; what staff gave back of a window's feature."""
@@ -31,33 +27,6 @@ _quoted = lru_cache(4_096)(_write_json)
 
 class MalformedEvent(ValueError):
     """The text is not an event of a known format."""
-
-
-_VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
-"""The first hexadecimal digit of a UUID's second half: two bits say which kind it is, two are random."""
-
-
-_random_parts: list[str] = process_state.remember(__name__, "_random_parts", list)
-"""Of the ids to come: the system is asked for many at a time."""
-
-
-def mint(now_ms: int) -> str:
-    """A UUIDv7 (RFC 9562) as text: 48 bits of Unix milliseconds, then 74 random bits."""
-    time = f"{now_ms:012x}"
-    try:
-        random = _random_parts.pop()
-    except IndexError:
-        random = _draw()
-    return f"{time[:8]}-{time[8:]}-7{random}"
-
-
-def _draw() -> str:
-    """A random part; more are put by."""
-    digits = os.urandom(10 * MINTED_AHEAD).hex()
-    drawn = [digits[at : at + 19] for at in range(0, len(digits), 20)]
-    first, *more = [f"{part[:3]}-{_VARIANT[part[3]]}{part[4:7]}-{part[7:]}" for part in drawn]
-    _random_parts.extend(more)
-    return first
 
 
 def minted_at_ms(event: str) -> int:

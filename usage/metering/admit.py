@@ -24,12 +24,12 @@ from billing.entitlements.snapshots import Snapshot
 from billing.fence import push
 from billing.fence.models import CATALOGUE
 from billing.postgres.guard import waiting_for_postgres
+from billing.rules import ids
 from billing.rules.instants import to_ms
 from ratelimit import limiter, process_state
 from ratelimit.limits import Decision, Outcome
 from ratelimit.servers.single import NotExecuted, RedisUnreachable, ServerChanged
 from ratelimit.store import store
-from usage.log import events
 from usage.log.events import MalformedEvent
 from usage.metering import bypass, fallback, kept_answers, unsettled
 from usage.metering.admission import Admission
@@ -82,7 +82,7 @@ def _decide(
     caller: Caller, request_of: Callable[[Catalogue], ChargeRequest], now_ms: int, asked_in_vain: list[Call]
 ) -> Admission:
     """`asked_in_vain` gets the calls that may be charged although nobody answered."""
-    event_id = events.mint(now_ms)
+    event_id = ids.mint(now_ms)
     tries, seen, patient_until = TRIES, None, 0.0
     while tries:
         tries -= 1
@@ -122,7 +122,7 @@ def _decide(
         elif answer.outcome is Outcome.SKEWED:
             logger.warning("this clock differs from Redis' by %d ms", now_ms - answer.now_ms)
             now_ms = answer.now_ms
-            event_id = events.mint(now_ms)
+            event_id = ids.mint(now_ms)
         else:
             return Admission(call, answer, by_redis=by_redis)
     logger.warning("no decision for account %s in %d tries", caller.account, TRIES)

@@ -10,9 +10,10 @@ from billing.entitlements import snapshots
 from billing.models import TokenTopUp
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
+from billing.rules.ids import mint
 from billing.rules.instants import to_ms
 from usage.drain import drain
-from usage.log.events import RESET, STAFF, Event, mint
+from usage.log.events import RESET, STAFF, Event
 from usage.log.store import record_reset
 from usage.models import FeatureUsage, ThresholdCrossed, UsageReset, WindowUsage
 

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 from billing.rules.dunning import next_try, waits_until
 from billing.rules.entitlement import NO_PLAN, Metered, entitle, stretches
-from billing.rules.ids import uuid7
-from billing.rules.instants import to_ms
 from billing.rules.past_due import paused_from
 from tests.billing.rules.situations import DAY, FACTS, MICROSECOND, NOW, PLANS, PRO, offer
 
@@ -88,10 +86,3 @@ class TestPause:
     def test_an_end_that_was_due_comes_all_the_same(self) -> None:
         facts = replace(FACTS, ends_at=NOW, paused_at=NOW)
         assert entitle(facts, WITH_DEFAULT, NOW + DAY).plan == DEFAULT
-
-
-def test_ids_sort_by_time_and_say_that_they_do() -> None:
-    ids = [uuid7(NOW + timedelta(milliseconds=n)) for n in range(50)]
-    assert ids == sorted(ids) and len(set(ids)) == 50
-    assert {(each.version, each.variant) for each in ids} == {(7, "specified in RFC 4122")}
-    assert ids[0].int >> 80 == to_ms(NOW)

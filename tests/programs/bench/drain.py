@@ -15,6 +15,7 @@ from statistics import median
 from django.conf import settings
 from django.db import connection
 
+from billing.rules import ids
 from billing.rules.periods import Period, month_window
 from ratelimit.keys import shard_of, stream
 from ratelimit.store import client
@@ -87,7 +88,7 @@ def _fill(shards: range, events_a_shard: int, accounts_a_shard: int, now: dateti
                 account = settings.RATELIMIT_SHARDS * (1 + chance.randrange(accounts_a_shard)) + shard
                 at_ms = now_ms - 10_000 + n
                 event = Event(
-                    charge=events.mint(at_ms),
+                    charge=ids.mint(at_ms),
                     kind=events.CHARGE,
                     account=account,
                     window_start=starts,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from billing.rules import ids
 from billing.rules.periods import month_window
 from billing_site.local.engines import Valkey
 from ratelimit import counters, limiter
@@ -29,7 +30,6 @@ from tests.programs.bench import Row, at_most
 from tests.programs.bench.rounds import Contestant, measure, timing
 from tests.programs.bench.stage import say
 from tests.ratelimit.cluster import SLOTS, ThreeNodes, slot_of
-from usage.log import events
 
 TITLE = "Growth: a cluster"
 VERSIONS = Versions(b"1", b"1")
@@ -80,7 +80,7 @@ def _decisions(way: Store, shards: Iterable[int]) -> Contestant:
 
     def call() -> None:
         now_ms = time.time_ns() // 1_000_000
-        answer = limiter.admit(way, next(following), take, charged_at_ms=now_ms, event=events.mint(now_ms), audit=AUDIT)
+        answer = limiter.admit(way, next(following), take, charged_at_ms=now_ms, event=ids.mint(now_ms), audit=AUDIT)
         assert isinstance(answer, Decision) and answer.outcome is Outcome.ADMITTED
 
     return Contestant(call, lambda: None)

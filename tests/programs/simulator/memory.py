@@ -12,6 +12,7 @@ from typing import Any
 from billing.catalogue import published
 from billing.catalogue.published import Catalogue
 from billing.entitlements import api_keys
+from billing.rules import ids
 from ratelimit import process_state
 from ratelimit.servers.single import Store
 from tests.programs.simulator.schedule import TurnLock, here
@@ -116,7 +117,7 @@ def seeded(
     clock: Clock, chance: Chance, minted: Callable[[str], None], unsettles: Callable[[str], None]
 ) -> Iterator[None]:
     """Production code takes the time and its random bytes from these; the globals are as before at the end."""
-    mint, settle_later = events.mint, unsettled.settle_later
+    mint, settle_later = ids.mint, unsettled.settle_later
 
     def mint_and_tell(now_ms: int) -> str:
         event = mint(now_ms)
@@ -130,7 +131,7 @@ def seeded(
     replaced: list[tuple[Any, str, Any]] = [
         (module, "time", clock) for module in (admit, voiding, drain, published, api_keys)
     ]
-    replaced += [(events, "os", chance), (events, "mint", mint_and_tell), (outage.breaker, "_every_seconds", 0)]
+    replaced += [(ids, "os", chance), (ids, "mint", mint_and_tell), (outage.breaker, "_every_seconds", 0)]
     replaced += [(unsettled, "settle_later", settle_later_and_tell)]
     before = [(holder, name, getattr(holder, name)) for holder, name, _ in [*replaced, *remembered()]]
     for holder, name, stand_in in replaced:

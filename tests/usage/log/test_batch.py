@@ -9,9 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from billing.rules.ids import mint
 from tests.usage.any_events import CHARGED, INSTANTS, JSON_VALUES, NOW_MS, events
 from usage.log.batch import EventBatch, decode, decode_all
-from usage.log.events import LATEST_MS, Event, MalformedEvent, mint
+from usage.log.events import LATEST_MS, Event, MalformedEvent
 
 
 @settings(deadline=None)

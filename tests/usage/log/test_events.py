@@ -13,17 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
+from billing.rules.ids import MINTED_AHEAD, mint
 from tests.usage.any_events import CHARGED, INSTANTS, NOW_MS, events
 from usage.log.batch import decode
 from usage.log.events import (
     CHARGE,
-    MINTED_AHEAD,
     SETTLE,
     VOID,
     Event,
     MalformedEvent,
     adjustment_of,
-    mint,
     minted_at_ms,
     storable,
 )

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from billing.rules import ids
 from tests.usage.histories import charge
 from usage.log import events, exports, store
 from usage.log.copy_format import COLUMNS
@@ -29,7 +30,7 @@ ODD = {"text": 'a,b;"c"\nd\\t\\N é 🙂', "none": None, "deep": [{"n": 1.5}], "
 @pytest.fixture
 def written() -> list[Event]:
     first = charge(7)
-    odd = Event(events.mint(first.at_ms), events.CHARGE, 8, *window(first), 'f,"\\', 3, first.at_ms, "track", "", ODD)
+    odd = Event(ids.mint(first.at_ms), events.CHARGE, 8, *window(first), 'f,"\\', 3, first.at_ms, "track", "", ODD)
     prefixed = charge(9, 999_999_999_999_999)
     all_of_them = [first, first.voided(first.at_ms + 1), odd, prefixed]
     store.store(all_of_them)

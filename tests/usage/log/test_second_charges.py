@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from billing.rules import ids
 from billing.rules.instants import from_ms, to_ms
 from ratelimit import process_state
 from ratelimit.limits import Outcome
@@ -18,7 +19,6 @@ from tests.outages import lost_replies, no_redis
 from tests.usage.histories import MARCH, admit, sums
 from tests.usage.log.keys import ACCOUNT, buy, drained, fail, held, keyed
 from usage.drain import drain
-from usage.log import events
 from usage.log.second_charges import void_second_charges
 from usage.log.store import store as store_log
 from usage.metering import fallback
@@ -70,7 +70,7 @@ class TestOneKeyOnBothSides:
         assert void_second_charges(without.decided_at + 2 * LIFE) == 0
 
     def test_a_call_that_began_before_the_one_that_set_the_key_free(self, bob: Customer) -> None:
-        earlier = events.mint(to_ms(timezone.now()))
+        earlier = ids.mint(to_ms(timezone.now()))
         with self.another_process():
             fail(buy(bob))
         late = buy(bob)

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from django.db import transaction
 
+from billing.rules import ids
 from tests.billing.waiting import somebody_waits_for_a_row, until
 from tests.cast import Customer
 from tests.usage.drifting import compared, spend, sql
 from tests.usage.histories import admit, sums
 from tests.usage.sync.test_shard_locks import in_thread
 from usage.drain import drain
-from usage.log import events
 from usage.log import store as log_store
 from usage.log import sums as log_sums
 from usage.log.events import Event
@@ -104,4 +104,4 @@ class TestRebuildingBesideOthers:
 def another(admission: Admission) -> Event:
     """A charge like that one, which Redis has not seen."""
     assert admission.event is not None
-    return admission.event._replace(charge=events.mint(admission.event.charged_at_ms))
+    return admission.event._replace(charge=ids.mint(admission.event.charged_at_ms))

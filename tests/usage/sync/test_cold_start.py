@@ -19,6 +19,7 @@ from django.db import connection, connections
 
 from billing.entitlements import snapshots
 from billing.entitlements.api_keys import Caller
+from billing.rules import ids
 from ratelimit.limits import Outcome
 from ratelimit.store import client
 from tests.conftest import forget_everything
@@ -92,7 +93,7 @@ def accounts(catalogue: None) -> list[int]:
     for account in found:
         window = snapshots.snapshot(account, now_ms).entitlement.window
         start, end = (int(at.timestamp()) for at in (window.start, window.end))
-        used.append(Event(events.mint(now_ms), events.CHARGE, account, start, end, "trace_start", USED, now_ms))
+        used.append(Event(ids.mint(now_ms), events.CHARGE, account, start, end, "trace_start", USED, now_ms))
     store.store(used)
     assert WindowUsage.objects.count() == ACCOUNTS
     return found

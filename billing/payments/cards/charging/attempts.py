@@ -23,7 +23,8 @@ from billing.payments.cards.gateway import Answer, Answered, Charge, ChargeState
 from billing.payments.receive import receive
 from billing.rules.declines import DeclineKind
 from billing.rules.dunning import next_try
-from billing.rules.ids import uuid7
+from billing.rules.ids import mint
+from billing.rules.instants import to_ms
 
 State, Cause = PaymentAttempt.State, PaymentAttempt.Cause
 BY_ITSELF: Final = (Cause.ISSUED, Cause.RETRY, Cause.METHOD)
@@ -61,7 +62,7 @@ def begin(invoice: Invoice, method: PaymentMethod | None, cause: str, provider: 
             raise BillingError("attempted", invoice=str(invoice))
         former.filter(next_try_at__isnull=False).update(next_try_at=None)
         return PaymentAttempt.objects.create(
-            pk=uuid7(now),
+            pk=UUID(mint(to_ms(now))),
             account_id=invoice.account_id,
             invoice=invoice,
             method=method,
