@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 
@@ -25,8 +26,8 @@ from billing.subscriptions.bulk import moves, work
 
 MOVING_SECONDS = 5
 """A run of the task that moves subscribers: half of the time between two, so that a worker has time for others."""
-CHARGING_SECONDS = 45
-"""A run of the task that charges cards: while a provider hangs, each call takes 20 s, and runs would pile up."""
+ASKING_SECONDS = 45
+"""A run of a task that calls a provider of payments: while it hangs, each call takes 20 s, and runs would pile up."""
 logger = logging.getLogger(__name__)
 
 
@@ -74,11 +75,17 @@ def announce_ending_trials() -> None:
 @shared_task
 def charge_cards() -> None:
     """Make the tries whose day has come, and find out about those whose answer was lost. Several at once do no harm."""
-    gateway, now, until = card_gateway(), timezone.now(), time.monotonic() + CHARGING_SECONDS
+    gateway, now, goes_on = card_gateway(), timezone.now(), _for_a_while()
     dunning.tell_of_pauses(now)
     if gateway is not None:
-        for work in (sweep.work_off, refunds.sweep, dunning.retry_due):
-            work(gateway, now, lambda: time.monotonic() < until)
+        for step in (sweep.work_off, refunds.sweep, dunning.retry_due):
+            step(gateway, now, goes_on)
+
+
+def _for_a_while() -> Callable[[], bool]:
+    """Whether a run that calls a provider has time for another call."""
+    until = time.monotonic() + ASKING_SECONDS
+    return lambda: time.monotonic() < until
 
 
 @shared_task
@@ -125,8 +132,9 @@ def process_provider_event(row: int) -> None:
 def sweep_provider_events() -> None:
     """Process the events that wait, and let the provider forget what is to be forgotten. Several at once do no harm."""
     if (gateway := card_gateway()) is not None:
-        events.process_waiting(gateway, timezone.now())
-        providers_told.tell(gateway, timezone.now())
+        goes_on = _for_a_while()
+        events.process_waiting(gateway, timezone.now(), goes_on)
+        providers_told.tell(gateway, timezone.now(), goes_on)
 
 
 @shared_task

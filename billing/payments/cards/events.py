@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -86,14 +87,17 @@ def process_again(event: ProviderEvent) -> bool:
     return bool(unfinished.update(state=State.RECEIVED, tries=0, next_try_at=None, processed_at=None))
 
 
-def process_waiting(gateway: Gateway, now: datetime) -> int:
-    """Those whose task was lost or did not succeed; returns how many were tried."""
+def process_waiting(gateway: Gateway, now: datetime, goes_on: Callable[[], bool] = lambda: True) -> int:
+    """Those whose task was lost or did not succeed, while it `goes_on`; returns how many were tried."""
     waiting = ProviderEvent.objects.filter(provider=gateway.name, is_live=gateway.is_live, state=State.RECEIVED)
     due = waiting.filter(Q(next_try_at=None) | Q(next_try_at__lte=now)).order_by("received_at", "pk")
-    rows = list(due.values_list("pk", flat=True)[:AT_ONCE])
-    for row in rows:
+    tried = 0
+    for row in due.values_list("pk", flat=True)[:AT_ONCE]:
+        if not goes_on():
+            break
         process(gateway, row, now)
-    return len(rows)
+        tried += 1
+    return tried
 
 
 def poll(gateway: Gateway, now: datetime) -> int:

@@ -13,18 +13,19 @@ AT_ONCE = 200
 logger = logging.getLogger(__name__)
 
 
-def tell(gateway: Gateway, now: datetime) -> int:
-    """Tell it; what it does not confirm is told again at the next run. Returns how many it confirmed."""
+def tell(gateway: Gateway, now: datetime, goes_on: Callable[[], bool] = lambda: True) -> int:
+    """Tell it, while it `goes_on`; what it does not confirm is told again at the next run. Returns how many it
+    confirmed."""
     ours = {"provider": gateway.name, "is_live": gateway.is_live}
     cards = PaymentMethod.objects.filter(state=PaymentMethod.State.DETACHED, provider_told_at=None, **ours)
     customers = ProviderCustomer.objects.filter(forget_at__isnull=False, forgotten_at=None, **ours)
     confirmed = 0
     for card in cards.order_by("pk")[:AT_ONCE]:
-        if _confirms(gateway.detach_card, card.reference):
+        if goes_on() and _confirms(gateway.detach_card, card.reference):
             # Not by save(): what the provider knows changes nothing that a call may do.
             confirmed += PaymentMethod.objects.filter(pk=card.pk).update(provider_told_at=now)
     for customer in customers.order_by("pk")[:AT_ONCE]:
-        if _confirms(gateway.delete_customer, customer.reference):
+        if goes_on() and _confirms(gateway.delete_customer, customer.reference):
             confirmed += ProviderCustomer.objects.filter(pk=customer.pk).update(forgotten_at=now)
     return confirmed
 

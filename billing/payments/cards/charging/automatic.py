@@ -74,11 +74,6 @@ def send(gateway: Gateway, attempt: PaymentAttempt, now: datetime) -> PaymentAtt
     return attempts.note(attempt.pk, answer, now)
 
 
-def always() -> bool:
-    """Of work that nobody limits."""
-    return True
-
-
 def is_stuck(attempt: PaymentAttempt, now: datetime) -> bool:
     """Whether whoever was at it has ended by now."""
     return (attempt.sent_at or attempt.created_at) <= now - FIRST_MINUTES

@@ -13,7 +13,6 @@ from billing.models import Invoice, PaymentAttempt
 from billing.payments.cards import methods
 from billing.payments.cards.charging import attempts, automatic, pages
 from billing.payments.cards.charging.attempts import State
-from billing.payments.cards.charging.automatic import always
 from billing.payments.cards.gateway import Answered, Gateway, Rejected
 from billing.rules.dunning import waits_until
 
@@ -25,7 +24,7 @@ LOOKS: Final = timedelta(minutes=10)
 """Between two looks at a page, whose end an event tells as a rule."""
 
 
-def work_off(gateway: Gateway, now: datetime, goes_on: Callable[[], bool] = always) -> int:
+def work_off(gateway: Gateway, now: datetime, goes_on: Callable[[], bool] = lambda: True) -> int:
     """Ask about each live attempt that whoever was at it has left, while it `goes_on`; how many were asked about."""
     left = PaymentAttempt.objects.live().filter(created_at__lte=now - automatic.FIRST_MINUTES, provider=gateway.name)
     waits = Q(state=State.NEEDS_ACTION, sent_at__gt=now - LOOKS)
