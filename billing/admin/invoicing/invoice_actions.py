@@ -35,7 +35,7 @@ class CreditForm(AmountForm):
         max_length=LONGEST, widget=UnfoldAdminTextInputWidget, help_text="Stands on the credit note."
     )
     seen = forms.DecimalField(widget=forms.HiddenInput)
-    """What could be credited when the form was shown, so that pressing twice credits once."""
+    """What could be credited, or refunded, when the form was shown, so that pressing twice does it once."""
 
 
 class InvoiceActions(PreviewedActions[Invoice]):

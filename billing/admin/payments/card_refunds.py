@@ -5,17 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 from billing.admin.action_pages import page_action
 from billing.admin.base import once
 from billing.admin.invoicing.documents import amount_of
-from billing.admin.invoicing.invoice_actions import LONGEST, MAY_CHANGE
-from billing.admin.money.forms import AmountForm
+from billing.admin.invoicing.invoice_actions import MAY_CHANGE, CreditForm
 from billing.api.sentences import to_staff
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, Refund
@@ -37,14 +34,6 @@ SAID = {
 UNDER_WAY = ("is under way; what becomes of it is found out", messages.INFO)
 
 
-class RefundForm(AmountForm):
-    reason = forms.CharField(
-        max_length=LONGEST, widget=UnfoldAdminTextInputWidget, help_text="Stands on the credit note."
-    )
-    seen = forms.DecimalField(widget=forms.HiddenInput)
-    """What could be refunded when the form was shown, so that pressing twice refunds once."""
-
-
 class CardRefundAction(Base):
     """Of an invoice's page. The credit note is one transaction; the provider is called after it."""
 
@@ -57,12 +46,12 @@ class CardRefundAction(Base):
         if (why_not := _why_not(invoice)) and request.method == "GET":
             return self.back(request, invoice, why_not, messages.ERROR)
         most = in_currency(min(_most(invoice), invoice.creditable()), invoice.currency)
-        form = RefundForm(request.POST or None, initial={"amount": most, "seen": most}, currency=invoice.currency)
+        form = CreditForm(request.POST or None, initial={"amount": most, "seen": most}, currency=invoice.currency)
         if form.is_valid():
             try:
                 return self._refund(request, invoice, most, form.cleaned_data)
             except BillingError as refusal:
-                form = RefundForm({**request.POST.dict(), "seen": most}, currency=invoice.currency)
+                form = CreditForm({**request.POST.dict(), "seen": most}, currency=invoice.currency)
                 form.add_error(None, to_staff(refusal))
         shown = amount_of(most, invoice.currency)
         about = (

@@ -71,10 +71,12 @@ def paid_again(message: OutboxMessage) -> Draft | None:
 
 
 def refunded(message: OutboxMessage) -> Draft | None:
-    refund = Refund.objects.get(pk=message.payload["refund"])
+    refund = Refund.objects.select_related("on_chain").get(pk=message.payload["refund"])
     given = amount(refund.amount, refund.currency)
     facts = [(_("Amount"), given), (_("On"), day(message.recorded_at))]
-    context = {"amount": given, "by_card": refund.money_in_id is not None and refund.provider != MANUAL}
+    by_token = getattr(refund, "on_chain", None)
+    by_card = by_token is None and refund.money_in_id is not None and refund.provider != MANUAL
+    context = {"amount": given, "by_card": by_card, "address": by_token.to_address if by_token else ""}
     return Draft("refund_made", context, facts, Link(_("Look at your billing"), "/dashboard/billing/"))
 
 

@@ -11,8 +11,10 @@ from django.utils import timezone
 from billing.invoicing import ledger
 from billing.invoicing.ledger import BillingError
 from billing.models import CryptoRefund, Refund
+from billing.outbox.kinds import Happened
 from billing.payments.chains import refunds
 from billing.payments.chains.refusals import ChainRefused
+from tests.billing.mails.mailing import mail_about
 from tests.cast import Customer
 from tests.chains import Shop, bill_of, units
 
@@ -55,6 +57,9 @@ def test_a_refund_is_sent_by_staff_and_confirmed_once(paid_too_much: Shop, bob: 
     assert (asked.state, asked.refund.state) == ("confirmed", "succeeded")
     assert asked.refund.reference == f"{tx}/{asked.log_index}"
     assert ledger.balance(bob.account, "USD") == 0
+    bob.user.email = "bob@customers.example"
+    bob.user.save()
+    assert f"11.00 USD was sent to {recipient}." in mail_about(Happened.REFUND_SUCCEEDED, bob.account).body
 
 
 def test_two_equal_refunds_of_one_transaction_are_two_transfers(paid_too_much: Shop, bob: Customer) -> None:
