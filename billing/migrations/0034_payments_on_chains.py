@@ -53,9 +53,20 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("head_number", models.BigIntegerField(editable=False, null=True)),
-                ("head_hash", models.CharField(blank=True, editable=False, max_length=66)),
+                (
+                    "head_hash",
+                    models.CharField(
+                        blank=True,
+                        editable=False,
+                        help_text="Of the newest block that was looked at wholly.",
+                        max_length=66,
+                    ),
+                ),
                 ("head_at", models.DateTimeField(editable=False, help_text="The newest block's own time.", null=True)),
-                ("read_at", models.DateTimeField(editable=False, help_text="When the chain was read last.", null=True)),
+                (
+                    "read_at",
+                    models.DateTimeField(editable=False, help_text="When a look at the chain ended well.", null=True),
+                ),
                 ("stalled_since", models.DateTimeField(editable=False, null=True)),
                 (
                     "parked_at",
