@@ -10,14 +10,12 @@ from billing.api import (
     details_views,
     document_views,
     key_views,
-    money_views,
     overage_views,
-    pay_views,
-    payment_method_views,
     pdf_views,
     plan_change_views,
     token_pack_views,
 )
+from billing.api.payments import money_views, pay_views, payment_method_views
 
 urlpatterns = [
     re_path(r"^plans/?$", catalogue_views.PlanList.as_view(), name="plans"),

@@ -5,7 +5,17 @@ from billing.models.allowances import LimitOverride, TokenTopUp
 from billing.models.api_keys import ApiKey, ApiKeyUse
 from billing.models.billing_periods import BillingPeriod
 from billing.models.bulk_moves import BulkMove, BulkMoveItem
-from billing.models.chains import (
+from billing.models.coupons import Coupon, CouponRedemption
+from billing.models.erasures import Erasure
+from billing.models.features import Feature, Route
+from billing.models.invoices import CreditNote, Invoice, InvoiceLine
+from billing.models.mails import KnownPlace, MailboxMessage, SentMail
+from billing.models.members import Invitation, Member
+from billing.models.notes import AccountNote
+from billing.models.notices import NoticeThreshold
+from billing.models.overage import WindowOverage
+from billing.models.parties import BillingDetails, Seller, TaxRate
+from billing.models.payments.chains import (
     Chain,
     ChainCheckpoint,
     ChainTransfer,
@@ -17,21 +27,11 @@ from billing.models.chains import (
     Token,
     TransferCredit,
 )
-from billing.models.coupons import Coupon, CouponRedemption
-from billing.models.disputes import Dispute
-from billing.models.erasures import Erasure
-from billing.models.features import Feature, Route
-from billing.models.invoices import CreditNote, Invoice, InvoiceLine
-from billing.models.mails import KnownPlace, MailboxMessage, SentMail
-from billing.models.members import Invitation, Member
-from billing.models.money import MoneyIn, Refund, Reversal
-from billing.models.notes import AccountNote
-from billing.models.notices import NoticeThreshold
-from billing.models.overage import WindowOverage
-from billing.models.parties import BillingDetails, Seller, TaxRate
-from billing.models.past_due import PastDue
-from billing.models.payment_attempts import PaymentAttempt
-from billing.models.payment_methods import PaymentMethod, ProviderCustomer, ProviderEvent, ProviderPoll
+from billing.models.payments.disputes import Dispute
+from billing.models.payments.money import MoneyIn, Refund, Reversal
+from billing.models.payments.past_due import PastDue
+from billing.models.payments.payment_attempts import PaymentAttempt
+from billing.models.payments.payment_methods import PaymentMethod, ProviderCustomer, ProviderEvent, ProviderPoll
 from billing.models.plans import Capability, Plan
 from billing.models.preferences import Preferences
 from billing.models.settlements import BalanceEntry, DocumentNumber, Payment

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from billing.models.invoices import CreditNote, Invoice
-from billing.models.money import MoneyIn, Refund, Reversal
+from billing.models.payments.money import MoneyIn, Refund, Reversal
 
 
 class Payment(models.Model):

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from billing.invoicing.ledger import BillingError, lock
 from billing.models import Invoice, MoneyIn
-from billing.models.money import MANUAL
+from billing.models.payments.money import MANUAL
 from billing.payments.receive import receive
 from billing.payments.reversals import left, reverse
 

@@ -14,7 +14,7 @@ from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError, balance, due_of, fits, lock, spend_balance
 from billing.models import BalanceEntry, Invoice, MoneyIn, Refund
 from billing.models.invoices import NOTHING
-from billing.models.money import MANUAL
+from billing.models.payments.money import MANUAL
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.payments import reversals

@@ -19,10 +19,10 @@ from billing.invoicing import ledger
 from billing.members.rights import Right
 from billing.models import BalanceEntry, BillingDetails, CreditNote, Invoice, PastDue, Seller
 from billing.payments.cards.configured import card_gateway
-from billing_site.dashboard import token_payments
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import saying_why_not
-from billing_site.dashboard.paying import is_payable
+from billing_site.dashboard.payments import token_payments
+from billing_site.dashboard.payments.paying import is_payable
 
 A_PAGE = 25
 

@@ -12,14 +12,12 @@ from billing_site.dashboard import (
     members,
     notices,
     overview,
-    paying,
-    payment_methods,
     plans,
     settings,
     suggestion,
-    token_payments,
     usage,
 )
+from billing_site.dashboard.payments import paying, payment_methods, token_payments
 
 urlpatterns = [
     path("", overview.show, name="dashboard"),

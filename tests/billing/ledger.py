@@ -25,7 +25,7 @@ from billing.models import (
     Reversal,
     Subscription,
 )
-from billing.models.money import MANUAL
+from billing.models.payments.money import MANUAL
 from billing.payments.receive import receive
 from billing.rules.money import from_minor
 from billing.subscriptions import changes, quotes

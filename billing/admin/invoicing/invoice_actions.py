@@ -21,7 +21,7 @@ from billing.api.sentences import to_staff
 from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, MoneyIn
-from billing.models.money import MANUAL
+from billing.models.payments.money import MANUAL
 from billing.payments.receive import receive
 from billing.payments.reversals import settled_by
 from billing.rules.money import in_currency

@@ -15,10 +15,10 @@ from billing.admin.base import once
 from billing.admin.invoicing.documents import amount_of
 from billing.admin.money.forms import MoneyForm, PayOutForm
 from billing.admin.money.previewed import Done, PreviewedActions
-from billing.api.money_said import where_it_lies
+from billing.api.payments.money_said import where_it_lies
 from billing.invoicing import ledger
 from billing.models import MoneyIn, Refund
-from billing.models.money import MANUAL
+from billing.models.payments.money import MANUAL
 from billing.payments.receive import receive
 from billing.payments.refunds import note_paid_out
 from billing.rules.money import in_currency

@@ -17,7 +17,7 @@ from unfold.widgets import (
 )
 
 from billing.models import Invoice
-from billing.models.money import LONGEST_BY_HAND
+from billing.models.payments.money import LONGEST_BY_HAND
 from billing.payments.receive import is_long_before
 from billing.rules.money import UnknownCurrency, is_exact, minor_units
 

@@ -17,11 +17,11 @@ from billing.admin.lists.ranges import Days
 from billing.admin.lists.searching import SHOWN
 from billing.admin.money.forms import MoveForm, ReversalForm
 from billing.admin.money.previewed import Done, PreviewedActions
-from billing.api.money_said import where_it_lies
+from billing.api.payments.money_said import where_it_lies
 from billing.invoicing import ledger
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, MoneyIn, Payment, Reversal
-from billing.models.money import MANUAL
+from billing.models.payments.money import MANUAL
 from billing.payments import reversals
 from billing.payments.correction import move
 from billing.payments.unplaced import unplaced

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from billing.mails.draft import Draft, Link, amount, day, instant
 from billing.models import Dispute, Invoice, OutboxMessage, PastDue, PaymentAttempt, Refund
-from billing.models.money import MANUAL
+from billing.models.payments.money import MANUAL
 
 BY_THE_CUSTOMER = PaymentAttempt.Cause.CUSTOMER
 """Who did it was told on the page."""

@@ -8,13 +8,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from billing.api.money_said import where_it_lies
+from billing.api.payments.money_said import where_it_lies
 from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
 from billing.invoicing.ledger import BillingError
 from billing.management.arguments import parsed_time
 from billing.models import Invoice, MoneyIn
-from billing.models.money import LONGEST_BY_HAND, MANUAL
+from billing.models.payments.money import LONGEST_BY_HAND, MANUAL
 from billing.payments.receive import is_long_before, receive
 from billing.rules.money import in_currency
 

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final
 
 from billing.models import Chain, DepositAddress
-from billing.models.chains.chain import STALE_AFTER
+from billing.models.payments.chains.chain import STALE_AFTER
 from billing.payments.chains import keeping, refunds, reorganisation
 from billing.payments.chains.keeping import Found
 from billing.payments.chains.reading import Block, Node, NodeError, Transfer, WrongChain

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from billing.invoicing import ledger
 from billing.models import Invoice, MoneyIn, Payment, Refund, Reversal, TokenTopUp
-from billing.models.money import MANUAL
+from billing.models.payments.money import MANUAL
 from billing.payments import refunds, reversals
 from billing.payments.correction import move
 from billing.payments.receive import receive

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from billing.models.invoices import Invoice
-from billing.models.money import MoneyIn
+from billing.models.payments.money import MoneyIn
 
 
 class Dispute(models.Model):

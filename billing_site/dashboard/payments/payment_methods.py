@@ -18,10 +18,10 @@ from billing.models import PaymentMethod, ProviderCustomer
 from billing.payments.cards import methods
 from billing.payments.cards.configured import card_gateway
 from billing.payments.cards.gateway import Answered, Gateway, SetUp, SetUpState
-from billing_site.dashboard import declines
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import back_to
-from billing_site.dashboard.leaving import leave_for
+from billing_site.dashboard.payments import declines
+from billing_site.dashboard.payments.leaving import leave_for
 
 METHODS: Final = "dashboard-payment-methods"
 BEGUN: Final = "set_up"

@@ -6,9 +6,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from billing.models.chains.chain import ADDRESS_LENGTH, HASH_LENGTH, Token
-from billing.models.chains.deposits import LARGEST_UNITS_DIGITS
-from billing.models.money import Refund
+from billing.models.payments.chains.chain import ADDRESS_LENGTH, HASH_LENGTH, Token
+from billing.models.payments.chains.deposits import LARGEST_UNITS_DIGITS
+from billing.models.payments.money import Refund
 
 
 class CryptoRefundQuerySet(models.QuerySet["CryptoRefund"]):

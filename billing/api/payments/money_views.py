@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework.response import Response
 
 from billing.api.document_views import OwnList
-from billing.api.money_serializers import BalanceEntrySerializer, InvoicePaymentSerializer
+from billing.api.payments.money_serializers import BalanceEntrySerializer, InvoicePaymentSerializer
 from billing.http.pagination import NewestFirst
 from billing.invoicing import ledger
 from billing.models import BalanceEntry, Invoice, Payment

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from billing.models.chains.chain import ADDRESS_LENGTH, HASH_LENGTH, Chain, Token
-from billing.models.chains.deposits import LARGEST_UNITS_DIGITS, DepositAddress
+from billing.models.payments.chains.chain import ADDRESS_LENGTH, HASH_LENGTH, Chain, Token
+from billing.models.payments.chains.deposits import LARGEST_UNITS_DIGITS, DepositAddress
 
 
 class ChainTransfer(models.Model):

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from billing.models.invoices import Invoice
-from billing.models.payment_methods import PaymentMethod
+from billing.models.payments.payment_methods import PaymentMethod
 from billing.rules.declines import DeclineKind
 
 

@@ -6,8 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from billing.models.chains.chain import ADDRESS_LENGTH, Chain, Token
 from billing.models.invoices import Invoice
+from billing.models.payments.chains.chain import ADDRESS_LENGTH, Chain, Token
 
 LARGEST_UNITS_DIGITS = 78
 """Of 2^256 - 1, the most that a contract counts."""

@@ -16,8 +16,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
-from billing.api import chain_payments
 from billing.api.domain_problems import asked
+from billing.api.payments import chain_payments
 from billing.api.sentences import to_customer
 from billing.http.fields import StrictSerializer
 from billing.http.idempotency import idempotent

@@ -21,10 +21,10 @@ from billing.payments.cards.charging.paying import ChargeDeclined
 from billing.payments.cards.configured import card_gateway
 from billing.payments.cards.gateway import Declined, Gateway
 from billing.rules.declines import kind_of
-from billing_site.dashboard import declines
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import saying_why_not
-from billing_site.dashboard.leaving import leave_for
+from billing_site.dashboard.payments import declines
+from billing_site.dashboard.payments.leaving import leave_for
 
 BY_PAGE = "page"
 """In the form, in the place of a saved card's number."""
