@@ -1,0 +1,20 @@
+"""What was used: the audit log, the sums that are kept from it, and what keeps both right."""
+
+from usage.models.log import RetiredMonth, SetAsideEntry, UsageLog, UsageReset
+from usage.models.operations import IdempotencyRecord, Reconciliation, RedisOutage
+from usage.models.sums import DailyUsage, FeatureUsage, RefusedCalls, ThresholdCrossed, WindowUsage
+
+__all__ = [
+    "DailyUsage",
+    "FeatureUsage",
+    "IdempotencyRecord",
+    "Reconciliation",
+    "RedisOutage",
+    "RefusedCalls",
+    "RetiredMonth",
+    "SetAsideEntry",
+    "ThresholdCrossed",
+    "UsageLog",
+    "UsageReset",
+    "WindowUsage",
+]
