@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import datetime
 
 from django.core.management import call_command
@@ -9,6 +10,7 @@ from django.db import connection, transaction
 
 from billing.fence.fenced import push_on_commit
 from billing.fence.models import CATALOGUE
+from billing.models import ModelPrice
 
 TABLES = (
     "billing_capability",
@@ -31,6 +33,8 @@ INSTANTS = {
     "billing_historicalroute": ("history_date",),
 }
 _seeded: dict[str, bytes] = {}
+_prices: list[ModelPrice] = []
+"""Rows that nobody may change afterwards, so their instant is set before."""
 
 
 def seed(now: datetime) -> None:
@@ -38,18 +42,23 @@ def seed(now: datetime) -> None:
     if not _seeded:
         call_command("seed_catalogue", verbosity=0)
         _seeded.update({table: _copied_out(table) for table in TABLES})
+        _prices.extend(ModelPrice.objects.all())
         return
     with transaction.atomic(), connection.cursor() as cursor:
         for table, rows in _seeded.items():
-            with cursor.copy(f"COPY {table} FROM STDIN") as copy:
-                copy.write(rows)
+            with cursor.copy(f"COPY {table} FROM STDIN") as copying:
+                copying.write(rows)
         # A test of migrations may have made this table anew, and with it the sequence of its ids.
         cursor.execute(f"SELECT setval(pg_get_serial_sequence('{ANEW}', 'id'), max(id)) FROM {ANEW}")
         for table, columns in INSTANTS.items():
             cursor.execute(f"UPDATE {table} SET {', '.join(f'{column} = %(now)s' for column in columns)}", {"now": now})
+        prices = [copy(price) for price in _prices]
+        for price in prices:
+            price.pk, price.valid_from = None, now
+        ModelPrice.objects.bulk_create(prices)
         push_on_commit(CATALOGUE)
 
 
 def _copied_out(table: str) -> bytes:
-    with connection.cursor() as cursor, cursor.copy(f"COPY {table} TO STDOUT") as copy:
-        return b"".join(bytes(part) for part in copy)
+    with connection.cursor() as cursor, cursor.copy(f"COPY {table} TO STDOUT") as copying:
+        return b"".join(bytes(part) for part in copying)

@@ -70,6 +70,15 @@ SENTENCES: Final[Mapping[str, str]] = {
     "coupon_invalid.another_active": (
         "Another coupon discounts your next periods. To give it up for good: DELETE /api/v1/billing/coupon."
     ),
+    "wrong_units.unknown": "There is no unit “%(unit)s”. Units are input, cache_read, cache_write and output.",
+    "wrong_units.overlapping": (
+        "“%(unit)s” overlaps with %(names)s. Units are disjoint: input (read from no cache), cache_read, cache_write "
+        "and output (reasoning is output)."
+    ),
+    "wrong_units.not_whole": "%(unit)s is a whole number, or null where it was not reported.",
+    "wrong_units.negative": "%(unit)s is 0 or more, or null where it was not reported.",
+    "wrong_units.too_many": "%(unit)s is at most %(most)s in one call.",
+    "wrong_units.too_costly": "So much %(unit)s costs more than one call can.",
     "too_many_keys": "You have as many live keys as there can be: %(most)s. Revoke one first.",
     "expiry_passed": "Give a time in the future.",
     "expiry_too_far": "Give a time within a thousand years, or none: then it does not expire.",

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from contextlib import suppress
+from datetime import datetime
 from functools import cached_property
 
 from django.conf import settings
@@ -13,18 +14,23 @@ from django.db import InterfaceError, OperationalError
 
 from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
-from billing.models import Feature, Plan, Route
+from billing.models import Feature, ModelPrice, Plan, Route
 from billing.models.features import normalised_path
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules.entitlement import Metered, PlanOffer
+from billing.rules.model_prices import ModelRates
 from billing.rules.routes import ParameterRoutes, has_parameters, why_no_route
 from ratelimit import process_state
 
 logger = logging.getLogger(__name__)
 
 
+Prices = dict[tuple[str, str], "list[tuple[datetime, ModelRates | None]]"]
+"""By feature and model, the earliest first: from when which rates hold. None: it is off sale from then on."""
+
+
 class Catalogue:
-    """Plans, features and routes at one version."""
+    """Plans, features, routes and prices of models at one version."""
 
     def __init__(
         self,
@@ -32,10 +38,12 @@ class Catalogue:
         plans: dict[str, PlanOffer],
         features: dict[str, Metered],
         routes: dict[tuple[str, str], str],
+        prices: Prices | None = None,
     ) -> None:
         self.version = version
         self.plans = plans
         self.features = features
+        self._prices = prices or {}
         self._routes = {route: code for route, code in routes.items() if not has_parameters(route[0])}
         with_parameters = {route: code for route, code in routes.items() if has_parameters(route[0])}
         self._parameter_routes = ParameterRoutes(with_parameters) if with_parameters else None
@@ -59,6 +67,15 @@ class Catalogue:
                 return self.features[code]
             prefix = prefix.rpartition("/")[0]
         return None
+
+    def rates(self, feature: str, model: str, at: datetime) -> ModelRates | None:
+        """The price of a model at a feature that holds at an instant; None where the model is not sold there."""
+        found = None
+        for valid_from, rates in self._prices.get((feature, model), ()):
+            if valid_from > at:
+                break
+            found = rates
+        return found
 
 
 _catalogue: Catalogue | None = process_state.remember(__name__, "_catalogue", lambda: None)
@@ -107,7 +124,16 @@ def _read_catalogue() -> Catalogue:
         feature.code: Metered(feature.code, feature.tokens, feature.capability.code if feature.capability else "")
         for feature in Feature.objects.select_related("capability")
     }
-    return Catalogue(version, plans, features, _read_routes(features))
+    return Catalogue(version, plans, features, _read_routes(features), _read_prices())
+
+
+def _read_prices() -> Prices:
+    prices: Prices = {}
+    for row in ModelPrice.objects.select_related("feature").order_by("valid_from"):
+        prices.setdefault((row.feature.code, row.model), []).append(
+            (row.valid_from, row.rates if row.is_on_sale else None)
+        )
+    return prices
 
 
 def _read_routes(features: dict[str, Metered]) -> dict[tuple[str, str], str]:

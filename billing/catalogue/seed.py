@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from django.db import connection, transaction
 
-from billing.models import Capability, Feature, Plan, Route
+from billing.models import Capability, Feature, ModelPrice, Plan, Route
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,18 @@ class _Feature:
     tokens: int
     capability: str
     path: str
+
+
+@dataclass(frozen=True)
+class _Model:
+    """Rates of 1,000 units, in thousandths of a token."""
+
+    name: str
+    feature: str
+    input: int
+    cache_read: int
+    cache_write: int
+    output: int
 
 
 CURRENCY = "USD"
@@ -50,6 +62,10 @@ FEATURES = (
     _Feature("wallet_scan", 7, "", "/api/v1/wallet-scanner/scan"),
     _Feature("report_generate", 4, "", "/api/v1/reports/generate"),
 )
+MODELS = (
+    _Model("m-small", "ai_agent_query", 200, 20, 250, 800),
+    _Model("m-large", "ai_agent_query", 2_000, 100, 2_500, 8_000),
+)
 RANK_STEP = 10
 """Between two plans, so that another one fits in without renumbering."""
 
@@ -62,6 +78,7 @@ class Seeded:
     plans: int = 0
     features: int = 0
     routes: int = 0
+    models: int = 0
 
 
 def seed(now: datetime) -> Seeded:
@@ -83,6 +100,10 @@ def seed(now: datetime) -> Seeded:
             if not Feature.objects.filter(code=feature.code).exists():
                 made.features += 1
                 made.routes += _meter(feature, capabilities.get(feature.capability), now)
+        for model in MODELS:
+            if not ModelPrice.objects.filter(model=model.name, feature__code=model.feature).exists():
+                _price(model, now)
+                made.models += 1
     return made
 
 
@@ -111,3 +132,15 @@ def _meter(feature: _Feature, capability: Capability | None, now: datetime) -> b
         return False
     Route(path=feature.path, feature=row).save()
     return True
+
+
+def _price(model: _Model, now: datetime) -> None:
+    ModelPrice(
+        model=model.name,
+        feature=Feature.objects.get(code=model.feature),
+        input=model.input,
+        cache_read=model.cache_read,
+        cache_write=model.cache_write,
+        output=model.output,
+        valid_from=now,
+    ).save()

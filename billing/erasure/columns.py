@@ -96,6 +96,7 @@ KEPT: dict[str, str] = {
     "billing.Capability": "the operator's catalogue",
     "billing.Feature": "the operator's catalogue",
     "billing.HistoricalFeature": "the operator's catalogue",
+    "billing.ModelPrice": "the operator's catalogue",
     "billing.Route": "the operator's catalogue",
     "billing.HistoricalRoute": "the operator's catalogue",
     "billing.Seller": "the operator",

@@ -11,6 +11,7 @@ from billing.models.features import Feature, Route
 from billing.models.invoices import CreditNote, Invoice, InvoiceLine
 from billing.models.mails import KnownPlace, MailboxMessage, SentMail
 from billing.models.members import Invitation, Member
+from billing.models.model_prices import ModelPrice
 from billing.models.notes import AccountNote
 from billing.models.notices import NoticeThreshold
 from billing.models.overage import WindowOverage
@@ -74,6 +75,7 @@ __all__ = [
     "LimitOverride",
     "MailboxMessage",
     "Member",
+    "ModelPrice",
     "MoneyIn",
     "NoticeThreshold",
     "OutboxCursor",

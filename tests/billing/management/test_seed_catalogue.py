@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from billing.catalogue import seed as default_catalogue
 from billing.catalogue.seed import Seeded
-from billing.models import Capability, Feature, Plan, Route
+from billing.models import Capability, Feature, ModelPrice, Plan, Route
 
 pytestmark = pytest.mark.django_db
 
@@ -75,7 +75,7 @@ def test_the_default_features_are_those_of_the_design() -> None:
 
 def test_every_row_is_valid_in_the_admins_eyes() -> None:
     seed()
-    for model in (Capability, Plan, Feature, Route):
+    for model in (Capability, Plan, Feature, Route, ModelPrice):
         for row in model.objects.all():
             row.full_clean()
 
@@ -87,7 +87,7 @@ def test_all_rows_are_made_at_one_instant() -> None:
 
 
 def test_one_line_says_what_was_made_and_the_second_run_makes_nothing() -> None:
-    assert seed() == "catalogue: created capabilities: 3, plans: 6, features: 8, routes: 8\n"
+    assert seed() == "catalogue: created capabilities: 3, plans: 6, features: 8, routes: 8, models: 2\n"
     history = Plan.history.count()
     assert seed() == "catalogue: nothing was missing, nothing changed\n"
     assert Plan.history.count() == history
