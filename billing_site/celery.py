@@ -62,6 +62,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(minutes=1),
         "options": {"expires": 60},
     },
+    "expire-reservations": {
+        "task": "usage.tasks.expire_reservations",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 5},
+    },
     "look-at-thresholds": {
         "task": "usage.tasks.look_at_thresholds",
         "schedule": timedelta(seconds=2),

@@ -80,8 +80,8 @@ class Gateway:
 def admit_for(request: HttpRequest, method: str, path: str) -> HttpResponse | None:
     """Admit the caller of `request` for another request, of which a door says method and path; None, or the refusal.
 
-    The door's own view is `ungated`. Its response settles the charge and gets the headers, as any other does. An
-    Idempotency-Key does not apply: it names a request whose body the door does not have.
+    The door's own view is `ungated`; its response settles the charge and gets the headers. An Idempotency-Key does not
+    apply: it names a request whose body the door does not have.
     """
     assert find_admission(request) is None, "the gateway has admitted the door's own request: its view is not ungated"
     path = _normalised(path)
@@ -89,11 +89,12 @@ def admit_for(request: HttpRequest, method: str, path: str) -> HttpResponse | No
 
 
 def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -> HttpResponse | None:
-    """Identify the caller and admit the call, once; None, or the refusal."""
+    """Identify the caller and admit the call; None, or the refusal."""
     try:
         caller = identify(request)
         if caller is None:
             return None if public else refusals.unauthenticated(request, "missing")
+        request.identified = caller  # type: ignore[attr-defined]
         began = perf_counter()
         admission = admit(caller, charge_of)
         metrics.count(admission, perf_counter() - began)

@@ -39,6 +39,10 @@ class AccountKeys:
     def void_marker(self, event: str) -> bytes:
         return f"{self._prefix % 'x'}:{event}".encode()
 
+    def reservation(self, event: str) -> bytes:
+        """Of a reservation, by the id of its charge."""
+        return f"{self._prefix % 'r'}:{event}".encode()
+
 
 @cache
 def _keys_of_shard(tag: str) -> tuple[bytes, bytes]:
@@ -61,6 +65,11 @@ def shard_tag(shard: int) -> str:
 
 def stream(shard: int) -> str:
     return f"{shard_tag(shard)}:events"
+
+
+def due_reservations(shard: int) -> str:
+    """A sorted set: each open reservation of the shard, by when it expires; named by account and id."""
+    return f"{shard_tag(shard)}:due"
 
 
 def catalogue_fence(shard: int) -> str:

@@ -41,6 +41,18 @@ class Keyed(NamedTuple):
     in_flight_ms: int
 
 
+class Opened(NamedTuple):
+    """The reservation that a call opens by its charge: where it lies, the shard's set of due ones, its name in there.
+
+    `expires_at_ms` in Unix milliseconds, by Redis' clock.
+    """
+
+    reservation: bytes
+    due: bytes
+    member: bytes
+    expires_at_ms: int
+
+
 class Voided(IntEnum):
     """How the void script answered; the numbers are the script's own (lua/scripts/void.lua)."""
 
@@ -107,6 +119,7 @@ def admit(
     event: str,
     audit: bytes = b"",
     keyed: Keyed | None = None,
+    opened: Opened | None = None,
     now_ms: int | None = None,
     epoch: int | None = None,
 ) -> Decision | StaleFacts:
@@ -116,11 +129,17 @@ def admit(
     `epoch` is the server's when this account was published to it; raises ServerChanged when another one answers now.
     """
     call = pack_call(charged_at_ms, now_ms or 0, *take)
-    if keyed is None:
+    if keyed is None and opened is None:
         command = Command(asked.script, asked.names, (*asked.words, call, audit), asked.packed(call, audit))
     else:
-        words = (*asked.words, call, audit, event, keyed.fingerprint, keyed.in_flight_ms)
-        command = Command(scripts.ADMIT_ANY, (*asked.names, keyed.record), words)
+        # Without a key, one that is always there stands in, as for the ring.
+        record, fingerprint, in_flight_ms = keyed or (asked.names[0], b"", 0)
+        names = [*asked.names]
+        words: list[Argument] = [*asked.words, call, audit, event, fingerprint, in_flight_ms]
+        if opened is not None:
+            names += (opened.reservation, opened.due)
+            words += (opened.expires_at_ms, opened.member)
+        command = Command(scripts.ADMIT_ANY, (*names, record), words)
     return _decision(store.run(command, epoch=epoch), asked, event)
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from billing.outbox.clock import ClockSkewed
 from ratelimit.servers.single import RedisUnreachable
 from usage.log import idempotency, partitions, retention, second_charges
+from usage.metering.reservations import sweep
 from usage.reconciliation import reconcile
 from usage.reconciliation.compare import LogShortened
 from usage.thresholds import look
@@ -58,6 +59,14 @@ def void_second_charges() -> None:
     voided = second_charges.void_second_charges(timezone.now())
     if voided:
         logger.info("%d second charges under an Idempotency-Key were voided", voided)
+
+
+@shared_task
+def expire_reservations() -> None:
+    """Finish what nobody has settled in time. Several at once do no harm."""
+    expired = sweep.expire_due(timezone.now())
+    if expired:
+        logger.info("%d reservations have expired", expired)
 
 
 @shared_task

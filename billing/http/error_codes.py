@@ -32,6 +32,8 @@ _WAY_UP: Final = {
 }
 _POLICIES: Final = {"violated-policies": "The limits that refused the call: `quota`, `minute`."}
 
+_FINISHED: Final = {"state": "How it was finished.", "tokens_charged": "What it has cost, in tokens."}
+
 ERRORS: Final[dict[str, ErrorCode]] = {
     error.code: error
     for error in (
@@ -204,6 +206,27 @@ ERRORS: Final[dict[str, ErrorCode]] = {
             "already_rotated", 409, "Another API key has taken this one's place.", "Rotate that one; `detail` names it."
         ),
         ErrorCode("already_voided", 409, "This charge was voided before.", "There is nothing to do: it costs nothing."),
+        ErrorCode(
+            "already_settled",
+            409,
+            "The reservation was finished before, otherwise than is asked now.",
+            "There is nothing to do: `tokens_charged` is what it has cost.",
+            _FINISHED,
+        ),
+        ErrorCode(
+            "reservation_expired",
+            409,
+            "Nobody settled the reservation in time. It was finished by its last heartbeat.",
+            "`tokens_charged` is what it has cost. Send heartbeats, or reserve for longer with `expires_in`.",
+            _FINISHED,
+        ),
+        ErrorCode(
+            "children_open",
+            409,
+            "Other reservations still draw from this one.",
+            "Settle or release its children first.",
+            {"open": "How many of them are open."},
+        ),
         ErrorCode("too_late", 409, "A charge can be voided within an hour.", "Ask our staff."),
         ErrorCode("too_large", 413, "The body is too large.", "Send less, in several requests."),
         ErrorCode(

@@ -51,6 +51,12 @@ def attach(request: HttpRequest, caller: Caller, admission: Admission) -> None:
     request.caller, request.admission = caller, admission  # type: ignore[attr-defined]
 
 
+def may_ask(request: HttpRequest, scope: str) -> bool:
+    """Whether the caller's key has the scope, for `charge_of`, which is asked before the call is decided on."""
+    identified: Caller = request.identified  # type: ignore[attr-defined]
+    return identified.may(scope)
+
+
 def find_caller(request: HttpRequest | Request) -> Caller | None:
     """Who called; None where the gateway has identified nobody."""
     caller: Caller | None = getattr(request, "caller", None)

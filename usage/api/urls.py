@@ -2,9 +2,10 @@
 
 from django.urls import re_path
 
-from usage.api import report_views, views
+from usage.api import report_views, reservation_views, views
 
-EVENT = r"(?P<event>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+EVENT, RESERVATION = rf"(?P<event>{UUID})", rf"reservations/(?P<reservation>{UUID})"
 
 urlpatterns = [
     re_path(r"^current/?$", views.Current.as_view(), name="usage-current"),
@@ -14,4 +15,7 @@ urlpatterns = [
     re_path(r"^track/?$", views.Track.as_view(), name="usage-track"),
     re_path(r"^check/?$", views.Check.as_view(), name="usage-check"),
     re_path(rf"^events/{EVENT}/?$", views.VoidEvent.as_view(), name="usage-event"),
+    re_path(r"^reservations/?$", reservation_views.Reservations.as_view(), name="usage-reservations"),
+    re_path(rf"^{RESERVATION}/?$", reservation_views.OneReservation.as_view(), name="usage-reservation"),
+    re_path(rf"^{RESERVATION}/settle/?$", reservation_views.Settle.as_view(), name="usage-settle"),
 ]

@@ -62,14 +62,14 @@ class Current(ApiView):
 
 def charge_of_tracked_call(request: HttpRequest, catalogue: Catalogue) -> ChargeRequest:
     """The charge that a request to `/usage/track` names; none where the view is going to refuse the request."""
-    serializer = TrackRequest(data=_json_or_none(request) if request.method == "POST" else None)
+    serializer = TrackRequest(data=readable_json(request) if request.method == "POST" else None)
     if not serializer.is_valid():
         return ChargeRequest()
     given = serializer.validated_data
     return ChargeRequest(catalogue.features.get(given["feature"]), events.TRACK, given.get("metadata"))
 
 
-def _json_or_none(request: HttpRequest) -> Any:
+def readable_json(request: HttpRequest) -> Any:
     """The body as the view is going to read it; None where the view is going to refuse it."""
     if not media_type_matches("application/json", request.META.get("CONTENT_TYPE", "")):
         return None

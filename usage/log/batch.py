@@ -12,7 +12,8 @@ from struct import Struct
 from typing import Any
 
 from ratelimit.limits import LARGEST_NUMBER
-from usage.log.events import ADJUSTMENTS, CHARGE, FORMAT, LATEST_MS, Event, MalformedEvent, storable
+from usage.log import reservation_facts
+from usage.log.events import ADJUSTMENTS, FORMAT, LATEST_MS, RESERVE, STREAMED, Event, MalformedEvent, storable
 
 DAY_MS = 86_400_000
 WIDTHS = {12, 14, 15}
@@ -192,11 +193,15 @@ def _check(batch: EventBatch) -> None:
         raise MalformedEvent("an instant lies after the year 9998")
     if any(each is not None and not storable(each) for each in batch.metadata):
         raise MalformedEvent("the metadata are no object that PostgreSQL can hold")
+    if RESERVE in batch.sources:
+        for kind, source, metadata in zip(batch.kinds, batch.sources, batch.metadata, strict=True):
+            if source == RESERVE:
+                reservation_facts.check(kind, metadata)
 
 
 @lru_cache(4_096)  # an account's calls have most of them in common
 def _check_texts(kind: str, feature: str, source: str, key_prefix: str) -> None:
-    if kind != CHARGE and kind not in ADJUSTMENTS:
+    if kind not in STREAMED:
         raise MalformedEvent(f"{kind} is no kind of event")
     _check_lengths(feature=feature, source=source, key_prefix=key_prefix)
 

@@ -11,14 +11,17 @@ FORMAT = 1
 LATEST_MS = 253_370_764_800_000 - 1
 """The end of the year 9998: a year later the month that an instant falls into has no end that Python can name."""
 DEEPEST_METADATA = 32
-CHARGE, VOID, SETTLE, REFUSED, RESET = "charge", "void", "settle", "refused", "reset"
-"""Kinds: a charge; what takes all of one back; what takes back the part it did not need; a call that was refused
-when nobody knew whether Redis had charged it, whose id it takes; what staff gave back of a window's feature."""
+CHARGE, VOID, SETTLE, EXTEND, REFUSED, RESET = "charge", "void", "settle", "extend", "refused", "reset"
+"""Kinds: a charge; what takes all of one back; what takes back the part it did not need; what moves the bound of a
+reservation; a call that was refused when nobody knew whether Redis had charged it, whose id it takes; what staff gave
+back of a window's feature."""
 CALLS = {CHARGE: 1, VOID: -1}
 """What an event of a kind adds to the calls that were made; any other adds none. Its tokens it adds as they are."""
 ADJUSTMENTS = frozenset({VOID, SETTLE})
 """Kinds that follow a charge, of which it has one at most."""
-GATEWAY, TRACK, STAFF = "gateway", "track", "staff"
+STREAMED = frozenset({CHARGE, VOID, SETTLE, EXTEND})
+"""Kinds that come by Redis' streams."""
+GATEWAY, TRACK, RESERVE, STAFF = "gateway", "track", "reserve", "staff"
 # Metadata are looked through before they are written, so circles need no second look.
 _write_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _quoted = lru_cache(4_096)(_write_json)
@@ -106,6 +109,17 @@ class Event(NamedTuple):
             f"{between}{self.tokens},",
             f",{_quoted(self.source)},{_quoted(self.key_prefix)},{metadata}{more}]",
         )
+
+    def around_tokens(self) -> tuple[bytes, bytes]:
+        """Its text before and after its tokens, for a script that finds out how many they are.
+
+        Raises MalformedEvent as `encode` does.
+        """
+        text = self._replace(tokens=0).encode()
+        before, after = self._replace(tokens=0).frame()
+        opening = f'[{FORMAT},"{self.charge}{before.removesuffix("0,")}'.encode()
+        assert text.startswith(opening)
+        return opening, f",{self.at_ms}{after}".encode()
 
 
 def framed(frame: tuple[str, str], event_id: str, at_ms: int) -> bytes:

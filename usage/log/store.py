@@ -15,7 +15,7 @@ from psycopg.errors import CheckViolation, UniqueViolation
 
 from billing.fence import push
 from billing.rules.instants import from_ms
-from usage.log import keyed_charges, partitions, sums
+from usage.log import keyed_charges, partitions, reserved, sums
 from usage.log.batch import DAY_MS, EventBatch, Move
 from usage.log.copy_format import COLUMNS, END, HEADER, encoded
 from usage.log.events import ADJUSTMENTS, Event
@@ -57,8 +57,10 @@ def store_parts(parts: Iterable[EventBatch]) -> Stored:
     keyed_charges.note([event for part in new for event in part.keyed()], adjustments)
     if adjustments or sum(map(len, new)) < sum(map(len, arrived.parts)):
         new += _insert_adjustments(adjustments, arrived.parts)
+        reserved.note(new)
         sums.move(Counter(chain.from_iterable(part.moves() for part in new)))
     else:
+        reserved.note(new)
         sums.move(arrived.moves)
     return Stored(sums.counters_of(arrived.moves), known)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+from billing.entitlements.api_keys import Caller
 from billing.entitlements.snapshots import Snapshot
 from billing.rules.entitlement import MINUTE, QUOTA
 from billing.rules.instants import from_ms
@@ -11,6 +13,9 @@ from ratelimit.limits import Decision, KeptAnswer, Outcome, Standing
 from usage.log.batch import decode
 from usage.log.events import Event
 from usage.metering.call import Call
+
+if TYPE_CHECKING:
+    from usage.metering.reservations.in_view import ViewReservation
 
 _ADMITTED = Outcome.ADMITTED  # looking it up in the enumeration takes longer than comparing it
 
@@ -34,6 +39,8 @@ class Admission:
         self.cost = call.template.cost if self.charged else 0
         self.admitted = self.entitled and (self.charged or outcome is Outcome.RERUN)
         self.replayed = not self.charged and outcome in (Outcome.RERUN, Outcome.REPLAYED)
+        self.pays_by_units = False
+        self.reservations: list[ViewReservation] = []
         # Before the view runs: an event that cannot be read could not be voided either.
         self._first_run = decode(decision.audit) if self.replayed else None
 
@@ -69,9 +76,36 @@ class Admission:
     def decided_at(self) -> datetime:
         return from_ms(self.decision.now_ms)
 
+    @property
+    def caller(self) -> Caller:
+        return self.call.caller
+
+    def reserve(self, feature: str = "", **asked: Any) -> ViewReservation:
+        """Hold what the call may cost at most, before the work; `usage.metering.reservations.in_view` says how.
+
+        `model` and `units`, or `tokens`; `run`, `parent`, `expires_in` seconds. The call's fixed price is given back.
+        """
+        from usage.metering.reservations import in_view
+
+        return in_view.reserve(self, feature, **asked)
+
+    def note_units(self) -> None:
+        """What the call costs by its reservations, as far as that is known by now: what they hold, or were charged."""
+        own = [reservation for reservation in self.reservations if not reservation.is_child]
+        self.cost = sum(
+            reservation.bound if reservation.settlement is None else reservation.settlement.charged
+            for reservation in own
+        )
+        settled = [reservation.settlement.used for reservation in own if reservation.settlement is not None]
+        if settled:
+            self._note_used(settled[-1])
+
     def note_void(self, used: int) -> None:
         """The charge was given back: what its quota has used since."""
         self.cost = 0
+        self._note_used(used)
+
+    def _note_used(self, used: int) -> None:
         quota = self.quota
         self.standings = tuple(
             standing._replace(used=used) if standing is quota else standing for standing in self.standings

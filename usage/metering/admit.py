@@ -142,6 +142,7 @@ def _ask_redis(call: Call) -> Decision | limiter.StaleFacts | None:
         event=call.id,
         audit=call.audit(),
         keyed=call.keyed,
+        opened=call.opened if call.request.expires_in_ms else None,
         now_ms=call.now_ms if settings.RATELIMIT_CLOCK == "process" else None,
         epoch=snapshot.published.epoch,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -12,10 +13,11 @@ from billing.entitlements.api_keys import Caller
 from billing.entitlements.snapshots import Snapshot
 from billing.rules.entitlement import QUOTA, Metered, Stretch, changes_ahead, stretches
 from billing.rules.instants import from_ms
-from ratelimit import process_state
+from billing.rules.model_prices import ModelRates
+from ratelimit import process_state, reservations
 from ratelimit.headers import RateLimitHeaders, WithOverage
 from ratelimit.keys import key_digest
-from ratelimit.limiter import AdmitCommand, Keyed
+from ratelimit.limiter import AdmitCommand, Keyed, Opened
 from ratelimit.limits import Limit, Take
 from usage.log import events
 from usage.log.events import Event
@@ -28,7 +30,8 @@ class ChargeRequest(NamedTuple):
     """What a call is to be charged for. Without a feature it counts as a request only, and without `counts` as none.
 
     `fingerprint` tells requests under one Idempotency-Key apart. `invalid_key` says what is wrong with the request's
-    key: it is going to be refused, and only counts as a request.
+    key: it is going to be refused, and only counts as a request. With `expires_in_ms` the charge is that of a
+    reservation: the feature's tokens are its bound, by `rates` if it was asked for in units.
     """
 
     feature: Metered | None = None
@@ -38,6 +41,8 @@ class ChargeRequest(NamedTuple):
     fingerprint: bytes = b""
     invalid_key: str = ""
     counts: bool = True
+    expires_in_ms: int = 0
+    rates: ModelRates | None = None
 
 
 @lru_cache(1_000)  # most accounts have the limits of their plan
@@ -82,6 +87,15 @@ class CallTemplate:
         )
         self.frame = self.sample.frame()
 
+    def costing(self, tokens: int) -> CallTemplate:
+        """The same for a call that takes so many: the bounds of reservations are many."""
+        other = copy(self)
+        other.cost = tokens if self.entitled else 0
+        other.take = Take(self.take.requests, other.cost)
+        other.sample = self.sample._replace(tokens=other.cost)
+        other.frame = other.sample.frame()
+        return other
+
 
 def _stretches_ahead(snapshot: Snapshot) -> tuple[Stretch, ...] | None:
     now = from_ms(snapshot.from_ms)
@@ -98,8 +112,11 @@ _templates: BoundedCache[tuple[int, str, str, str, bool], CallTemplate] = proces
 class Call:
     """What is asked about one call. `id` is that of its event, minted before anybody decides."""
 
-    def __init__(self, event_id: str, template: CallTemplate, request: ChargeRequest, now_ms: int) -> None:
+    def __init__(
+        self, event_id: str, template: CallTemplate, request: ChargeRequest, now_ms: int, caller: Caller
+    ) -> None:
         self.id = event_id
+        self.caller = caller
         self.template = template
         self.request = request
         self.now_ms = now_ms
@@ -126,10 +143,26 @@ class Call:
         return self.template.sample._replace(
             charge=self.id,
             at_ms=self.now_ms,
-            metadata=self.request.metadata,
+            metadata=self._metadata(),
             key=self._digest,
             fingerprint=self.request.fingerprint.decode() if self._digest else "",
         )
+
+    @property
+    def opened(self) -> Opened | None:
+        """The reservation that it opens, if it does."""
+        if not (self.request.expires_in_ms and self.template.charged):
+            return None
+        return reservations.opened(self.snapshot.facts.account, self.id, self.now_ms + self.request.expires_in_ms)
+
+    def _metadata(self) -> dict[str, Any] | None:
+        if not self.request.expires_in_ms:
+            return self.request.metadata
+        quota = self.snapshot.entitlement.limit(QUOTA)
+        facts = {"expires_at": self.now_ms + self.request.expires_in_ms}
+        if quota is not None and quota.maximum is not None:
+            facts["quota"] = quota.maximum
+        return (self.request.metadata or {}) | facts
 
     def audit(self) -> bytes:
         """The text of its event, empty without one."""
@@ -146,4 +179,6 @@ def prepare(event_id: str, snapshot: Snapshot, caller: Caller, request: ChargeRe
     template = _templates.get(name)
     if template is None or template.snapshot is not snapshot:
         template = _templates.remember(name, CallTemplate(snapshot, feature, source, key_prefix, counts))
-    return Call(event_id, template, request, now_ms)
+    if request.expires_in_ms and feature is not None:
+        template = template.costing(feature.tokens)
+    return Call(event_id, template, request, now_ms, caller)

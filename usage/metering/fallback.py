@@ -26,7 +26,7 @@ from billing.rules.instants import from_ms, from_seconds
 from ratelimit.in_process import InProcessWindows, share_of
 from ratelimit.limiter import StaleFacts
 from ratelimit.limits import Decision, KeptAnswer, Limit, Outcome, Standing
-from usage.log import crossings, idempotency, keyed_charges, partitions, sums
+from usage.log import crossings, idempotency, keyed_charges, partitions, reserved, sums
 from usage.log.batch import EventBatch
 from usage.log.events import CHARGE, REFUSED, Event
 from usage.log.idempotency import State
@@ -209,9 +209,11 @@ def _store(call: Call, event: Event) -> int | None:
         counter = cursor.fetchone()
         if counter is None:
             raise _Refused
+    batch = EventBatch.of([event])
+    reserved.note([batch])
     if counter[1]:
         crossings.mark([(event.account, event.window_start)])
-    sums.move(Counter(EventBatch.of([event]).moves()), windows=False)
+    sums.move(Counter(batch.moves()), windows=False)
     push.invalidate_counters([event.account])
     return cast(int, counter[0])
 

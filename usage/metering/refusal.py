@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from billing.rules.entitlement import MINUTE, Entitlement, Metered, entitle
+from billing.rules.model_prices import MOST_TOKENS, affordable
 from ratelimit.limits import Outcome, whole_seconds
 from usage.metering.admission import Admission
 from usage.metering.quota import of_included, overage_of, passes
@@ -30,7 +31,8 @@ def refusal_of(admission: Admission) -> Refusal:
     """Of an admission that is not `admitted`.
 
     `feature_not_in_plan`: feature, capability, plan (its name). `rate_limited`: limit. `quota_exceeded`: quota,
-    tokens_used, tokens_remaining, overage (None: none is sold), cost, resets_at. All three: current_plan,
+    tokens_used, tokens_remaining, overage (None: none is sold), cost, resets_at; of a reservation in units, affordable
+    (how many units would pass). All three: current_plan,
     suggested_plan (the cheapest that would have let the call pass, or None); the last two: violated_policies. Those of
     an Idempotency-Key have no parameters.
     """
@@ -53,7 +55,7 @@ def _exceeded(admission: Admission, feature: Metered | None) -> Refusal:
         return Refusal("rate_limited", {"limit": worst.limit.maximum} | common, retry_after)
     entitlement = admission.snapshot.entitlement
     included = of_included(entitlement, worst)
-    about = {
+    about: dict[str, Any] = {
         "quota": included.limit.maximum,
         "tokens_used": worst.used,
         "tokens_remaining": included.remaining,
@@ -61,6 +63,9 @@ def _exceeded(admission: Admission, feature: Metered | None) -> Refusal:
         "cost": feature.tokens if feature is not None else 0,
         "resets_at": entitlement.window.end,
     }
+    if rates := admission.request.rates:
+        units, left = (admission.request.metadata or {}).get("units", {}), worst.remaining
+        about["affordable"] = affordable(rates, units, MOST_TOKENS if left is None else left)
     return Refusal("quota_exceeded", about | common, retry_after)
 
 

@@ -59,6 +59,11 @@ def void_failed_call(admission: Admission) -> None:
         kept_answers.keep(admission, None)
     if event is None or not admission.charged:
         return
+    for reservation in reversed(admission.reservations):  # children first
+        reservation.end_failed()
+    if admission.pays_by_units:
+        kept_answers.free_key(event)
+        return
     now_ms = time.time_ns() // 1_000_000
     used, window = admission.quota.used, admission.quota.limit.starts_at_ms
     try:
@@ -80,6 +85,22 @@ def _void_failed(admission: Admission, event: Event, now_ms: int, used: int) -> 
         except (RedisUnreachable, ResponseError) as error:
             logger.warning("charge %s of a failed call is voided in PostgreSQL: %s", event.charge, error)
     return used - event.tokens * fallback.void(event, now_ms)
+
+
+def give_back_price(admission: Admission) -> None:
+    """Give back the fixed price of a call that pays by what it reserves. Its Idempotency-Key stays in flight."""
+    event = admission.event
+    if event is None or not admission.cost or not admission.charged or admission.pays_by_units:
+        admission.pays_by_units = True
+        return
+    admission.pays_by_units = True
+    unkeyed, now_ms = event._replace(key="", fingerprint=""), time.time_ns() // 1_000_000
+    try:
+        used = asking_redis(lambda: _void_in_redis(unkeyed, now_ms))[1]
+    except (RedisUnreachable, ResponseError) as error:
+        logger.warning("the price of call %s is given back in PostgreSQL: %s", event.charge, error)
+        used = admission.quota.used - event.tokens * fallback.void(unkeyed, now_ms)
+    admission.note_void(used)
 
 
 class Settled(Enum):

@@ -2,6 +2,7 @@
 
 from usage.models.log import RetiredMonth, SetAsideEntry, UsageLog, UsageReset
 from usage.models.operations import IdempotencyRecord, Reconciliation, RedisOutage
+from usage.models.reservations import Reservation
 from usage.models.sums import DailyUsage, FeatureUsage, RefusedCalls, ThresholdCrossed, WindowUsage
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Reconciliation",
     "RedisOutage",
     "RefusedCalls",
+    "Reservation",
     "RetiredMonth",
     "SetAsideEntry",
     "ThresholdCrossed",

@@ -17,6 +17,8 @@ class UsageLog(models.Model):
         CHARGE = "charge"
         VOID = "void"
         SETTLE = "settle"
+        EXTEND = "extend"
+        """Moves the bound of a reservation."""
         RESET = "reset"
         REFUSED = "refused"
         """Of no tokens: takes the id of a call that was refused when it was not known whether Redis had charged it."""

@@ -1,7 +1,7 @@
 -- admit: judge every limit, then charge all or none, and write the audit event in the same step.
 -- KEYS  1 account fence, 2 catalogue fence, 3 ring's head, 4 its body, 5 event stream, then quotas; last a key's record (keyed)
 -- ARGV  1 account version, 2 catalogue version, 3 limits, 4 call (see limits), 5 audit event ('' = none); with a record
---       6 event id, 7 fingerprint, 8 how long a request may be in flight, ms
+--       or a reservation 6 event id, 7 fingerprint, 8 how long a request may be in flight, ms (more: see keyed)
 -- Result  {STALE, account version, catalogue version} | {SKEWED, now ms}
 --       | standings: outcome, now ms, which limits refuse (1 the ring, 2 the first quota, 4 the next ...), the ring's used
 --         and wait in ms (-1 = in vain), then each quota's used; packed >I1I8I1i8i8, then i8 a quota
@@ -35,7 +35,7 @@ if more then violated = violated + more.violated end
 if violated > 0 then outcome = REFUSED end
 if outcome == ADMITTED or outcome == RERUN then
   if not record and ARGV[5] ~= '' then call('XADD', KEYS[5], '*', 'e', ARGV[5]) end -- first, as it may fail
-  if ARGV[6] then keyed_write(now, record) end
+  if ARGV[6] then keyed_write(now, record, cost) end
   if takes then
     if used == 0 then oldest = at % WRAP end
     if used == capacity then capacity, place, head = ring_grow(body, head, capacity, place, maximum, ahead + window) end

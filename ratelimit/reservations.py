@@ -1,0 +1,210 @@
+"""The operations of a reservation in Redis: a heartbeat, and its one end. The call that opens it is `limiter.admit`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any, NamedTuple, TypeVar
+
+from ratelimit import scripts
+from ratelimit.keys import AccountKeys, due_reservations, shard_of
+from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, UNLIMITED, VOID_MARKER_LIFE_MS, Opened
+from ratelimit.limits import Limit
+from ratelimit.servers.single import Command, Store
+from ratelimit.servers.wire import Argument
+
+RESTS_ON_NONE = "-"
+S = TypeVar("S", bound=IntEnum)
+
+
+class Beaten(IntEnum):
+    """How the prolong script answered; the numbers are the script's own (lua/scripts/prolong.lua)."""
+
+    OK = 1
+    GONE = 2
+    FINISHED = 3
+    EXPIRED = 4
+    REFUSED = 5
+    NO_PARENT = 6
+
+
+class Finished(IntEnum):
+    """How the finish script answered; the numbers are the script's own (lua/scripts/finish.lua)."""
+
+    OK = 1
+    GONE = 2
+    FINISHED = 3
+    EXPIRED = 4
+    NOT_YET = 5
+    CHILDREN = 6
+    ELSEWHERE = 7
+    MOVED_ON = 8
+
+
+class State(NamedTuple):
+    """What a reservation is after the script: `used` is of its quota, `lacking` what it could not get.
+
+    `state`, `charged`, `cost` and `digest` are of its end, if it has come.
+    """
+
+    bound: int
+    expires_at_ms: int
+    used: int
+    lacking: int = 0
+    children: int = 0
+    charged: int = 0
+    cost: int = 0
+    digest: bytes = b""
+    state: bytes = b""
+
+
+class Kept(NamedTuple):
+    """What Redis keeps of a reservation.
+
+    `audit` is the text of its charge; `beaten`, its tokens, and `units` are of its last heartbeat, b"" without one.
+    """
+
+    audit: bytes
+    bound: int
+    expires_at_ms: int
+    beaten: bytes
+    units: bytes
+    state: bytes
+    charged: int
+    cost: int
+    draws: bool
+
+
+class Texts(NamedTuple):
+    """The text of an event, before and after its tokens, which the script knows."""
+
+    before: bytes
+    after: bytes
+
+
+NO_TEXTS = Texts(b"", b"")
+
+
+class Place(NamedTuple):
+    """Where a reservation lies: its keys, and of a child its parent's."""
+
+    names: Opened
+    stream: bytes
+    quota: bytes
+    quota_expires_at_ms: int
+    marker: bytes
+    parent: bytes = b""
+
+
+def opened(account: int, event: str, expires_at_ms: int) -> Opened:
+    keys, due = AccountKeys(account), due_reservations(shard_of(account)).encode()
+    return Opened(keys.reservation(event), due, f"{account}:{event}".encode(), expires_at_ms)
+
+
+def place(account: int, event: str, quota: Limit, parent: str = "") -> Place:
+    """`quota` is the window that the reservation was charged to."""
+    keys = AccountKeys(account)
+    return Place(
+        names=opened(account, event, 0),
+        stream=keys.stream,
+        quota=keys.quota(quota.starts_at_ms or 0),
+        quota_expires_at_ms=quota.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS,
+        marker=keys.void_marker(event),
+        parent=keys.reservation(parent) if parent else b"",
+    )
+
+
+def read(store: Store, account: int, event: str) -> Kept | None:
+    """What Redis keeps of the reservation; None where it knows none."""
+    name = AccountKeys(account).reservation(event)
+    found = store.ask(name, b"HMGET", name, b"e", b"b", b"x", b"h", b"u", b"s", b"c", b"q", b"p")
+    audit, bound, expires_at, beaten, units, state, charged, cost, draws = found
+    if audit is None or bound is None or expires_at is None:
+        return None
+    return Kept(
+        audit=audit,
+        bound=int(bound),
+        expires_at_ms=int(expires_at),
+        beaten=beaten or b"",
+        units=units or b"",
+        state=state or b"",
+        charged=int(charged or 0),
+        cost=int(cost or 0),
+        draws=bool(draws),
+    )
+
+
+def prolong(
+    store: Store,
+    at: Place,
+    *,
+    tokens: int,
+    units: bytes,
+    expires_at_ms: int,
+    maximum: int | None,
+    raised: Texts,
+    parents: Texts = NO_TEXTS,
+    begins: bool = False,
+    now_ms: int | None = None,
+) -> tuple[Beaten, State]:
+    """A heartbeat: `tokens` are what it has cost so far. `maximum` is that of its quota; None: unlimited.
+
+    With `begins` a child takes its bound from its parent's: no heartbeat.
+    """
+    names = [at.names.reservation, at.names.due, at.stream, at.quota]
+    limit = UNLIMITED if maximum is None else maximum
+    words: list[Argument] = [now_ms or 0, expires_at_ms, tokens, units, limit, at.quota_expires_at_ms]
+    words += [at.names.member, *raised]
+    if at.parent:
+        names.append(at.parent)
+        words += [*parents, b"1" if begins else b""]
+    return _answer(Beaten, store.run(Command(scripts.PROLONG, names, words)))
+
+
+def finish(
+    store: Store,
+    at: Place,
+    *,
+    state: str,
+    cost: int,
+    rests_on: str | bytes,
+    maximum: int | None,
+    adjustment: Texts,
+    digest: bytes = b"",
+    parents: Texts = NO_TEXTS,
+    now_ms: int | None = None,
+) -> tuple[Finished, State]:
+    """End it once; "expired" only when it is due by Redis' clock, anything else only before.
+
+    `rests_on` is the `Kept.beaten` that `cost` was found by, or RESTS_ON_NONE.
+    """
+    names = [at.names.reservation, at.names.due, at.stream, at.quota, at.marker]
+    limit = UNLIMITED if maximum is None else maximum
+    words: list[Argument] = [now_ms or 0, state, cost, rests_on, limit, at.quota_expires_at_ms, at.names.member]
+    words += [*adjustment, VOID_MARKER_LIFE_MS, digest]
+    if at.parent:
+        names.append(at.parent)
+        words += parents
+    return _answer(Finished, store.run(Command(scripts.FINISH, names, words)))
+
+
+def forget(store: Store, at: Place, *, state: str, charged: int, cost: int) -> None:
+    """PostgreSQL knows its end: nothing is left to do for it here."""
+    names = [at.names.reservation, at.names.due, *([at.parent] if at.parent else [])]
+    store.run(Command(scripts.FORGET, names, [at.names.member, state, charged, cost]))
+
+
+def due(store: Store, shard: int, now_ms: int | None, most: int) -> Iterator[tuple[int, str]]:
+    """Account and id of reservations that have expired, the longest first. `now_ms` None: by Redis' clock."""
+    name = due_reservations(shard).encode()
+    if now_ms is None:
+        seconds, microseconds = store.ask(name, b"TIME")
+        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+    for member in store.ask(name, b"ZRANGEBYSCORE", name, b"-inf", str(now_ms), b"LIMIT", 0, most):
+        account, _, event = member.decode().partition(":")
+        yield int(account), event
+
+
+def _answer(kind: type[S], reply: list[Any]) -> tuple[S, State]:
+    status, *fields = reply
+    return kind(status), State(*fields)

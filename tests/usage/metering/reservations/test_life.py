@@ -1,0 +1,169 @@
+"""A reservation from its charge to its one end."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from tests.cast import Customer, call
+from tests.clock import moved_by_hand
+from tests.usage.metering.reservations.held import again, beat, counted, reserve, row, settle
+from usage.metering.reservations import finishing, sweep
+from usage.metering.reservations.refusals import BoundExceeded, Expired, NotAdmitted, Over
+
+pytestmark = pytest.mark.django_db
+
+
+def used(customer: Customer) -> int:
+    return call(customer).quota.used
+
+
+class TestSettle:
+    @pytest.mark.parametrize(
+        ("real", "charged", "released", "uncollected"),
+        [(0, 0, 9, 0), (4, 4, 5, 0), (9, 9, 0, 0), (10, 10, 0, 0), (500, 500, 0, 0), (501, 500, 0, 1)],
+    )
+    def test_what_was_used_stays_charged(
+        self, bob: Customer, real: int, charged: int, released: int, uncollected: int
+    ) -> None:
+        held = reserve(bob, 9)
+        assert used(bob) == 9
+        done = settle(held, real)
+        assert (done.charged, done.released, done.uncollected) == (charged, released, uncollected)
+        assert (done.used, done.remaining) == (charged, 500 - charged)
+        assert used(bob) == charged
+        assert counted(bob) == (charged, charged)
+        ended = row(held)
+        assert (ended.state, ended.charged, ended.uncollected) == ("settled", charged, uncollected)
+
+    def test_the_same_again_is_the_same_answer(self, bob: Customer) -> None:
+        held = reserve(bob, 9)
+        first = settle(held, 4)
+        assert settle(again(held), 4) == first
+        assert counted(bob) == (4, 4)
+
+    def test_other_numbers_are_refused_and_told_what_it_cost(self, bob: Customer) -> None:
+        held = reserve(bob, 9)
+        settle(held, 4)
+        with pytest.raises(Over) as refused:
+            settle(again(held), 5)
+        assert refused.value.parameters == {"state": "settled", "tokens_charged": 4}
+
+    def test_nobody_reported_anything(self, bob: Customer) -> None:
+        done = settle(reserve(bob, 9), None, outcome="failed")
+        assert (done.charged, done.released) == (0, 9)
+
+    def test_nobody_reported_but_a_heartbeat_did(self, bob: Customer) -> None:
+        held = reserve(bob, 9)
+        beat(held, 6)
+        done = settle(held, None, outcome="aborted")
+        assert (done.charged, done.released) == (6, 3)
+        assert row(held).estimated
+
+    def test_zero_that_was_reported_is_zero(self, bob: Customer) -> None:
+        held = reserve(bob, 9)
+        beat(held, 6)
+        assert settle(held, 0).charged == 0
+        assert not row(held).estimated
+
+
+class TestRelease:
+    def test_all_of_it_comes_back(self, bob: Customer) -> None:
+        held = reserve(bob, 9)
+        finishing.release(held, timezone.now())
+        assert (used(bob), counted(bob), row(held).state) == (0, (0, 0), "released")
+
+    def test_twice_is_once(self, bob: Customer) -> None:
+        held = reserve(bob, 9)
+        finishing.release(held, timezone.now())
+        finishing.release(again(held), timezone.now())
+        assert counted(bob) == (0, 0)
+
+    def test_a_settled_one_is_not_released(self, bob: Customer) -> None:
+        held = reserve(bob, 9)
+        settle(held, 3)
+        with pytest.raises(Over):
+            finishing.release(again(held), timezone.now())
+
+    def test_a_released_one_is_not_settled(self, bob: Customer) -> None:
+        held = reserve(bob, 9)
+        finishing.release(held, timezone.now())
+        with pytest.raises(Over):
+            settle(again(held), 3)
+
+
+class TestExpiry:
+    @pytest.mark.parametrize(("after", "expires"), [(59.999, 0), (60, 1), (60.001, 1)])
+    def test_at_its_instant(self, bob: Customer, after: float, expires: int) -> None:
+        with moved_by_hand() as clock:
+            held = reserve(bob, 9, expires_in=60)
+            clock.tick(after)
+            assert sweep.expire_due(timezone.now()) == expires
+            assert row(held).state == ("expired" if expires else "open")
+
+    def test_by_its_last_heartbeat(self, bob: Customer) -> None:
+        with moved_by_hand() as clock:
+            held = reserve(bob, 9, expires_in=60)
+            clock.tick(50)
+            beat(held, 7)
+            clock.tick(59)
+            assert sweep.expire_due(timezone.now()) == 0
+            clock.tick(1)
+            assert sweep.expire_due(timezone.now()) == 1
+            ended = row(held)
+            assert (ended.state, ended.charged, ended.estimated) == ("expired", 7, True)
+
+    def test_settled_too_late_it_says_what_it_was_charged(self, bob: Customer) -> None:
+        with moved_by_hand() as clock:
+            held = reserve(bob, 9, expires_in=60)
+            beat(held, 5)
+            clock.tick(60)
+            with pytest.raises(Expired) as refused:
+                settle(held, 6)
+            assert refused.value.parameters == {"state": "expired", "tokens_charged": 5}
+            assert counted(bob) == (5, 5)
+
+    def test_a_heartbeat_too_late(self, bob: Customer) -> None:
+        with moved_by_hand() as clock:
+            held = reserve(bob, 9, expires_in=60)
+            clock.tick(61)
+            with pytest.raises(Expired):
+                beat(held, 5)
+            assert row(held).charged == 0
+
+
+class TestHeartbeat:
+    def test_above_the_bound_it_takes_the_difference(self, bob: Customer) -> None:
+        held = reserve(bob, 9)
+        assert beat(held, 12) == 12
+        assert (used(bob), row(held).bound, counted(bob)) == (12, 12, (12, 12))
+        assert settle(held, 11).released == 1
+        assert counted(bob) == (11, 11)
+
+    def test_what_the_quota_has_not_is_refused_and_the_progress_is_kept(self, bob: Customer) -> None:
+        held = reserve(bob, 490)
+        reserve(bob, 5)
+        with pytest.raises(BoundExceeded) as refused:
+            beat(held, 500)
+        assert refused.value.parameters["tokens_lacking"] == 5
+        assert settle(held, None, outcome="aborted").charged == 495
+        assert counted(bob) == (500, 500)
+
+
+class TestReserve:
+    def test_the_quota_refuses_one_more(self, bob: Customer) -> None:
+        reserve(bob, 500)
+        with pytest.raises(NotAdmitted):
+            reserve(bob, 1)
+
+    def test_the_plan_lacks_the_capability(self, alice: Customer) -> None:
+        with pytest.raises(NotAdmitted):
+            reserve(alice, 1, "ai_agent_query")
+
+    def test_settled_next_month_it_is_of_its_own_window(self, bob: Customer) -> None:
+        with moved_by_hand("2031-03-31T23:59:59Z") as clock:
+            held = reserve(bob, 9)
+            clock.tick(2)
+            assert used(bob) == 0
+            assert settle(held, 12).charged == 12
+            assert used(bob) == 0

@@ -1,0 +1,93 @@
+"""What the events of a reservation carry as their metadata: what was asked for, and what came of it. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from billing.rules.model_prices import ModelRates
+from usage.log.events import CHARGE, EXTEND, SETTLE, VOID, Event, MalformedEvent
+
+OPEN, SETTLED, RELEASED, EXPIRED = "open", "settled", "released", "expired"
+"""States of a reservation."""
+TEXTS = {"model": 100, "run": 64, "state": 10, "outcome": 10}
+"""Of its row, and their lengths."""
+
+
+class End(NamedTuple):
+    """How a reservation ends. `cost` is what it has cost in tokens, of which the quota may not have all.
+
+    `used` are the units that were reported, {"tokens": n}, or None: nobody has reported any.
+    """
+
+    state: str
+    cost: int
+    used: Mapping[str, Any] | None
+    outcome: str
+    estimated: bool
+
+
+def asked(*, rates: ModelRates | None, units: Mapping[str, Any] | None, run: str, parent: str) -> dict[str, Any]:
+    """Of the charge. The rates hold until its end, whatever prices follow."""
+    facts: dict[str, Any] = {"units": units, "run": run, "parent": parent}
+    if rates is not None:
+        facts |= {"model": rates.model, "rates": [*rates[2:]]}
+    return {name: value for name, value in facts.items() if value not in (None, "")}
+
+
+def rates_of(charge: Event) -> ModelRates | None:
+    """Those that a charge was made by; None: its bound was given in tokens."""
+    about = charge.metadata or {}
+    return ModelRates(about["model"], charge.feature, *about["rates"]) if "rates" in about else None
+
+
+def adjustment(charge: Event, end: End, at_ms: int) -> Event:
+    """The one adjustment of a reservation's charge, without its tokens, which follow from what it holds by then.
+
+    It carries what the charge carries: it may be stored first. An Idempotency-Key stays with the charge: whoever
+    repeats the request is told of this reservation.
+    """
+    facts = end._asdict() | {"used": None if end.used is None else dict(end.used)}
+    kind = VOID if end.used is None and end.cost == 0 else SETTLE
+    metadata = (charge.metadata or {}) | facts
+    return charge._replace(
+        kind=kind, tokens=0, at_ms=at_ms, bound=charge.tokens, metadata=metadata, key="", fingerprint=""
+    )
+
+
+def extension(charge: Event, event_id: str, at_ms: int) -> Event:
+    """An event that moves the bound of the charge's reservation, without its tokens."""
+    about = {"reservation": charge.charge}
+    return charge._replace(
+        charge=event_id, kind=EXTEND, tokens=0, at_ms=at_ms, metadata=about, key="", fingerprint="", bound=None
+    )
+
+
+def check(kind: str, metadata: Mapping[str, Any] | None) -> None:
+    """Raises MalformedEvent for what no row could be made of."""
+    try:
+        about = metadata or {}
+        if kind == EXTEND:
+            UUID(about["reservation"])
+            return
+        number(about["expires_at"])
+        if about.get("parent") is not None:
+            UUID(about["parent"])
+        if any(type(about.get(name, "")) is not str or len(about.get(name, "")) > most for name, most in TEXTS.items()):
+            raise ValueError("a text is none, or too long")
+        if "rates" in about:
+            ModelRates("", "", *map(number, about["rates"]))
+        if kind not in (CHARGE, VOID):
+            number(about["cost"])
+            if about["state"] not in (SETTLED, RELEASED, EXPIRED) or type(about["estimated"]) is not bool:
+                raise ValueError("no state of a reservation that has ended")
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise MalformedEvent(f"no event of a reservation: {error!r}") from error
+
+
+def number(value: Any) -> int:
+    """Raises ValueError for what is no natural number that a column holds."""
+    if type(value) is not int or not 0 <= value < 10**15:
+        raise ValueError(f"{value!r} is no natural number below 10^15")
+    return value

@@ -1,0 +1,74 @@
+"""What ends a reservation, as values: what was reported, what follows from it, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from usage.log.reservation_facts import EXPIRED, RELEASED, SETTLED, End
+from usage.metering.reservations.held import Held
+
+COMPLETE, ABORTED, FAILED = "complete", "aborted", "failed"
+OUTCOMES = (COMPLETE, ABORTED, FAILED)
+
+
+class Report(NamedTuple):
+    """What the caller says of the work. `used` are units, {"tokens": n}, or None: nobody has reported any."""
+
+    used: Mapping[str, Any] | None
+    outcome: str = COMPLETE
+    estimated: bool = False
+
+    def digest(self) -> bytes:
+        """Tells reports apart: the same one again is answered as before."""
+        text = json.dumps([self.used, self.outcome, self.estimated], sort_keys=True, default=dict)
+        return hashlib.sha256(text.encode()).hexdigest()[:16].encode()
+
+
+class Beat(NamedTuple):
+    """The last heartbeat: its units, and what they cost in tokens. Units None: there was none."""
+
+    used: Mapping[str, Any] | None = None
+    tokens: int = 0
+
+
+NO_BEAT = Beat()
+EndOf = Callable[[Beat], End]
+"""How it ends, by its last heartbeat."""
+
+
+def settled(held: Held, report: Report) -> EndOf:
+    """By what was reported, else by the last heartbeat, else for nothing. Raises WrongUnits, ReservationRefused."""
+    if report.used is None:
+        return lambda beat: End(SETTLED, beat.tokens, beat.used, report.outcome, beat.used is not None)
+    end = End(SETTLED, held.cost_of(report.used), report.used, report.outcome, report.estimated)
+    return lambda _: end
+
+
+def released(_: Beat) -> End:
+    """Nothing was done."""
+    return End(RELEASED, 0, None, "", estimated=False)
+
+
+def expired(beat: Beat) -> End:
+    return End(EXPIRED, beat.tokens, beat.used, "", estimated=beat.used is not None)
+
+
+class Settlement(NamedTuple):
+    """What came of a reservation, in tokens. `used` is what its window's quota has used after it."""
+
+    state: str
+    charged: int
+    released: int
+    uncollected: int
+    used: int
+    remaining: int | None = None
+    """Of its window's quota; None: unlimited."""
+
+
+def settlement(state: str, bound: int, charged: int, cost: int, used: int, maximum: int | None) -> Settlement:
+    """`bound` is what it held."""
+    remaining = None if maximum is None else max(maximum - used, 0)
+    return Settlement(state, charged, max(bound - charged, 0), max(cost - charged, 0), used, remaining)

@@ -1,0 +1,106 @@
+"""A reservation as it is found: in Redis, which holds it, or else in PostgreSQL, which knows of it by the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from redis.exceptions import ResponseError
+
+from billing.entitlements import snapshots
+from billing.rules import model_prices
+from billing.rules.entitlement import QUOTA
+from billing.rules.instants import to_ms
+from billing.rules.model_prices import ModelRates
+from ratelimit import reservations
+from ratelimit.limits import Limit
+from ratelimit.reservations import Kept, Place
+from ratelimit.servers.single import RedisUnreachable
+from ratelimit.store import store
+from usage.drain import drain
+from usage.log.batch import decode
+from usage.log.events import CHARGE, Event
+from usage.log.reservation_facts import rates_of
+from usage.log.rows import event_of
+from usage.metering.reservations.refusals import NotFound, ReservationRefused
+from usage.models import Reservation, UsageLog
+from usage.sync.outage import asking_redis
+
+
+class Held(NamedTuple):
+    """The charge of a reservation's bound, and where its parent's is; what Redis keeps of it, if it has been asked."""
+
+    charge: Event
+    kept: Kept | None = None
+
+    @property
+    def account(self) -> int:
+        return self.charge.account
+
+    @property
+    def id(self) -> str:
+        return self.charge.charge
+
+    @property
+    def parent(self) -> str:
+        return str((self.charge.metadata or {}).get("parent") or "")
+
+    @property
+    def rates(self) -> ModelRates | None:
+        return rates_of(self.charge)
+
+    @property
+    def window(self) -> Limit:
+        """That it was charged to, whenever it ends. Its maximum is found by `maximum_of`."""
+        start_ms = self.charge.window_start * 1000
+        return Limit(QUOTA, None, self.charge.window_end * 1000 - start_ms, start_ms)
+
+    @property
+    def place(self) -> Place:
+        return reservations.place(self.account, self.id, self.window, self.parent)
+
+    def cost_of(self, used: Mapping[str, Any]) -> int:
+        """What was used costs, in tokens. Raises ReservationRefused, WrongUnits."""
+        if "tokens" in used:
+            return int(used["tokens"])
+        if self.rates is None:
+            raise ReservationRefused("invalid", reason="tokens_only")
+        return model_prices.cost(self.rates, used)
+
+
+def find(account: int, reservation: str) -> Held:
+    """Raises NotFound; RedisUnreachable where Redis is out of reach, and PostgreSQL does not know of it yet."""
+    try:
+        kept = asking_redis(lambda: reservations.read(store(), account, reservation))
+    except ResponseError:
+        kept = None  # damaged: the log has it
+    except RedisUnreachable:
+        if (held := _in_log(account, reservation)) is None:
+            raise
+        return held
+    if kept is not None:
+        return Held(decode(kept.audit), kept)
+    drain.catch_up(account)
+    held = _in_log(account, reservation)
+    if held is None:
+        raise NotFound
+    return held
+
+
+def _in_log(account: int, reservation: str) -> Held | None:
+    row = Reservation.objects.filter(pk=reservation, account=account).first()
+    if row is None:
+        return None
+    charge = UsageLog.objects.filter(id=row.pk, charged_at=row.opened_at, kind=CHARGE).first()
+    return None if charge is None else Held(event_of(charge))
+
+
+def maximum_of(held: Held, now: datetime) -> int | None:
+    """The most that its window may hold: what the account has now, or had when the window was its present one."""
+    entitlement = snapshots.snapshot(held.account, to_ms(now)).entitlement
+    quota = entitlement.limit(QUOTA)
+    if quota is not None and quota.starts_at_ms == held.window.starts_at_ms:
+        return quota.maximum
+    known: int | None = (held.charge.metadata or {}).get("quota")
+    return known

@@ -1,0 +1,118 @@
+"""Opens reservations: the charge of what a call may cost at most, in the same one decision as any call's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from billing.catalogue.published import Catalogue
+from billing.entitlements.api_keys import Caller
+from billing.rules import model_prices
+from billing.rules.model_prices import ModelRates
+from usage.log import events, reservation_facts
+from usage.metering.admission import Admission
+from usage.metering.admit import admit
+from usage.metering.call import ChargeRequest
+from usage.metering.reservations.held import Held, find
+from usage.metering.reservations.progress import Progress, draw
+from usage.metering.reservations.refusals import NoParent, NotAdmitted, NotFound, ReservationRefused
+from usage.metering.voiding import void_failed_call
+
+DEEPEST = 3
+"""Levels of reservations: one, its children, and theirs."""
+SECONDS, MOST_SECONDS = 300, 3600
+"""A reservation's life without a heartbeat, as a rule and at most."""
+
+
+class Asked(NamedTuple):
+    """What a reservation is asked for: units at most, by the price of a model, or tokens at most."""
+
+    feature: str
+    model: str = ""
+    units: Mapping[str, int | None] | None = None
+    tokens: int | None = None
+    run: str = ""
+    parent: str = ""
+    expires_in: int = SECONDS
+    """Seconds."""
+
+
+class Priced(NamedTuple):
+    """What is to be reserved, in tokens, and by which rates it is settled; None: by tokens."""
+
+    bound: int
+    rates: ModelRates | None
+
+
+def priced(asked: Asked, catalogue: Catalogue, now: datetime) -> Priced:
+    """Raises ReservationRefused: unknown model; WrongUnits."""
+    if asked.tokens is not None:
+        return Priced(asked.tokens, None)
+    rates = catalogue.rates(asked.feature, asked.model, now)
+    if rates is None:
+        raise ReservationRefused("invalid", reason="unknown_model", model=asked.model, feature=asked.feature)
+    return Priced(model_prices.cost(rates, asked.units or {}), rates)
+
+
+def charge_request(
+    asked: Asked, catalogue: Catalogue, now: datetime, *, account: int, counts: bool = True
+) -> ChargeRequest:
+    """The charge of a reservation: of its bound, or of nothing for a child, which draws from its parent's.
+
+    With `counts` it is a request of the minute. Raises ReservationRefused, WrongUnits.
+    """
+    feature = catalogue.features.get(asked.feature)
+    if feature is None:
+        raise ReservationRefused("invalid", reason="unknown_feature", feature=asked.feature)
+    bound, rates = priced(asked, catalogue, now)
+    metadata = reservation_facts.asked(rates=rates, units=asked.units, run=asked.run, parent=asked.parent)
+    if asked.parent:
+        metadata["depth"] = _depth_below(account, asked.parent)
+    tokens = 0 if asked.parent else bound
+    return ChargeRequest(
+        replace(feature, tokens=tokens),
+        events.RESERVE,
+        metadata,
+        counts=counts,
+        expires_in_ms=asked.expires_in * 1000,
+        rates=rates,
+    )
+
+
+def _depth_below(account: int, parent: str) -> int:
+    try:
+        depth: Any = (find(account, parent).charge.metadata or {}).get("depth", 1)
+    except NotFound:
+        raise NoParent(reason="unknown") from None
+    if depth >= DEEPEST:
+        raise NoParent(reason="deep")
+    return int(depth) + 1
+
+
+def reserve(caller: Caller, asked: Asked, now: datetime) -> tuple[Admission, Held, Progress | None]:
+    """Decide on it and charge it, beside a call that counts as a request by itself; a child's progress besides.
+
+    Raises NotAdmitted, NoParent, BoundExceeded; ReservationRefused, WrongUnits; and what `admit` raises.
+    """
+    admission = admit(
+        caller, lambda catalogue: charge_request(asked, catalogue, now, account=caller.account, counts=False)
+    )
+    if not admission.admitted:
+        raise NotAdmitted(admission)
+    try:
+        return admission, *opened(admission, asked, now)
+    except BaseException:
+        void_failed_call(admission)
+        raise
+
+
+def opened(admission: Admission, asked: Asked, now: datetime) -> tuple[Held, Progress | None]:
+    """The reservation that an admitted call has opened; a child draws its bound now. Raises as `reserve` does."""
+    assert admission.event is not None, "a reservation is charged"
+    held = Held(admission.event)
+    if not asked.parent:
+        return held, None
+    bound, _ = priced(asked, admission.snapshot.catalogue, now)
+    return held, draw(held, bound, now)

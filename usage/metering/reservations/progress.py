@@ -1,0 +1,129 @@
+"""Heartbeats: how far the work has come, and a bound that grows with it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from redis.exceptions import ResponseError
+
+from billing.rules import ids, model_prices
+from billing.rules.instants import to_ms
+from ratelimit import reservations
+from ratelimit.reservations import NO_TEXTS, Beaten, State, Texts
+from ratelimit.servers.single import RedisUnreachable
+from ratelimit.store import store
+from usage.drain import drain
+from usage.log import reservation_facts
+from usage.metering.reservations import finishing, without_redis
+from usage.metering.reservations.ends import Beat
+from usage.metering.reservations.held import Held, find, maximum_of
+from usage.metering.reservations.refusals import BoundExceeded, Expired, NoParent, NotFound, Over
+from usage.sync.outage import asking_redis
+
+logger = logging.getLogger(__name__)
+
+
+class Progress(NamedTuple):
+    """What a reservation holds after a heartbeat, in tokens; `used` is of its window's quota; until when it lives."""
+
+    bound: int
+    used: int
+    expires_at_ms: int
+
+
+def beat(held: Held, used: Mapping[str, Any], now: datetime, expires_in_ms: int | None = None) -> Progress:
+    """Keep what was used so far, and let the reservation live longer: as long as it was asked for, by default.
+
+    What it has cost above its bound is reserved as well. Raises BoundExceeded when that cannot be had: the progress is
+    kept, and the work is to be stopped. Raises Expired, Over, NoParent, WrongUnits, ReservationRefused.
+    """
+    told = Beat(used, held.cost_of(used))
+    life_ms = expires_in_ms or held.charge.metadata["expires_at"] - held.charge.at_ms  # type: ignore[index]
+    return _prolong(held, told, life_ms, now)
+
+
+def draw(held: Held, tokens: int, now: datetime) -> Progress:
+    """A child takes its bound from its parent's. Raises as `beat` does."""
+    life_ms = held.charge.metadata["expires_at"] - held.charge.at_ms  # type: ignore[index]
+    return _prolong(held, Beat(None, tokens), life_ms, now, begins=True)
+
+
+def _prolong(held: Held, told: Beat, life_ms: int, now: datetime, *, begins: bool = False) -> Progress:
+    maximum, expires_at_ms = maximum_of(held, now), to_ms(now) + life_ms
+    status, state = _in_redis(held, told, expires_at_ms, maximum, now, begins=begins)
+    if status is Beaten.GONE:
+        drain.catch_up(held.account)
+        status, state = without_redis.prolong(held, told, expires_at_ms, maximum, now, begins=begins)
+    match status:
+        case Beaten.OK:
+            return Progress(state.bound, state.used, state.expires_at_ms)
+        case Beaten.REFUSED:
+            raise _exceeded(held, told, state, maximum)
+        case Beaten.EXPIRED:
+            finishing.expire(held, now)
+            raise Expired(state="expired", tokens_charged=_charged(held))
+        case Beaten.FINISHED:
+            over = Expired if state.state == b"expired" else Over
+            raise over(state=state.state.decode(), tokens_charged=state.charged)
+        case Beaten.NO_PARENT:
+            raise NoParent(reason="finished")
+        case _:
+            raise NotFound
+
+
+def _charged(held: Held) -> int:
+    kept = find(held.account, held.id).kept
+    return 0 if kept is None else kept.charged
+
+
+def _exceeded(held: Held, told: Beat, state: State, maximum: int | None) -> BoundExceeded:
+    of_parent = bool(held.parent)
+    remaining = None if maximum is None else max(maximum - state.used, 0)
+    fits = told.tokens - state.lacking
+    rates = held.rates
+    affordable = (
+        model_prices.affordable(rates, told.used, fits) if rates is not None and told.used else {"tokens": fits}
+    )
+    return BoundExceeded(
+        of="parent" if of_parent else "quota",
+        tokens_reserved=state.bound,
+        tokens_lacking=state.lacking,
+        tokens_remaining=remaining,
+        affordable=affordable,
+    )
+
+
+def _in_redis(
+    held: Held, told: Beat, expires_at_ms: int, maximum: int | None, now: datetime, *, begins: bool
+) -> tuple[Beaten, State]:
+    try:
+        parents = NO_TEXTS
+        if held.parent:
+            parents = _extension(find(held.account, held.parent), now)
+        return asking_redis(
+            lambda: reservations.prolong(
+                store(),
+                held.place,
+                tokens=told.tokens,
+                units=json.dumps(dict(told.used or {})).encode(),
+                expires_at_ms=expires_at_ms,
+                maximum=maximum,
+                raised=_extension(held, now),
+                parents=parents,
+                begins=begins,
+                now_ms=to_ms(now) if settings.RATELIMIT_CLOCK == "process" else None,
+            )
+        )
+    except (RedisUnreachable, ResponseError) as error:
+        logger.warning("the heartbeat of reservation %s is kept in PostgreSQL: %s", held.id, error)
+        return Beaten.GONE, State(0, 0, 0)
+
+
+def _extension(held: Held, now: datetime) -> Texts:
+    at_ms = to_ms(now)
+    return Texts(*reservation_facts.extension(held.charge, ids.mint(at_ms), at_ms).around_tokens())

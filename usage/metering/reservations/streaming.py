@@ -1,0 +1,66 @@
+"""A stream that pays for what it has sent: settled once, when it ends, fails, or its client leaves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from django.db import InterfaceError, OperationalError
+
+from ratelimit.servers.single import RedisUnreachable
+from usage.drain import drain
+from usage.metering.reservations.ends import ABORTED, COMPLETE, FAILED
+from usage.metering.reservations.in_view import ViewReservation
+from usage.metering.reservations.refusals import ReservationRefused
+
+logger = logging.getLogger(__name__)
+Units = Mapping[str, "int | None"]
+
+
+class Settling(Iterator[bytes]):
+    """The chunks, in their order. `close()` is what a server calls when it stops reading, whatever the reason."""
+
+    def __init__(
+        self, chunks: Iterable[bytes], reservation: ViewReservation, units_of: Callable[[], Units | None]
+    ) -> None:
+        self._source = chunks
+        self._chunks = iter(chunks)
+        self._reservation = reservation
+        self._units_of = units_of
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._chunks)
+        except StopIteration:
+            self._settle(COMPLETE)
+            raise
+        except BaseException:
+            self._settle(FAILED)
+            raise
+
+    def close(self) -> None:
+        try:
+            for stoppable in (self._chunks, self._source):
+                if hasattr(stoppable, "close"):
+                    stoppable.close()
+        finally:
+            self._settle(ABORTED)
+
+    def _settle(self, outcome: str) -> None:
+        if self._reservation.settlement is not None:
+            return
+        try:
+            self._reservation.settle(self._units_of(), outcome=outcome)
+        except (ReservationRefused, RedisUnreachable, OperationalError, InterfaceError, drain.Behind) as error:
+            logger.warning("reservation %s of a stream is left to expire: %s", self._reservation.id, error)
+
+
+def settling(
+    chunks: Iterable[bytes], reservation: ViewReservation, units_of: Callable[[], Units | None]
+) -> Iterator[bytes]:
+    """The chunks of a streaming response. `units_of` tells what was used so far, or None: then the last heartbeat
+    counts, and without one nothing."""
+    return Settling(chunks, reservation, units_of)
