@@ -233,6 +233,20 @@ ERRORS: Final[dict[str, ErrorCode]] = {
             "unsupported_media_type", 415, "The body is not JSON.", "Send JSON with `Content-Type: application/json`."
         ),
         ErrorCode(
+            "bound_exceeded",
+            429,
+            "The work needs more tokens than its reservation holds, and its quota or its parent has not so many.",
+            "Stop the work, and settle what was used. `affordable` says how far it may go.",
+            {
+                "violated-policies": "What has not so many: `quota`, or `parent`, the reservation that it draws from.",
+                "tokens_reserved": "What it holds.",
+                "tokens_lacking": "What is missing.",
+                "tokens_remaining": "Of the quota.",
+                "affordable": "How many of one unit would pass, with the other units as told; or tokens.",
+            }
+            | _RETRY_AFTER,
+        ),
+        ErrorCode(
             "quota_exceeded",
             429,
             "The tokens of the window do not suffice for the call. Nothing was charged.",
@@ -245,6 +259,7 @@ ERRORS: Final[dict[str, ErrorCode]] = {
                 "tokens_remaining": "What is left.",
                 "overage": "What is sold above the quota, and is used up as well; null where nothing is.",
                 "cost": "Of the call.",
+                "affordable": "Of a reservation in units: how many of one unit would pass, with the others as asked.",
                 "resets_at": "When the next window begins.",
             }
             | _RETRY_AFTER

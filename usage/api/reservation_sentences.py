@@ -56,7 +56,9 @@ def problem_of(refused: ReservationRefused) -> Exception:
         case NotFound():
             return Problem(404, "not_found", "You have no such reservation.")
         case BoundExceeded():
-            shown = {**about, "violated-policies": ["quota"] if about["of"] == "quota" else ["parent"]}
+            shown = {name: value for name, value in about.items() if name != "of"} | {
+                "violated-policies": [about["of"]]
+            }
             shown["tokens_remaining"] = "unlimited" if about["tokens_remaining"] is None else about["tokens_remaining"]
             detail = f"{about['tokens_lacking']} more tokens are needed than can be had. Stop the work, and settle it."
             return Problem(429, refused.code, detail, retry_after=None, **shown)

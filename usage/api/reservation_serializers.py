@@ -38,6 +38,13 @@ class UnitsField(serializers.JSONField):
             raise serializers.ValidationError(to_customer(error)) from error
 
 
+class ShownUnits(UnitsField):
+    """Null also where it was told in tokens."""
+
+    def to_representation(self, value: Any) -> Any:
+        return None if "tokens" in value else value
+
+
 class _Amount(StrictSerializer):
     """Units of a model, or tokens."""
 
@@ -153,7 +160,7 @@ class ReservationQuery(serializers.Serializer[Any]):
 class ReservationSerializer(serializers.ModelSerializer[Reservation]):
     reservation = serializers.UUIDField(source="id")
     parent = serializers.UUIDField(source="parent_id", allow_null=True)  # type: ignore[assignment]
-    units = UnitsField(allow_null=True, help_text="As they were reserved; once it is settled, as they were used.")
+    units = ShownUnits(allow_null=True, help_text="As they were reserved; once it is settled, as they were used.")
     tokens_reserved = serializers.IntegerField(source="bound")
     tokens_charged = serializers.IntegerField(source="charged", allow_null=True)
     tokens_uncollected = serializers.IntegerField(source="uncollected", allow_null=True)

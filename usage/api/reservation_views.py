@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.catalogue.published import Catalogue
-from billing.http.openapi import METERED, problem
+from billing.http.openapi import METERED, either, problem
 from billing.http.pagination import NewestFirst
 from billing.http.problems import Problem
 from billing.http.views import ApiView, account_of
@@ -50,7 +50,28 @@ from usage.models import Reservation
 
 RESERVATION = OpenApiParameter("reservation", UUID, OpenApiParameter.PATH)
 NEEDS_SCOPE = problem(403, "forbidden") | problem(404, "not_found")
-OVER = problem(409, "already_settled", "reservation_expired", "children_open")
+OVER = either(
+    problem(
+        409,
+        "already_settled",
+        "reservation_expired",
+        state={"type": "string", "enum": ["settled", "released", "expired"]},
+        tokens_charged={"type": "integer", "minimum": 0},
+    ),
+    problem(409, "children_open", open={"type": "integer", "minimum": 1}),
+)
+EXCEEDED = problem(
+    429,
+    "bound_exceeded",
+    **{
+        "violated-policies": {"type": "array", "items": {"enum": ["quota", "parent"]}},
+        "tokens_reserved": {"type": "integer", "minimum": 0},
+        "tokens_lacking": {"type": "integer", "minimum": 1},
+        "tokens_remaining": {"oneOf": [{"type": "integer", "minimum": 0}, {"const": "unlimited"}]},
+        "affordable": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}},
+        "retry_after": {"type": "null"},
+    },
+)
 
 
 def charge_of_reservation(request: HttpRequest, catalogue: Catalogue) -> ChargeRequest:
@@ -96,7 +117,7 @@ class Reservations(ApiView, ListAPIView[Reservation]):
     @extend_schema(
         "reserveUsage",
         request=ReserveRequest,
-        responses={201: ReservedResponse} | problem(403, "forbidden", "feature_not_in_plan"),
+        responses={201: ReservedResponse} | problem(403, "forbidden") | EXCEEDED,
         extensions=METERED,
     )
     def post(self, request: Request, **_: Any) -> Response:
@@ -119,7 +140,11 @@ class Reservations(ApiView, ListAPIView[Reservation]):
         }
         return Response(ReservedResponse(answer).data, status=201)
 
-    @extend_schema("listReservations", parameters=[ReservationQuery], responses=ReservationSerializer(many=True))
+    @extend_schema(
+        "listReservations",
+        parameters=[ReservationQuery],
+        responses={200: ReservationSerializer(many=True)} | problem(403, "forbidden"),
+    )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         _needs_meter(request)
         return super().get(request, *args, **kwargs)
@@ -150,7 +175,7 @@ class OneReservation(ApiView):
         "prolongReservation",
         parameters=[RESERVATION],
         request=HeartbeatRequest,
-        responses={200: ReservedResponse} | NEEDS_SCOPE | OVER,
+        responses={200: ReservedResponse} | NEEDS_SCOPE | OVER | EXCEEDED,
     )
     def patch(self, request: Request, reservation: str, **_: Any) -> Response:
         serializer = HeartbeatRequest(data=request.data)

@@ -47,7 +47,7 @@ class BoundExceeded(ReservationRefused):
     Parameters: tokens_reserved, tokens_lacking, tokens_remaining, of ("quota" or "parent"), affordable.
     """
 
-    code = "quota_exceeded"
+    code = "bound_exceeded"
 
 
 class NotAdmitted(ReservationRefused):
