@@ -96,6 +96,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "billing_site.request.content_security.content_security_policy",
     "simple_history.middleware.HistoryRequestMiddleware",
+    "billing_site.request.refused_reservations.RefusedReservations",
 ]
 
 TEMPLATES = [
