@@ -56,5 +56,16 @@ ACKNOWLEDGE_HEAD = _build("acknowledge_head", "number", "counter", "quota", "com
 READ_QUOTAS = _build("read_quotas", "number", "counter", "quota", "committed")
 CORRECT_PENDING = _build("correct_pending", "number", "counter", "quota", "committed")
 DAMAGED = _build(
-    "damaged", "number", "counter", "fence", "ring", "quota", "committed", "record", **_FENCES, **_RECORDS, **_NUMBERS
+    "damaged",
+    "number",
+    "counter",
+    "fence",
+    "ring",
+    "quota",
+    "committed",
+    "record",
+    "reservation",
+    **_FENCES,
+    **_RECORDS,
+    **_NUMBERS,
 )

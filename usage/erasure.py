@@ -11,6 +11,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection
+from django.utils import timezone
 from redis.exceptions import ResponseError
 
 from billing.erasure import columns
@@ -22,9 +23,13 @@ from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import client, reaching_redis
 from usage.drain import drain
 from usage.log import partitions
+from usage.metering.reservations.finishing import release_all
 from usage.models import SetAsideEntry, UsageLog, UsageReset, WindowUsage
 
-EMPTIED = {"usage.UsageReset": Columns(OWNER, {"reason": NAMELESS})}
+EMPTIED = {
+    "usage.UsageReset": Columns(OWNER, {"reason": NAMELESS}),
+    "usage.Reservation": Columns(OWNER, {"run": ""}),
+}
 DELETED = {"usage.IdempotencyRecord": "account_id"}
 BY_THEMSELVES = {
     "usage.UsageLog": "metadata, by the trigger's leave",
@@ -36,6 +41,7 @@ KEPT = {
     "usage.DailyUsage": "codes of features, and numbers",
     "usage.RefusedCalls": "codes of features and reasons, and numbers",
     "usage.ThresholdCrossed": "codes and numbers",
+    "usage.Reservation": "codes of features and models, units, and numbers",
     "usage.RetiredMonth": "the name of an export's file",
 }
 AT_ONCE = 10_000
@@ -61,6 +67,8 @@ def erase(account: int, username: str) -> None:
     """See billing.erasure.erasers. Needs Redis: what waits there belongs into the log first."""
     try:
         drain.catch_up_by_redis(account)
+        release_all(account, timezone.now())
+        drain.catch_up_by_redis(account)
         _delete_records(account)
     except drain.Behind as error:
         raise ErasureWaits(why=str(error)) from error
@@ -85,11 +93,12 @@ def check_deletable(account: int) -> None:
 
 
 def _delete_records(account: int) -> None:
-    """Kept answers, and what was sent under Idempotency-Keys. Nobody can use those keys any more."""
-    pattern = AccountKeys(account).record("*").decode()
+    """Kept answers, what was sent under Idempotency-Keys, and what reservations were asked for: all is over."""
+    keys = AccountKeys(account)
     with reaching_redis():
-        for key in client().scan_iter(match=pattern, count=1_000):
-            client().unlink(key)
+        for pattern in (keys.record("*"), keys.reservation("*")):
+            for key in client().scan_iter(match=pattern, count=1_000):
+                client().unlink(key)
 
 
 def _waits_in_redis(account: int) -> bool:

@@ -37,6 +37,8 @@ BY_DEFAULT: Final = timedelta(days=29)
 KINDS: Final = {
     UsageLog.Kind.CHARGE: gettext_lazy("Charge"),
     UsageLog.Kind.VOID: gettext_lazy("Taken back"),
+    UsageLog.Kind.SETTLE: gettext_lazy("Settled"),
+    UsageLog.Kind.EXTEND: gettext_lazy("Reserved more or less"),
     UsageLog.Kind.RESET: gettext_lazy("Quota given anew"),
 }
 REASONS: Final = {

@@ -77,12 +77,26 @@ class WhenFilter(admin.SimpleListFilter):
         return queryset.filter(charged_at__gte=month.start, charged_at__lt=month.end)
 
 
+COLOURS = {
+    events.CHARGE: "info",
+    events.VOID: "warning",
+    events.SETTLE: "success",
+    events.RESET: "success",
+    events.REFUSED: "danger",
+}
+"""Of a row's kind."""
+
+
 class SourceFilter(admin.SimpleListFilter):
     title = "source"
     parameter_name = "source"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(events.GATEWAY, "Gateway: a metered endpoint"), (events.TRACK, "Track: /usage/track")]
+        return [
+            (events.GATEWAY, "Gateway: a metered endpoint"),
+            (events.TRACK, "Track: /usage/track"),
+            (events.RESERVE, "Reserve: /usage/reservations"),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[UsageLog]) -> QuerySet[UsageLog]:
         return queryset.filter(source=self.value()) if self.value() else queryset
@@ -149,7 +163,7 @@ class UsageLogAdmin(ReadOnly, ModelAdmin[UsageLog]):
     def kind_shown(self, row: UsageLog) -> str:
         return row.kind
 
-    kind_shown.label = {events.CHARGE: "info", events.VOID: "warning", events.RESET: "success", "refused": "danger"}  # type: ignore[attr-defined]
+    kind_shown.label = COLOURS  # type: ignore[attr-defined]
 
 
 def _accounts(username: str) -> list[int]:

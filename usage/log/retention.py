@@ -21,7 +21,7 @@ from billing.postgres.session_locks import ending_on_failure
 from billing.rules.periods import MONTH, month_window, period_start
 from usage.log import exports, partitions
 from usage.log.exports import ExportError
-from usage.models import RetiredMonth
+from usage.models import Reservation, RetiredMonth
 
 LOCK = 0x9A28
 """Of PostgreSQL's advisory locks: one retirement at a time."""
@@ -87,6 +87,8 @@ def retire(now: datetime, report: Callable[[str], None], *, drop: bool) -> int:
     """
     with _alone():
         months = due(now, drop=drop)
+        # Its charge is in the log; a row beside it is for looking at.
+        Reservation.objects.filter(finished_at__lt=_kept_from(now)).delete()
         for each in months:
             try:
                 report(_retire(each, now, drop=drop))

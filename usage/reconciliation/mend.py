@@ -21,8 +21,8 @@ from usage.sync.shard_locks import holding_off_drains
 
 SCANNED_AT_ONCE, LOOKED_AT_TOGETHER = 1_000, 10_000
 OURS = re.compile(
-    rb"\{s(?P<shard>\d+)\}:(events|catalogue|([vmb]|(?P<record>i)|(?P<quota>q)):(?P<account>\d{1,18})"
-    rb"(?(record):\w+)(?(quota):(?P<window>\d{1,11})))"
+    rb"\{s(?P<shard>\d+)\}:(events|catalogue|due|([vmb]|(?P<named>[ir])|(?P<quota>q)):(?P<account>\d{1,18})"
+    rb"(?(named):[\w-]+)(?(quota):(?P<window>\d{1,11})))"
 )
 """Keys that the scripts use; the markers of voids are good whatever they hold."""
 

@@ -12,6 +12,8 @@ local CHECKS = {
   b = function(key) redis.call('STRLEN', key) end,
   q = quota_read,
   i = function(key) return record_read(key, '', 0) and cjson.decode(redis.call('HGET', key, 'a')) end,
+  r = reservation_read,
+  due = function(key) redis.call('ZCARD', key) end,
   events = function(key) redis.call('XLEN', key) end,
 }
 local found = {}

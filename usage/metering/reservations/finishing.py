@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from datetime import datetime
 
 from django.conf import settings
@@ -18,7 +19,7 @@ from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.drain import drain
 from usage.log import reservation_facts
-from usage.log.reservation_facts import EXPIRED, RELEASED
+from usage.log.reservation_facts import EXPIRED, OPEN, RELEASED
 from usage.metering.reservations import without_redis
 from usage.metering.reservations.ends import (
     NO_BEAT,
@@ -71,6 +72,13 @@ def expire(held: Held, now: datetime) -> Settlement | None:
             return None
         held = find(held.account, held.id)
     return None
+
+
+def release_all(account: int, now: datetime) -> None:
+    """Whatever an account holds, children before their parents. The log is up to now."""
+    for row in Reservation.objects.filter(account=account, state=OPEN).order_by("-opened_at", "-pk"):
+        with suppress(Over, NotFound):
+            release(find(account, str(row.pk)), now)
 
 
 def _end(held: Held, end_of: EndOf, now: datetime, report: Report) -> Settlement:

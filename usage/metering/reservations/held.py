@@ -47,6 +47,12 @@ class Held(NamedTuple):
         return str((self.charge.metadata or {}).get("parent") or "")
 
     @property
+    def life_ms(self) -> int:
+        """Without a heartbeat."""
+        expires_at: int = (self.charge.metadata or {}).get("expires_at", self.charge.at_ms)
+        return max(expires_at - self.charge.at_ms, 1_000)
+
+    @property
     def rates(self) -> ModelRates | None:
         return rates_of(self.charge)
 

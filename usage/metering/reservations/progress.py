@@ -43,14 +43,12 @@ def beat(held: Held, used: Mapping[str, Any], now: datetime, expires_in_ms: int 
     kept, and the work is to be stopped. Raises Expired, Over, NoParent, WrongUnits, ReservationRefused.
     """
     told = Beat(used, held.cost_of(used))
-    life_ms = expires_in_ms or held.charge.metadata["expires_at"] - held.charge.at_ms  # type: ignore[index]
-    return _prolong(held, told, life_ms, now)
+    return _prolong(held, told, expires_in_ms or held.life_ms, now)
 
 
 def draw(held: Held, tokens: int, now: datetime) -> Progress:
     """A child takes its bound from its parent's. Raises as `beat` does."""
-    life_ms = held.charge.metadata["expires_at"] - held.charge.at_ms  # type: ignore[index]
-    return _prolong(held, Beat(None, tokens), life_ms, now, begins=True)
+    return _prolong(held, Beat(None, tokens), held.life_ms, now, begins=True)
 
 
 def _prolong(held: Held, told: Beat, life_ms: int, now: datetime, *, begins: bool = False) -> Progress:

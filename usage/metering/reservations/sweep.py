@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from redis.exceptions import ResponseError
 
-from billing.rules.instants import to_ms
+from billing.rules.instants import from_ms, to_ms
 from ratelimit import reservations
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
@@ -24,7 +24,7 @@ from usage.sync.outage import asking_redis
 logger = logging.getLogger(__name__)
 AT_ONCE = 500
 LOST_AFTER = timedelta(hours=1)
-"""So long after its time a reservation that Redis does not have is finished by PostgreSQL's row."""
+"""So long after its time a reservation is looked for, of which Redis does not say that it is due."""
 
 
 def expire_due(now: datetime) -> int:
@@ -66,7 +66,7 @@ def _forget(account: int, reservation: str, state: str, charged: int, cost: int)
 
 
 def _expire_lost(now: datetime) -> int:
-    """Those that Redis has lost, or has never had, since it was out of reach when they were opened."""
+    """Those of which Redis does not say that they are due: lost, or opened while it was out of reach."""
     lost = Reservation.objects.filter(state=OPEN, expires_at__lt=now - LOST_AFTER).order_by("expires_at")
     done = 0
     for row in lost[:AT_ONCE]:
@@ -74,6 +74,8 @@ def _expire_lost(now: datetime) -> int:
             held = find(row.account_id, str(row.pk))
         except NotFound:
             continue
-        if held.kept is None:
-            done += finishing.expire(held, now) is not None
+        if finishing.expire(held, now) is not None:
+            done += 1
+        elif held.kept is not None:  # it lives by its heartbeats
+            Reservation.objects.filter(pk=row.pk).update(expires_at=from_ms(held.kept.expires_at_ms))
     return done
