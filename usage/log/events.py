@@ -94,9 +94,12 @@ class Event(NamedTuple):
 
     def encode(self) -> bytes:
         """Raises MalformedEvent for metadata that `decode` refuses: what the drain sets aside is never billed."""
+        self._check_metadata()
+        return framed(self.frame(), self.charge, self.at_ms)
+
+    def _check_metadata(self) -> None:
         if self.metadata is not None and not storable(self.metadata):
             raise MalformedEvent("the metadata are no object that PostgreSQL can hold")
-        return framed(self.frame(), self.charge, self.at_ms)
 
     def frame(self) -> tuple[str, str]:
         """What its text has between its id and its instant, and what behind that."""
@@ -115,11 +118,12 @@ class Event(NamedTuple):
 
         Raises MalformedEvent as `encode` does.
         """
-        text = self._replace(tokens=0).encode()
-        before, after = self._replace(tokens=0).frame()
-        opening = f'[{FORMAT},"{self.charge}{before.removesuffix("0,")}'.encode()
-        assert text.startswith(opening)
-        return opening, f",{self.at_ms}{after}".encode()
+        self._check_metadata()
+        before, after = self.frame()
+        return (
+            f'[{FORMAT},"{self.charge}{before.removesuffix(f"{self.tokens},")}'.encode(),
+            f",{self.at_ms}{after}".encode(),
+        )
 
 
 def framed(frame: tuple[str, str], event_id: str, at_ms: int) -> bytes:

@@ -92,8 +92,7 @@ class CallTemplate:
         other = copy(self)
         other.cost = tokens if self.entitled else 0
         other.take = Take(self.take.requests, other.cost)
-        other.sample = self.sample._replace(tokens=other.cost)
-        other.frame = other.sample.frame()
+        other.sample = self.sample._replace(tokens=other.cost)  # its frame is not asked for: it has metadata
         return other
 
 

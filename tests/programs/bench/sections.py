@@ -9,6 +9,7 @@ SECTIONS = {
     "growth-plan": "tests.programs.bench.growth_plan",
     "growth-cluster": "tests.programs.bench.growth_cluster",
     "dashboard": "tests.programs.bench.dashboard",
+    "reservations": "tests.programs.bench.reservations",
     "drain": "tests.programs.bench.drain",
     "closing": "tests.programs.bench.closing",
     "rebuild": "tests.programs.bench.rebuild",

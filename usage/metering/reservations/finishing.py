@@ -60,14 +60,15 @@ def release(held: Held, now: datetime) -> Settlement:
 def expire(held: Held, now: datetime) -> Settlement | None:
     """Finish what is due, by its last heartbeat, and its children before it; None when it is not due, or is over."""
     for _ in range(TRIES):
-        status, state = _finish(held, expired, now, EXPIRED, b"")
+        maximum = maximum_of(held, now)
+        status, state = _finish(held, expired, now, EXPIRED, b"", maximum)
         if status is Finished.CHILDREN:
             for child in _children(held):
                 expire(find(held.account, child), now)
             continue
         if status is Finished.OK:
             reservations_expired.inc()
-            return _settlement(held, state, now)
+            return _settlement(state, maximum)
         if status is not Finished.MOVED_ON:
             return None
         held = find(held.account, held.id)
@@ -82,13 +83,14 @@ def release_all(account: int, now: datetime) -> None:
 
 
 def _end(held: Held, end_of: EndOf, now: datetime, report: Report) -> Settlement:
-    wanted = end_of(NO_BEAT).state
+    wanted, digest, maximum = end_of(NO_BEAT).state, report.digest(), maximum_of(held, now)
     for _ in range(TRIES):
-        status, state = _finish(held, end_of, now, RESTS_ON_NONE if report.used is not None else "", report.digest())
+        rests_on = RESTS_ON_NONE if report.used is not None else ""
+        status, state = _finish(held, end_of, now, rests_on, digest, maximum)
         if status is Finished.OK:
-            return _settlement(held, state, now)
+            return _settlement(state, maximum)
         if status is Finished.FINISHED:
-            return _again(held, state, wanted, report, now)
+            return _again(held, state, wanted, report, maximum)
         if status is Finished.CHILDREN:
             raise ChildrenOpen(open=state.children)
         if status is Finished.EXPIRED:
@@ -97,11 +99,11 @@ def _end(held: Held, end_of: EndOf, now: datetime, report: Report) -> Settlement
     raise Over(state=RELEASED, tokens_charged=0)
 
 
-def _again(held: Held, state: State, wanted: str, report: Report, now: datetime) -> Settlement:
+def _again(held: Held, state: State, wanted: str, report: Report, maximum: int | None) -> Settlement:
     """It was finished before: the same end is answered again."""
     name = state.state.decode()
     if name == wanted and (state.digest == report.digest() or (not state.digest and _is_same(held, report))):
-        return _settlement(held, state, now)
+        return _settlement(state, maximum)
     over = Expired if name == EXPIRED else Over
     raise over(state=name, tokens_charged=state.charged)
 
@@ -114,14 +116,14 @@ def _is_same(held: Held, report: Report) -> bool:
     )
 
 
-def _settlement(held: Held, state: State, now: datetime) -> Settlement:
-    done = settlement(state.state.decode(), state.bound, state.charged, state.cost, state.used, maximum_of(held, now))
-    return done
+def _settlement(state: State, maximum: int | None) -> Settlement:
+    return settlement(state.state.decode(), state.bound, state.charged, state.cost, state.used, maximum)
 
 
-def _finish(held: Held, end_of: EndOf, now: datetime, rests_on: str, digest: bytes) -> tuple[Finished, State]:
+def _finish(
+    held: Held, end_of: EndOf, now: datetime, rests_on: str, digest: bytes, maximum: int | None
+) -> tuple[Finished, State]:
     """In Redis, or in PostgreSQL where Redis cannot be reached or does not have it."""
-    maximum = maximum_of(held, now)
     status, state = _in_redis(held, end_of, now, rests_on, digest, maximum)
     if status in (Finished.GONE, Finished.ELSEWHERE):
         drain.catch_up(held.account)

@@ -19,13 +19,13 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_erased_account_holds_nothing(bob: Customer) -> None:
-    parent = reserve(bob, 20, run="a-persons-name")
-    child = reserve(bob, 5, parent=parent.id)
+def test_an_erased_account_holds_nothing(alice: Customer) -> None:
+    parent = reserve(alice, 20, run="a-persons-name")
+    child = reserve(alice, 5, parent=parent.id)
     row(child)
-    erase.erase(bob.account, timezone.now())
+    erase.erase(alice.account, timezone.now())
     assert [*Reservation.objects.values_list("state", "run")] == [("released", "")] * 2
-    assert counted(bob) == (0, 0)
+    assert counted(alice) == (0, 0)
     assert client().keys("*:r:*") == []
 
 
