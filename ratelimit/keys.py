@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from functools import cache, lru_cache
 
 from django.conf import settings
 
@@ -50,6 +50,12 @@ def _keys_of_shard(tag: str) -> tuple[bytes, bytes]:
     return f"{tag}:events".encode(), f"{tag}:catalogue".encode()
 
 
+@lru_cache(4_096)
+def keys_of(account: int) -> AccountKeys:
+    """The keys of one account, for who has none of its snapshots."""
+    return AccountKeys(account)
+
+
 def key_digest(idempotency_key: str) -> str:
     """Names an Idempotency-Key, 32 hexadecimal digits: a customer's text is neither kept nor able to forge a key."""
     return hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
@@ -67,9 +73,10 @@ def stream(shard: int) -> str:
     return f"{shard_tag(shard)}:events"
 
 
-def due_reservations(shard: int) -> str:
+@cache
+def due_reservations(shard: int) -> bytes:
     """A sorted set: each open reservation of the shard, by when it expires; named by account and id."""
-    return f"{shard_tag(shard)}:due"
+    return f"{shard_tag(shard)}:due".encode()
 
 
 def catalogue_fence(shard: int) -> str:

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
 from ratelimit import scripts
-from ratelimit.keys import AccountKeys, due_reservations, shard_of
+from ratelimit.keys import due_reservations, keys_of, shard_of
 from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, UNLIMITED, VOID_MARKER_LIFE_MS, Opened
 from ratelimit.limits import Limit
 from ratelimit.servers.single import Command, Store
@@ -97,13 +97,13 @@ class Place(NamedTuple):
 
 
 def opened(account: int, event: str, expires_at_ms: int) -> Opened:
-    keys, due = AccountKeys(account), due_reservations(shard_of(account)).encode()
+    keys, due = keys_of(account), due_reservations(shard_of(account))
     return Opened(keys.reservation(event), due, f"{account}:{event}".encode(), expires_at_ms)
 
 
 def place(account: int, event: str, quota: Limit, parent: str = "") -> Place:
     """`quota` is the window that the reservation was charged to."""
-    keys = AccountKeys(account)
+    keys = keys_of(account)
     return Place(
         names=opened(account, event, 0),
         stream=keys.stream,
@@ -116,7 +116,7 @@ def place(account: int, event: str, quota: Limit, parent: str = "") -> Place:
 
 def read(store: Store, account: int, event: str) -> Kept | None:
     """What Redis keeps of the reservation; None where it knows none."""
-    name = AccountKeys(account).reservation(event)
+    name = keys_of(account).reservation(event)
     found = store.ask(name, b"HMGET", name, b"e", b"b", b"x", b"h", b"u", b"s", b"c", b"q", b"p")
     audit, bound, expires_at, beaten, units, state, charged, cost, draws = found
     if audit is None or bound is None or expires_at is None:
@@ -196,7 +196,7 @@ def forget(store: Store, at: Place, *, state: str, charged: int, cost: int) -> N
 
 def due(store: Store, shard: int, now_ms: int | None, most: int) -> Iterator[tuple[int, str]]:
     """Account and id of reservations that have expired, the longest first. `now_ms` None: by Redis' clock."""
-    name = due_reservations(shard).encode()
+    name = due_reservations(shard)
     if now_ms is None:
         seconds, microseconds = store.ask(name, b"TIME")
         now_ms = int(seconds) * 1000 + int(microseconds) // 1000

@@ -93,13 +93,13 @@ class Event(NamedTuple):
         return self._replace(kind=CHARGE, tokens=tokens, at_ms=self.charged_at_ms, bound=None)
 
     def encode(self) -> bytes:
-        """Raises MalformedEvent for metadata that `decode` refuses: what the drain sets aside is never billed."""
-        self._check_metadata()
-        return framed(self.frame(), self.charge, self.at_ms)
+        """Raises MalformedEvent for metadata that `decode` refuses: what the drain sets aside is never billed.
 
-    def _check_metadata(self) -> None:
-        if self.metadata is not None and not storable(self.metadata):
+        Those of a reservation are this software's own.
+        """
+        if self.metadata is not None and self.source != RESERVE and not storable(self.metadata):
             raise MalformedEvent("the metadata are no object that PostgreSQL can hold")
+        return framed(self.frame(), self.charge, self.at_ms)
 
     def frame(self) -> tuple[str, str]:
         """What its text has between its id and its instant, and what behind that."""
@@ -116,9 +116,8 @@ class Event(NamedTuple):
     def around_tokens(self) -> tuple[bytes, bytes]:
         """Its text before and after its tokens, for a script that finds out how many they are.
 
-        Raises MalformedEvent as `encode` does.
+        Its metadata are not looked at: they are this software's own.
         """
-        self._check_metadata()
         before, after = self.frame()
         return (
             f'[{FORMAT},"{self.charge}{before.removesuffix(f"{self.tokens},")}'.encode(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -89,7 +88,14 @@ class CallTemplate:
 
     def costing(self, tokens: int) -> CallTemplate:
         """The same for a call that takes so many: the bounds of reservations are many."""
-        other = copy(self)
+        other: CallTemplate = CallTemplate.__new__(CallTemplate)
+        other.snapshot, other.command, other.headers, other.ahead = (
+            self.snapshot,
+            self.command,
+            self.headers,
+            self.ahead,
+        )
+        other.entitled, other.charged, other.frame = self.entitled, self.charged, self.frame
         other.cost = tokens if self.entitled else 0
         other.take = Take(self.take.requests, other.cost)
         other.sample = self.sample._replace(tokens=other.cost)  # its frame is not asked for: it has metadata

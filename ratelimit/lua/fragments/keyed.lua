@@ -3,11 +3,7 @@
 -- opens and the shard's due ones, with ARGV 9 when it expires, Unix ms, 10 its name among those due.
 -- The outcome if no limit refuses, what the call takes then, and the record where the key is known.
 local function keyed_outcome(now, requests, cost)
-  if ARGV[9] then
-    natural(ARGV[9])
-    redis.call('HLEN', KEYS[#KEYS - 2])
-    redis.call('ZCARD', KEYS[#KEYS - 1])
-  end
+  if ARGV[9] then natural(ARGV[9]) end
   if ARGV[7] == '' then return ADMITTED, requests, cost, nil end
   natural(ARGV[8])
   local record = record_read(KEYS[#KEYS], ARGV[7], now)

@@ -2,7 +2,7 @@
 --   e  audit text of its charge     b  its bound in tokens     x  when it expires, Unix ms     k  children that are open
 --   h  tokens by the last heartbeat, u  its units as text; absent without one     p  1 once it draws of its parent's bound
 --   s  how it was finished, absent while it is open: then  c  what it was charged, q  what it had cost, d  who asks again
--- Of a shard, a sorted set says when which of them is due.
+-- Of a shard, a sorted set says when which of them is due; what is none there is mended, and their rows tell it later.
 local KEPT_MS = 86400000
 
 local function reservation_read(key)
@@ -18,7 +18,7 @@ end
 
 local function reservation_open(key, due, member, audit, bound, expires_at)
   redis.call('HSET', key, 'e', audit, 'b', string.format('%.0f', bound), 'x', expires_at)
-  redis.call('ZADD', due, expires_at, member)
+  redis.pcall('ZADD', due, expires_at, member)
   reservation_keep(key, expires_at)
 end
 

@@ -9,5 +9,5 @@ if held and not held.state then
   local parent = KEYS[3] and held.draws and reservation_read(KEYS[3])
   if parent and parent.children > 0 then redis.call('HINCRBY', KEYS[3], 'k', -1) end
 end
-redis.call('ZREM', KEYS[2], ARGV[1])
+redis.pcall('ZREM', KEYS[2], ARGV[1])
 return 1

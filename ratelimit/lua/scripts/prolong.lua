@@ -11,8 +11,6 @@ local OK, GONE, FINISHED, EXPIRED, REFUSED, NO_PARENT = 1, 2, 3, 4, 5, 6
 local now, until_ms, tokens, most, expiry = reservation_now(ARGV[1]), natural(ARGV[2]), natural(ARGV[3]), tonumber(ARGV[5]), natural(ARGV[6])
 if not most or most < 0 then error('not a maximum: ' .. ARGV[5]) end
 local used, fresh = quota_held(KEYS[4])
-redis.call('XLEN', KEYS[3])
-redis.call('ZCARD', KEYS[2])
 local held = reservation_read(KEYS[1])
 if not held then return {GONE, 0, 0, used, 0} end
 local function answer(status, lacking)
@@ -51,7 +49,7 @@ end
 if until_ms > held.expires_at or parent then
   held.expires_at = until_ms
   redis.call('HSET', KEYS[1], 'x', string.format('%.0f', until_ms))
-  redis.call('ZADD', KEYS[2], string.format('%.0f', until_ms), ARGV[7])
+  redis.pcall('ZADD', KEYS[2], string.format('%.0f', until_ms), ARGV[7])
   reservation_keep(KEYS[1], until_ms)
 end
 return answer(OK)
