@@ -1,0 +1,286 @@
+"""The agent over HTTP: what is reserved before an answer, and charged after it, however it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.signals import request_finished
+from django.db import close_old_connections
+
+from billing.models import LimitOverride
+from tests.cast import Customer
+from tests.contract import problem
+from tests.servers.openai.running import ModelServer, model_server
+from usage.drain import drain
+from usage.models import Reservation, UsageLog
+
+__all__ = ["model_server"]
+pytestmark = pytest.mark.django_db
+PATH = "/api/v1/agent/query"
+INPUT_RATE, OUTPUT_RATE = 2_000, 8_000  # of m-large: thousandths of a token for 1,000 units
+
+
+@pytest.fixture
+def limited(erin: Customer) -> Callable[[int], Customer]:
+    """Erin, with so many tokens a window."""
+
+    def limit(tokens: int) -> Customer:
+        LimitOverride.objects.create(account=erin.user, limit="quota", maximum=tokens)
+        return erin
+
+    return limit
+
+
+def body(text: str = "one two three", **told: Any) -> dict[str, Any]:
+    return {"model": "m-large", "messages": [{"role": "user", "content": text}], "max_tokens": 1000} | told
+
+
+def cost(read: int, written: int) -> int:
+    return -(-(read * INPUT_RATE + written * OUTPUT_RATE) // 1_000_000)
+
+
+def rows(customer: Customer) -> list[Reservation]:
+    drain.catch_up(customer.account)
+    return list(Reservation.objects.filter(account=customer.account).order_by("opened_at", "pk"))
+
+
+def only(customer: Customer) -> Reservation:
+    (row,) = rows(customer)
+    return row
+
+
+def charged(customer: Customer) -> int:
+    """All that the log says."""
+    drain.catch_up(customer.account)
+    return sum(UsageLog.objects.filter(account=customer.account).values_list("tokens", flat=True))
+
+
+def leave(response: Any) -> None:
+    """As a server does whose client has gone; the test keeps its connection to PostgreSQL."""
+    response._iterator.close()  # the test client's own, which closes the response once it is begun
+    request_finished.disconnect(close_old_connections)
+    try:
+        response.close()
+    finally:
+        request_finished.connect(close_old_connections)
+
+
+class TestWholeAnswers:
+    def test_it_pays_for_what_it_has_used(self, dave: Customer) -> None:
+        response = dave.post(PATH, body(chunks=500))
+        assert response.status_code == 200
+        assert response.json()["usage"]["completion_tokens"] == 500
+        row = only(dave)
+        assert (row.state, row.outcome, row.estimated, row.bound) == ("settled", "complete", False, cost(3, 1000))
+        assert row.charged == charged(dave) == cost(3, 500) == int(response["X-Usage-Cost"]) == 5
+
+    def test_nobody_reports_so_our_own_count_is_charged_as_an_estimate(self, dave: Customer) -> None:
+        response = dave.post(PATH, body(chunks=500, report="nothing"))
+        assert "usage" not in response.json()
+        row = only(dave)
+        assert (row.charged, row.estimated, row.outcome) == (cost(3, 500), True, "complete")
+
+    def test_zero_that_is_reported_costs_nothing(self, dave: Customer) -> None:
+        response = dave.post(PATH, body(chunks=500, report="zero"))
+        assert response.json()["usage"]["total_tokens"] == 0
+        row = only(dave)
+        assert (row.state, row.charged, row.estimated) == ("settled", 0, False)
+        assert charged(dave) == 0
+
+    def test_one_that_fails_pays_for_what_was_reported(self, dave: Customer) -> None:
+        problem(dave.post(PATH, body(chunks=900, fail_after=400)), 502, "upstream_failed")
+        row = only(dave)
+        assert (row.outcome, row.charged) == ("failed", cost(3, 400))
+
+    def test_one_that_fails_with_no_report_costs_nothing(self, dave: Customer) -> None:
+        problem(dave.post(PATH, body(chunks=900, fail_after=400, report="nothing")), 502, "upstream_failed")
+        assert (only(dave).charged, charged(dave)) == (0, 0)
+
+    def test_the_run_is_that_of_the_header(self, dave: Customer) -> None:
+        dave.post(PATH, body(), **{"Usage-Run": "r-81"})
+        assert only(dave).run == "r-81"
+
+    def test_under_its_key_it_is_given_again_and_charged_once(self, dave: Customer) -> None:
+        answers = [dave.post(PATH, body(chunks=500), **{"Idempotency-Key": "k"}) for _ in range(2)]
+        assert answers[0].content == answers[1].content
+        assert answers[1]["Idempotency-Replayed"] == "true"
+        assert charged(dave) == cost(3, 500)
+
+    @pytest.mark.parametrize("path", [f"{PATH}/", f"{PATH}/chat/completions", f"{PATH}/chat/completions/"])
+    def test_it_answers_where_clients_ask(self, dave: Customer, path: str) -> None:
+        assert dave.post(path, body()).json()["object"] == "chat.completion"
+        assert only(dave).feature == "ai_agent_query"
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("told", "named"),
+        [({"model": 7}, "model"), ({"chunks": 0}, "chunks"), ({"n": 0}, "n"), ({"messages": []}, "messages")],
+    )
+    def test_what_makes_no_sense_costs_nothing(self, dave: Customer, told: dict[str, Any], named: str) -> None:
+        refused = problem(dave.post(PATH, body() | told), 400, "invalid", {"errors"})
+        assert list(refused["errors"]) == [named]
+        assert (rows(dave), charged(dave)) == ([], 0)
+
+    def test_a_body_that_is_too_large(self, dave: Customer) -> None:
+        problem(dave.post(PATH, body("x" * 262_144)), 413, "too_large")
+        assert charged(dave) == 0
+
+    def test_a_quota_that_has_not_what_the_answer_may_cost(self, limited: Callable[[int], Customer]) -> None:
+        erin = limited(12)
+        refused = erin.post(PATH, body(max_tokens=1000)).json()
+        assert (refused["code"], charged(erin)) == ("quota_exceeded", 0)
+        assert erin.post(PATH, body(max_tokens=refused["affordable"]["output"])).status_code == 200
+
+    def test_without_the_capability(self, bob: Customer) -> None:
+        assert bob.post(PATH, body()).json()["code"] == "feature_not_in_plan"
+
+    def test_the_sandbox_own_wishes_come_first(self, dave: Customer) -> None:
+        assert dave.post(PATH, body(fail=418)).status_code == 418
+        assert charged(dave) == 0
+
+
+class TestStreams:
+    def test_it_pays_for_what_it_has_used(self, dave: Customer) -> None:
+        response = dave.post(PATH, body(chunks=500, stream=True, stream_options={"include_usage": True}))
+        assert (response.status_code, response["Content-Type"]) == (200, "text/event-stream")
+        events = b"".join(response.streaming_content).split(b"\n\n")
+        assert events[-2:] == [b"data: [DONE]", b""]
+        assert json.loads(events[-3].removeprefix(b"data: "))["usage"]["completion_tokens"] == 500
+        row = only(dave)
+        assert (row.state, row.outcome, row.estimated) == ("settled", "complete", False)
+        assert row.charged == charged(dave) == cost(3, 500)
+
+    @pytest.mark.parametrize("taken", [1, 2, 6, 300])
+    @pytest.mark.parametrize("report", ["usage", "nothing"])
+    def test_a_client_that_leaves_pays_for_what_was_sent(self, dave: Customer, taken: int, report: str) -> None:
+        response = dave.post(PATH, body(chunks=900, stream=True, report=report))
+        events = iter(response.streaming_content)
+        for _ in range(taken):
+            next(events)
+        leave(response)
+        row = only(dave)
+        sent = max(taken - 2, 0)  # the first event has no word, and nobody has asked for more than the last
+        assert (row.state, row.outcome, row.estimated) == ("settled", "aborted", report == "nothing")
+        assert row.charged == charged(dave) == cost(3, sent)
+        assert row.units["output"] == sent
+
+    def test_one_that_nobody_has_begun_to_read(self, dave: Customer) -> None:
+        leave(dave.post(PATH, body(chunks=900, stream=True)))
+        assert (only(dave).state, only(dave).outcome) == ("settled", "aborted")
+
+    @pytest.mark.parametrize(("report", "estimated"), [("usage", False), ("nothing", True)])
+    def test_one_that_fails_in_the_middle_says_so(self, dave: Customer, report: str, estimated: bool) -> None:
+        response = dave.post(PATH, body(chunks=900, fail_after=400, stream=True, report=report))
+        events = b"".join(response.streaming_content).split(b"\n\n")
+        assert json.loads(events[-2].removeprefix(b"data: "))["error"]["code"] == "upstream_failed"
+        assert b"[DONE]" not in events[-2]
+        row = only(dave)
+        assert (row.outcome, row.estimated, row.charged) == ("failed", estimated, cost(3, 400))
+
+    def test_nobody_reports(self, dave: Customer) -> None:
+        b"".join(dave.post(PATH, body(chunks=500, stream=True, report="nothing")).streaming_content)
+        row = only(dave)
+        assert (row.outcome, row.estimated, row.charged) == ("complete", True, cost(3, 500))
+
+    def test_zero_that_is_reported_costs_nothing(self, dave: Customer) -> None:
+        b"".join(dave.post(PATH, body(chunks=500, stream=True, report="zero")).streaming_content)
+        row = only(dave)
+        assert (row.estimated, row.charged, charged(dave)) == (False, 0, 0)
+
+    def test_it_is_not_kept_under_its_key_so_it_is_not_done_again(self, dave: Customer) -> None:
+        told = body(chunks=500, stream=True)
+        b"".join(dave.post(PATH, told, **{"Idempotency-Key": "k"}).streaming_content)
+        problem(dave.post(PATH, told, **{"Idempotency-Key": "k"}), 409, "idempotency_exhausted")
+        assert charged(dave) == cost(3, 500)
+
+
+class TestTools:
+    def test_each_is_charged_as_its_feature_within_the_call(self, dave: Customer) -> None:
+        response = dave.post(PATH, body("Please use tools now.", chunks=500))
+        assert "nodes found" in response.json()["choices"][0]["message"]["content"]
+        found = {row.feature: row for row in rows(dave)}
+        assert set(found) == {"ai_agent_query", "trace_start", "graph_query"}
+        parent = found["ai_agent_query"]
+        assert (parent.charged, found["trace_start"].charged, found["graph_query"].charged) == (cost(4, 500), 10, 3)
+        assert {found["trace_start"].parent_id, found["graph_query"].parent_id} == {parent.pk}
+        assert {row.state for row in found.values()} == {"settled"}
+        assert charged(dave) == cost(4, 500) + 13
+
+    def test_a_quota_that_has_not_what_the_tools_cost(self, limited: Callable[[int], Customer]) -> None:
+        erin = limited(20)
+        assert erin.post(PATH, body("use tools")).json()["code"] == "quota_exceeded"
+        assert erin.post(PATH, body("no such")).status_code == 200
+        assert charged(erin) == cost(2, 2)
+
+
+class TestForwarding:
+    def test_it_is_settled_by_what_comes_back(self, dave: Customer, model_server: ModelServer) -> None:
+        told = {"metadata": {"prompt": "3000", "cached": "2000", "words": "100", "reasoning": "150"}}
+        response = dave.post(PATH, body() | told)
+        assert response.json()["usage"]["prompt_tokens"] == 3000
+        row = only(dave)
+        assert row.units == {"input": 1000, "cache_read": 2000, "cache_write": None, "output": 250}
+        assert row.charged == charged(dave) == -(-(1000 * 2000 + 2000 * 100 + 250 * 8000) // 10**6) == 5
+
+    def test_streams_too(self, dave: Customer, model_server: ModelServer) -> None:
+        told = {"stream": True, "metadata": {"prompt": "3000", "cached": "2000", "words": "100", "reasoning": "150"}}
+        assert b"[DONE]" in b"".join(dave.post(PATH, body() | told).streaming_content)
+        assert (only(dave).charged, only(dave).outcome, only(dave).estimated) == (5, "complete", False)
+
+    def test_one_that_dies_in_the_middle_pays_for_what_was_sent(
+        self, dave: Customer, model_server: ModelServer
+    ) -> None:
+        told = {"stream": True, "metadata": {"words": "900", "die_after": "500"}}
+        events = b"".join(dave.post(PATH, body() | told).streaming_content)
+        assert b"upstream_failed" in events
+        row = only(dave)
+        assert (row.outcome, row.estimated, row.state) == ("failed", True, "settled")
+        taken = [json.loads(event.removeprefix(b"data: ")) for event in events.split(b"\n\n")[:-2]]
+        written = sum(len(event["choices"][0]["delta"]["content"]) for event in taken)
+        assert 0 < len(taken) <= 500  # what was on its way when the connection was reset is lost
+        assert row.charged == charged(dave) == cost(4, -(-written // 4))
+
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_a_refusal_costs_nothing_and_is_told_without_the_key(
+        self, dave: Customer, model_server: ModelServer, stream: bool
+    ) -> None:
+        for upstream, status, code in ((400, 400, "upstream_refused"), (500, 502, "upstream_failed")):
+            response = dave.post(PATH, body(stream=stream) | {"metadata": {"status": str(upstream)}})
+            problem(response, status, code)
+            assert b"sk-" not in response.content
+        response = dave.post(PATH, body(stream=stream) | {"metadata": {"status": "429"}})
+        problem(response, 503, "unavailable")
+        assert charged(dave) == 0
+        assert {row.state for row in rows(dave)} == {"settled"}
+
+    def test_a_model_without_a_price_is_not_asked(self, dave: Customer, model_server: ModelServer) -> None:
+        assert dave.post(PATH, body(model="m-none")).status_code == 400
+        assert model_server.asked() == []
+
+    def test_nothing_else_of_the_sandbox_is_forwarded(self, dave: Customer, model_server: ModelServer) -> None:
+        assert dave.post(PATH, {"depth": 2}).json()["input"] == {"depth": 2}
+        assert model_server.asked() == []
+
+
+class TestQuota:
+    def test_an_answer_beyond_its_bound_goes_on_while_the_quota_lasts(
+        self, limited: Callable[[int], Customer], model_server: ModelServer
+    ) -> None:
+        erin = limited(60)
+        told = {"max_tokens": 10, "stream": True, "metadata": {"words": "2000", "usage": "none"}}
+        assert b"[DONE]" in b"".join(erin.post(PATH, body() | told).streaming_content)
+        written = sum(len(f"word{position} ") for position in range(2000))
+        assert only(erin).charged == charged(erin) == cost(4, -(-written // 4))
+
+    def test_and_is_stopped_where_it_ends(self, limited: Callable[[int], Customer], model_server: ModelServer) -> None:
+        erin = limited(20)
+        told = {"max_tokens": 10, "stream": True, "metadata": {"words": "9000", "usage": "none"}}
+        events = b"".join(erin.post(PATH, body() | told).streaming_content).split(b"\n\n")
+        assert json.loads(events[-2].removeprefix(b"data: "))["error"]["code"] == "quota_exceeded"
+        assert len(events) < 9000
+        row = only(erin)
+        assert (row.charged, charged(erin), row.outcome) == (20, 20, "failed")
