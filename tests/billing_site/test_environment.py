@@ -81,6 +81,12 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
         [("https://a.example", "SITE_URL", "https://a.example")],
     ),
     "SANDBOX": (FLAG, [("true", "SANDBOX", True)]),
+    "AGENT_UPSTREAM_URL": (
+        ["host/v1", "ftp://host/v1", "https://", "https://user:secret@host/v1", "https://ho st/v1", "https://host/v1#x"],
+        [("https://host:8443/v1?a=b", "AGENT_UPSTREAM_URL", "https://host:8443/v1?a=b")],
+    ),
+    "AGENT_UPSTREAM_KEY": (["two words", "é"], [("sk-1", "AGENT_UPSTREAM_KEY", "sk-1")]),
+    "AGENT_UPSTREAM_SECONDS": ([*NUMBER, "121"], [("1", "AGENT_UPSTREAM_SECONDS", 1)]),
     "WHEN_REDIS_IS_DOWN": (["fall back", "Fallback"], [("refuse", "WHEN_REDIS_IS_DOWN", "refuse")]),
     "WEB_PROCESSES": (NUMBER, [("1", "WEB_PROCESSES", 1)]),
     "WEB_CONCURRENCY": (NUMBER, [("3", "WEB_PROCESSES", 3)]),

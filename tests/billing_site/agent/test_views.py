@@ -280,7 +280,7 @@ class TestQuota:
         erin = limited(20)
         told = {"max_tokens": 10, "stream": True, "metadata": {"words": "9000", "usage": "none"}}
         events = b"".join(erin.post(PATH, body() | told).streaming_content).split(b"\n\n")
-        assert json.loads(events[-2].removeprefix(b"data: "))["error"]["code"] == "quota_exceeded"
+        assert json.loads(events[-2].removeprefix(b"data: "))["error"]["code"] == "bound_exceeded"
         assert len(events) < 9000
         row = only(erin)
         assert (row.charged, charged(erin), row.outcome) == (20, 20, "failed")
