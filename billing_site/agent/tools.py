@@ -42,12 +42,14 @@ def cost_of(tools: tuple[Tool, ...], catalogue: Catalogue) -> int:
     return sum(catalogue.features[tool.feature].tokens for tool in tools)
 
 
-def use(tools: tuple[Tool, ...], subject: str, reservation: ViewReservation, catalogue: Catalogue) -> list[str]:
+def use(
+    tools: tuple[Tool, ...], subject: str, reservation: ViewReservation, catalogue: Catalogue, run: str
+) -> list[str]:
     """What each has found, as words. Raises ReservationRefused; a tool that fails costs nothing."""
     words: list[str] = []
     for tool in tools:
         tokens = catalogue.features[tool.feature].tokens
-        child = reservation.child(feature=tool.feature, tokens=tokens)
+        child = reservation.child(tool.feature, tokens=tokens, run=run)
         try:
             found = tool.run(subject)
         except BaseException:

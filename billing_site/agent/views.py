@@ -111,7 +111,7 @@ def _reserve(request: Request, chat: Chat, answer: Answer, besides: int = 0) -> 
         model=chat.model,
         units=answer.bound,
         tokens=besides or None,
-        run=request.headers.get("Usage-Run", ""),
+        run=_run(request),
         expires_in=RESERVED_SECONDS,
     )
 
@@ -121,5 +121,10 @@ def _with_tools(request: Request, chat: Chat, answer: OwnAnswer) -> ViewReservat
     used = tools.tools_for(chat.last)
     catalogue = admission_of(request).snapshot.catalogue
     reservation = _reserve(request, chat, answer, tools.cost_of(used, catalogue))
-    answer.say(tools.use(used, chat.last, reservation, catalogue))
+    answer.say(tools.use(used, chat.last, reservation, catalogue, _run(request)))
     return reservation
+
+
+def _run(request: Request) -> str:
+    """The agent's run that the call is a part of, as its caller names it; empty: none."""
+    return request.headers.get("Usage-Run", "")

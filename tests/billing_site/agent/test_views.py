@@ -200,14 +200,14 @@ class TestStreams:
 
 class TestTools:
     def test_each_is_charged_as_its_feature_within_the_call(self, dave: Customer) -> None:
-        response = dave.post(PATH, body("Please use tools now.", chunks=500))
+        response = dave.post(PATH, body("Please use tools now.", chunks=500), **{"Usage-Run": "r-81"})
         assert "nodes found" in response.json()["choices"][0]["message"]["content"]
         found = {row.feature: row for row in rows(dave)}
         assert set(found) == {"ai_agent_query", "trace_start", "graph_query"}
         parent = found["ai_agent_query"]
         assert (parent.charged, found["trace_start"].charged, found["graph_query"].charged) == (cost(4, 500), 10, 3)
         assert {found["trace_start"].parent_id, found["graph_query"].parent_id} == {parent.pk}
-        assert {row.state for row in found.values()} == {"settled"}
+        assert {(row.state, row.run) for row in found.values()} == {("settled", "r-81")}
         assert charged(dave) == cost(4, 500) + 13
 
     def test_a_quota_that_has_not_what_the_tools_cost(self, limited: Callable[[int], Customer]) -> None:
