@@ -82,7 +82,14 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     ),
     "SANDBOX": (FLAG, [("true", "SANDBOX", True)]),
     "AGENT_UPSTREAM_URL": (
-        ["host/v1", "ftp://host/v1", "https://", "https://user:secret@host/v1", "https://ho st/v1", "https://host/v1#x"],
+        [
+            "host/v1",
+            "ftp://host/v1",
+            "https://",
+            "https://user:secret@host/v1",
+            "https://ho st/v1",
+            "https://host/v1#x",
+        ],
         [("https://host:8443/v1?a=b", "AGENT_UPSTREAM_URL", "https://host:8443/v1?a=b")],
     ),
     "AGENT_UPSTREAM_KEY": (["two words", "é"], [("sk-1", "AGENT_UPSTREAM_KEY", "sk-1")]),

@@ -13,6 +13,7 @@ from django.db import close_old_connections
 from billing.models import LimitOverride
 from tests.cast import Customer
 from tests.contract import problem
+from tests.outages import no_redis
 from tests.servers.openai.running import ModelServer, model_server
 from usage.drain import drain
 from usage.models import Reservation, UsageLog
@@ -195,6 +196,23 @@ class TestStreams:
         told = body(chunks=500, stream=True)
         b"".join(dave.post(PATH, told, **{"Idempotency-Key": "k"}).streaming_content)
         problem(dave.post(PATH, told, **{"Idempotency-Key": "k"}), 409, "idempotency_exhausted")
+        assert charged(dave) == cost(3, 500)
+
+
+class TestOutages:
+    @pytest.mark.parametrize("report", ["usage", "nothing"])
+    @pytest.mark.parametrize("drained", [True, False])
+    def test_redis_is_lost_in_the_middle(self, dave: Customer, settings: Any, report: str, drained: bool) -> None:
+        response = dave.post(PATH, body(chunks=500, stream=True, report=report))
+        events = iter(response.streaming_content)
+        for _ in range(100):
+            next(events)
+        if drained:
+            drain.drain()
+        with no_redis(settings):
+            assert b"[DONE]" in b"".join(events)
+        row = only(dave)
+        assert (row.state, row.charged, row.outcome) == ("settled", cost(3, 500), "complete")
         assert charged(dave) == cost(3, 500)
 
 
