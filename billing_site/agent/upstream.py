@@ -70,12 +70,13 @@ class UpstreamAnswer:
                     self._finished = True
                     break
                 chunk = _object(data)
-                if "error" in chunk:
+                if chunk.get("error"):
                     raise AnswerFailed(502, "upstream_failed", "The model's provider broke off its answer.")
                 self.reported = units_of(chunk.get("usage")) or self.reported
-                if chunk.get("choices") or self.chat.wants_usage:
-                    yield event_of(chunk)
-                    self._note(chunk, "delta")
+                if chunk.get("usage") and not chunk.get("choices") and not self.chat.wants_usage:
+                    continue  # we have asked for this one, the caller has not
+                yield event_of(chunk)
+                self._note(chunk, "delta")
         if not self._finished:
             raise AnswerFailed(502, "upstream_failed", "The model's provider broke off its answer.")
         yield DONE
@@ -87,7 +88,7 @@ class UpstreamAnswer:
                 content += block
                 if len(content) > LARGEST_ANSWER:
                     raise AnswerFailed(502, "upstream_failed", "The answer of the model's provider is too large.")
-        body = _object(bytes(content))
+            body = _object(bytes(content))
         if not isinstance(body.get("choices"), list):
             raise AnswerFailed(502, "upstream_failed", "The model's provider sent no answer.")
         self.reported = units_of(body.get("usage"))

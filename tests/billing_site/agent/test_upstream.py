@@ -177,6 +177,13 @@ class TestFailures:
         assert failed is not None
         assert (count, failed.status) == (0, 502)
 
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_a_page_is_no_answer(self, model_server: ModelServer, stream: bool) -> None:
+        asked = answer(stream, html="1")
+        with pytest.raises(AnswerFailed) as failed:
+            list(asked.events()) if stream else asked.whole()
+        assert (failed.value.status, failed.value.code) == (502, "upstream_failed")
+
     def test_who_sends_no_stream_has_failed(self, model_server: ModelServer) -> None:
         asked = answer(stream=False)
         with pytest.raises(AnswerFailed):

@@ -2,7 +2,7 @@
 
 `prompt`, `cached`, `words`, `reasoning`: the numbers of its usage block. `ms`: between two chunks. `usage`: "none", or
 "null" members. `status`: an error. `silent_ms`: says nothing first. `die_after`: resets the connection after so many
-chunks. `error_after`: an error in the stream. `end_after`: a stream that just ends.
+chunks. `error_after`: an error in the stream. `end_after`: a stream that just ends. `html`: a page with status 200.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class Handler(BaseHTTPRequestHandler):
             status = 401
         if status != 200:
             self._json(status, {"error": {"message": f"{SECRET}: {KEY}", "type": "invalid_request_error"}})
+        elif "html" in told:
+            self._send(200, "text/html", b"<p>It works!")
         elif body.get("stream"):
             self._stream(body, told)
         else:
@@ -138,9 +140,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
 
     def _json(self, status: int, value: Any) -> None:
-        content = json.dumps(value).encode()
+        self._send(status, "application/json", json.dumps(value).encode())
+
+    def _send(self, status: int, media_type: str, content: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
