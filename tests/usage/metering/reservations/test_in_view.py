@@ -96,7 +96,7 @@ def test_a_failure_without_a_heartbeat_pays_nothing(bob: Customer) -> None:
 
 
 def test_children_are_paid_out_of_it(bob: Customer) -> None:
-    assert (ask(bob, "child")["X-Usage-Cost"], counted(bob)) == ("7", (9, 9))
+    assert (ask(bob, "child")["X-Usage-Cost"], counted(bob)) == ("9", (9, 9))
 
 
 def test_a_stream_that_ends(bob: Customer) -> None:
