@@ -100,7 +100,7 @@ class AgentView(SandboxView):
         if settings.AGENT_UPSTREAM_URL:
             forwarded = UpstreamAnswer(chat)
             return serve(forwarded, _reserve(request, chat, forwarded))
-        obey(given)
+        obey(request.query_params.dict() | given)
         own = OwnAnswer(chat, name=f"chatcmpl-{admission_of(request).call.id}", created=int(time.time()))
         return serve(own, _with_tools(request, chat, own))
 

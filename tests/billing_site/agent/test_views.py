@@ -141,6 +141,7 @@ class TestRefusals:
 
     def test_the_sandbox_own_wishes_come_first(self, dave: Customer) -> None:
         assert dave.post(PATH, body(fail=418)).status_code == 418
+        assert dave.post(f"{PATH}?fail=418", body()).status_code == 418
         assert charged(dave) == 0
 
 
@@ -226,7 +227,7 @@ class TestTools:
         assert (parent.charged, found["trace_start"].charged, found["graph_query"].charged) == (cost(4, 500), 10, 3)
         assert {found["trace_start"].parent_id, found["graph_query"].parent_id} == {parent.pk}
         assert {(row.state, row.run) for row in found.values()} == {("settled", "r-81")}
-        assert charged(dave) == cost(4, 500) + 13
+        assert charged(dave) == cost(4, 500) + 13 == int(response["X-Usage-Cost"])
 
     def test_a_quota_that_has_not_what_the_tools_cost(self, limited: Callable[[int], Customer]) -> None:
         erin = limited(20)
