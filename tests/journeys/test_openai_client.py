@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import openai
 import pytest
 from django.db import connection
+from django.utils import timezone
 
+from billing.models import Feature, LimitOverride, ModelPrice
 from billing_site.local.engines.process import wait_until
 from tests.cast import Customer
 from tests.journeys.server import Server, forget_catalogues, running
@@ -16,12 +21,13 @@ from tests.servers.openai.provider import KEY, SECRET
 from tests.servers.openai.running import ModelServer, model_server
 from usage.drain import drain
 from usage.log.reservation_facts import OPEN
-from usage.models import Reservation, UsageLog
+from usage.models import Reservation, UsageLog, WindowUsage
 
 __all__ = ["model_server"]
 pytestmark = pytest.mark.django_db(transaction=True)
 SAID: Any = [{"role": "user", "content": "one two three"}]
 ENDS_WITHIN_SECONDS = 30
+QUOTA, AT_ONCE = 500, 12
 
 
 def client(server: Server, customer: Customer, **options: Any) -> openai.OpenAI:
@@ -149,3 +155,36 @@ class TestAProvider:
         for told_to_callers in (str(failed.value), str(refused.value)):
             assert KEY not in told_to_callers and SECRET not in told_to_callers
         assert dave.key not in str(model_server.asked())
+
+    def test_streams_that_outgrow_their_bounds_at_once_stay_within_the_quota(
+        self, forwarding: Server, erin: Customer
+    ) -> None:
+        """Each is reserved ten units, and its provider goes on: heartbeats of two processes share what is left."""
+        LimitOverride.objects.create(account=erin.user, limit="quota", maximum=QUOTA)
+        feature = Feature.objects.get(code="ai_agent_query")
+        rates = {"input": 0, "cache_read": 0, "cache_write": 0, "output": 1_000_000}  # an output unit costs a token
+        ModelPrice.objects.create(
+            model="m-exact", feature=feature, valid_from=timezone.now() - timedelta(days=1), **rates
+        )
+        forget_catalogues()
+
+        def converse(_: int) -> str:
+            try:
+                told = {"words": "100", "ms": "5"}
+                stream = client(forwarding, erin).chat.completions.create(
+                    model="m-exact", messages=SAID, stream=True, max_tokens=10, metadata=told
+                )
+                for _chunk in stream:
+                    pass
+            except openai.APIError as error:
+                return str(error.code)
+            return "complete"
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            ends = Counter(pool.map(converse, range(AT_ONCE)))
+        assert set(ends) <= {"complete", "bound_exceeded", "quota_exceeded"}
+        assert ends["bound_exceeded"] and sum(ends.values()) == AT_ONCE
+        rows = ended(erin)
+        logged = sum(UsageLog.objects.filter(account=erin.account).values_list("tokens", flat=True))
+        counted = sum(WindowUsage.objects.filter(account_id=erin.account).values_list("tokens", flat=True))
+        assert logged == counted == sum(row.charged or 0 for row in rows) <= QUOTA
