@@ -7,66 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.signals import request_finished
-from django.db import close_old_connections
 
-from billing.models import LimitOverride
+from tests.billing_site.agent.asking import PATH, body, charged, cost, leave, only, rows
 from tests.cast import Customer
 from tests.contract import problem
 from tests.outages import no_redis
-from tests.servers.openai.running import ModelServer, model_server
 from usage.drain import drain
-from usage.models import Reservation, UsageLog
 
-__all__ = ["model_server"]
 pytestmark = pytest.mark.django_db
-PATH = "/api/v1/agent/query"
-INPUT_RATE, OUTPUT_RATE = 2_000, 8_000  # of m-large: thousandths of a token for 1,000 units
-
-
-@pytest.fixture
-def limited(erin: Customer) -> Callable[[int], Customer]:
-    """Erin, with so many tokens a window."""
-
-    def limit(tokens: int) -> Customer:
-        LimitOverride.objects.create(account=erin.user, limit="quota", maximum=tokens)
-        return erin
-
-    return limit
-
-
-def body(text: str = "one two three", **told: Any) -> dict[str, Any]:
-    return {"model": "m-large", "messages": [{"role": "user", "content": text}], "max_tokens": 1000} | told
-
-
-def cost(read: int, written: int) -> int:
-    return -(-(read * INPUT_RATE + written * OUTPUT_RATE) // 1_000_000)
-
-
-def rows(customer: Customer) -> list[Reservation]:
-    drain.catch_up(customer.account)
-    return list(Reservation.objects.filter(account=customer.account).order_by("opened_at", "pk"))
-
-
-def only(customer: Customer) -> Reservation:
-    (row,) = rows(customer)
-    return row
-
-
-def charged(customer: Customer) -> int:
-    """All that the log says."""
-    drain.catch_up(customer.account)
-    return sum(UsageLog.objects.filter(account=customer.account).values_list("tokens", flat=True))
-
-
-def leave(response: Any) -> None:
-    """As a server does whose client has gone; the test keeps its connection to PostgreSQL."""
-    response._iterator.close()  # the test client's own, which closes the response once it is begun
-    request_finished.disconnect(close_old_connections)
-    try:
-        response.close()
-    finally:
-        request_finished.connect(close_old_connections)
 
 
 class TestWholeAnswers:
@@ -234,72 +182,3 @@ class TestTools:
         assert erin.post(PATH, body("use tools")).json()["code"] == "quota_exceeded"
         assert erin.post(PATH, body("no such")).status_code == 200
         assert charged(erin) == cost(2, 2)
-
-
-class TestForwarding:
-    def test_it_is_settled_by_what_comes_back(self, dave: Customer, model_server: ModelServer) -> None:
-        told = {"metadata": {"prompt": "3000", "cached": "2000", "words": "100", "reasoning": "150"}}
-        response = dave.post(PATH, body() | told)
-        assert response.json()["usage"]["prompt_tokens"] == 3000
-        row = only(dave)
-        assert row.units == {"input": 1000, "cache_read": 2000, "cache_write": None, "output": 250}
-        assert row.charged == charged(dave) == -(-(1000 * 2000 + 2000 * 100 + 250 * 8000) // 10**6) == 5
-
-    def test_streams_too(self, dave: Customer, model_server: ModelServer) -> None:
-        told = {"stream": True, "metadata": {"prompt": "3000", "cached": "2000", "words": "100", "reasoning": "150"}}
-        assert b"[DONE]" in b"".join(dave.post(PATH, body() | told).streaming_content)
-        assert (only(dave).charged, only(dave).outcome, only(dave).estimated) == (5, "complete", False)
-
-    def test_one_that_dies_in_the_middle_pays_for_what_was_sent(
-        self, dave: Customer, model_server: ModelServer
-    ) -> None:
-        told = {"stream": True, "metadata": {"words": "900", "die_after": "500"}}
-        events = b"".join(dave.post(PATH, body() | told).streaming_content)
-        assert b"upstream_failed" in events
-        row = only(dave)
-        assert (row.outcome, row.estimated, row.state) == ("failed", True, "settled")
-        taken = [json.loads(event.removeprefix(b"data: ")) for event in events.split(b"\n\n")[:-2]]
-        written = sum(len(event["choices"][0]["delta"]["content"]) for event in taken)
-        assert 0 < len(taken) <= 500  # what was on its way when the connection was reset is lost
-        assert row.charged == charged(dave) == cost(4, -(-written // 4))
-
-    @pytest.mark.parametrize("stream", [True, False])
-    def test_a_refusal_costs_nothing_and_is_told_without_the_key(
-        self, dave: Customer, model_server: ModelServer, stream: bool
-    ) -> None:
-        for upstream, status, code in ((400, 400, "upstream_refused"), (500, 502, "upstream_failed")):
-            response = dave.post(PATH, body(stream=stream) | {"metadata": {"status": str(upstream)}})
-            problem(response, status, code)
-            assert b"sk-" not in response.content
-        response = dave.post(PATH, body(stream=stream) | {"metadata": {"status": "429"}})
-        problem(response, 503, "unavailable")
-        assert charged(dave) == 0
-        assert {row.state for row in rows(dave)} == {"settled"}
-
-    def test_a_model_without_a_price_is_not_asked(self, dave: Customer, model_server: ModelServer) -> None:
-        assert dave.post(PATH, body(model="m-none")).status_code == 400
-        assert model_server.asked() == []
-
-    def test_nothing_else_of_the_sandbox_is_forwarded(self, dave: Customer, model_server: ModelServer) -> None:
-        assert dave.post(PATH, {"depth": 2}).json()["input"] == {"depth": 2}
-        assert model_server.asked() == []
-
-
-class TestQuota:
-    def test_an_answer_beyond_its_bound_goes_on_while_the_quota_lasts(
-        self, limited: Callable[[int], Customer], model_server: ModelServer
-    ) -> None:
-        erin = limited(60)
-        told = {"max_tokens": 10, "stream": True, "metadata": {"words": "2000", "usage": "none"}}
-        assert b"[DONE]" in b"".join(erin.post(PATH, body() | told).streaming_content)
-        written = sum(len(f"word{position} ") for position in range(2000))
-        assert only(erin).charged == charged(erin) == cost(4, -(-written // 4))
-
-    def test_and_is_stopped_where_it_ends(self, limited: Callable[[int], Customer], model_server: ModelServer) -> None:
-        erin = limited(20)
-        told = {"max_tokens": 10, "stream": True, "metadata": {"words": "9000", "usage": "none"}}
-        events = b"".join(erin.post(PATH, body() | told).streaming_content).split(b"\n\n")
-        assert json.loads(events[-2].removeprefix(b"data: "))["error"]["code"] == "bound_exceeded"
-        assert len(events) < 9000
-        row = only(erin)
-        assert (row.charged, charged(erin), row.outcome) == (20, 20, "failed")
