@@ -51,6 +51,7 @@ SENDER = Pattern(
 )
 SITE = Pattern(re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", re.ASCII), "such as https://example.com")
 RPC_URL = Pattern(re.compile(r"https?://[^\s,]+"), "the http(s) address of a node each")
+UPSTREAM = Pattern(re.compile(r"https?://[^\s@#]+"), "an http(s) address such as https://example.com/v1")
 XPUB = Pattern(re.compile(r"[A-Za-z0-9]+", re.ASCII), "an extended public key each (xpub…)")
 SECRET = Pattern(re.compile(r".*\S.*", re.DOTALL), "a long random string")
 

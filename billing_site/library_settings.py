@@ -6,6 +6,10 @@ from typing import Any
 
 STATIC_URL = "/static/"
 
+PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["billing_site.request.authentication.GatewayAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": [],  # the gateway has let the caller in, or the view is public

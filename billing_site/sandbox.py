@@ -1,6 +1,7 @@
 """Small real endpoints at the default catalogue's paths, to try metering with curl (SANDBOX=1).
 
 They echo their input. `fail` (a status from 400 to 599, or "exception") makes them fail, `sleep_ms` makes them wait.
+The agent answers chats, too: billing_site/agent.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -17,12 +19,13 @@ from billing.http.openapi import METERED, problem
 from billing.http.problems import CODE_OF_STATUS, Problem
 from billing.http.views import ApiView
 
+AGENT_PATH = "agent/query"
 PATHS = (
     "trace/start",
     "trace/expand",
     "graph/nodes",
     "patterns/detect",
-    "agent/query",
+    AGENT_PATH,
     "risk/score",
     "wallet-scanner/scan",
     "reports/generate",
@@ -63,7 +66,7 @@ AS_ASKED = {status: entry for code in (403, 409, 429, 503, "4XX", "5XX") for sta
 class SandboxView(ApiView):
     """Echo the input; `fail` and `sleep_ms`, in the body or the query, make it fail or wait."""
 
-    documented_paths = tuple(f"/api/v1/{path}" for path in PATHS)
+    documented_paths = tuple(f"/api/v1/{path}" for path in PATHS if path != AGENT_PATH)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Any query is input here, so the check for unknown parameters is left out.
@@ -72,19 +75,24 @@ class SandboxView(ApiView):
     def get(self, request: Request, **_: Any) -> Response:
         return self._answer(request, dict(request.query_params.items()))
 
-    def post(self, request: Request, **_: Any) -> Response:
+    def post(self, request: Request, **_: Any) -> HttpResponseBase:
         if not isinstance(request.data, dict):
             raise ValidationError({"non_field_errors": ["Send a JSON object."]})
         return self._answer(request, dict(request.query_params.items()) | request.data)
 
     def _answer(self, request: Request, given: dict[str, Any]) -> Response:
-        if sleep_ms := _whole(given, "sleep_ms", 0, LONGEST_SLEEP_MS):
-            time.sleep(sleep_ms / 1000)
-        if given.get("fail") == "exception":
-            raise SandboxFailure("the view failed, as it was asked to")
-        if status := _whole(given, "fail", 400, 599):
-            raise Problem(status, CODE_OF_STATUS.get(status, "sandbox_failure"), "Failed, as it was asked to.")
+        obey(given)
         return Response({"path": request.path, "method": request.method, "input": given})
+
+
+def obey(given: dict[str, Any]) -> None:
+    """Wait and fail as the input says. Raises Problem, SandboxFailure, or ValidationError for what makes no sense."""
+    if sleep_ms := _whole(given, "sleep_ms", 0, LONGEST_SLEEP_MS):
+        time.sleep(sleep_ms / 1000)
+    if given.get("fail") == "exception":
+        raise SandboxFailure("the view failed, as it was asked to")
+    if status := _whole(given, "fail", 400, 599):
+        raise Problem(status, CODE_OF_STATUS.get(status, "sandbox_failure"), "Failed, as it was asked to.")
 
 
 def _whole(given: dict[str, Any], name: str, least: int, most: int) -> int | None:

@@ -117,10 +117,7 @@ TEMPLATES = [
 ]
 
 AUTHENTICATION_BACKENDS = ["billing_site.request.log_in.ThrottledBackend"]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
-]
+AUTH_PASSWORD_VALIDATORS = library_settings.PASSWORD_VALIDATORS
 
 # --- Database. A connection for each thread of the web server, checked once a request that needs it: the number of
 # threads is fixed, so a pool would only add a second place to wait in. Nothing may hang on a lost server.
@@ -223,6 +220,10 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 # --- Ours
 SANDBOX = env.flag("SANDBOX", False)  # mounts small metered endpoints to try things with
+# Who answers the sandbox's agent, in OpenAI's protocol; unset: a small model of our own.
+AGENT_UPSTREAM_URL = env.text("AGENT_UPSTREAM_URL", env.UPSTREAM)
+AGENT_UPSTREAM_KEY = env.text("AGENT_UPSTREAM_KEY", env.TOKEN)
+AGENT_UPSTREAM_SECONDS = env.number("AGENT_UPSTREAM_SECONDS", 60, most=120)  # so long it may be silent
 RATELIMIT_CLOCK = "server"  # the Redis server's clock judges the minute; "process": this process', in frozen tests
 # Who decides without Redis: PostgreSQL; or all calls are refused; or all entitled ones are admitted.
 WHEN_REDIS_IS_DOWN = env.word("WHEN_REDIS_IS_DOWN", "fallback", ("fallback", "refuse", "admit"))

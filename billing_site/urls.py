@@ -15,6 +15,7 @@ from rest_framework.exceptions import NotFound
 from billing.http.access import NOTHING_HERE
 from billing.http.views import ApiView
 from billing_site import error_pages, sandbox
+from billing_site.agent.views import AgentView
 from billing_site.dashboard import languages
 from billing_site.home import home
 from billing_site.index import Index
@@ -45,6 +46,8 @@ api: list[URLPattern | URLResolver] = [
     path("usage/", include("usage.api.urls")),
 ]
 if settings.SANDBOX:
+    # Below the agent's path, too: clients of chats are given a base URL, and add the rest by themselves.
+    api.append(re_path(rf"^{sandbox.AGENT_PATH}(?:/chat/completions)?/?$", AgentView.as_view(), name="agent"))
     api.append(re_path(rf"^(?:{'|'.join(sandbox.PATHS)})(?:/.*)?$", sandbox.SandboxView.as_view(), name="sandbox"))
 api.append(re_path(r"", NoSuchPath.as_view()))
 

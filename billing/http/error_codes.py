@@ -45,6 +45,12 @@ ERRORS: Final[dict[str, ErrorCode]] = {
             _ERRORS,
         ),
         ErrorCode(
+            "upstream_refused",
+            400,
+            "The model's provider does not accept the request. Nothing was charged.",
+            "Compare it with what the model takes; `detail` has the status that the provider answered with.",
+        ),
+        ErrorCode(
             "not_an_upgrade",
             400,
             "The plan is not higher than the present one.",
@@ -277,6 +283,18 @@ ERRORS: Final[dict[str, ErrorCode]] = {
             500,
             "Something went wrong here. Tokens that the call took were given back.",
             "Try again later. If it goes on, tell us the `X-Request-ID` of the response.",
+        ),
+        ErrorCode(
+            "upstream_failed",
+            502,
+            "The model's provider failed, or broke off its answer. Only what it had reported by then was charged.",
+            "Send the request again.",
+        ),
+        ErrorCode(
+            "upstream_timeout",
+            504,
+            "The model's provider was silent for too long.",
+            "Send the request again later, or ask for a shorter answer.",
         ),
         ErrorCode(
             "unavailable",

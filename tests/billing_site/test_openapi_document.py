@@ -21,6 +21,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from billing.http.views import ApiView
 from billing.models import Route
+from billing_site.agent.views import AgentView
 from billing_site.openapi.document import document
 from billing_site.sandbox import SandboxView
 from tests import schema
@@ -144,8 +145,9 @@ def test_every_operation_documents_what_the_gateway_answers() -> None:
         for status, entry in responses.items():
             response = resolved(entry)
             media_types = set(response.get("content", {}))
-            answer = "application/pdf" if path.endswith("/pdf") else "application/json"
-            assert media_types <= {answer if status < "300" else "application/problem+json"}, path
+            answer = {"application/pdf"} if path.endswith("/pdf") else {"application/json"}
+            answer |= {"text/event-stream"} if "stream" in str(operation.get("requestBody")) else set()
+            assert media_types <= (answer if status < "300" else {"application/problem+json"}), path
             headers = set(response["headers"])
             assert "X-Request-ID" in headers
             if status not in ("401", "503"):
@@ -206,10 +208,12 @@ def test_every_example_fits_its_schema() -> None:
 
 # --- The sandbox
 
+SANDBOX_PATHS = {*SandboxView.documented_paths, *AgentView.documented_paths}
+
 
 def test_sandbox_is_listed_at_the_paths_of_the_default_catalogue(catalogue: None) -> None:
     listed = {path for path, _, operation in operations() if operation["tags"] == ["sandbox"]}
-    assert listed == set(SandboxView.documented_paths) == set(Route.objects.values_list("path", flat=True))
+    assert listed == SANDBOX_PATHS == set(Route.objects.values_list("path", flat=True))
     assert len(listed) == 8
     assert all(set(document()["paths"][path]) == {"get", "post"} for path in listed)
 
@@ -219,7 +223,7 @@ def test_without_the_sandbox_nothing_of_it_is_listed() -> None:
     command = [sys.executable, "manage.py", "spectacular", "--format", "openapi-json", "--fail-on-warn"]
     run = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
     without = json.loads(run.stdout)
-    assert set(without["paths"]) == set(document()["paths"]) - set(SandboxView.documented_paths)
+    assert set(without["paths"]) == set(document()["paths"]) - SANDBOX_PATHS
     assert "sandbox" not in [tag["name"] for tag in without["tags"]]
 
 

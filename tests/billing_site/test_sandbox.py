@@ -72,14 +72,19 @@ def test_it_waits(bob: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_the_setting_there_is_none() -> None:
     code = (
-        "import django; django.setup();"
+        "import sys, django; django.setup();"
         "from django.urls import resolve;"
-        "print(resolve('/api/v1/trace/start').func.cls.__name__)"
+        "print(resolve('/api/v1/' + sys.argv[1]).func.cls.__name__)"
     )
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "billing_site.settings", "SECRET_KEY": "x"}
-    for sandbox, view in (("0", "NoSuchPath"), ("1", "SandboxView")):
+    for path, sandbox, view in (
+        ("trace/start", "0", "NoSuchPath"),
+        ("trace/start", "1", "SandboxView"),
+        ("agent/query", "0", "NoSuchPath"),
+        ("agent/query", "1", "AgentView"),
+    ):
         done = subprocess.run(
-            [sys.executable, "-c", code],
+            [sys.executable, "-c", code, path],
             env={**environment, "SANDBOX": sandbox},
             capture_output=True,
             text=True,

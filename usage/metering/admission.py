@@ -90,12 +90,17 @@ class Admission:
         return in_view.reserve(self, feature, **asked)
 
     def note_units(self) -> None:
-        """What the call costs by its reservations, as far as that is known by now: what they hold, or were charged."""
-        own = [reservation for reservation in self.reservations if not reservation.is_child]
+        """What the call costs by its reservations, as far as that is known by now: what they hold, or were charged.
+
+        What a child has is within what its parent holds, until the parent is settled: it is charged besides then.
+        """
+        still_open = {reservation.id for reservation in self.reservations if reservation.settlement is None}
         self.cost = sum(
             reservation.bound if reservation.settlement is None else reservation.settlement.charged
-            for reservation in own
+            for reservation in self.reservations
+            if reservation.parent not in still_open
         )
+        own = [reservation for reservation in self.reservations if not reservation.parent]
         settled = [reservation.settlement.used for reservation in own if reservation.settlement is not None]
         if settled:
             self._note_used(settled[-1])

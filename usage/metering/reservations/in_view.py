@@ -45,8 +45,9 @@ class ViewReservation:
         return self._held.id
 
     @property
-    def is_child(self) -> bool:
-        return bool(self._held.parent)
+    def parent(self) -> str:
+        """Of which reservation it is a child; empty: of none."""
+        return self._held.parent
 
     def heartbeat(self, units: Mapping[str, int | None] | None = None, *, tokens: int | None = None) -> None:
         """Tell what was used so far; it lives as long again. Raises BoundExceeded: the work is to be stopped."""

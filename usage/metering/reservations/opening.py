@@ -27,7 +27,10 @@ SECONDS, MOST_SECONDS = 300, 3600
 
 
 class Asked(NamedTuple):
-    """What a reservation is asked for: units at most, by the price of a model, or tokens at most."""
+    """What a reservation is asked for: units at most, by the price of a model, or tokens at most.
+
+    Tokens beside units are for its children, which draw from it what they need.
+    """
 
     feature: str
     model: str = ""
@@ -48,12 +51,12 @@ class Priced(NamedTuple):
 
 def priced(asked: Asked, catalogue: Catalogue, now: datetime) -> Priced:
     """Raises ReservationRefused: unknown model; WrongUnits."""
-    if asked.tokens is not None:
+    if not asked.model and asked.tokens is not None:
         return Priced(asked.tokens, None)
     rates = catalogue.rates(asked.feature, asked.model, now)
     if rates is None:
         raise ReservationRefused("invalid", reason="unknown_model", model=asked.model, feature=asked.feature)
-    return Priced(model_prices.cost(rates, asked.units or {}), rates)
+    return Priced(model_prices.cost(rates, asked.units or {}) + (asked.tokens or 0), rates)
 
 
 def charge_request(

@@ -15,18 +15,24 @@ from usage.metering.reservations.refusals import ReservationRefused
 
 logger = logging.getLogger(__name__)
 Units = Mapping[str, "int | None"]
+UnitsOf = Callable[[], "Units | None"]
 
 
 class Settling(Iterator[bytes]):
     """The chunks, in their order. `close()` is what a server calls when it stops reading, whatever the reason."""
 
     def __init__(
-        self, chunks: Iterable[bytes], reservation: ViewReservation, units_of: Callable[[], Units | None]
+        self,
+        chunks: Iterable[bytes],
+        reservation: ViewReservation,
+        units_of: UnitsOf,
+        estimate_of: UnitsOf,
     ) -> None:
         self._source = chunks
         self._chunks = iter(chunks)
         self._reservation = reservation
         self._units_of = units_of
+        self._estimate_of = estimate_of
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -52,15 +58,23 @@ class Settling(Iterator[bytes]):
     def _settle(self, outcome: str) -> None:
         if self._reservation.settlement is not None:
             return
+        units = self._units_of()
+        estimated = units is None
         try:
-            self._reservation.settle(self._units_of(), outcome=outcome)
+            self._reservation.settle(self._estimate_of() if estimated else units, outcome=outcome, estimated=estimated)
         except (ReservationRefused, RedisUnreachable, OperationalError, InterfaceError, drain.Behind) as error:
             logger.warning("reservation %s of a stream is left to expire: %s", self._reservation.id, error)
 
 
 def settling(
-    chunks: Iterable[bytes], reservation: ViewReservation, units_of: Callable[[], Units | None]
+    chunks: Iterable[bytes],
+    reservation: ViewReservation,
+    units_of: UnitsOf,
+    estimate_of: UnitsOf = lambda: None,
 ) -> Iterator[bytes]:
-    """The chunks of a streaming response. `units_of` tells what was used so far, or None: then the last heartbeat
-    counts, and without one nothing."""
-    return Settling(chunks, reservation, units_of)
+    """The chunks of a streaming response. `units_of` tells what was used so far, as it was reported.
+
+    None: nobody has reported it. Then the view's own estimate counts, or else the last heartbeat, and without one
+    nothing.
+    """
+    return Settling(chunks, reservation, units_of, estimate_of)

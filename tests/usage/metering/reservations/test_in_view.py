@@ -45,10 +45,13 @@ def view(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
                 sent.append(number)
                 yield b"x"
 
-        def used() -> dict[str, int] | None:
-            return None if how == "stream-silent" else {"tokens": len(sent)}  # type: ignore[return-value]
+        def used() -> dict[str, int | None] | None:
+            return {"tokens": len(sent)} if how in ("stream", "stream-dies") else None
 
-        return StreamingHttpResponse(settling(chunks(), reservation, used))
+        def guessed() -> dict[str, int | None] | None:
+            return {"tokens": len(sent) + 1} if how == "stream-guessed" else None
+
+        return StreamingHttpResponse(settling(chunks(), reservation, used, guessed))
     return JsonResponse({"reservation": reservation.id})
 
 
@@ -93,7 +96,7 @@ def test_a_failure_without_a_heartbeat_pays_nothing(bob: Customer) -> None:
 
 
 def test_children_are_paid_out_of_it(bob: Customer) -> None:
-    assert (ask(bob, "child")["X-Usage-Cost"], counted(bob)) == ("7", (9, 9))
+    assert (ask(bob, "child")["X-Usage-Cost"], counted(bob)) == ("9", (9, 9))
 
 
 def test_a_stream_that_ends(bob: Customer) -> None:
@@ -126,6 +129,12 @@ def test_a_stream_whose_source_dies(bob: Customer) -> None:
 def test_a_stream_that_reports_nothing(bob: Customer) -> None:
     b"".join(ask(bob, "stream-silent").streaming_content)
     assert counted(bob) == (0, 0)
+
+
+def test_a_stream_that_reports_nothing_and_is_estimated(bob: Customer) -> None:
+    b"".join(ask(bob, "stream-guessed").streaming_content)
+    assert counted(bob) == (11, 11)
+    assert Reservation.objects.get().estimated
 
 
 def test_under_an_idempotency_key_it_is_paid_once(bob: Customer) -> None:
