@@ -30,7 +30,14 @@ _WAY_UP: Final = {
     "suggested_plan": "The cheapest plan that would have let the call pass, or null.",
     "upgrade_url": "Where to change the plan.",
 }
-_POLICIES: Final = {"violated-policies": "The limits that refused the call: `quota`, `minute`."}
+_POLICIES: Final = {"violated-policies": "The limits that refused the call: `quota`, `minute`, `key`, `run`."}
+_BUDGET: Final = {
+    "budget": "Which one, such as `tokens_per_day` or `calls_per_run`.",
+    "limit": "What it allows.",
+    "used": "What is used of it.",
+    "cost": "Of the call, in tokens.",
+    "resets_at": "When its day or month ends, in UTC; null of any other.",
+}
 
 _FINISHED: Final = {"state": "How it was finished.", "tokens_charged": "What it has cost, in tokens."}
 
@@ -271,6 +278,27 @@ ERRORS: Final[dict[str, ErrorCode]] = {
             "More requests in 60 seconds than the plan allows, or too many unknown keys or codes. Nothing was charged.",
             "Wait as long as `Retry-After` says and send the request again; spread calls, or change the plan.",
             _POLICIES | {"limit": "Requests in any 60 seconds."} | _RETRY_AFTER | _WAY_UP,
+        ),
+        ErrorCode(
+            "budget_exceeded",
+            429,
+            "A budget of the API key, or of the run that `Usage-Run` names, does not suffice. Nothing was charged.",
+            "Wait until `resets_at`, or have the key's owner raise the budget. A run's budget never comes back.",
+            _POLICIES | _BUDGET | _RETRY_AFTER,
+        ),
+        ErrorCode(
+            "too_many_open",
+            429,
+            "The run has as many open reservations as it may have.",
+            "Settle or release one, then send the request again.",
+            _POLICIES | _BUDGET | _RETRY_AFTER,
+        ),
+        ErrorCode(
+            "loop_detected",
+            429,
+            "The same request came too often in a row in one run: probably a loop. Nothing was charged.",
+            "Stop the run, or send something else. Where it is meant, have the key's owner raise `repeats_per_run`.",
+            _POLICIES | _BUDGET | _RETRY_AFTER,
         ),
         ErrorCode(
             "internal_error",
