@@ -209,12 +209,13 @@ def void(
     record: bytes = b"",
     taken_back: bool = False,
     back_to: tuple[bytes, ...] = (),
+    closed: int = 0,
 ) -> tuple[Voided, Standing]:
     """Give `tokens` of the charge `event` back to its quota, once; how it went, and the quota's standing after it.
 
     `record` is that of the request's Idempotency-Key: the key is free afterwards. A charge whose request has ended
     under a key, or runs again, is KEPT, unless it is `taken_back` by the customer. `back_to` are the budgets of its API
-    key and run (budgets.given_back_to).
+    key and run (budgets.given_back_to), in which it has `closed` so many reservations.
     """
     if quota.starts_at_ms is None:
         raise ValueError("only a quota is given back; a minute that was used stays used")
@@ -229,7 +230,7 @@ def void(
     # A record of the charge that PostgreSQL still has must not be restored as long as the void is not drained.
     marker_life_ms = scripts.RECORD_LIFE_MS if record else VOID_MARKER_LIFE_MS
     arguments: list[Argument] = [tokens, audit, event, marker_life_ms, expiry, b"1" if taken_back else b""]
-    arguments.append(b"1" if back_to else b"")
+    arguments.append(closed if back_to else b"")
     status, used = store.run(Command(scripts.VOID, names, arguments))
     return Voided(status), Standing(quota, used, 0)
 

@@ -55,10 +55,10 @@ ADMIT_WITHIN = _build(
 """For calls by a key, or of a run, that has budgets."""
 COUNT_ANEW = _build("count_anew", "number")
 VOID = _build("void", "number", "counter", "quota", "record", "budgets_back")
-_RESERVATIONS = ("number", "counter", "quota", "reservation")
+_RESERVATIONS = ("number", "counter", "quota", "reservation", "budgets_back")
 PROLONG = _build("prolong", *_RESERVATIONS)
 FINISH = _build("finish", *_RESERVATIONS)
-FORGET = _build("forget", "number", "counter", "reservation")
+FORGET = _build("forget", "number", "counter", "reservation", "budgets_back")
 END_RUN = _build("end_run")
 PUBLISH = _build("publish", "number", "counter", "fence", "quota", "committed", "records", **_FENCES)
 RESTORE = _build("restore", "number", "records")

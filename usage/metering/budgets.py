@@ -21,7 +21,7 @@ from ratelimit.keys import AccountKeys, key_digest
 from ratelimit.limits import BudgetStanding, Limit, Part, Standing
 from ratelimit.store import store
 from usage.drain import drain
-from usage.log.events import RUN_NAMED, Event
+from usage.log.events import RESERVE, RUN_NAMED, Event
 from usage.models import UsageLog
 
 OF_TOKENS = frozenset({Part.DAY, Part.MONTH, Part.RUN_TOKENS})
@@ -41,6 +41,11 @@ class Bounds(NamedTuple):
 
     def hold(self, now_ms: int) -> bool:
         return self.from_ms <= now_ms < self.until_ms
+
+    def of_tokens(self, *, of_run: bool) -> list[int | None]:
+        """At most so many a day, a month, and in a run; None: there is no such budget."""
+        limits = (self.key.get(Part.DAY), self.key.get(Part.MONTH), self.run.get(Part.RUN_TOKENS) if of_run else None)
+        return [None if limit is None else limit.maximum for limit in limits]
 
 
 def bounds_of(snapshot: Snapshot, caller: Caller, now_ms: int) -> Bounds | None:
@@ -99,12 +104,10 @@ def used_by_key(account: int, prefix: str, window: Limit) -> int:
     return max(rows.aggregate(tokens=Sum("tokens"))["tokens"] or 0, 0)
 
 
-def back_to(event: Event) -> tuple[bytes, ...]:
-    """Where in Redis tokens of a charge go back to, beside its quota."""
-    if not event.key_prefix:
-        return ()
+def back_to(event: Event) -> tuple[bytes, bytes, bytes]:
+    """Where in Redis tokens of a charge go back to, beside its quota; of a session's charge nothing is there."""
     charged_at: datetime = from_ms(event.charged_at_ms)
-    run = (event.metadata or {}).get(RUN_NAMED, "")
+    run = (event.metadata or {}).get("run" if event.source == RESERVE else RUN_NAMED, "")
     windows = to_ms(day_of(charged_at).start), to_ms(month_of(charged_at).start)
     return budgets.given_back_to(AccountKeys(event.account), event.key_prefix, key_digest(run) if run else "", *windows)
 

@@ -23,6 +23,7 @@ from ratelimit.limiter import AdmitCommand, Keyed, Opened
 from ratelimit.limits import Limit, Take
 from usage.log import events
 from usage.log.events import Event
+from usage.log.reservation_facts import BUDGETS
 from usage.metering.budgets import Bounds, ask, bounds_of
 
 TEMPLATES_REMEMBERED = 5_000
@@ -60,7 +61,8 @@ class ChargeRequest(NamedTuple):
 
     def in_run(self, run: str, body_of: Callable[[], bytes] | None = None) -> ChargeRequest:
         """The same as a part of a run, which the log knows by the name in its metadata."""
-        metadata = {**(self.metadata or {}), events.RUN_NAMED: run}
+        named = "run" if self.source == events.RESERVE else events.RUN_NAMED
+        metadata = {**(self.metadata or {}), named: run}
         return self._replace(run=run, metadata=metadata, body_of=body_of)
 
 
@@ -203,9 +205,11 @@ class Call:
         if not self.request.expires_in_ms:
             return self.request.metadata
         quota = self.snapshot.entitlement.limit(QUOTA)
-        facts = {"expires_at": self.now_ms + self.request.expires_in_ms}
+        facts: dict[str, Any] = {"expires_at": self.now_ms + self.request.expires_in_ms}
         if quota is not None and quota.maximum is not None:
             facts["quota"] = quota.maximum
+        if self.template.bounds is not None:
+            facts[BUDGETS] = self.template.bounds.of_tokens(of_run=bool(self.request.run))
         return (self.request.metadata or {}) | facts
 
     def audit(self) -> bytes:

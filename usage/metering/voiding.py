@@ -199,6 +199,7 @@ def _void_in_redis(event: Event, now_ms: int, record: bytes = b"", *, taken_back
         audit=event.voided(now_ms).encode(),
         record=record,
         taken_back=taken_back,
-        back_to=budgets.back_to(event),
+        back_to=budgets.back_to(event) if event.key_prefix else (),
+        closed=int(event.source == events.RESERVE),
     )
     return status, standing.used
