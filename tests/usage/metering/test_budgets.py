@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from billing.models import ApiKey, Budget, Plan
 from billing.models.budgets import terms_of
+from ratelimit import process_state
 from ratelimit.limits import Outcome, Part
 from ratelimit.store import client
 from tests.cast import Customer, call
@@ -17,9 +19,12 @@ from tests.clock import moved_by_hand
 from tests.outages import no_redis
 from tests.usage.without_redis import redis_is_back
 from usage.drain.drain import drain
+from usage.metering import admit
 from usage.metering.admission import Admission
+from usage.metering.call import ChargeRequest
 from usage.metering.voiding import void_failed_call
 from usage.models import UsageLog
+from usage.reconciliation import mend
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -164,6 +169,29 @@ def test_damaged_counters_leave_the_decision_to_postgres(erin: Customer) -> None
     made = [call(erin, "trace_start") for _ in range(2)]
     assert [admission.admitted for admission in made] == [True, False]
     assert not made[0].by_redis
+    assert [damaged.name for damaged in mend.mend(timezone.now())] == [key]
+    process_state.start_anew()
+    again = call(erin, "trace_start")
+    assert again.by_redis
+    assert used(again, Part.DAY) == 20
+    assert not again.admitted
+
+
+@pytest.mark.parametrize("kind", ["km", "kb", "n"])
+def test_what_is_damaged_of_a_minute_or_a_run_is_mended(erin: Customer, kind: str) -> None:
+    budget(erin, requests_per_minute=20, tokens_per_run=100)
+
+    def one() -> Admission:
+        return admit.admit(erin.caller, lambda catalogue: ChargeRequest(catalogue.features["trace_start"]).in_run("r"))
+
+    for _ in range(9):
+        one()
+    (key,) = client().keys(f"*:{kind}:{erin.account}:*")
+    client().delete(key)
+    client().lpush(key, "nonsense")
+    mend.mend(timezone.now())
+    assert not client().exists(key)
+    assert one().by_redis
 
 
 def test_without_redis_the_log_is_what_counts(erin: Customer, settings: Any) -> None:
