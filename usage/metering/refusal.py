@@ -11,6 +11,7 @@ from billing.rules.model_prices import MOST_TOKENS, affordable
 from ratelimit.budgets import COUNTED
 from ratelimit.limits import BudgetStanding, Outcome, Part, whole_seconds
 from usage.metering.admission import Admission
+from usage.metering.budgets import OF_TOKENS
 from usage.metering.quota import of_included, overage_of, passes
 from usage.metering.retry_after import longest_wait, wait_to_pass
 
@@ -39,10 +40,10 @@ def refusal_of(admission: Admission) -> Refusal:
 
     `feature_not_in_plan`: feature, capability, plan (its name). `rate_limited`: limit. `quota_exceeded`: quota,
     tokens_used, tokens_remaining, overage (None: none is sold), cost, resets_at; of a reservation in units, affordable
-    (how many units would pass). All three: current_plan,
-    suggested_plan (the cheapest that would have let the call pass, or None); the last two: violated_policies. Those of
-    an Idempotency-Key have no parameters. `budget_exceeded`, `too_many_open`, `loop_detected`: budget (which one),
-    limit, used, cost, resets_at (None: no window of its own ends), violated_policies.
+    (how many units would pass). All three: current_plan, suggested_plan (the cheapest that would have let the call
+    pass, or None); the last two: violated_policies. Those of an Idempotency-Key have no parameters. `budget_exceeded`,
+    `too_many_open`, `loop_detected`: budget (which one), limit, used, cost, resets_at (None: no window of its own
+    ends), violated_policies; the first also affordable.
     """
     if code := KEY_CODES.get(admission.decision.outcome):
         return Refusal(code, {}, IN_PROGRESS_RETRY_SECONDS if code == "idempotency_in_progress" else None)
@@ -61,7 +62,7 @@ def _exceeded(admission: Admission, feature: Metered | None) -> Refusal:
     wait_ms = _longest([account_ms, *(wait for wait, _ in waits)])
     retry_after = None if wait_ms is None else max(whole_seconds(wait_ms), 1)
     if waits and (not violated or wait_ms != account_ms):
-        worst_budget = next(each for wait, each in waits if wait == wait_ms)
+        _, worst_budget = max(waits, key=lambda each: (each[0] is None, each[0] or 0))
         return Refusal(*_of_budget(worst_budget, feature, admission, names), retry_after)
     worst = longest_wait(admission, violated, feature)
     common = {"violated_policies": names} | _plans(admission)
@@ -69,7 +70,7 @@ def _exceeded(admission: Admission, feature: Metered | None) -> Refusal:
         return Refusal("rate_limited", {"limit": worst.limit.maximum} | common, retry_after)
     entitlement = admission.snapshot.entitlement
     included = of_included(entitlement, worst)
-    about: dict[str, Any] = {
+    about = {
         "quota": included.limit.maximum,
         "tokens_used": worst.used,
         "tokens_remaining": included.remaining,
@@ -77,10 +78,16 @@ def _exceeded(admission: Admission, feature: Metered | None) -> Refusal:
         "cost": feature.tokens if feature is not None else 0,
         "resets_at": entitlement.window.end,
     }
-    if rates := admission.request.rates:
-        units, left = (admission.request.metadata or {}).get("units", {}), worst.remaining
-        about["affordable"] = affordable(rates, units, MOST_TOKENS if left is None else left)
-    return Refusal("quota_exceeded", about | common, retry_after)
+    return Refusal("quota_exceeded", about | _affordable(admission) | common, retry_after)
+
+
+def _affordable(admission: Admission) -> dict[str, Any]:
+    """Of a reservation in units: how many would pass the quota and every budget of tokens."""
+    if (rates := admission.request.rates) is None:
+        return {}
+    standings = [admission.quota, *(each.standing for each in admission.budgets if each.part in OF_TOKENS)]
+    left = min((each.remaining for each in standings if each.remaining is not None), default=MOST_TOKENS)
+    return {"affordable": affordable(rates, (admission.request.metadata or {}).get("units", {}), left)}
 
 
 def foresee_refusal(admission: Admission, feature: Metered) -> tuple[str | None, int | None]:
@@ -125,6 +132,8 @@ def _of_budget(
         "resets_at": from_ms(limit.ends_at_ms) if budget.part in COUNTED else None,
         "violated_policies": names,
     }
+    if budget.part in OF_TOKENS:
+        about |= _affordable(admission)
     return CODES_OF_BUDGETS.get(budget.part, BUDGET_EXCEEDED), about
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from billing.entitlements import api_keys
-from billing.models import Budget
+from billing.models import Budget, Feature, ModelPrice
 from ratelimit.limits import Part
 from tests.cast import Customer
 from tests.clock import moved_by_hand
@@ -18,6 +18,7 @@ from tests.usage.without_redis import redis_is_back
 from usage.drain.drain import drain
 from usage.metering import admit
 from usage.metering.call import ChargeRequest
+from usage.metering.refusal import refusal_of
 from usage.metering.reservations import finishing, sweep
 from usage.metering.reservations.refusals import BoundExceeded, NotAdmitted
 
@@ -113,3 +114,18 @@ def test_one_that_ends_without_redis_gives_back_as_well(erin: Customer, settings
     redis_is_back()
     sweep.expire_due(timezone.now())
     assert used(erin, Part.DAY) == 4
+
+
+@pytest.mark.parametrize("budget", ["tokens_per_day", "tokens_per_run"])
+def test_what_is_affordable_passes_and_one_more_does_not(erin: Customer, budget: str) -> None:
+    bound(erin, **{budget: 10})
+    rates = {"input": 0, "cache_read": 0, "cache_write": 0, "output": 1_500_000}
+    ModelPrice.objects.create(feature=Feature.objects.get(code="trace_start"), model="m", **rates)
+    with pytest.raises(NotAdmitted) as refused:
+        reserve(erin, model="m", units={"output": 800}, run="r")
+    told = refusal_of(refused.value.admission)
+    assert told.code == "budget_exceeded"
+    fits = told.parameters["affordable"]["output"]
+    with pytest.raises(NotAdmitted):
+        reserve(erin, model="m", units={"output": fits + 1}, run="r")
+    reserve(erin, model="m", units={"output": fits}, run="r")
