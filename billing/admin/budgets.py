@@ -6,29 +6,24 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from billing.admin.base import TabularInline
+from billing.admin.base import StackedInline
 from billing.models import ApiKey, Budget, Plan
 from billing.rules.budgets import Budgets
 
 
-class _Budgets(TabularInline[Budget, Any]):
-    model = Budget
-    fields = Budgets._fields
-    extra = 1
-    verbose_name = "budget"
+class _Budgets(StackedInline[Budget, Any]):
+    """One row at most."""
 
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if field:
-            field.widget.attrs["aria-label"] = str(db_field.verbose_name).capitalize()
-        return field
+    model = Budget
+    fieldsets = [(None, {"fields": [Budgets._fields[:3], Budgets._fields[3:5], Budgets._fields[5:]]})]
+    extra = 1
 
 
 class BudgetsOfEachKey(_Budgets):
     """Whoever may change the plan may change them."""
 
     fk_name = "plan"
-    verbose_name_plural = "budgets of each API key of a subscriber"
+    verbose_name = "budget of each API key of a subscriber"
 
     def has_add_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
         return request.user.has_perm("billing.change_plan")
@@ -40,7 +35,7 @@ class BudgetsOfKey(_Budgets):
     """Whoever may change the key may change them."""
 
     fk_name = "key"
-    verbose_name_plural = "budgets; where the plan has some for each key, the smaller hold"
+    verbose_name = "budget; where the plan has one for each key, the smaller of each holds"
 
     def has_add_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return request.user.has_perm("billing.change_apikey")
