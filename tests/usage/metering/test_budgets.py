@@ -102,6 +102,31 @@ def test_parallel_calls_never_pass_it(erin: Customer) -> None:
     assert sum(UsageLog.objects.values_list("tokens", flat=True)) == 100
 
 
+def test_it_is_exact_while_it_is_counted_anew_all_the_time(erin: Customer) -> None:
+    """Calls, voids and edits that make every counter stale race; in the end Redis says what the log says."""
+    row = budget(erin, tokens_per_day=150, tokens_per_month=100_000)
+
+    def one(number: int) -> int:
+        try:
+            if number % 6 == 0:
+                Budget.objects.get(pk=row.pk).save()
+            admission = call(erin, "trace_expand")
+            if admission.admitted and number % 3 == 0:
+                void_failed_call(admission)
+                return 0
+            return admission.cost
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(12) as threads:
+        kept = sum(threads.map(one, range(72)))
+    assert 0 < kept <= 150
+    last = call(erin)
+    drain()
+    assert sum(UsageLog.objects.values_list("tokens", flat=True)) == kept
+    assert used(last, Part.DAY) == used(last, Part.MONTH) == kept
+
+
 def test_other_keys_of_the_account_are_counted_by_themselves(erin: Customer) -> None:
     _, text = ApiKey.issue(account=erin.user, name="another")
     budget_of = erin.user.api_keys.get(name="erin's key")
