@@ -25,12 +25,11 @@ from billing.catalogue import published
 from billing.entitlements import last_used
 from billing.entitlements.api_keys import BadCredentials
 from billing.http.access import access_of
-from billing.http.idempotency import IDEMPOTENCY_KEY
 from billing.models.features import normalised_path
 from billing_site.operations import metrics
 from billing_site.request import chunked, refusals
 from billing_site.request.authentication import CsrfFailed, Flooded, identify
-from billing_site.request.idempotency import under_key
+from billing_site.request.charge_headers import by_headers
 from billing_site.request.request_user import has_failed
 from usage.api.contract import ChargeOf, add_headers, attach, charge_at, find_admission
 from usage.metering import kept_answers
@@ -72,7 +71,7 @@ class Gateway:
 
         def charge_of(catalogue: published.Catalogue) -> ChargeRequest:
             charge = charge_at(method, path, catalogue, access, request)
-            return under_key(request, charge) if charge.feature and IDEMPOTENCY_KEY in request.META else charge
+            return by_headers(request, charge) if charge.feature else charge
 
         return _admit(request, charge_of, public=public)
 
@@ -109,7 +108,7 @@ def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -
     if not admission.admitted:
         return refusals.refuse(request, admission)
     bad = admission.request.invalid_key
-    return refusals.invalid_header(request, "Idempotency-Key", bad) if bad else None
+    return refusals.invalid_header(request, admission.request.invalid_name, bad) if bad else None
 
 
 def _settle(request: HttpRequest, response: HttpResponseBase | None) -> Admission | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ratelimit.limits import Limit, Standing, whole_seconds
+from ratelimit.limits import BudgetStanding, Limit, Part, Standing, whole_seconds
 
 OVERAGE = "overage"
 """The policy of what is sold on top of a quota."""
@@ -79,6 +79,27 @@ class WithOverage(RateLimitHeaders):
         above = max(used - (self._included.maximum or 0), 0)
         parts = Standing(self._included, used, wait_ms), Standing(self._sold, above, wait_ms)
         super().write(headers, [*others, *parts], now_ms, None if waits_ms is None else [*waits_ms, waits_ms[-1]])
+
+
+def write_budgets(headers: Headers, budgets: Sequence[BudgetStanding]) -> None:
+    """Add the policies of budgets, `"key"` and `"run"`: of each the tightest, which is the one that refuses, if any."""
+    tightest: dict[str, BudgetStanding] = {}
+    for budget in budgets:
+        name = budget.standing.limit.name
+        if budget.part is not Part.REPEATS or budget.refuses:
+            tightest[name] = min(tightest.get(name, budget), budget, key=_how_tight)
+    policies, states = [], []
+    for name, (_, standing, _) in tightest.items():
+        limit, wait_ms = standing.limit, standing.wait_ms if standing.limit.maximum else None
+        policies.append(f'"{name}";q={limit.maximum};w={limit.window_seconds}')
+        states.append(f'"{name}";r={standing.remaining}' + ("" if wait_ms is None else f";t={whole_seconds(wait_ms)}"))
+    for title, values in (("RateLimit-Policy", policies), ("RateLimit", states)) if policies else ():
+        _, before = headers.get(title.lower(), (title, ""))
+        headers[title.lower()] = title, ", ".join([before, *values] if before else values)
+
+
+def _how_tight(budget: BudgetStanding) -> tuple[bool, int]:
+    return not budget.refuses, budget.standing.remaining or 0
 
 
 def _end_of(limit: Limit) -> int | None:

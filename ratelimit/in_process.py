@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
+from collections.abc import Hashable
+from typing import Generic, TypeVar
 
 from ratelimit import process_state
 from ratelimit.limits import Limit, Standing
+
+K = TypeVar("K", bound=Hashable)
 
 
 def share_of(maximum: int, processes: int) -> int:
@@ -14,15 +18,15 @@ def share_of(maximum: int, processes: int) -> int:
     return max(maximum // processes, 1) if maximum else 0
 
 
-class InProcessWindows:
-    """Exact windows of at most `size` accounts. The oldest account is forgotten when there is no more room."""
+class InProcessWindows(Generic[K]):
+    """Exact windows of at most `size` accounts, or keys. The oldest is forgotten when there is no more room."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._stamps: dict[int, list[int]] = process_state.remember(self, "_stamps", dict)
+        self._stamps: dict[K, list[int]] = process_state.remember(self, "_stamps", dict)
         self._lock = process_state.remember(self, "_lock", threading.Lock)
 
-    def take(self, account: int, limit: Limit, share: int, now_ms: int) -> int | None:
+    def take(self, account: K, limit: Limit, share: int, now_ms: int) -> int | None:
         """Take one of the account's share: the stamp to give it back by, None when nothing is left."""
         with self._lock:
             stamps = self._present(account, limit, now_ms)
@@ -37,14 +41,14 @@ class InProcessWindows:
                 self._stamps[account] = stamps
             return stamp
 
-    def give_back(self, account: int, stamp: int) -> None:
+    def give_back(self, account: K, stamp: int) -> None:
         """Undo a `take`: another limit has refused the call."""
         with self._lock:
             stamps = self._stamps.get(account, [])
             if stamp in stamps:
                 stamps.remove(stamp)
 
-    def standing(self, account: int, limit: Limit, share: int, now_ms: int) -> Standing:
+    def standing(self, account: K, limit: Limit, share: int, now_ms: int) -> Standing:
         """The account's standing as a client reads it: what remains is what remains of the share."""
         assert limit.maximum is not None
         with self._lock:
@@ -55,7 +59,7 @@ class InProcessWindows:
             wait_ms = stamps[max(used - share, 0)] + limit.window_ms - now_ms if stamps else 0
         return Standing(limit, limit.maximum - share + used, wait_ms)
 
-    def _present(self, account: int, limit: Limit, now_ms: int) -> list[int]:
+    def _present(self, account: K, limit: Limit, now_ms: int) -> list[int]:
         """The stamps that still count, oldest first."""
         stamps = self._stamps.get(account, [])
         del stamps[: bisect_right(stamps, now_ms - limit.window_ms)]

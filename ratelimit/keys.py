@@ -36,6 +36,18 @@ class AccountKeys:
         """Of an Idempotency-Key, by its `key_digest`."""
         return f"{self._prefix % 'i'}:{digest}".encode()
 
+    def of_key(self, prefix: str) -> tuple[bytes, bytes]:
+        """The minute of one API key, as the account's: head and body of a ring."""
+        return f"{self._prefix % 'km'}:{prefix}".encode(), f"{self._prefix % 'kb'}:{prefix}".encode()
+
+    def key_budget(self, prefix: str, window: str, window_starts_at_ms: int) -> bytes:
+        """Tokens of one API key in a window: "d", a day, or "m", a month; both may begin at the same instant."""
+        return f"{self._prefix % 'k'}:{prefix}:{window}{window_starts_at_ms // 1000}".encode()
+
+    def run(self, run: str) -> bytes:
+        """Of a run, by its `key_digest`."""
+        return f"{self._prefix % 'n'}:{run}".encode()
+
     def void_marker(self, event: str) -> bytes:
         return f"{self._prefix % 'x'}:{event}".encode()
 
@@ -57,7 +69,7 @@ def keys_of(account: int) -> AccountKeys:
 
 
 def key_digest(idempotency_key: str) -> str:
-    """Names an Idempotency-Key, 32 hexadecimal digits: a customer's text is neither kept nor able to forge a key."""
+    """Names an Idempotency-Key or a run, 32 hexadecimal digits: a customer's text is not kept, and forges no key."""
     return hashlib.sha256(idempotency_key.encode()).hexdigest()[:32]
 
 

@@ -7,7 +7,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Any, NamedTuple
 
-from ratelimit import scripts
+from ratelimit import budgets, scripts
 from ratelimit.keys import AccountKeys
 from ratelimit.limits import LARGEST_VERSION, Decision, KeptAnswer, Limit, Outcome, Standing, Take
 from ratelimit.servers.single import Command, Store
@@ -120,27 +120,47 @@ def admit(
     audit: bytes = b"",
     keyed: Keyed | None = None,
     opened: Opened | None = None,
+    within: budgets.Asked | None = None,
     now_ms: int | None = None,
     epoch: int | None = None,
 ) -> Decision | StaleFacts:
     """Judge and charge in one Redis command; all limits or none.
 
     `audit` is the event written in the same step, `event` its id. `now_ms` replaces the server's clock (tests).
+    `within` are budgets that are judged as well.
     `epoch` is the server's when this account was published to it; raises ServerChanged when another one answers now.
     """
     call = pack_call(charged_at_ms, now_ms or 0, *take)
-    if keyed is None and opened is None:
+    if keyed is None and opened is None and within is None:
         command = Command(asked.script, asked.names, (*asked.words, call, audit), asked.packed(call, audit))
-    else:
-        # Without a key, one that is always there stands in, as for the ring.
-        record, fingerprint, in_flight_ms = keyed or (asked.names[0], b"", 0)
-        names = [*asked.names]
-        words: list[Argument] = [*asked.words, call, audit, event, fingerprint, in_flight_ms]
-        if opened is not None:
-            names += (opened.reservation, opened.due)
-            words += (opened.expires_at_ms, opened.member)
-        command = Command(scripts.ADMIT_ANY, (*names, record), words)
-    return _decision(store.run(command, epoch=epoch), asked, event)
+        return _decision(store.run(command, epoch=epoch), asked, event)
+    # Without a key, one that is always there stands in, as for the ring.
+    record, fingerprint, in_flight_ms = keyed or (asked.names[0], b"", 0)
+    names = [*asked.names]
+    words: list[Argument] = [*asked.words, call, audit, event, fingerprint, in_flight_ms]
+    script = scripts.ADMIT_ANY if within is None else scripts.ADMIT_WITHIN
+    if within is not None:
+        names += within.keys
+    if opened is not None:
+        names += (opened.reservation, opened.due)
+        words += (opened.expires_at_ms, opened.member)
+    if within is not None:
+        words += (within.word,) if opened is not None else (b"", b"", within.word)
+    reply = store.run(Command(script, (*names, record), words), epoch=epoch)
+    return _decision(reply, asked, event) if within is None else _within(reply, asked, event, within)
+
+
+def _within(reply: Any, asked: AdmitCommand, event: str, within: budgets.Asked) -> Decision | StaleFacts:
+    """A decision with budgets, whose state is the end of the standings."""
+    parts = [reply] if type(reply) is bytes else reply
+    if type(parts[0]) is not bytes:
+        return _decision(reply, asked, event)
+    parts[0], state = parts[0][: -budgets.STATE_SIZE], parts[0][-budgets.STATE_SIZE :]
+    decision = _decision(parts if len(parts) > 1 else parts[0], asked, event)
+    assert isinstance(decision, Decision)
+    standings = budgets.read(within, state, decision.now_ms)
+    refusing = tuple(budget.standing.limit for budget in standings if budget.refuses)
+    return decision._replace(budgets=standings, violated=(*decision.violated, *refusing))
 
 
 def _version(held: bytes) -> int:
@@ -188,19 +208,29 @@ def void(
     audit: bytes,
     record: bytes = b"",
     taken_back: bool = False,
+    back_to: tuple[bytes, ...] = (),
+    closed: int = 0,
 ) -> tuple[Voided, Standing]:
     """Give `tokens` of the charge `event` back to its quota, once; how it went, and the quota's standing after it.
 
     `record` is that of the request's Idempotency-Key: the key is free afterwards. A charge whose request has ended
-    under a key, or runs again, is KEPT, unless it is `taken_back` by the customer.
+    under a key, or runs again, is KEPT, unless it is `taken_back` by the customer. `back_to` are the budgets of its API
+    key and run (budgets.given_back_to), in which it has `closed` so many reservations.
     """
     if quota.starts_at_ms is None:
         raise ValueError("only a quota is given back; a minute that was used stays used")
-    names = [keys.quota(quota.starts_at_ms), keys.stream, keys.void_marker(event), *([record] if record else [])]
+    names = [
+        keys.quota(quota.starts_at_ms),
+        keys.stream,
+        keys.void_marker(event),
+        *back_to,
+        *([record] if record else []),
+    ]
     expiry = quota.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS
     # A record of the charge that PostgreSQL still has must not be restored as long as the void is not drained.
     marker_life_ms = scripts.RECORD_LIFE_MS if record else VOID_MARKER_LIFE_MS
     arguments: list[Argument] = [tokens, audit, event, marker_life_ms, expiry, b"1" if taken_back else b""]
+    arguments.append(closed if back_to else b"")
     status, used = store.run(Command(scripts.VOID, names, arguments))
     return Voided(status), Standing(quota, used, 0)
 

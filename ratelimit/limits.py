@@ -10,6 +10,10 @@ LARGEST_NUMBER = 10**15 - 1
 LARGEST_VERSION = 10**14 - 1
 """No fence reaches this by edits. What stands above it was written by no script, and no version is raised above it."""
 
+MINUTE_MS = 60_000
+RUN_LIFE_MS = 7 * 24 * 3600 * 1000
+"""How long a run of an agent is known after its last call."""
+
 
 class Limit(NamedTuple):
     """At most `maximum` in a window. One value serves requests per minute and tokens per month alike.
@@ -81,7 +85,7 @@ class Standing(NamedTuple):
 class Outcome(IntEnum):
     """How the admit script answered; the script is built with these numbers.
 
-    The last five are about an Idempotency-Key that is known (lua/fragments/record.lua): its answer is given again; it
+    Five are about an Idempotency-Key that is known (lua/fragments/record.lua): its answer is given again; it
     belongs to another request; its request is in flight; it has run again too often; or it runs again, uncharged.
     """
 
@@ -94,6 +98,28 @@ class Outcome(IntEnum):
     IN_PROGRESS = 7
     EXHAUSTED = 8
     RERUN = 9
+    UNCOUNTED = 10
+    """A budget of the caller's key has to be counted anew first (lua/scripts/count_anew.lua); nothing was decided."""
+
+
+class Part(IntEnum):
+    """What a budget bounds; their order is that of the script's numbers (lua/fragments/budgets.lua)."""
+
+    MINUTE = 0
+    DAY = 1
+    MONTH = 2
+    RUN_TOKENS = 3
+    RUN_CALLS = 4
+    RUN_OPEN = 5
+    REPEATS = 6
+
+
+class BudgetStanding(NamedTuple):
+    """Where a budget stands after a decision, and whether it has refused the call."""
+
+    part: Part
+    standing: Standing
+    refuses: bool = False
 
 
 class KeptAnswer(NamedTuple):
@@ -107,7 +133,8 @@ class Decision(NamedTuple):
     """One answer of the admit script: all limits were charged, or none.
 
     `event` is the id of the audit event the call is charged under; under a key that is known, the first run's, whose
-    text is `audit`. `violated` are the limits that refused; `answer` is what is given again.
+    text is `audit`. `violated` are the limits that refused; `answer` is what is given again. `budgets` are those of the
+    caller's key and of its run.
     """
 
     outcome: Outcome
@@ -117,6 +144,7 @@ class Decision(NamedTuple):
     violated: tuple[Limit, ...] = ()
     audit: bytes = b""
     answer: KeptAnswer | None = None
+    budgets: tuple[BudgetStanding, ...] = ()
 
 
 class RedisQuota(NamedTuple):

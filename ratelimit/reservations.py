@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
@@ -86,13 +86,17 @@ NO_TEXTS = Texts(b"", b"")
 
 
 class Place(NamedTuple):
-    """Where a reservation lies: its keys, and of a child its parent's."""
+    """Where a reservation lies: its keys, the budgets that it draws on (budgets.given_back_to), and of a child its
+    parent's. `maxima` are those of the budgets, None: there is none.
+    """
 
     names: Opened
     stream: bytes
     quota: bytes
     quota_expires_at_ms: int
     marker: bytes
+    budgets: tuple[bytes, bytes, bytes]
+    maxima: Sequence[int | None]
     parent: bytes = b""
 
 
@@ -101,7 +105,14 @@ def opened(account: int, event: str, expires_at_ms: int) -> Opened:
     return Opened(keys.reservation(event), due, f"{account}:{event}".encode(), expires_at_ms)
 
 
-def place(account: int, event: str, quota: Limit, parent: str = "") -> Place:
+def place(
+    account: int,
+    event: str,
+    quota: Limit,
+    budgets: tuple[bytes, bytes, bytes],
+    maxima: Sequence[int | None] = (None, None, None),
+    parent: str = "",
+) -> Place:
     """`quota` is the window that the reservation was charged to."""
     keys = keys_of(account)
     return Place(
@@ -110,6 +121,8 @@ def place(account: int, event: str, quota: Limit, parent: str = "") -> Place:
         quota=keys.quota(quota.starts_at_ms or 0),
         quota_expires_at_ms=quota.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS,
         marker=keys.void_marker(event),
+        budgets=budgets,
+        maxima=maxima,
         parent=keys.reservation(parent) if parent else b"",
     )
 
@@ -151,10 +164,10 @@ def prolong(
 
     With `begins` a child takes its bound from its parent's: no heartbeat.
     """
-    names = [at.names.reservation, at.names.due, at.stream, at.quota]
+    names = [at.names.reservation, at.names.due, at.stream, at.quota, *at.budgets]
     limit = UNLIMITED if maximum is None else maximum
     words: list[Argument] = [now_ms or 0, expires_at_ms, tokens, units, limit, at.quota_expires_at_ms]
-    words += [at.names.member, *raised]
+    words += [at.names.member, *raised, *(b"" if most is None else most for most in at.maxima)]
     if at.parent:
         names.append(at.parent)
         words += [*parents, b"1" if begins else b""]
@@ -178,7 +191,7 @@ def finish(
 
     `rests_on` is the `Kept.beaten` that `cost` was found by, or RESTS_ON_NONE.
     """
-    names = [at.names.reservation, at.names.due, at.stream, at.quota, at.marker]
+    names = [at.names.reservation, at.names.due, at.stream, at.quota, at.marker, *at.budgets]
     limit = UNLIMITED if maximum is None else maximum
     words: list[Argument] = [now_ms or 0, state, cost, rests_on, limit, at.quota_expires_at_ms, at.names.member]
     words += [*adjustment, VOID_MARKER_LIFE_MS, digest]
@@ -190,7 +203,7 @@ def finish(
 
 def forget(store: Store, at: Place, *, state: str, charged: int, cost: int) -> None:
     """PostgreSQL knows its end: nothing is left to do for it here."""
-    names = [at.names.reservation, at.names.due, *([at.parent] if at.parent else [])]
+    names = [at.names.reservation, at.names.due, at.budgets[2], *([at.parent] if at.parent else [])]
     store.run(Command(scripts.FORGET, names, [at.names.member, state, charged, cost]))
 
 

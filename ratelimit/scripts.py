@@ -39,11 +39,26 @@ _RECORDS = {"RECORD_LIFE_MS": RECORD_LIFE_MS, "MOST_RERUNS": MOST_RERUNS}
 ADMIT = _build("admit", *_LIMITS, **_NUMBERS)
 """For most calls: one quota, no Idempotency-Key. Each function that a script defines costs a call 0.15 us."""
 ADMIT_ANY = _build("admit", "number", *_LIMITS, "quotas", "record", "reservation", "keyed", **_RECORDS, **_NUMBERS)
-VOID = _build("void", "number", "counter", "quota", "record")
-_RESERVATIONS = ("number", "counter", "quota", "reservation")
+ADMIT_WITHIN = _build(
+    "admit",
+    "number",
+    *_LIMITS,
+    "quotas",
+    "record",
+    "reservation",
+    "keyed",
+    "budgets",
+    "budgets_take",
+    **_RECORDS,
+    **_NUMBERS,
+)
+"""For calls by a key, or of a run, that has budgets."""
+COUNT_ANEW = _build("count_anew", "number")
+VOID = _build("void", "number", "counter", "quota", "record", "budgets_back")
+_RESERVATIONS = ("number", "counter", "quota", "reservation", "budgets_back")
 PROLONG = _build("prolong", *_RESERVATIONS)
 FINISH = _build("finish", *_RESERVATIONS)
-FORGET = _build("forget", "number", "counter", "reservation")
+FORGET = _build("forget", "number", "counter", "reservation", "budgets_back")
 END_RUN = _build("end_run")
 PUBLISH = _build("publish", "number", "counter", "fence", "quota", "committed", "records", **_FENCES)
 RESTORE = _build("restore", "number", "records")

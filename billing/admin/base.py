@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 if TYPE_CHECKING:
     # Unfold's classes are Django's with another look, but untyped.
-    from django.contrib.admin import ModelAdmin, TabularInline
+    from django.contrib.admin import ModelAdmin, StackedInline, TabularInline
     from django.forms import ModelForm
 else:
     from django import forms
@@ -27,11 +27,17 @@ else:
     class ModelAdmin(_Subscriptable, LookUps, Listing, unfold.ModelAdmin):
         """Unfold's, which can be written with its model as django-stubs has it."""
 
-    class TabularInline(_Subscriptable, unfold.TabularInline):
-        """The same. It is part of its parent's page: who may look at the one, looks at the other."""
+    class _OfItsParent:
+        """Part of its parent's page: who may look at the one, looks at the other."""
 
         def has_view_permission(self, request, obj=None):
             return self.admin_site.get_model_admin(self.parent_model).has_view_permission(request)
+
+    class TabularInline(_OfItsParent, _Subscriptable, unfold.TabularInline):
+        """The same."""
+
+    class StackedInline(_OfItsParent, _Subscriptable, unfold.StackedInline):
+        """The same."""
 
     class ModelForm(_Subscriptable, forms.ModelForm):
         """Django's, likewise."""
@@ -106,6 +112,7 @@ __all__ = [
     "ModelAdmin",
     "ModelForm",
     "ReadOnly",
+    "StackedInline",
     "TabularInline",
     "linked",
     "once",

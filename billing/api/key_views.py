@@ -89,7 +89,7 @@ class KeyDetail(_Managed):
         responses={200: KeySerializer} | FORBIDDEN | problem(409, "key_ended"),
     )
     def patch(self, request: Request, id: str, **_: Any) -> HttpResponseBase:
-        """Give the key another name or time at which it expires. What has ended stays as it is."""
+        """Give the key another name, time at which it expires, or limits. What has ended stays as it is."""
         now = timezone.now()
         return idempotent(request, now, lambda: _change(request, id, now))
 
@@ -119,9 +119,10 @@ class KeyRotation(_Managed):
         | problem(409, "key_ended", "already_rotated"),
     )
     def post(self, request: Request, id: str, **_: Any) -> HttpResponseBase:
-        """Make a key of the same name, scope and span of life, shown once; the present one goes on for the overlap.
+        """Make a key of the same name, scope, limits and span of life, shown once.
 
-        A key is rotated once. A key of scope `manage` rotates no key that may more than it may.
+        The present one goes on for the overlap. A key is rotated once. A key of scope `manage` rotates no key that may
+        more than it may.
         """
         now = timezone.now()
         return idempotent(request, now, lambda: _rotate(request, id, now), secret="key")
@@ -159,11 +160,12 @@ def _rotate(request: Request, key: str, now: datetime) -> Callable[[], Response]
 
 def _change(request: Request, key: str, now: datetime) -> Callable[[], Response]:
     given, account = asked(KeyChangeRequest, request), account_of(request)
+    limits = given.pop("limits", None)
     changes = {{"expires_at": "expiry_date"}.get(name, name): value for name, value in given.items()}
 
     def make() -> Response:
         with _as_problems():
-            row = keys.change(account, key, now, changes)
+            row = keys.change(account, key, now, changes, limits)
         return Response(KeySerializer(row).data)
 
     return make

@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError
 from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
 from billing.models import Feature, ModelPrice, Plan, Route
+from billing.models.budgets import terms_of
 from billing.models.features import normalised_path
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules.entitlement import Metered, PlanOffer
@@ -119,7 +120,8 @@ def reload_catalogue(at_least: int) -> Catalogue:
 
 def _read_catalogue() -> Catalogue:
     version = fence_version(CATALOGUE)
-    plans = {plan.code: offer(plan) for plan in Plan.objects.prefetch_related("capabilities")}
+    rows = Plan.objects.select_related("key_budget").prefetch_related("capabilities")
+    plans = {plan.code: offer(plan) for plan in rows}
     features = {
         feature.code: Metered(feature.code, feature.tokens, feature.capability.code if feature.capability else "")
         for feature in Feature.objects.select_related("capability")
@@ -161,4 +163,5 @@ def offer(plan: Plan) -> PlanOffer:
         is_default=plan.is_default,
         overage_price=plan.overage_price,
         overage_cap_tokens=plan.overage_cap_tokens,
+        key_budgets=terms_of(plan),
     )

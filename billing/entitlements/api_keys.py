@@ -14,7 +14,10 @@ from django.utils import timezone
 from billing.bounded_cache import BoundedCache
 from billing.models import ApiKey, Fence
 from billing.models.api_keys import prefix_in
+from billing.models.budgets import terms_of
+from billing.rules.budgets import NONE, Budgets
 from ratelimit import process_state
+from ratelimit.limits import LARGEST_VERSION
 
 UNKNOWN_KEYS_REMEMBERED = 10_000
 UNKNOWN_KEY_SECONDS = 30
@@ -41,6 +44,7 @@ class Identity(NamedTuple):
     scope: str
     version: int
     expires_at: float
+    budgets: Budgets = NONE
 
 
 _known: BoundedCache[bytes, Identity] = process_state.remember(
@@ -67,7 +71,12 @@ def look_up(key: str) -> Identity:
     digest = _digest(key)
     _known.pop(digest, None)
     version = Fence.objects.filter(subject=OuterRef("account_id")).values("version")
-    row: Any = ApiKey.objects.filter(prefix=prefix_in(key)).annotate(account_version=Subquery(version)).first()
+    row: Any = (
+        ApiKey.objects.filter(prefix=prefix_in(key))
+        .select_related("budget")
+        .annotate(account_version=Subquery(version))
+        .first()
+    )
     if row is None or not row.is_valid(key):
         _unknown.remember(digest, time.monotonic() + UNKNOWN_KEY_SECONDS)
         raise BadCredentials("unknown")
@@ -81,8 +90,14 @@ def look_up(key: str) -> Identity:
         scope=row.scope,
         version=row.account_version or 1,
         expires_at=row.expiry_date.timestamp() if row.expiry_date else NEVER,
+        budgets=terms_of(row),
     )
     return _known.remember(digest, identity)
+
+
+def standing_in_for(row: ApiKey) -> Identity:
+    """The identity of a key whose row was read just now, for who does not have the key itself."""
+    return Identity(row.account_id, row.prefix, row.scope, LARGEST_VERSION, NEVER, terms_of(row))
 
 
 def _digest(key: str) -> bytes:

@@ -15,10 +15,12 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from billing.models import ApiKey
+from billing.models import ApiKey, Budget
 from billing.models.api_keys import prefix_in
+from billing.models.budgets import terms_of
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
+from billing.rules.budgets import NONE
 from billing.rules.refused import Refused
 
 LONGEST_OVERLAP: Final = timedelta(days=30)
@@ -31,6 +33,10 @@ _WHOLE_KEY: Final = re.compile(
     r"(?:bearer\s+)?(?P<named>[\w-]{0,20}[a-z0-9]{8})\.[\w.-]{20,}", re.IGNORECASE | re.ASCII
 )
 """As a customer sends it, with its scheme or without."""
+
+
+Limits = Mapping[str, int | None]
+"""Budgets by the names of `Budgets`; None: no budget."""
 
 
 class KeyRefused(Refused):
@@ -81,7 +87,7 @@ class NewKey(NamedTuple):
 
 def keys_of(account: int) -> QuerySet[ApiKey]:
     """The account's keys, each with its last use (`use`, which may be missing)."""
-    return ApiKey.objects.filter(account=account).select_related("use")
+    return ApiKey.objects.filter(account=account).select_related("use", "budget")
 
 
 def create(
@@ -91,6 +97,7 @@ def create(
     *,
     scope: str = "",
     expires_at: datetime | None = None,
+    limits: Limits | None = None,
     by_staff: bool = False,
 ) -> NewKey:
     """A new key. Staff may make more than a customer may. Raises TooManyKeys, ExpiryPassed, ExpiryTooFar."""
@@ -99,11 +106,13 @@ def create(
         _lock(account)
         if not by_staff:
             _check_room(account, now)
-        return NewKey(*ApiKey.issue(account_id=account, name=name, scope=scope, expiry_date=expires_at))
+        new = NewKey(*ApiKey.issue(account_id=account, name=name, scope=scope, expiry_date=expires_at))
+        _bound(new.key, limits or {})
+    return new
 
 
-def change(account: int, key: str, now: datetime, changes: Mapping[str, Any]) -> ApiKey:
-    """Set `name`, `expiry_date` (None: never) or both.
+def change(account: int, key: str, now: datetime, changes: Mapping[str, Any], limits: Limits | None = None) -> ApiKey:
+    """Set `name`, `expiry_date` (None: never) or both, and those limits that are given.
 
     Raises ApiKey.DoesNotExist, KeyEnded, ExpiryPassed, ExpiryTooFar.
     """
@@ -116,14 +125,16 @@ def change(account: int, key: str, now: datetime, changes: Mapping[str, Any]) ->
             setattr(row, name, value)
         if changed:
             row.save(update_fields=list(changed))
+        if _bound(row, limits or {}) or changed:
             record(Happened.API_KEY_CHANGED, account, key=row.prefix)
-    return row
+        changed_row: ApiKey = keys_of(account).get(pk=key)
+    return changed_row
 
 
 def rotate(
     account: int, key: str, overlap: timedelta, now: datetime, *, giving: Collection[str] = EVERY_SCOPE
 ) -> NewKey:
-    """A key that takes another's place, with its name, scope and span of life.
+    """A key that takes another's place, with its name, scope, limits and span of life.
 
     The old one goes on for the overlap at most, and is revoked at once where that is 0. `giving` are the scopes that
     who asks may hand out. Raises ApiKey.DoesNotExist, KeyEnded, AlreadyRotated, ScopeNotYours, TooManyKeys.
@@ -146,6 +157,7 @@ def rotate(
         new = NewKey(
             *ApiKey.issue(account_id=account, name=old.name, scope=old.scope, expiry_date=expires_at, replaces=old)
         )
+        _bound(new.key, terms_of(old)._asdict())
         seconds = int(overlap.total_seconds())
         record(Happened.API_KEY_ROTATED, account, key=old.prefix, successor=new.key.prefix, overlap_seconds=seconds)
     return new
@@ -171,6 +183,21 @@ def find_by_key(text: str) -> ApiKey | None:
     pasted = _WHOLE_KEY.fullmatch(text.strip())
     found = None if pasted is None else ApiKey.objects.filter(prefix=prefix_in(pasted["named"])).first()
     return found if found is not None and pasted is not None and found.beginning == pasted["named"] else None
+
+
+def _bound(key: ApiKey, limits: Limits) -> bool:
+    """Set those limits of a key that are given; whether any was another one before."""
+    row = Budget.objects.filter(key=key).first() or Budget(key=key)
+    before = row.terms
+    for name, maximum in limits.items():
+        setattr(row, name, maximum)
+    if row.terms == before:
+        return False
+    if row.terms == NONE:
+        row.delete()
+    else:
+        row.save()
+    return True
 
 
 def _live(account: int, key: str, now: datetime) -> ApiKey:

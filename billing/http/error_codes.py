@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from billing.http.limit_errors import REFUSED_BY_LIMITS, WAY_UP, ErrorCode
 
 EXPLAINED_AT: Final = "/api/docs/errors"
 """Where the page is; a code is its anchor."""
@@ -10,28 +12,7 @@ QUOTA_EXCEEDED_TYPE: Final = "https://iana.org/assignments/http-problem-types#qu
 """Of every 429: a type that clients may know from elsewhere."""
 UNEXPLAINED: Final = "about:blank"
 """Of a code that is not ours, such as a host product's."""
-
-
-class ErrorCode(NamedTuple):
-    """A code, with the status it comes with. Texts may use Markdown's backquotes."""
-
-    code: str
-    status: int
-    meaning: str
-    what_to_do: str
-    members: dict[str, str] = {}
-    """What the problem carries beyond the common members, each with what it says."""
-
-
 _ERRORS: Final = {"errors": "What is wrong with each field of the request."}
-_RETRY_AFTER: Final = {"retry_after": "Whole seconds until the call would pass; null where waiting cannot help."}
-_WAY_UP: Final = {
-    "current_plan": "Your plan; null where you have none.",
-    "suggested_plan": "The cheapest plan that would have let the call pass, or null.",
-    "upgrade_url": "Where to change the plan.",
-}
-_POLICIES: Final = {"violated-policies": "The limits that refused the call: `quota`, `minute`."}
-
 _FINISHED: Final = {"state": "How it was finished.", "tokens_charged": "What it has cost, in tokens."}
 
 ERRORS: Final[dict[str, ErrorCode]] = {
@@ -112,7 +93,7 @@ ERRORS: Final[dict[str, ErrorCode]] = {
             403,
             "The plan lacks the capability that the feature needs.",
             "Change to a plan that has it; `suggested_plan` is the cheapest.",
-            {"feature": "The feature's code.", "capability": "What the plan lacks, or null."} | _WAY_UP,
+            {"feature": "The feature's code.", "capability": "What the plan lacks, or null."} | WAY_UP,
         ),
         ErrorCode(
             "csrf_failed",
@@ -238,46 +219,7 @@ ERRORS: Final[dict[str, ErrorCode]] = {
         ErrorCode(
             "unsupported_media_type", 415, "The body is not JSON.", "Send JSON with `Content-Type: application/json`."
         ),
-        ErrorCode(
-            "bound_exceeded",
-            429,
-            "The work needs more tokens than its reservation holds, and its quota or its parent has not so many.",
-            "Stop the work, and settle what was used. `affordable` says how far it may go.",
-            {
-                "violated-policies": "What has not so many: `quota`, or `parent`, the reservation that it draws from.",
-                "tokens_reserved": "What it holds.",
-                "tokens_lacking": "What is missing.",
-                "tokens_remaining": "Of the quota.",
-                "affordable": "How many of one unit would pass, with the other units as told; or tokens.",
-            }
-            | _RETRY_AFTER,
-        ),
-        ErrorCode(
-            "quota_exceeded",
-            429,
-            "The tokens of the window do not suffice for the call. Nothing was charged.",
-            "Wait until `resets_at`, buy a token pack, raise your cap on tokens above the quota, or change to "
-            "`suggested_plan`. Where `X-Should-Retry: false` is sent, do not let a client wait by itself.",
-            _POLICIES
-            | {
-                "quota": "Tokens of the window that cost nothing extra.",
-                "tokens_used": "What is used of them.",
-                "tokens_remaining": "What is left.",
-                "overage": "What is sold above the quota, and is used up as well; null where nothing is.",
-                "cost": "Of the call.",
-                "affordable": "Of a reservation in units: how many of one unit would pass, with the others as asked.",
-                "resets_at": "When the next window begins.",
-            }
-            | _RETRY_AFTER
-            | _WAY_UP,
-        ),
-        ErrorCode(
-            "rate_limited",
-            429,
-            "More requests in 60 seconds than the plan allows, or too many unknown keys or codes. Nothing was charged.",
-            "Wait as long as `Retry-After` says and send the request again; spread calls, or change the plan.",
-            _POLICIES | {"limit": "Requests in any 60 seconds."} | _RETRY_AFTER | _WAY_UP,
-        ),
+        *REFUSED_BY_LIMITS,
         ErrorCode(
             "internal_error",
             500,

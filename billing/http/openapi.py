@@ -15,6 +15,13 @@ METERED: Final = {"x-metered": True}
 IDEMPOTENT: Final = {"x-idempotent": True}
 """Extension of an operation whose first success under an Idempotency-Key is stored and returned again."""
 
+USAGE_RUN: Final = OpenApiParameter(
+    "Usage-Run",
+    str,
+    OpenApiParameter.HEADER,
+    description="The run of an agent that the call belongs to, 1 to 64 printable ASCII characters. The budgets of "
+    "a run, where the key has any, hold for all calls that name it.",
+)
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x20-\x7e]+$"},

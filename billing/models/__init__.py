@@ -4,6 +4,7 @@ from billing.fence.models import Fence
 from billing.models.allowances import LimitOverride, TokenTopUp
 from billing.models.api_keys import ApiKey, ApiKeyUse
 from billing.models.billing_periods import BillingPeriod
+from billing.models.budgets import Budget
 from billing.models.bulk_moves import BulkMove, BulkMoveItem
 from billing.models.coupons import Coupon, CouponRedemption
 from billing.models.erasures import Erasure
@@ -49,6 +50,7 @@ __all__ = [
     "BalanceEntry",
     "BillingDetails",
     "BillingPeriod",
+    "Budget",
     "BulkMove",
     "BulkMoveItem",
     "Capability",

@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
+from billing.rules.budgets import NONE, Budgets
 from billing.rules.instants import EPOCH, to_ms
 from billing.rules.overage import OverageTerms
 from billing.rules.periods import MONTH, Period
 from billing.rules.plan_change import PlanTerms
 from billing.rules.top_ups import TopUp, tokens_on_top
 from billing.rules.usage_window import CALENDAR_MONTH, kept_window, window_on
-from ratelimit.limits import LARGEST_NUMBER, Limit
+from ratelimit.limits import LARGEST_NUMBER, MINUTE_MS, Limit
 
-MINUTE_MS = 60_000
 MINUTE, QUOTA = "minute", "quota"
 """Names of the two limits, as headers and refusals have them."""
 FORESEEN = timedelta(days=36_525)
@@ -40,6 +40,8 @@ class PlanOffer:
     """Of 1,000 tokens above the quota, for periods that begin now; None: it sells none."""
     overage_cap_tokens: int = 0
     """The most of them, for customers who have set no cap of their own."""
+    key_budgets: Budgets = NONE
+    """Of each API key of its subscribers."""
 
     @property
     def code(self) -> str:

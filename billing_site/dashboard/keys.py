@@ -24,9 +24,12 @@ from billing.entitlements import keys
 from billing.http.idempotency import once
 from billing.members.rights import Right
 from billing.models import ApiKey
+from billing.models.budgets import terms_of
+from billing_site.dashboard import key_limits
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.first_call import first_call
 from billing_site.dashboard.forms import TOKEN, back_to, saying_why_not
+from billing_site.dashboard.key_limits import LimitsForm
 
 KEYS = "dashboard-keys"
 MOST_SHOWN = 200
@@ -113,14 +116,19 @@ class RotationForm(forms.Form):
 def show(request: DashboardRequest) -> HttpResponseBase:
     """The account's keys and the form for another one; its answer is the only page that shows the new one."""
     acting = request.acting
-    form = NewKeyForm(request.POST or None, now=acting.now)
-    if request.method == "POST" and form.is_valid():
+    form, bounds = NewKeyForm(request.POST or None, now=acting.now), LimitsForm(request.POST or None)
+    if request.method == "POST" and form.is_valid() and bounds.is_valid():
         given = form.cleaned_data
         with saying_why_not(request):
             new = _once(
                 request,
                 lambda: keys.create(
-                    acting.account, given["name"], acting.now, scope=given["scope"], expires_at=form.expires_at()
+                    acting.account,
+                    given["name"],
+                    acting.now,
+                    scope=given["scope"],
+                    expires_at=form.expires_at(),
+                    limits=bounds.given(),
                 ),
             )
             if new is not None:
@@ -132,7 +140,8 @@ def show(request: DashboardRequest) -> HttpResponseBase:
     rows = [(row, row.state(acting.now)) for row in keys.keys_of(acting.account)[:MOST_SHOWN]]
     context = {
         "form": form,
-        "live": [row for row, state in rows if state == ApiKey.State.VALID],
+        "bounds": bounds,
+        "live": [(row, key_limits.said(row)) for row, state in rows if state == ApiKey.State.VALID],
         "replaced": {row.replaces_id for row, state in rows if state != ApiKey.State.REVOKED},
         "ended": [(row, state.label) for row, state in rows if state != ApiKey.State.VALID][:MOST_ENDED_SHOWN],
     }
@@ -149,6 +158,19 @@ def rename(request: DashboardRequest, key: str) -> HttpResponseBase:
             messages.success(request, _("Saved."))
         return back_to(KEYS)
     return render(request, "dashboard/key_rename.html", {"key": row, "form": form})
+
+
+@dashboard_page(Right.DEVELOP)
+def limits(request: DashboardRequest, key: str) -> HttpResponseBase:
+    row, acting = _own(request, key), request.acting
+    form = LimitsForm(request.POST or None, initial=terms_of(row)._asdict())
+    if request.method == "POST" and form.is_valid():
+        with saying_why_not(request):
+            keys.change(acting.account, row.pk, acting.now, {}, form.given())
+            messages.success(request, _("Saved."))
+        return back_to(KEYS)
+    context = {"key": row, "form": form, "stands": key_limits.standings(row, acting.now)}
+    return render(request, "dashboard/key_limits.html", context)
 
 
 @dashboard_page(Right.DEVELOP)

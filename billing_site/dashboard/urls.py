@@ -24,6 +24,7 @@ urlpatterns = [
     path("suggestion/", suggestion.show, name="dashboard-suggestion"),
     path("keys/", keys.show, name="dashboard-keys"),
     path("keys/<slug:key>/rename/", keys.rename, name="dashboard-key-rename"),
+    path("keys/<slug:key>/limits/", keys.limits, name="dashboard-key-limits"),
     path("keys/<slug:key>/rotate/", keys.rotate, name="dashboard-key-rotate"),
     path("keys/<slug:key>/revoke/", keys.revoke, name="dashboard-key-revoke"),
     path("standing/", overview.standing, name="dashboard-standing"),

@@ -21,7 +21,7 @@ from billing.http import problems
 from billing.http.access import access_of
 from billing.http.error_codes import ERRORS, type_of
 from billing.http.fields import StrictSerializer
-from billing.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, METERED
+from billing.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, METERED, USAGE_RUN
 from billing.http.problems import MEDIA_TYPE
 from billing.http.views import ApiView
 
@@ -86,7 +86,7 @@ class OperationSchema(AutoSchema):
         return self.method.lower() + "".join(word.capitalize() for word in words)
 
     def get_override_parameters(self) -> list[Any]:
-        return [IDEMPOTENCY_KEY] if self._takes_key() else []
+        return [IDEMPOTENCY_KEY] * self._takes_key() + [USAGE_RUN] * self._is_metered()
 
     def get_tags(self) -> list[str]:
         return [TAG_OF_SEGMENT.get(self._tokenize_path()[0], "sandbox")]

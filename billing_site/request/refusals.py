@@ -22,6 +22,9 @@ SENTENCES = {
     "feature_not_in_plan": (403, "The {plan} plan does not include {capability}. Upgrade to use {feature}."),
     "rate_limited": (429, "Rate limit exceeded. Limit: {limit} requests/minute. Upgrade for higher limits."),
     "quota_exceeded": (429, "Monthly quota exceeded. Please upgrade your plan."),
+    "budget_exceeded": (429, "A budget of this {of} is used up: {used} of {limit} {what}."),
+    "too_many_open": (429, "This run has {used} open reservations, and may have {limit}. Settle or release one first."),
+    "loop_detected": (429, "The same request came {used} times in a row in this run, which may repeat it no more."),
     "idempotency_conflict": (
         409,
         "This Idempotency-Key was used for another request. Send a new key for a new request.",
@@ -68,7 +71,14 @@ def refuse(request: HttpRequest, admission: Admission) -> HttpResponse:
     members = _members(refusal.parameters)
     if status == 429:
         members["retry_after"] = refusal.retry_after
-    return problems.respond(request, status, refusal.code, sentence.format(**refusal.parameters), headers, **members)
+    said = sentence.format(**refusal.parameters, **_budget_in_words(refusal.parameters))
+    return problems.respond(request, status, refusal.code, said, headers, **members)
+
+
+def _budget_in_words(parameters: dict[str, Any]) -> dict[str, str]:
+    """`tokens_per_day` as tokens a day of a key; nothing of other refusals."""
+    what, _, span = parameters.get("budget", "").partition("_per_")
+    return {"of": "run" if span == "run" else "API key", "what": f"{what} a {span}"} if span else {}
 
 
 def _wait_headers(status: int, retry_after: int | None) -> dict[str, str]:
@@ -85,7 +95,7 @@ def _members(parameters: dict[str, Any]) -> dict[str, Any]:
         members["violated-policies"] = parameters["violated_policies"]
     if "overage" in members:
         members["overage"] = overage.shown(members["overage"])
-    if "resets_at" in members:
+    if members.get("resets_at") is not None:
         members["resets_at"] = f"{members['resets_at']:%Y-%m-%dT%H:%M:%SZ}"
     return members | ({"upgrade_url": UPGRADE_URL} if "current_plan" in members else {})
 

@@ -25,6 +25,8 @@ def plan_form(plan: Plan, **changes: Any) -> dict[str, Any]:
         "overage_cap_tokens": plan.overage_cap_tokens,
         "notice_thresholds-TOTAL_FORMS": 0,
         "notice_thresholds-INITIAL_FORMS": 0,
+        "key_budget-TOTAL_FORMS": 0,
+        "key_budget-INITIAL_FORMS": 0,
         "capabilities": list(plan.capabilities.values_list("pk", flat=True)),
     }
     return fields | changes

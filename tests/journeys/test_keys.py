@@ -59,6 +59,27 @@ def test_from_the_form_to_a_call(chromium: Chromium, bob: Customer) -> None:
     assert ApiKey.objects.filter(name="laptop").count() == 2
 
 
+def test_a_key_is_given_limits(chromium: Chromium, bob: Customer) -> None:
+    def work(tab: Tab) -> list[str]:
+        within = tab.page
+        tab.open("/dashboard/keys/")
+        within.get_by_text("Limits of the key").click()
+        faults = tab.faults()
+        within.get_by_role("button", name="Limits bob's key").click()
+        within.get_by_label("Tokens per day").fill("2000")
+        within.get_by_label("Calls per run").fill("50")
+        within.get_by_role("button", name="Save").press("Enter")
+        within.get_by_text("Saved.").wait_for()
+        within.get_by_text("2,000").wait_for()
+        faults += tab.faults()
+        within.get_by_role("button", name="Limits bob's key").click()
+        within.get_by_role("cell", name="2,000").wait_for()
+        return faults + tab.faults()
+
+    assert chromium.browse(bob.user, work) == []
+    assert status_of(bob.key) == 200
+
+
 def test_without_javascript(chromium: Chromium, bob: Customer) -> None:
     def work(tab: Tab) -> Any:
         context = chromium.browser.new_context(

@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from billing.catalogue.published import Catalogue
 from billing.entitlements.api_keys import Caller
 from billing.http.access import UNDECLARED, Access
+from ratelimit.headers import write_budgets
 from usage.metering.admission import Admission
 from usage.metering.call import ChargeRequest
 from usage.metering.retry_after import waits_for_more
@@ -90,6 +91,8 @@ def add_headers(response: HttpResponseBase, admission: Admission) -> HttpRespons
     template = admission.call.template
     waits_ms = None if template.ahead is None else waits_for_more(admission)
     template.headers.write(headers, admission.standings, admission.decision.now_ms, waits_ms)
+    if admission.budgets:
+        write_budgets(headers, admission.budgets)
     headers["cache-control"] = "Cache-Control", "no-store"
     if admission.request.feature is not None:
         headers["x-usage-cost"] = "X-Usage-Cost", str(admission.cost)

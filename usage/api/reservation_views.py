@@ -83,7 +83,8 @@ def charge_of_reservation(request: HttpRequest, catalogue: Catalogue) -> ChargeR
         return ChargeRequest()
     account = request.identified.account  # type: ignore[attr-defined]
     try:
-        return opening.charge_request(_asked(serializer.validated_data), catalogue, timezone.now(), account=account)
+        charge = opening.charge_request(_asked(serializer.validated_data), catalogue, timezone.now(), account=account)
+        return charge._replace(body_of=lambda: request.body)
     except (ReservationRefused, WrongUnits):
         return ChargeRequest()
 

@@ -11,13 +11,16 @@ from rest_framework import serializers
 
 from billing.http.fields import MoneyField, NumberOrUnlimited, StrictDateField, StrictSerializer
 from billing.http.overage import OVERAGE, OverageSerializer
+from billing.rules.budgets import Budgets
 from billing.rules.suggestion import Kind, Suggestion
 from usage.api.sentences import reason_of
-from usage.log.events import DEEPEST_METADATA, storable
+from usage.log.events import DEEPEST_METADATA, RUN_NAMED, storable
+from usage.metering.call import LONGEST_RUN, names_a_run
 from usage.models import UsageLog
 from usage.reports.history import DAY, MONTH, MOST_DAYS
 
 LARGEST_METADATA = 4096
+REFUSED_BY = ["feature_not_in_plan", "quota_exceeded", "rate_limited", "budget_exceeded"]
 TRACKED = {
     "tokens_used": 5,
     "tokens_total": 90,
@@ -43,6 +46,9 @@ CURRENT = {
     "resets_at": "2025-11-01T00:00:00Z",
     "plan": "community",
     "suggestion": None,
+    "budgets": [
+        {"budget": "tokens_per_day", "limit": 50, "used": 20, "resets_at": "2025-10-17T00:00:00Z"},
+    ],
 }
 CURRENT_ABOVE = CURRENT | {
     "tokens_used": 1250,
@@ -90,10 +96,22 @@ class MetadataField(serializers.JSONField):
 class TrackRequest(StrictSerializer):
     feature = serializers.CharField(max_length=50, help_text="A feature's code.")
     metadata = MetadataField(required=False, help_text="A JSON object of at most 4 KB, kept in the usage log.")
+    run = serializers.CharField(
+        required=False,
+        max_length=LONGEST_RUN,
+        help_text="The run of an agent that the call belongs to; its budgets hold for all its calls.",
+    )
+
+    def validate_run(self, value: str) -> str:
+        if not names_a_run(value):
+            raise serializers.ValidationError(f"Give 1 to {LONGEST_RUN} printable ASCII characters.")
+        return value
 
     def validate_metadata(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise serializers.ValidationError("Give a JSON object.")
+        if RUN_NAMED in value:
+            raise serializers.ValidationError(f"The member {RUN_NAMED} is ours: give `run`, beside the metadata.")
         if not storable(value):
             raise serializers.ValidationError(
                 f"Give valid Unicode without the character NUL, and at most {DEEPEST_METADATA} levels of nesting."
@@ -142,6 +160,15 @@ class SuggestionSerializer(serializers.Serializer[Any]):
         return dict(SuggestedPackSerializer(found.way).data) if found.way.pack else None
 
 
+class BudgetSerializer(serializers.Serializer[Any]):
+    """What calls with the key may use, within the limits of the account."""
+
+    budget = serializers.ChoiceField(list(Budgets._fields[:3]))
+    limit = serializers.IntegerField()
+    used = serializers.IntegerField()
+    resets_at = serializers.DateTimeField(allow_null=True, help_text="Null of a minute: it slides.")
+
+
 @extend_schema_serializer(
     examples=[
         OpenApiExample("On community", CURRENT),
@@ -159,6 +186,7 @@ class CurrentUsage(serializers.Serializer[Any]):
     resets_at = serializers.DateTimeField()
     plan = serializers.CharField(allow_null=True, help_text="Null where you have none.")
     suggestion = SuggestionSerializer(allow_null=True)
+    budgets = BudgetSerializer(many=True, help_text="Of one API key; the plan's included. None for a session.")
 
 
 @extend_schema_serializer(examples=[OpenApiExample("Charged", TRACKED)])
@@ -174,7 +202,7 @@ class TrackResponse(serializers.Serializer[Any]):
 @extend_schema_serializer(examples=[OpenApiExample("It would pass", CHECKED)])
 class CheckResponse(serializers.Serializer[Any]):
     allowed = serializers.BooleanField()
-    code = serializers.ChoiceField(["feature_not_in_plan", "quota_exceeded", "rate_limited"], allow_null=True)
+    code = serializers.ChoiceField(REFUSED_BY, allow_null=True)
     cost = serializers.IntegerField()
     tokens_remaining = NumberOrUnlimited()
     overage = OverageSerializer(allow_null=True)
@@ -232,7 +260,7 @@ class LogQuery(serializers.Serializer[Any]):
 
 @extend_schema_field({"type": ["object", "null"], "additionalProperties": True})
 class KeptMetadataField(serializers.JSONField):
-    """What `/usage/track` was given; null for calls of the gateway."""
+    """What `/usage/track` was given, and the call's run as `usage_run`; null where there is neither."""
 
 
 class LogEntrySerializer(serializers.ModelSerializer[UsageLog]):

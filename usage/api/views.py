@@ -16,11 +16,16 @@ from rest_framework.serializers import ValidationError
 from rest_framework.utils.mediatypes import media_type_matches
 
 from billing.catalogue.published import Catalogue
+from billing.entitlements.keys import keys_of
 from billing.http.json import NotJson, read_json
 from billing.http.openapi import METERED, problem
 from billing.http.problems import Problem
 from billing.http.views import ApiView
+from billing.models.api_keys import prefix_in
+from billing.rules.budgets import Budgets
 from billing.rules.entitlement import Metered
+from billing.rules.instants import from_ms
+from ratelimit.budgets import COUNTED
 from usage.api.contract import ChargedByView, admission_of, caller_of
 from usage.api.serializers import (
     CheckRequest,
@@ -33,16 +38,23 @@ from usage.drain import drain
 from usage.log import events
 from usage.metering import voiding
 from usage.metering.admission import Admission
+from usage.metering.admit import standing
 from usage.metering.call import ChargeRequest
 from usage.metering.quota import of_included, overage_of, percentage_used
 from usage.metering.refusal import foresee_refusal
 from usage.reports.suggestion import suggestion
 
+BUDGETS_OF = OpenApiParameter(
+    "key", str, description="What one of your keys begins with: `budgets` are those of that key. Default: who asks."
+)
+
 
 class Current(ApiView):
     """Tokens used in the present window, every call answered before included."""
 
-    @extend_schema("getCurrentUsage", responses=CurrentUsage)
+    query_fields = frozenset({"key"})
+
+    @extend_schema("getCurrentUsage", parameters=[BUDGETS_OF], responses=CurrentUsage)
     def get(self, request: Request, **_: Any) -> Response:
         admission = admission_of(request)
         entitlement, quota = admission.snapshot.entitlement, admission.quota
@@ -56,8 +68,36 @@ class Current(ApiView):
             "resets_at": entitlement.window.end,
             "plan": entitlement.plan.code or None,
             "suggestion": suggestion(admission.snapshot, quota.used, timezone.now()),
+            "budgets": budgets_asked(request, admission),
         }
         return Response(CurrentUsage(usage).data)
+
+
+def budgets_asked(request: Request, admission: Admission) -> list[dict[str, Any]]:
+    """How the budgets stand of the key that the query names, or else of the key that asks.
+
+    Raises ValidationError where the account has no such key.
+    """
+    standings = admission.budgets
+    if "key" in request.query_params:
+        account, named = admission.snapshot.facts.account, request.query_params["key"]
+        key = (
+            keys_of(account).filter(prefix=prefix_in(named)).first()
+            if named.isascii() and named.isprintable()
+            else None
+        )
+        if key is None:
+            raise ValidationError({"key": ["You have no such key."]})
+        standings = standing(account, timezone.now(), key).budgets
+    return [
+        {
+            "budget": Budgets._fields[part],
+            "limit": limit.maximum,
+            "used": used,
+            "resets_at": from_ms(limit.ends_at_ms) if part in COUNTED else None,
+        }
+        for part, (limit, used, _), _ in standings
+    ]
 
 
 def charge_of_tracked_call(request: HttpRequest, catalogue: Catalogue) -> ChargeRequest:
@@ -66,7 +106,8 @@ def charge_of_tracked_call(request: HttpRequest, catalogue: Catalogue) -> Charge
     if not serializer.is_valid():
         return ChargeRequest()
     given = serializer.validated_data
-    return ChargeRequest(catalogue.features.get(given["feature"]), events.TRACK, given.get("metadata"))
+    charge = ChargeRequest(catalogue.features.get(given["feature"]), events.TRACK, given.get("metadata"))
+    return charge.in_run(given["run"], lambda: request.body) if "run" in given else charge
 
 
 def readable_json(request: HttpRequest) -> Any:

@@ -22,6 +22,8 @@ ADJUSTMENTS = frozenset({VOID, SETTLE})
 STREAMED = frozenset({CHARGE, VOID, SETTLE, EXTEND})
 """Kinds that come by Redis' streams."""
 GATEWAY, TRACK, RESERVE, STAFF = "gateway", "track", "reserve", "staff"
+RUN_NAMED = "usage_run"
+"""The member of an event's metadata that names the run of its call."""
 # Metadata are looked through before they are written, so circles need no second look.
 _write_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _quoted = lru_cache(4_096)(_write_json)

@@ -11,6 +11,8 @@ from usage.log.events import CHARGE, EXTEND, SETTLE, VOID, Event, MalformedEvent
 
 OPEN, SETTLED, RELEASED, EXPIRED = "open", "settled", "released", "expired"
 """States of a reservation."""
+BUDGETS = "budgets"
+"""What names the tokens that its key may use a day and a month, and its run, as of its opening; None: no budget."""
 TEXTS = {"model": 100, "run": 64, "state": 10, "outcome": 10}
 """Of its row, and their lengths."""
 
@@ -64,6 +66,10 @@ def extension(charge: Event, event_id: str, at_ms: int) -> Event:
     )
 
 
+def _check_budgets(bounds: Any) -> None:
+    _, _, _ = (bound if bound is None else number(bound) for bound in bounds)
+
+
 def check(kind: str, metadata: Mapping[str, Any] | None) -> None:
     """Raises MalformedEvent for what no row could be made of."""
     try:
@@ -76,6 +82,7 @@ def check(kind: str, metadata: Mapping[str, Any] | None) -> None:
             UUID(about["parent"])
         if any(type(about.get(name, "")) is not str or len(about.get(name, "")) > most for name, most in TEXTS.items()):
             raise ValueError("a text is none, or too long")
+        _check_budgets(about.get(BUDGETS, (None, None, None)))
         if "rates" in about:
             ModelRates("", "", *map(number, about["rates"]))
         if kind not in (CHARGE, VOID):

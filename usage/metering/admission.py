@@ -12,6 +12,7 @@ from billing.rules.instants import from_ms
 from ratelimit.limits import Decision, KeptAnswer, Outcome, Standing
 from usage.log.batch import decode
 from usage.log.events import Event
+from usage.metering.budgets import after_void
 from usage.metering.call import Call
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _ADMITTED = Outcome.ADMITTED  # looking it up in the enumeration takes longer th
 
 
 class Admission:
-    """One decision on one call. `standings` are those after a void, if there was one.
+    """One decision on one call. `standings` and `budgets` are those after a void, if there was one.
 
     `admitted`: the view is to be run. `replayed`: an earlier run of the request under its Idempotency-Key was charged,
     and either its `answer` is given again, or the view runs again, uncharged.
@@ -32,6 +33,7 @@ class Admission:
         self.request = call.request
         self.decision = decision
         self.standings = decision.standings
+        self.budgets = decision.budgets
         self.by_redis = by_redis
         self.entitled = call.template.entitled
         outcome = decision.outcome
@@ -107,6 +109,8 @@ class Admission:
 
     def note_void(self, used: int) -> None:
         """The charge was given back: what its quota has used since."""
+        if self.budgets:
+            self.budgets = after_void(self.budgets, self.cost)
         self.cost = 0
         self._note_used(used)
 

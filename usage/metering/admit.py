@@ -19,19 +19,22 @@ from redis.exceptions import ResponseError
 from billing.catalogue import published
 from billing.catalogue.published import Catalogue
 from billing.entitlements import snapshots
-from billing.entitlements.api_keys import Caller
+from billing.entitlements.api_keys import Caller, standing_in_for
 from billing.entitlements.snapshots import Snapshot
 from billing.fence import push
 from billing.fence.models import CATALOGUE
+from billing.models import ApiKey
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules import ids
 from billing.rules.instants import to_ms
 from ratelimit import limiter, process_state
+from ratelimit.budgets import Asked
 from ratelimit.limits import Decision, Outcome
 from ratelimit.servers.single import NotExecuted, RedisUnreachable, ServerChanged
 from ratelimit.store import store
+from usage.drain import drain
 from usage.log.events import MalformedEvent
-from usage.metering import bypass, fallback, kept_answers, unsettled
+from usage.metering import budgets, bypass, fallback, kept_answers, unsettled
 from usage.metering.admission import Admission
 from usage.metering.call import Call, ChargeRequest, prepare
 from usage.sync import publish
@@ -70,12 +73,13 @@ def admit(caller: Caller, request_of: Callable[[Catalogue], ChargeRequest]) -> A
     return admission
 
 
-def standing(account: int, now: datetime) -> Admission:
+def standing(account: int, now: datetime, key: ApiKey | None = None) -> Admission:
     """Where an account stands against its limits, without costing it a request: a call that takes nothing of any.
 
-    Raises Unavailable, or django's OperationalError.
+    With one of its keys, against that key's budgets as well. Raises Unavailable, or django's OperationalError.
     """
-    return _decide(Caller(account), lambda _: ChargeRequest(counts=False), to_ms(now), [])
+    caller = Caller(account) if key is None else Caller(account, "", standing_in_for(key))
+    return _decide(caller, lambda _: ChargeRequest(counts=False), to_ms(now), [])
 
 
 def _decide(
@@ -130,7 +134,7 @@ def _decide(
 
 
 def _ask_redis(call: Call) -> Decision | limiter.StaleFacts | None:
-    """None: the request's Idempotency-Key has become free meanwhile, so ask again."""
+    """None: the request's Idempotency-Key has become free meanwhile, or its budgets are counted now; so ask again."""
     snapshot, redis = call.snapshot, store()
     if snapshot.published.epoch != redis.epoch:
         _publish(snapshot)
@@ -143,12 +147,26 @@ def _ask_redis(call: Call) -> Decision | limiter.StaleFacts | None:
         audit=call.audit(),
         keyed=call.keyed,
         opened=call.opened if call.request.expires_in_ms else None,
+        within=call.within,
         now_ms=call.now_ms if settings.RATELIMIT_CLOCK == "process" else None,
         epoch=snapshot.published.epoch,
     )
+    if call.within is not None and isinstance(answer, Decision) and answer.outcome is Outcome.UNCOUNTED:
+        _count_anew(call, call.within)
+        return None
     if call.keyed is not None and isinstance(answer, Decision) and answer.audit:
         return kept_answers.look_up(call, answer)
     return answer
+
+
+def _count_anew(call: Call, within: Asked) -> None:
+    """Raises Unavailable, RedisUnreachable, or django's OperationalError."""
+    try:
+        budgets.count_anew(
+            call.snapshot.facts.account, call.template.sample.key_prefix, within, call.snapshot.versions[0]
+        )
+    except drain.Behind as error:
+        raise Unavailable from error
 
 
 def _decide_without(call: Call) -> Decision | limiter.StaleFacts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -14,23 +15,34 @@ from billing.rules.entitlement import QUOTA, Metered, Stretch, changes_ahead, st
 from billing.rules.instants import from_ms
 from billing.rules.model_prices import ModelRates
 from ratelimit import process_state, reservations
+from ratelimit.budgets import Asked
 from ratelimit.headers import RateLimitHeaders, WithOverage
 from ratelimit.keys import key_digest
 from ratelimit.limiter import AdmitCommand, Keyed, Opened
 from ratelimit.limits import Limit, Take
 from usage.log import events
 from usage.log.events import Event
+from usage.log.reservation_facts import BUDGETS
+from usage.metering.budgets import Bounds, ask, bounds_of
 
 TEMPLATES_REMEMBERED = 5_000
 """They take some 1,600 bytes each."""
+
+LONGEST_RUN = 64
+
+
+def names_a_run(name: str) -> bool:
+    """Whether it is printable ASCII, and not too long."""
+    return 0 < len(name) <= LONGEST_RUN and name.isascii() and name.isprintable()
 
 
 class ChargeRequest(NamedTuple):
     """What a call is to be charged for. Without a feature it counts as a request only, and without `counts` as none.
 
     `fingerprint` tells requests under one Idempotency-Key apart. `invalid_key` says what is wrong with the request's
-    key: it is going to be refused, and only counts as a request. With `expires_in_ms` the charge is that of a
-    reservation: the feature's tokens are its bound, by `rates` if it was asked for in units.
+    header `invalid_name`: it is going to be refused, and only counts as a request. With `expires_in_ms` the charge is
+    that of a reservation: the feature's tokens are its bound, by `rates` if it was asked for in units. `run` names the
+    run of an agent that it belongs to, and `body_of` reads what the loop guard compares.
     """
 
     feature: Metered | None = None
@@ -42,6 +54,15 @@ class ChargeRequest(NamedTuple):
     counts: bool = True
     expires_in_ms: int = 0
     rates: ModelRates | None = None
+    invalid_name: str = "Idempotency-Key"
+    run: str = ""
+    body_of: Callable[[], bytes] | None = None
+
+    def in_run(self, run: str, body_of: Callable[[], bytes] | None = None) -> ChargeRequest:
+        """The same as a part of a run, which the log knows by the name in its metadata."""
+        named = "run" if self.source == events.RESERVE else events.RUN_NAMED
+        metadata = {**(self.metadata or {}), named: run}
+        return self._replace(run=run, metadata=metadata, body_of=body_of)
 
 
 @lru_cache(1_000)  # most accounts have the limits of their plan
@@ -55,15 +76,36 @@ class CallTemplate:
 
     A feature that the plan lacks takes nothing of any limit. Only a call that is `charged` has an event; those of a
     template differ in id and instant. `ahead` is what the account may do from now on, where more than its usage window
-    ends by time alone; else None.
+    ends by time alone; else None. `bounds` are the budgets of its key, if it has any.
     """
 
-    __slots__ = ("ahead", "charged", "command", "cost", "entitled", "frame", "headers", "sample", "snapshot", "take")
+    __slots__ = (
+        "ahead",
+        "bounds",
+        "charged",
+        "command",
+        "cost",
+        "entitled",
+        "frame",
+        "headers",
+        "sample",
+        "snapshot",
+        "take",
+    )
 
-    def __init__(self, snapshot: Snapshot, feature: Metered | None, source: str, key_prefix: str, counts: bool) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        feature: Metered | None,
+        source: str,
+        key_prefix: str,
+        counts: bool,
+        bounds: Bounds | None = None,
+    ) -> None:
         limits, quota = snapshot.entitlement.limits, snapshot.entitlement.limit(QUOTA)
         assert quota is not None
         self.snapshot = snapshot
+        self.bounds = bounds
         self.entitled = feature is None or snapshot.entitlement.includes(feature)
         self.charged = feature is not None and self.entitled
         self.cost = feature.tokens if feature is not None and self.entitled else 0
@@ -89,13 +131,9 @@ class CallTemplate:
     def costing(self, tokens: int) -> CallTemplate:
         """The same for a call that takes so many: the bounds of reservations are many."""
         other: CallTemplate = CallTemplate.__new__(CallTemplate)
-        other.snapshot, other.command, other.headers, other.ahead = (
-            self.snapshot,
-            self.command,
-            self.headers,
-            self.ahead,
-        )
-        other.entitled, other.charged, other.frame = self.entitled, self.charged, self.frame
+        other.snapshot, other.command, other.bounds = self.snapshot, self.command, self.bounds
+        other.headers, other.ahead, other.frame = self.headers, self.ahead, self.frame
+        other.entitled, other.charged = self.entitled, self.charged
         other.cost = tokens if self.entitled else 0
         other.take = Take(self.take.requests, other.cost)
         other.sample = self.sample._replace(tokens=other.cost)  # its frame is not asked for: it has metadata
@@ -126,7 +164,12 @@ class Call:
         self.request = request
         self.now_ms = now_ms
         self.keyed: Keyed | None = None
+        self.within: Asked | None = None
         self._digest = ""
+        if template.bounds is not None:
+            feature, run = template.sample.feature, request.run if template.charged else ""
+            keys = template.snapshot.keys
+            self.within = ask(template.bounds, keys, run, int(request.expires_in_ms > 0), feature, request.body_of)
         if template.charged and request.idempotency_key:
             self._digest = key_digest(request.idempotency_key)
             in_flight_ms = settings.LONGEST_REQUEST_SECONDS * 1000
@@ -164,9 +207,11 @@ class Call:
         if not self.request.expires_in_ms:
             return self.request.metadata
         quota = self.snapshot.entitlement.limit(QUOTA)
-        facts = {"expires_at": self.now_ms + self.request.expires_in_ms}
+        facts: dict[str, Any] = {"expires_at": self.now_ms + self.request.expires_in_ms}
         if quota is not None and quota.maximum is not None:
             facts["quota"] = quota.maximum
+        if self.template.bounds is not None:
+            facts[BUDGETS] = self.template.bounds.of_tokens(of_run=bool(self.request.run))
         return (self.request.metadata or {}) | facts
 
     def audit(self) -> bytes:
@@ -182,8 +227,13 @@ def prepare(event_id: str, snapshot: Snapshot, caller: Caller, request: ChargeRe
     feature, source, key_prefix, counts = request.feature, request.source, caller.key_prefix, request.counts
     name = (caller.account, feature.code if feature is not None else "", source, key_prefix, counts)
     template = _templates.get(name)
-    if template is None or template.snapshot is not snapshot:
-        template = _templates.remember(name, CallTemplate(snapshot, feature, source, key_prefix, counts))
+    if (
+        template is None
+        or template.snapshot is not snapshot
+        or (template.bounds is not None and not template.bounds.hold(now_ms))
+    ):
+        bounds = bounds_of(snapshot, caller, now_ms)
+        template = _templates.remember(name, CallTemplate(snapshot, feature, source, key_prefix, counts, bounds))
     if request.expires_in_ms and feature is not None:
         template = template.costing(feature.tokens)
     return Call(event_id, template, request, now_ms, caller)

@@ -25,12 +25,13 @@ from billing.rules.entitlement import MINUTE, QUOTA
 from billing.rules.instants import from_ms, from_seconds
 from ratelimit.in_process import InProcessWindows, share_of
 from ratelimit.limiter import StaleFacts
-from ratelimit.limits import Decision, KeptAnswer, Limit, Outcome, Standing
+from ratelimit.limits import Decision, KeptAnswer, Limit, Outcome, Part, Standing
 from usage.log import crossings, idempotency, keyed_charges, partitions, reserved, sums
 from usage.log.batch import EventBatch
 from usage.log.events import CHARGE, REFUSED, Event
 from usage.log.idempotency import State
 from usage.log.store import record_without_redis
+from usage.metering import budgets
 from usage.metering.call import Call
 from usage.models import IdempotencyRecord, UsageLog, WindowUsage
 from usage.sync import outage
@@ -60,7 +61,7 @@ OUTCOME_OF = {
     State.UNANSWERED: Outcome.RERUN,
 }
 
-minutes = InProcessWindows(settings.SNAPSHOT_CACHE_SIZE)
+minutes: InProcessWindows[int] = InProcessWindows(settings.SNAPSHOT_CACHE_SIZE)
 
 
 class CommitUnknown(OperationalError):
@@ -68,7 +69,7 @@ class CommitUnknown(OperationalError):
 
 
 class _Refused(Exception):
-    """The quota has no room: nothing of the transaction stays."""
+    """The quota, or a budget of the key, has no room: nothing of the transaction stays."""
 
 
 class _KeyTaken(Exception):
@@ -102,10 +103,18 @@ def decide(call: Call, *, alone: bool) -> Decision | StaleFacts:
         stamp = minutes.take(account, minute, _share(minute), call.now_ms)
         if stamp is None:
             return _decision(call, _Charged(Outcome.REFUSED, call.id), by_minute=True)
+    bounds, of_key = call.template.bounds, None
+    if bounds is not None and call.template.take.requests and _judging():
+        has_room, of_key = budgets.take_minute(bounds, call.now_ms)
+        if not has_room:
+            minutes.give_back(account, stamp or 0)
+            return _decision(call, _Charged(Outcome.REFUSED, call.id), refused=frozenset({Part.MINUTE}))
     charged = _charge(call, partial(_alone, account) if alone else outage.within)
-    if stamp is not None and charged.outcome not in (Outcome.ADMITTED, Outcome.RERUN):
-        minutes.give_back(account, stamp)
-    return _decision(call, charged)
+    if charged.outcome not in (Outcome.ADMITTED, Outcome.RERUN):
+        minutes.give_back(account, stamp or 0)
+        if bounds is not None:
+            budgets.give_minute_back(bounds, of_key)
+    return _decision(call, charged, refused=frozenset({Part.DAY}))
 
 
 def minute_standing(account: int, minute: Limit, now_ms: int) -> Standing:
@@ -209,6 +218,9 @@ def _store(call: Call, event: Event) -> int | None:
         counter = cursor.fetchone()
         if counter is None:
             raise _Refused
+    bounds = call.template.bounds
+    if bounds is not None and event.tokens and _judging() and not budgets.have_room(bounds):
+        raise _Refused
     batch = EventBatch.of([event])
     reserved.note([batch])
     if counter[1]:
@@ -218,8 +230,18 @@ def _store(call: Call, event: Event) -> int | None:
     return cast(int, counter[0])
 
 
-def _decision(call: Call, charged: _Charged, *, by_minute: bool = False) -> Decision:
-    account = call.snapshot.facts.account
+def _decision(
+    call: Call, charged: _Charged, *, by_minute: bool = False, refused: frozenset[Part] = frozenset()
+) -> Decision:
+    """`refused` are parts of the key's budgets that refuse, if anything does; Part.DAY: those of tokens."""
+    account, bounds, is_refused = call.snapshot.facts.account, call.template.bounds, charged.outcome is Outcome.REFUSED
+    cost = call.template.cost
+    of_key = (
+        ()
+        if bounds is None
+        else budgets.standings_without_redis(bounds, cost, call.now_ms, refused if is_refused else frozenset())
+    )
+    by_key = tuple(budget.standing.limit for budget in of_key if budget.refuses)
     standings: list[Standing] = []
     violated: list[Limit] = []
     for limit in call.limits:
@@ -229,16 +251,17 @@ def _decision(call: Call, charged: _Charged, *, by_minute: bool = False) -> Deci
             continue
         used = _used(account, limit) if charged.used is None else charged.used
         standings.append(Standing(limit, used, max(limit.ends_at_ms - call.now_ms, 0)))
-        if charged.outcome is Outcome.REFUSED and not (by_minute and standings[-1].admits(call.template.cost)):
+        if is_refused and not ((by_minute or by_key) and standings[-1].admits(cost)):
             violated.append(limit)
     return Decision(
         charged.outcome,
         call.now_ms,
         charged.event,
         tuple(standings),
-        tuple(violated),
+        (*violated, *by_key),
         charged.audit,
         charged.answer,
+        of_key,
     )
 
 

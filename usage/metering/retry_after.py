@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from django.conf import settings
 from redis.exceptions import ResponseError
 
-from billing.rules.entitlement import MINUTE, MINUTE_MS, Entitlement, Metered, stretches
+from billing.rules.entitlement import MINUTE, Entitlement, Metered, stretches
 from ratelimit import limiter
 from ratelimit.limiter import AdmitCommand, StaleFacts
-from ratelimit.limits import Limit, Standing, Take, whole_seconds
+from ratelimit.limits import MINUTE_MS, Limit, Standing, Take, whole_seconds
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.metering import fallback

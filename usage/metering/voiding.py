@@ -26,7 +26,7 @@ from usage.log import events, idempotency
 from usage.log.events import Event, adjustment_of
 from usage.log.rows import event_of
 from usage.log.store import record_without_redis
-from usage.metering import fallback, kept_answers, unsettled
+from usage.metering import budgets, fallback, kept_answers, unsettled
 from usage.metering.admission import Admission
 from usage.models import UsageLog, UsageReset
 from usage.sync.outage import asking_redis
@@ -199,5 +199,7 @@ def _void_in_redis(event: Event, now_ms: int, record: bytes = b"", *, taken_back
         audit=event.voided(now_ms).encode(),
         record=record,
         taken_back=taken_back,
+        back_to=budgets.back_to(event) if event.key_prefix else (),
+        closed=int(event.source == events.RESERVE),
     )
     return status, standing.used

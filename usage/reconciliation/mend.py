@@ -21,8 +21,8 @@ from usage.sync.shard_locks import holding_off_drains
 
 SCANNED_AT_ONCE, LOOKED_AT_TOGETHER = 1_000, 10_000
 OURS = re.compile(
-    rb"\{s(?P<shard>\d+)\}:(events|catalogue|due|([vmb]|(?P<named>[ir])|(?P<quota>q)):(?P<account>\d{1,18})"
-    rb"(?(named):[\w-]+)(?(quota):(?P<window>\d{1,11})))"
+    rb"\{s(?P<shard>\d+)\}:(events|catalogue|due|([vmb]|(?P<named>[irn]|k[mb]?)|(?P<quota>q)):(?P<account>\d{1,18})"
+    rb"(?(named):[\w:-]+)(?(quota):(?P<window>\d{1,11})))"
 )
 """Keys that the scripts use; the markers of voids are good whatever they hold."""
 
@@ -87,7 +87,10 @@ def mend(now: datetime, account: int | None = None) -> list[DamagedKey]:
 
 def _beside(name: bytes, keys: AccountKeys) -> list[bytes]:
     """What has to go with a key: the fence always, and the two halves of a ring with each other."""
-    return [*({keys.ring, keys.ring_body, keys.fence} if name in (keys.ring, keys.ring_body) else {keys.fence})]
+    halves = {keys.ring, keys.ring_body} if name in (keys.ring, keys.ring_body) else set()
+    if (of_key := re.fullmatch(rb"(.*):k[mb]:(.*)", name)) is not None:
+        halves = {b"%b:%b:%b" % (of_key[1], half, of_key[2]) for half in (b"km", b"kb")}
+    return [*(halves - {name}), keys.fence]
 
 
 def _mend_shard(key: DamagedKey, now: datetime) -> None:

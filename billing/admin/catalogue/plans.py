@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from billing.admin.action_pages import confirmed_action
 from billing.admin.base import FencedAdmin, linked, unlimited
+from billing.admin.budgets import BudgetsOfEachKey
 from billing.admin.catalogue.notices import NoticeThresholds
 from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.admin.invoicing.documents import amount_of
@@ -133,7 +134,7 @@ class PlanAdmin(MovingAdmin, HistoryAdmin[Plan]):
         return [*fixed, "code", *(Plan.FIXED_ONCE_SOLD if obj.was_sold() else ())]
 
     def get_inlines(self, request: HttpRequest, obj: Plan | None) -> Any:
-        return [NoticeThresholds] if obj else []  # a new plan gets the usual ones
+        return [NoticeThresholds, BudgetsOfEachKey] if obj else []  # a new plan gets the usual ones
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

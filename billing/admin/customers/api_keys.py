@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from billing.admin.action_pages import ActionPages, confirmed_action, page_action
 from billing.admin.base import FencedAdmin, ModelForm
+from billing.admin.budgets import BudgetsOfKey
 from billing.admin.lists.searching import SHOWN
 from billing.admin.of_account import OfAccount
 from billing.api.sentences import to_staff
@@ -98,6 +99,9 @@ class ApiKeyAdmin(ActionPages[ApiKey], OfAccount[ApiKey], FencedAdmin[ApiKey]):
         if any(key.beginning == search_term.strip() for key in named):
             return named, False
         return super().get_search_results(request, queryset, search_term)
+
+    def get_inlines(self, request: HttpRequest, obj: ApiKey | None) -> Any:
+        return [BudgetsOfKey] if obj else []  # a new key is shown first
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
         if obj is None:

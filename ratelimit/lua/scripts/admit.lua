@@ -1,10 +1,10 @@
 -- admit: judge every limit, then charge all or none, and write the audit event in the same step.
--- KEYS  1 account fence, 2 catalogue fence, 3 ring's head, 4 its body, 5 event stream, then quotas; last a key's record (keyed)
+-- KEYS  1 account fence, 2 catalogue fence, 3 ring's head, 4 its body, 5 event stream, then quotas, budgets; last a key's record
 -- ARGV  1 account version, 2 catalogue version, 3 limits, 4 call (see limits), 5 audit event ('' = none); with a record
---       or a reservation 6 event id, 7 fingerprint, 8 how long a request may be in flight, ms (more: see keyed)
+--       or a reservation 6 event id, 7 fingerprint, 8 how long a request may be in flight, ms, 9, 10 see keyed, 11 budgets' word
 -- Result  {STALE, account version, catalogue version} | {SKEWED, now ms}
 --       | standings: outcome, now ms, which limits refuse (1 the ring, 2 the first quota, 4 the next ...), the ring's used
---         and wait in ms (-1 = in vain), then each quota's used; packed >I1I8I1i8i8, then i8 a quota
+--         and wait in ms (-1 = in vain), then each quota's used; packed >I1I8I1i8i8, then i8 a quota, budgets
 --       | {standings, event id, audit event, answer's head, answer's body} when the key's record decides or runs again
 local call = redis.call
 local held = call('MGET', KEYS[1], KEYS[2], KEYS[3])
@@ -32,7 +32,8 @@ if cost > 0 and tokens + cost > most then violated = violated + 2 end
 local more = count > 1 and quotas_read(ARGV[3], count, cost)
 if more then violated = violated + more.violated end
 
-if violated > 0 then outcome = REFUSED end
+local budgets = ARGV[11] and budgets_read(6 + count, ARGV[11], requests, cost, now)
+if violated > 0 or budgets and budgets.violated > 0 then outcome = budgets and budgets.uncounted or REFUSED end
 if outcome == ADMITTED or outcome == RERUN then
   if not record and ARGV[5] ~= '' then call('XADD', KEYS[5], '*', 'e', ARGV[5]) end -- first, as it may fail
   if ARGV[6] then keyed_write(now, record, cost) end
@@ -44,7 +45,7 @@ if outcome == ADMITTED or outcome == RERUN then
     call('SET', KEYS[3], head, 'PX', ahead + window)
   end
   if cost > 0 then quota_add(KEYS[6], cost, fresh, expiry) end
-  if cost > 0 and more then quotas_take(more, count, cost) end
+  if cost > 0 and more then quotas_take(more, count, cost) end if budgets then budgets_take(budgets) end
   tokens = tokens + cost
 end
 
@@ -55,4 +56,5 @@ if wait == 0 and used > 0 then
 end
 local standings = struct.pack('>I1I8I1i8i8i8', outcome, now, violated, used, wait, tokens)
 if more then standings = standings .. quotas_standings(more, count) end
+if budgets then standings = standings .. budgets_standings(budgets) end
 return record and {standings, record.event, record.audit, record.head, record.body} or standings

@@ -5,11 +5,20 @@ local function fence(key)
   if redis.call('EXISTS', key) == 1 and not fence_held(key) then error('not a fence') end
 end
 
+local function ring(key) ring_read(nil, redis.call('GET', key), 0, redis.call('TIME')[1] * 1000) end
+local function numbers(key, ...)
+  for _, number in ipairs({...}) do stored(redis.call('HGET', key, number)) end
+end
+
 local CHECKS = {
   v = fence,
   catalogue = fence,
-  m = function(key) ring_read(nil, redis.call('GET', key), 0, redis.call('TIME')[1] * 1000) end,
+  m = ring,
+  km = ring,
   b = function(key) redis.call('STRLEN', key) end,
+  kb = function(key) redis.call('STRLEN', key) end,
+  k = function(key) numbers(key, 'p') end,
+  n = function(key) numbers(key, 't', 'c', 'o', 'r') end,
   q = quota_read,
   i = function(key) return record_read(key, '', 0) and cjson.decode(redis.call('HGET', key, 'a')) end,
   r = reservation_read,

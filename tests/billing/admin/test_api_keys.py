@@ -23,6 +23,8 @@ from usage.metering.call import ChargeRequest
 pytestmark = pytest.mark.django_db
 PLAIN = re.compile(r'<code id="plain-key"[^>]*>([^<]+)</code>')
 
+NO_BUDGET = {"budget-TOTAL_FORMS": 0, "budget-INITIAL_FORMS": 0}
+
 
 def make(staff: Staff, account: int, **fields: Any) -> Any:
     return staff.send("billing/apikey/add/", account=account, **({"name": "production", "scope": ""} | fields))
@@ -93,7 +95,7 @@ def test_a_revoked_key_fails_on_the_next_call(superuser: Staff, alice: Customer)
 def test_revoking_is_for_good(superuser: Staff, alice: Customer) -> None:
     key = ApiKey.objects.get()
     superuser.send(page_of(key, "revoke"))
-    superuser.send(page_of(key), name="again", revoked="")
+    superuser.send(page_of(key), name="again", revoked="", **NO_BUDGET)
     key = ApiKey.objects.get()
     assert (key.revoked, key.name) == (True, "alice's key")
     assert "/revoke/" not in superuser.open(page_of(key)).content.decode()
@@ -106,7 +108,7 @@ def test_revoking_is_for_good(superuser: Staff, alice: Customer) -> None:
 
 def test_name_and_expiry_can_change_but_not_whose_key_it_is(superuser: Staff, alice: Customer, bob: Customer) -> None:
     key = ApiKey.objects.get(account=alice.account)
-    fields = {"account": bob.account, "scope": "meter", "name": "old", "expiry_date_0": "2999-01-01"}
+    fields = {"account": bob.account, "scope": "meter", "name": "old", "expiry_date_0": "2999-01-01"} | NO_BUDGET
     assert superuser.send(page_of(key), **fields, expiry_date_1="00:00").status_code == 302
     key = ApiKey.objects.get(pk=key.pk)
     assert (key.account_id, key.scope, key.name) == (alice.account, "", "old")

@@ -16,7 +16,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from billing.entitlements import api_keys
-from billing.models import ApiKey, Feature, OutboxMessage, Preferences, Route, StoredResponse
+from billing.models import ApiKey, Budget, Feature, OutboxMessage, Preferences, Route, StoredResponse
 from tests.billing_site.dashboard.conftest import Person
 from tests.cast import Customer
 from tests.clock import moved_by_hand
@@ -169,6 +169,29 @@ def test_a_key_is_renamed(bob: Customer, bob_there: Person) -> None:
     assert "is revoked" in bob_there.confirm(page, name="other") and ApiKey.objects.get().name == "laptop"
 
 
+def test_a_key_gets_limits_which_are_shown_and_act(bob: Customer, bob_there: Person) -> None:
+    page = f"keys/{own(bob)}/limits/"
+    assert page in bob_there.open("keys/")
+    bob_there.confirm(page, tokens_per_day="12", calls_per_run="1500")
+    shown = bob_there.open("keys/")
+    assert "Tokens per day" in shown and "1,500" in shown
+    assert [bob.api.get("/api/v1/trace/start").status_code for _ in range(2)] == [200, 429]
+    stands = re.sub(r"<[^>]+>|\s+", " ", bob_there.open(page))
+    assert re.search(r"Tokens per day +10 +12 +", stands)
+    assert re.search(rf"Key {own(bob)} changed</td><td>bob</td>", bob_there.open("activity/"))
+    bob_there.confirm(page, tokens_per_day="", calls_per_run="")
+    assert bob.api.get("/api/v1/trace/start").status_code == 200
+    assert not Budget.objects.exists()
+
+
+def test_a_new_key_is_made_with_its_limits_or_not_at_all(bob: Customer, bob_there: Person) -> None:
+    wrong = bob_there.client.post("/dashboard/keys/", filled(bob_there, tokens_per_day="-1"))
+    assert "greater than or equal to 0" in wrong.text and ApiKey.objects.count() == 1
+    bob_there.client.post("/dashboard/keys/", filled(bob_there, tokens_per_day="7"))
+    assert Budget.objects.get().key == ApiKey.objects.get(name="production")
+    assert Budget.objects.get().tokens_per_day == 7
+
+
 def test_a_key_that_was_rotated_offers_it_no_more(bob: Customer, bob_there: Person) -> None:
     page = f"/dashboard/keys/{own(bob)}/rotate/"
     assert page in bob_there.open("keys/")
@@ -178,7 +201,7 @@ def test_a_key_that_was_rotated_offers_it_no_more(bob: Customer, bob_there: Pers
 
 def test_keys_of_others_are_not_there(alice: Customer, bob_there: Person) -> None:
     assert alice.key.partition(".")[0] not in bob_there.open("keys/")
-    for action in ("rename", "rotate", "revoke"):
+    for action in ("rename", "limits", "rotate", "revoke"):
         page = f"/dashboard/keys/{own(alice)}/{action}/"
         assert bob_there.client.get(page).status_code == 404
         assert bob_there.client.post(page, {"overlap": "0"}).status_code == 404

@@ -34,6 +34,7 @@ def test_the_example_of_the_contract(alice: Customer) -> None:
             "resets_at": "2031-11-01T00:00:00Z",
             "plan": "community",
             "suggestion": None,
+            "budgets": [],
         }
 
 

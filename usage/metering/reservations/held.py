@@ -21,8 +21,9 @@ from ratelimit.store import store
 from usage.drain import drain
 from usage.log.batch import decode
 from usage.log.events import CHARGE, Event
-from usage.log.reservation_facts import rates_of
+from usage.log.reservation_facts import BUDGETS, rates_of
 from usage.log.rows import event_of
+from usage.metering.budgets import back_to
 from usage.metering.reservations.refusals import NotFound, ReservationRefused
 from usage.models import Reservation, UsageLog
 from usage.sync.outage import asking_redis
@@ -64,7 +65,8 @@ class Held(NamedTuple):
 
     @property
     def place(self) -> Place:
-        return reservations.place(self.account, self.id, self.window, self.parent)
+        bounds = (self.charge.metadata or {}).get(BUDGETS, (None, None, None))
+        return reservations.place(self.account, self.id, self.window, back_to(self.charge), bounds, self.parent)
 
     def cost_of(self, used: Mapping[str, Any]) -> int:
         """What was used costs, in tokens. Raises ReservationRefused, WrongUnits."""

@@ -99,7 +99,7 @@ def reserve(call: Admission, feature: str = "", **asked: Any) -> ViewReservation
     if not feature and call.request.feature is None:
         raise ReservationRefused("invalid", reason="unknown_feature", feature="")
     own = call.request.feature.code if call.request.feature is not None else ""
-    wanted = Asked(feature or own, **asked)
+    wanted = Asked(feature or own, **{"run": call.request.run} | asked)
     _, held, drawn = opening.reserve(call.caller, wanted, timezone.now())
     give_back_price(call)
     if drawn is None:

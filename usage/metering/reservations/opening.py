@@ -81,6 +81,7 @@ def charge_request(
         counts=counts,
         expires_in_ms=asked.expires_in * 1000,
         rates=rates,
+        run=asked.run,
     )
 
 
