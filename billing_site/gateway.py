@@ -114,7 +114,7 @@ def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -
 
 def _settle(request: HttpRequest, response: HttpResponseBase | None) -> Admission | None:
     admission = find_admission(request)
-    if admission is not None and (response is None or response.status_code >= 300) and has_failed(request, response):
+    if admission is not None and has_failed(request, response):
         void_failed_call(admission)
     elif admission is not None and admission.call.keyed is not None:
         kept_answers.keep(admission, response)

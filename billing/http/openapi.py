@@ -15,6 +15,9 @@ METERED: Final = {"x-metered": True}
 IDEMPOTENT: Final = {"x-idempotent": True}
 """Extension of an operation whose first success under an Idempotency-Key is stored and returned again."""
 
+JSON_RPC: Final = {"x-json-rpc": True}
+"""Extension of an operation that tells problems as JSON-RPC errors; its view describes all of them."""
+
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x20-\x7e]+$"},

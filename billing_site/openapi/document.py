@@ -21,13 +21,16 @@ from billing.http import problems
 from billing.http.access import access_of
 from billing.http.error_codes import ERRORS, type_of
 from billing.http.fields import StrictSerializer
-from billing.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, METERED
+from billing.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, JSON_RPC, METERED
 from billing.http.problems import MEDIA_TYPE
 from billing.http.views import ApiView
 
 PARTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("parts.yaml").read_text())
 
-TAG_OF_SEGMENT: Final = {"plans": "plans", "features": "plans", "usage": "usage", "billing": "billing", "keys": "keys"}
+TAG_OF_SEGMENT: Final = {
+    **{"plans": "plans", "features": "plans", "usage": "usage", "billing": "billing", "keys": "keys"},
+    "mcp": "agents",
+}
 
 CODE_ALONE: Final = {
     "NotFound": "not_found",
@@ -105,6 +108,8 @@ class OperationSchema(AutoSchema):
 
     def _problems(self, operation: dict[str, Any]) -> dict[str, str]:
         """By status, the component of the problem that the gateway or REST framework answers with."""
+        if JSON_RPC.items() <= self.get_extensions().items():
+            return {}
         answers = {
             "400": "Invalid",
             "401": "NotAuthenticated",

@@ -44,20 +44,24 @@ class Current(ApiView):
 
     @extend_schema("getCurrentUsage", responses=CurrentUsage)
     def get(self, request: Request, **_: Any) -> Response:
-        admission = admission_of(request)
-        entitlement, quota = admission.snapshot.entitlement, admission.quota
-        included = of_included(entitlement, quota)
-        usage = {
-            "tokens_used": quota.used,
-            "quota": included.limit.maximum,
-            "tokens_remaining": included.remaining,
-            "quota_percentage": percentage_used(included),
-            "overage": overage_of(entitlement, quota),
-            "resets_at": entitlement.window.end,
-            "plan": entitlement.plan.code or None,
-            "suggestion": suggestion(admission.snapshot, quota.used, timezone.now()),
-        }
-        return Response(CurrentUsage(usage).data)
+        return Response(current_usage(admission_of(request)))
+
+
+def current_usage(admission: Admission) -> dict[str, Any]:
+    """What is used and left of the present window, as it was when the call was decided."""
+    entitlement, quota = admission.snapshot.entitlement, admission.quota
+    included = of_included(entitlement, quota)
+    usage = {
+        "tokens_used": quota.used,
+        "quota": included.limit.maximum,
+        "tokens_remaining": included.remaining,
+        "quota_percentage": percentage_used(included),
+        "overage": overage_of(entitlement, quota),
+        "resets_at": entitlement.window.end,
+        "plan": entitlement.plan.code or None,
+        "suggestion": suggestion(admission.snapshot, quota.used, timezone.now()),
+    }
+    return dict(CurrentUsage(usage).data)
 
 
 def charge_of_tracked_call(request: HttpRequest, catalogue: Catalogue) -> ChargeRequest:
@@ -109,17 +113,21 @@ class Check(ApiView):
     def post(self, request: Request, **_: Any) -> Response:
         serializer = CheckRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
-        admission = admission_of(request)
-        feature = find_feature(serializer.validated_data["feature"], admission)
-        code, retry_after = foresee_refusal(admission, feature)
-        answer = {
-            "allowed": code is None,
-            "code": code,
-            "cost": feature.tokens,
-            **_left(admission),
-            "retry_after": retry_after,
-        }
-        return Response(CheckResponse(answer).data)
+        return Response(check_feature(serializer.validated_data["feature"], admission_of(request)))
+
+
+def check_feature(code: str, admission: Admission) -> dict[str, Any]:
+    """Whether a call of the feature would be admitted now, and what it costs. Raises ValidationError."""
+    feature = find_feature(code, admission)
+    refused, retry_after = foresee_refusal(admission, feature)
+    answer = {
+        "allowed": refused is None,
+        "code": refused,
+        "cost": feature.tokens,
+        **_left(admission),
+        "retry_after": retry_after,
+    }
+    return dict(CheckResponse(answer).data)
 
 
 class VoidEvent(ApiView):
