@@ -24,7 +24,10 @@ RESULT: Final = {"type": "object", "additionalProperties": {}, "description": "B
 ERROR: Final = {
     "type": "object",
     "properties": {
-        "code": {"type": "integer", "description": "-32000: refused, and `data` is the problem; others are JSON-RPC's."},
+        "code": {
+            "type": "integer",
+            "description": "-32000: refused, `data` is the problem; others are JSON-RPC's.",
+        },
         "message": {"type": "string"},
         "data": {"description": "The problem that other paths answer with, where there is one."},
     },
@@ -37,6 +40,10 @@ def _answer(**members: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": ["jsonrpc", "id"]}
 
 
+SAID: Final = {
+    404: "There is no such method.",
+    409: "`idempotency_conflict`, `idempotency_in_progress` or `idempotency_exhausted`, by the problem in `data`.",
+}
 REQUEST: Final = {"application/json": MESSAGE}
 RESPONSES: Final[dict[Any, Any]] = {
     200: OpenApiResponse(
@@ -45,7 +52,7 @@ RESPONSES: Final[dict[Any, Any]] = {
     ),
     202: OpenApiResponse(None, "A notification was taken."),
 } | {
-    status: OpenApiResponse(_answer(error=ERROR) | {"required": ["jsonrpc", "id", "error"]}, "A JSON-RPC error.")
+    status: OpenApiResponse(_answer(error=ERROR) | {"required": ["jsonrpc", "id", "error"]}, SAID.get(status, ""))
     for status in (400, 401, 403, 404, 406, 409, 413, 415, 429, 500, 503)
 }
 EXAMPLES: Final = [

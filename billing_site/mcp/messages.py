@@ -1,4 +1,4 @@
-"""The JSON-RPC message of a request, as the gateway needs it before the MCP library sees it, and refusals as JSON-RPC."""
+"""The JSON-RPC message of a request, as the gateway needs it before the library sees it, and refusals as JSON-RPC."""
 
 from __future__ import annotations
 
@@ -89,6 +89,4 @@ def problem_response(request: HttpRequest, problem: dict[str, Any]) -> HttpRespo
         "data": problem,
     }
     body = {"jsonrpc": "2.0", "id": identifier if isinstance(identifier, str | int) else None, "error": error}
-    return HttpResponse(
-        ExactJSONEncoder().encode(body), status=problem["status"], content_type="application/json"
-    )
+    return HttpResponse(ExactJSONEncoder().encode(body), status=problem["status"], content_type="application/json")

@@ -80,7 +80,8 @@ def answer(request: HttpRequest) -> Answer:
     exchange.executor.run_until_future(future)
     if exchange.stopped_by is not None:
         raise exchange.stopped_by
-    return future.result()
+    answered: Answer = future.result()
+    return answered
 
 
 def _started(loop: Loop) -> tuple[BlockingPortal, StreamableHTTPSessionManager]:

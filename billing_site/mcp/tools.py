@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from inspect import getdoc
 from typing import Any, Final, TypeVar
 
-from django.http import HttpRequest
-
 from billing.catalogue.published import Catalogue
 from billing.entitlements.api_keys import Caller
 from billing.rules.entitlement import Metered

@@ -8,7 +8,6 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from billing.catalogue.published import Catalogue
 from billing.http import problems
@@ -51,7 +50,7 @@ class Mcp(ApiView):
         response.is_failure = _is_failure(answer.body)  # type: ignore[attr-defined]
         return response
 
-    def handle_exception(self, exc: Exception) -> Response | HttpResponse:
+    def handle_exception(self, exc: Exception) -> Any:
         """What REST framework refuses before the message is read, as JSON-RPC too."""
         response = super().handle_exception(exc)
         told = messages.problem_response(self.request._request, response.data)

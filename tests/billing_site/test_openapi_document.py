@@ -104,9 +104,9 @@ def test_every_view_is_documented_and_everything_documented_is_there() -> None:
 
 
 def test_what_is_refused_for_a_member_too_many_says_so() -> None:
-    """Every body but the sandbox', whose input is any object."""
+    """Every body but the sandbox', whose input is any object, and the agents', whose protocol has members to come."""
     for path, _, operation in operations():
-        if "requestBody" in operation and operation["tags"] != ["sandbox"]:
+        if "requestBody" in operation and operation["tags"] not in (["sandbox"], ["agents"]):
             asked = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
             assert document()["components"]["schemas"][asked]["additionalProperties"] is False, path
 
@@ -145,7 +145,8 @@ def test_every_operation_documents_what_the_gateway_answers() -> None:
             response = resolved(entry)
             media_types = set(response.get("content", {}))
             answer = "application/pdf" if path.endswith("/pdf") else "application/json"
-            assert media_types <= {answer if status < "300" else "application/problem+json"}, path
+            refusal = "application/json" if "x-json-rpc" in operation else "application/problem+json"
+            assert media_types <= {answer if status < "300" else refusal}, path
             headers = set(response["headers"])
             assert "X-Request-ID" in headers
             if status not in ("401", "503"):
@@ -157,7 +158,7 @@ def test_every_operation_documents_what_the_gateway_answers() -> None:
 def test_metered_operations_take_an_idempotency_key_and_tell_the_cost() -> None:
     metered = {operation["operationId"] for _, _, operation in operations() if operation.get("x-metered")}
     sandbox = {operation["operationId"] for _, _, operation in operations() if operation["tags"] == ["sandbox"]}
-    assert metered == {"trackUsage"} | sandbox
+    assert metered == {"trackUsage", "mcp"} | sandbox
     for name in metered:
         operation = by_id(name)
         parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}

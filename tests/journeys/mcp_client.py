@@ -22,9 +22,11 @@ def connected(server: Server, key: str, mode: str, use: Callable[[Client], Await
 
     async def run() -> T:
         sent = {"Authorization": f"Bearer {key}", **headers}
-        async with httpx2.AsyncClient(headers=sent, timeout=60, trust_env=False) as http:
-            async with Client(streamable_http_client(f"{server.url}/api/v1/mcp", http_client=http), mode=mode) as client:
-                return await use(client)
+        async with (
+            httpx2.AsyncClient(headers=sent, timeout=60, trust_env=False) as http,
+            Client(streamable_http_client(f"{server.url}/api/v1/mcp", http_client=http), mode=mode) as client,
+        ):
+            return await use(client)
 
     return anyio.run(run)
 

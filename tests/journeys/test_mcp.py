@@ -46,7 +46,7 @@ class TestOfficialClient:
             return await client.list_tools()
 
         listed = connected(server, bob.key, mode, use)
-        assert READ_ONLY | SANDBOX <= {tool.name for tool in listed.tools}
+        assert {tool.name for tool in listed.tools} >= READ_ONLY | SANDBOX
         (score,) = (tool for tool in listed.tools if tool.name == "risk_score")
         assert "Costs 2 tokens." in (score.description or "")
         assert (listed.ttl_ms, listed.cache_scope) == ((300_000, "private") if mode == "auto" else (0, "private"))
@@ -108,7 +108,7 @@ class TestOfficialClient:
         async def use(client: Client) -> Any:
             return await client.list_tools()
 
-        with pytest.raises(BaseException) as caught:  # noqa: PT011  # in groups of the client's tasks
+        with pytest.raises(BaseException) as caught:  # in groups of the client's tasks
             connected(server, bob.key, mode, use)
         assert raised(caught.value).error.data["reason"] == "revoked"
 

@@ -164,9 +164,7 @@ class TestRefusals:
         assert left(response)["quota"] == 40
 
     def test_a_feature_that_the_plan_lacks(self, alice: Customer, bob: Customer) -> None:
-        Feature.objects.filter(code="risk_score").update(
-            capability=Feature.objects.get(code="graph_query").capability
-        )
+        Feature.objects.filter(code="risk_score").update(capability=Feature.objects.get(code="graph_query").capability)
         said = error(call(alice, "risk_score", SCORE), 403)["data"]
         assert (said["code"], said["suggested_plan"], said["upgrade_url"]) == (
             "feature_not_in_plan",
@@ -233,7 +231,9 @@ class TestWalls:
 
     def test_another_host(self, bob: Customer) -> None:
         client = Client(headers={"Authorization": f"Bearer {bob.key}", "Host": "evil.example"})
-        response = client.post(PATH, message("tools/call", {"name": "risk_score", "arguments": SCORE}), "application/json")
+        response = client.post(
+            PATH, message("tools/call", {"name": "risk_score", "arguments": SCORE}), "application/json"
+        )
         assert (response.status_code, used(bob)) == (400, 0)
 
     def test_nobody_reads_anothers(self, alice: Customer, bob: Customer) -> None:
