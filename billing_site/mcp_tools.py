@@ -2,9 +2,9 @@
 
 from django.conf import settings
 
-from billing_site.mcp import own_tools
+from billing_site.mcp import meter_tools, own_tools
 
-__all__ = ["own_tools"]
+__all__ = ["meter_tools", "own_tools"]
 
 if settings.SANDBOX:
     from billing_site.mcp import sandbox_tools

@@ -30,9 +30,8 @@ class ToolResult(NamedTuple):
 def run(request: HttpRequest, tool: Tool, arguments: dict[str, Any]) -> ToolResult:
     """The result of a call, on the request's own thread."""
     admission, caller = admission_of(request), caller_of(request)
-    catalogue = admission.snapshot.catalogue
     # What runs is what the gateway has charged, however the library and the gateway have read the message.
-    if not tool.is_offered(caller, catalogue) or admission.request.feature != tool.charged_as(catalogue):
+    if not tool.is_offered(caller, admission.snapshot.catalogue) or not tool.is_paid(admission):
         return ToolResult(NOT_OFFERED, has_failed=True)
     if wrong := wrong_argument(tool, arguments):
         return ToolResult(wrong, has_failed=True)
@@ -64,7 +63,7 @@ def wrong_argument(tool: Tool, arguments: dict[str, Any]) -> str:
         return ""
     known = ", ".join(f"`{name}`" for name in tool.arguments) or "none"
     if error.validator == "required":
-        missing = next(name for name in tool.input_schema["required"] if name not in arguments)
+        missing = next(name for name in tool.required if name not in arguments)
         return f"The argument `{missing}` is missing. Known are: {known}."
     if not error.absolute_path:
         return f"There is an argument that the tool does not know. Known are: {known}."

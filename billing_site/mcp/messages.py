@@ -68,12 +68,15 @@ def _is_from_here(request: HttpRequest) -> bool:
     return CsrfViewMiddleware(lambda _: HttpResponse())._origin_verified(request)  # type: ignore[attr-defined,no-any-return]
 
 
-def called_tool(message: dict[str, Any] | Unacceptable) -> object:
-    """The name of the tool that a message calls, whatever it is; None where it calls none, or wants no answer."""
+def called(message: dict[str, Any] | Unacceptable) -> tuple[object, dict[str, Any]]:
+    """The name of the tool that a message calls, whatever that is, and its arguments; None where it calls none."""
     if isinstance(message, Unacceptable) or message.get("method") != "tools/call" or "id" not in message:
-        return None
+        return None, {}
     params = message.get("params")
-    return params.get("name") if isinstance(params, dict) else None
+    if not isinstance(params, dict):
+        return None, {}
+    arguments = params.get("arguments")
+    return params.get("name"), arguments if isinstance(arguments, dict) else {}
 
 
 def problem_response(request: HttpRequest, problem: dict[str, Any]) -> HttpResponse:

@@ -17,11 +17,14 @@ from billing.api.document_serializers import InvoiceSerializer
 from billing.api.document_views import issued_to
 from billing.api.plan_change_views import preview
 from billing.models import Feature, Plan
+from billing.rules import model_prices
 from billing.subscriptions.offers import Offers
-from billing_site.mcp.tools import tool
+from billing_site.mcp.meter_tools import UNITS_SCHEMA
+from billing_site.mcp.tools import ToolFailed, tool
 from billing_site.request.refusals import UPGRADE_URL
 from usage.api.contract import admission_of, caller_of
 from usage.api.report_views import current_breakdown
+from usage.api.reservation_sentences import problems
 from usage.api.views import check_feature, current_usage
 
 CODE: Final = {"type": "string", "minLength": 1, "maxLength": 50}
@@ -66,12 +69,24 @@ def get_subscription(request: HttpRequest) -> dict[str, Any]:
     return subscription_at(caller_of(request).account, timezone.now())
 
 
-@tool({"most": {"type": "integer", "minimum": 1, "maximum": MOST_INVOICES, "default": 10}})
+@tool({"most": {"type": "integer", "minimum": 1, "maximum": MOST_INVOICES}})
 def list_invoices(request: HttpRequest, most: int = 10) -> dict[str, Any]:
     """The newest invoices with their lines: what was billed and what is due."""
     invoices = issued_to(caller_of(request).account).order_by("-issued_at", "-pk")[:most]
     shown = InvoiceSerializer(invoices, many=True, context={"request": request}).data
     return {"invoices": [{name: invoice[name] for name in OF_AN_INVOICE} for invoice in shown]}
+
+
+@tool({"model": {"type": "string", "minLength": 1, "maxLength": 100}, "units": UNITS_SCHEMA})
+def estimate_cost(request: HttpRequest, model: str, units: dict[str, int | None]) -> dict[str, Any]:
+    """What so many units of a model cost in tokens, by each feature at which it is sold now."""
+    catalogue, now = admission_of(request).snapshot.catalogue, timezone.now()
+    prices = {code: catalogue.rates(code, model, now) for code in sorted(catalogue.features)}
+    with problems():
+        costs = {code: model_prices.cost(rates, units) for code, rates in prices.items() if rates is not None}
+    if not costs:
+        raise ToolFailed("No price of this model holds now.")
+    return {"model": model, "tokens": costs}
 
 
 @tool({"feature": CODE})

@@ -20,7 +20,7 @@ def risk_score(request: HttpRequest, address: str) -> dict[str, Any]:
 
 @metered_tool(
     "wallet_scan",
-    {"address": ADDRESS, "depth": {"type": "integer", "minimum": 1, "maximum": 5, "default": 1}},
+    {"address": ADDRESS, "depth": {"type": "integer", "minimum": 1, "maximum": 5}},
     changes_nothing=True,
 )
 def wallet_scan(request: HttpRequest, address: str, depth: int = 1) -> dict[str, Any]:

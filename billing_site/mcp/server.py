@@ -142,7 +142,7 @@ async def _list_tools(context: Any, _: Any) -> Any:
 
 
 def _described(tool: tools.Tool, catalogue: Any) -> str:
-    feature = tool.charged_as(catalogue)
+    feature = catalogue.features.get(tool.feature)
     return tool.description if feature is None else f"{tool.description}\n\nCosts {feature.tokens} tokens."
 
 

@@ -20,8 +20,9 @@ from usage.metering.call import ChargeRequest
 
 def charge_of_message(request: HttpRequest, catalogue: Catalogue) -> ChargeRequest:
     """The charge of the tool that a message calls; none where the message is going to be refused."""
-    tool = tools.find(messages.called_tool(messages.read(request))) if request.method == "POST" else None
-    return ChargeRequest(tool.charged_as(catalogue) if tool is not None else None)
+    name, arguments = messages.called(messages.read(request)) if request.method == "POST" else (None, {})
+    tool = tools.find(name)
+    return ChargeRequest() if tool is None else tool.charge_of(request, catalogue, arguments)
 
 
 class Mcp(ApiView):
