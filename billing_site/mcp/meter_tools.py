@@ -24,9 +24,9 @@ ID: Final = {"type": "string", "pattern": "^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f
 TOKENS: Final = {"type": "integer", "minimum": 0, "maximum": MOST_TOKENS}
 UNITS_SCHEMA: Final = {
     "type": "object",
-    "properties": {unit: {"type": ["integer", "null"], "minimum": 0} for unit in UNITS},
+    "properties": {unit: {"type": "integer", "minimum": 0} for unit in UNITS},
     "additionalProperties": False,
-    "description": "Disjoint: input is uncached, reasoning is output. null: not reported.",
+    "description": "Disjoint: input is uncached, reasoning is output. What was not reported is left out; 0 is a number.",
 }
 RESERVED: Final[Arguments] = {
     "feature": {"type": "string", "maxLength": 50},

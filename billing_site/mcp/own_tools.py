@@ -78,7 +78,7 @@ def list_invoices(request: HttpRequest, most: int = 10) -> dict[str, Any]:
 
 
 @tool({"model": {"type": "string", "minLength": 1, "maxLength": 100}, "units": UNITS_SCHEMA})
-def estimate_cost(request: HttpRequest, model: str, units: dict[str, int | None]) -> dict[str, Any]:
+def estimate_cost(request: HttpRequest, model: str, units: dict[str, int]) -> dict[str, Any]:
     """What so many units of a model cost in tokens, by each feature at which it is sold now."""
     catalogue, now = admission_of(request).snapshot.catalogue, timezone.now()
     prices = {code: catalogue.rates(code, model, now) for code in sorted(catalogue.features)}

@@ -51,6 +51,10 @@ class Mcp(ApiView):
         response.is_failure = _is_failure(answer.body)  # type: ignore[attr-defined]
         return response
 
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        """Clients ask for a stream by GET, whatever they accept, and do without one only when that is a 405."""
+        return super().perform_content_negotiation(request, force or request.method != "POST")
+
     def handle_exception(self, exc: Exception) -> Any:
         """What REST framework refuses before the message is read, as JSON-RPC too."""
         response = super().handle_exception(exc)

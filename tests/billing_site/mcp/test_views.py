@@ -181,9 +181,11 @@ class TestRefusals:
 
 
 class TestWalls:
+    @pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
     @pytest.mark.parametrize("method", ["get", "delete", "put", "patch"])
-    def test_only_post(self, bob: Customer, method: str) -> None:
-        response = getattr(bob.api, method)(PATH, headers=ACCEPT)
+    def test_only_post(self, bob: Customer, method: str, accept: str) -> None:
+        """Clients ask for a stream by GET, and do without one only when that is a 405."""
+        response = getattr(bob.api, method)(PATH, headers={"Accept": accept})
         problem(response, 405, "method_not_allowed")
         assert "POST" in response["Allow"]
 
