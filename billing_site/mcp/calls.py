@@ -11,8 +11,11 @@ from rest_framework.views import APIView
 
 from billing.http.exception_handler import exception_handler
 from billing.http.json import ExactJSONEncoder
+from billing.rules.model_prices import WrongUnits
 from billing_site.mcp.tools import Tool, ToolFailed
 from usage.api.contract import admission_of, caller_of
+from usage.metering.admit import Unavailable
+from usage.metering.reservations.refusals import ReservationRefused
 
 logger = logging.getLogger(__name__)
 BROKEN: Final = "Something went wrong here. Tokens that the call took were given back."
@@ -28,7 +31,7 @@ class ToolResult(NamedTuple):
 
 
 def run(request: HttpRequest, tool: Tool, arguments: dict[str, Any]) -> ToolResult:
-    """The result of a call, on the request's own thread."""
+    """The result of a call, on the request's own thread. Raises what refuses a reservation that the tool asks for."""
     admission, caller = admission_of(request), caller_of(request)
     # What runs is what the gateway has charged, however the library and the gateway have read the message.
     if not tool.is_offered(caller, admission.snapshot.catalogue) or not tool.is_paid(admission):
@@ -39,6 +42,8 @@ def run(request: HttpRequest, tool: Tool, arguments: dict[str, Any]) -> ToolResu
         return _answer(tool.run(request, **arguments))
     except ToolFailed as error:
         return ToolResult(str(error), has_failed=True)
+    except (ReservationRefused, WrongUnits, Unavailable):
+        raise  # is answered as when the gateway refuses a call
     except Exception as error:
         refusal = exception_handler(error, {"view": APIView(), "request": None})
         if refusal is None:

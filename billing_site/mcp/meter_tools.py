@@ -26,7 +26,7 @@ UNITS_SCHEMA: Final = {
     "type": "object",
     "properties": {unit: {"type": "integer", "minimum": 0} for unit in UNITS},
     "additionalProperties": False,
-    "description": "Disjoint: input is uncached, reasoning is output. What was not reported is left out; 0 is a number.",
+    "description": "Disjoint: input is uncached, reasoning is output. Leave out what was not reported.",
 }
 RESERVED: Final[Arguments] = {
     "feature": {"type": "string", "maxLength": 50},

@@ -54,7 +54,7 @@ class Exchange:
     def run(self, tool: tools.Tool, arguments: dict[str, Any]) -> calls.ToolResult:
         try:
             return calls.run(self.request, tool, arguments)
-        except BaseException as error:  # the worker is being stopped, which must not end the loop of all requests
+        except BaseException as error:  # for the request's thread: raised in the loop it could end that for everybody
             self.stopped_by = error
             return calls.ToolResult(calls.BROKEN, has_failed=True)
 

@@ -20,7 +20,11 @@ def http(customer: Customer, path: str) -> Any:
 
 @pytest.mark.parametrize(
     ("tool", "path"),
-    [("get_usage", "usage/current"), ("get_breakdown", "usage/breakdown"), ("get_subscription", "billing/subscription")],
+    [
+        ("get_usage", "usage/current"),
+        ("get_breakdown", "usage/breakdown"),
+        ("get_subscription", "billing/subscription"),
+    ],
 )
 def test_it_equals_what_http_says(bob: Customer, tool: str, path: str) -> None:
     call(bob, "risk_score", {"address": "a"})

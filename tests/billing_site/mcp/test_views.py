@@ -26,6 +26,7 @@ from tests.billing_site.mcp.rpc import (
 )
 from tests.billing_site.test_gateway import used
 from tests.cast import Customer
+from tests.clock import moved_by_hand
 from tests.contract import left, problem
 from tests.redis_commands import redis_commands
 
@@ -154,6 +155,17 @@ class TestRefusals:
         assert said["data"]["code"] == "rate_limited"
         assert said["data"]["retry_after"] == int(response["Retry-After"]) > 0
         assert response["RateLimit"]
+
+    def test_its_retry_after_is_true(self, alice: Customer) -> None:
+        with moved_by_hand() as clock:
+            for _ in range(10):
+                call(alice, "get_usage")
+                clock.tick(1)
+            retry_after = int(call(alice, "get_usage")["Retry-After"])
+            clock.tick(retry_after - 1)
+            error(call(alice, "get_usage"), 429)
+            clock.tick(1)
+            assert content(call(alice, "get_usage"))
 
     def test_the_quota(self, alice: Customer) -> None:
         Feature.objects.filter(code="risk_score").update(tokens=60)
