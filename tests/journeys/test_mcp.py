@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from mcp import Client
+from mcp import Client, MCPError
 
 from billing.models import ApiKey, Feature, Plan
 from billing_site.local.engines.process import wait_until
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SCORE = {"address": "0xabc"}
 READ_ONLY = {
     *("get_usage", "get_breakdown", "list_plans", "list_features", "get_subscription", "list_invoices"),
-    *("check", "preview_change"),
+    *("estimate_cost", "check", "preview_change"),
 }
 SANDBOX = {"risk_score", "wallet_scan"}
 
@@ -102,6 +103,20 @@ class TestOfficialClient:
         assert (refused["code"], refused["violated-policies"]) == ("rate_limited", ["minute"])
         assert 1 <= refused["retry_after"] <= 60
 
+    def test_what_a_connection_costs_of_the_minute(self, server: Server, alice: Customer, mode: str) -> None:
+        async def use(client: Client) -> int:
+            await client.list_tools()
+            calls = 0
+            while True:
+                try:
+                    await client.call_tool("get_usage")
+                except MCPError:
+                    return calls
+                calls += 1
+
+        # Of ten, beside the list: a handshake and its notice; or one look at the server.
+        assert connected(server, alice.key, mode, use) == (7 if mode == "legacy" else 8)
+
     def test_a_revoked_key(self, server: Server, bob: Customer, mode: str) -> None:
         ApiKey.objects.get(account=bob.user).revoke()
 
@@ -122,6 +137,16 @@ def test_parallel_agents_share_a_quota_exactly(server: Server, customer: Any) ->
     statuses = [answer.status_code for answer in answers]
     assert (statuses.count(200), statuses.count(429)) == (38, 62)
     assert over_http(server, agent, "usage/current")["tokens_used"] == 76
+
+
+def test_the_client_of_the_documentation_works_as_it_is_written(server: Server, bob: Customer) -> None:
+    written = (CHECKOUT / "docs" / "agents.md").read_text()
+    (script,) = [code for code in re.findall(r"```python\n(.*?)```", written, re.DOTALL) if "anyio.run" in code]
+    script = script.replace("http://127.0.0.1:8000", server.url).replace("mk_live_…", bob.key)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "'risk_score'" in done.stdout and "{'score': " in done.stdout
+    assert over_http(server, bob, "usage/current")["tokens_used"] == 2
 
 
 def test_under_an_idempotency_key_it_is_charged_once(server: Server, bob: Customer) -> None:
