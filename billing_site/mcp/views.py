@@ -14,7 +14,7 @@ from billing.http import problems
 from billing.http.json import ApiJSONRenderer
 from billing.http.views import ApiView
 from billing_site.mcp import documented, messages, server, tools
-from usage.api.contract import ChargedByView
+from usage.api.contract import ChargedByView, mark_failed
 from usage.metering.call import ChargeRequest
 
 
@@ -48,7 +48,8 @@ class Mcp(ApiView):
             return problems.respond(asked, message.status, message.code, message.detail)
         answer = server.answer(asked)
         response = HttpResponse(answer.body, status=answer.status, content_type=answer.content_type or None)
-        response.is_failure = _is_failure(answer.body)  # type: ignore[attr-defined]
+        if _is_failure(answer.body):
+            mark_failed(response)
         return response
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:

@@ -28,7 +28,10 @@ from tests.billing_site.test_gateway import used
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.contract import left, problem
+from tests.outages import redis_gone
 from tests.redis_commands import redis_commands
+
+__all__ = ["redis_gone"]
 
 pytestmark = pytest.mark.django_db
 
@@ -166,6 +169,12 @@ class TestRefusals:
             error(call(alice, "get_usage"), 429)
             clock.tick(1)
             assert content(call(alice, "get_usage"))
+
+    def test_no_decision(self, alice: Customer, settings: Any, redis_gone: None) -> None:
+        settings.WHEN_REDIS_IS_DOWN = "refuse"
+        response = call(alice, "risk_score", SCORE)
+        assert error(response, 503)["data"]["code"] == "unavailable"
+        assert response["Retry-After"] == "1"
 
     def test_the_quota(self, alice: Customer) -> None:
         Feature.objects.filter(code="risk_score").update(tokens=60)
