@@ -1,6 +1,6 @@
 """The MCP library's server in a worker: one event loop in a thread of its own, made at the first request.
 
-The one place that knows the library, which is imported then: it takes a second and 40 MB. The loop only speaks the
+The one place that knows the library, which is imported then: it takes a second and 27 MB. The loop only speaks the
 protocol. Tools run on the thread of their request, which has its database connection.
 """
 
