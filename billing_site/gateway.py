@@ -31,7 +31,7 @@ from billing_site.request import chunked, refusals
 from billing_site.request.authentication import CsrfFailed, Flooded, identify
 from billing_site.request.charge_headers import by_headers
 from billing_site.request.request_user import has_failed
-from usage.api.contract import ChargeOf, add_headers, attach, charge_at, find_admission
+from usage.api.contract import ChargeOf, add_headers, attach, charge_at, find_admission, may_have_failed
 from usage.metering import kept_answers
 from usage.metering.admission import Admission
 from usage.metering.admit import Unavailable, admit
@@ -113,7 +113,7 @@ def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -
 
 def _settle(request: HttpRequest, response: HttpResponseBase | None) -> Admission | None:
     admission = find_admission(request)
-    if admission is not None and (response is None or response.status_code >= 300) and has_failed(request, response):
+    if admission is not None and may_have_failed(response) and has_failed(request, response):
         void_failed_call(admission)
     elif admission is not None and admission.call.keyed is not None:
         kept_answers.keep(admission, response)

@@ -8,6 +8,7 @@ from allauth.account.views import LoginView
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.utils.module_loading import autodiscover_modules
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.exceptions import NotFound
@@ -19,6 +20,7 @@ from billing_site.agent.views import AgentView
 from billing_site.dashboard import languages
 from billing_site.home import home
 from billing_site.index import Index
+from billing_site.mcp.views import Mcp
 from billing_site.openapi.errors import errors
 from billing_site.openapi.view import schema_view
 from billing_site.operations import views as operations
@@ -37,6 +39,7 @@ class NoSuchPath(ApiView):
         raise NotFound("There is nothing at this path; /api/docs shows what there is.")
 
 
+autodiscover_modules("mcp_tools")  # of each app, what it offers to agents
 handler400, handler403, handler404, handler500 = map(error_pages.handler, (400, 403, 404, 500))
 handler429 = error_pages.too_many_tries
 
@@ -44,6 +47,7 @@ api: list[URLPattern | URLResolver] = [
     path("", Index.as_view(), name="index"),
     path("", include("billing.api.urls")),
     path("usage/", include("usage.api.urls")),
+    re_path(r"^mcp/?$", Mcp.as_view(), name="mcp"),
 ]
 if settings.SANDBOX:
     # Below the agent's path, too: clients of chats are given a base URL, and add the rest by themselves.

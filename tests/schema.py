@@ -91,7 +91,9 @@ def _check_body(what: str, response: Any, pointer: str) -> None:
     body = json.loads(response.content)
     errors = [f"{error.json_path}: {error.message}" for error in validator(pointer).iter_errors(body)]
     assert not errors, f"{what} is not as documented:\n" + "\n".join(errors) + f"\n{body}"
-    if response.status_code >= 400:
+    if "jsonrpc" in body:
+        body = body.get("error", {}).get("data")
+    if response.status_code >= 400 and isinstance(body, dict) and "status" in body:
         assert body["status"] == response.status_code, what
         waits = {body.get("retry_after"), response.headers.get("Retry-After")} - {None}
         assert len({int(wait) for wait in waits}) < 2, f"{what}: retry_after and Retry-After differ: {waits}"

@@ -36,7 +36,12 @@ CODES = {"no_subscription": "not_found"}
 
 def asked(serializer: type[R], request: Request) -> dict[str, Any]:
     """The request's body, checked. Raises ValidationError."""
-    given = serializer(data=request.data)
+    return checked(serializer, request.data)
+
+
+def checked(serializer: type[R], data: Any) -> dict[str, Any]:
+    """What was asked for, checked. Raises ValidationError."""
+    given = serializer(data=data)
     given.is_valid(raise_exception=True)
     valid: dict[str, Any] = given.validated_data
     return valid

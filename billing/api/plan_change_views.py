@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
 from billing.api.coupon_codes import COUPON_INVALID, find_coupon
-from billing.api.domain_problems import as_problems, asked
+from billing.api.domain_problems import as_problems, asked, checked
 from billing.api.plan_change_serializers import (
     DowngradeRequest,
     DowngradeResponse,
@@ -45,25 +45,29 @@ class CalculateProration(ApiView):
 
     @extend_schema("calculateProration", request=ProrationRequest, responses={200: ProrationResponse} | COUPON_INVALID)
     def post(self, request: Request, **_: Any) -> Response:
-        now, account = timezone.now(), account_of(request)
-        given = asked(ProrationRequest, request)
-        coupon = find_coupon(account, given["coupon"], now) if "coupon" in given else None
-        try:
-            with as_problems():
-                quote = calculate_proration(
-                    account,
-                    given["target_plan"],
-                    now,
-                    current=given.get("current_plan"),
-                    cycle_start=given.get("billing_cycle_start"),
-                    cycle_end=given.get("billing_cycle_end"),
-                    at=given.get("at"),
-                    trial=given["trial"],
-                    coupon=coupon,
-                )
-        except InvalidCycle as error:
-            raise ValidationError({"billing_cycle_end": [to_customer(error)]}) from None
-        return Response(ProrationResponse(_shown(quote)).data)
+        return Response(preview(account_of(request), request.data, timezone.now()))
+
+
+def preview(account: int, asked_for: Any, now: datetime) -> dict[str, Any]:
+    """What a change would cost, asked as ProrationRequest has it. Raises ValidationError and Problem."""
+    given = checked(ProrationRequest, asked_for)
+    coupon = find_coupon(account, given["coupon"], now) if "coupon" in given else None
+    try:
+        with as_problems():
+            quote = calculate_proration(
+                account,
+                given["target_plan"],
+                now,
+                current=given.get("current_plan"),
+                cycle_start=given.get("billing_cycle_start"),
+                cycle_end=given.get("billing_cycle_end"),
+                at=given.get("at"),
+                trial=given["trial"],
+                coupon=coupon,
+            )
+    except InvalidCycle as error:
+        raise ValidationError({"billing_cycle_end": [to_customer(error)]}) from None
+    return dict(ProrationResponse(_shown(quote)).data)
 
 
 class Upgrade(ApiView):

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from django.http import HttpRequest, HttpResponse
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -20,6 +22,11 @@ class Access:
     """The view answers without credentials, too, unless its path is metered. Those that are given must be good."""
     ungated: bool = False
     """The gateway lets every request by and asks no engine: operators' tools, and doors that call `admit_for`."""
+    problem_response: Callable[[HttpRequest, dict[str, Any]], HttpResponse] | None = None
+    """Makes the response that tells a caller of the view of a problem, by its document; None: problem+json, or a page.
+
+    Everybody who refuses a request to the view tells it so, the gateway included.
+    """
 
 
 UNDECLARED: Final = Access()

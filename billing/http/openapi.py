@@ -22,6 +22,10 @@ USAGE_RUN: Final = OpenApiParameter(
     description="The run of an agent that the call belongs to, 1 to 64 printable ASCII characters. The budgets of "
     "a run, where the key has any, hold for all calls that name it.",
 )
+
+JSON_RPC: Final = {"x-json-rpc": True}
+"""Extension of an operation that tells problems as JSON-RPC errors; its view describes all of them."""
+
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x20-\x7e]+$"},

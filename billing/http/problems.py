@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from rest_framework import exceptions, status
 
+from billing.http.access import access_of
 from billing.http.error_codes import ERRORS, EXPLAINED_AT, type_of
 from billing.http.json import ExactJSONEncoder
 
@@ -95,9 +96,12 @@ def respond(
     headers: dict[str, str] | None = None,
     **members: Any,
 ) -> HttpResponse:
-    """The response of a problem outside of REST framework's views: JSON, or a page for a browser."""
+    """The response of a problem outside of REST framework's views: JSON, a page for a browser, or as the view wants."""
     body = document(status_code, code, detail, **members)
-    if _wants_page(request):
+    match = request.resolver_match
+    if match is not None and (write := access_of(match.func).problem_response) is not None:
+        response = write(request, body)
+    elif _wants_page(request):
         text = ExactJSONEncoder(indent=4, ensure_ascii=False).encode(body)
         explained_at = f"{EXPLAINED_AT}#{code}" if code in ERRORS else ""
         shown = {"problem": body, "text": text, "explained_at": explained_at}

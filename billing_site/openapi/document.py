@@ -21,13 +21,17 @@ from billing.http import problems
 from billing.http.access import access_of
 from billing.http.error_codes import ERRORS, type_of
 from billing.http.fields import StrictSerializer
-from billing.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, METERED, USAGE_RUN
+from billing.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, JSON_RPC, METERED, USAGE_RUN
 from billing.http.problems import MEDIA_TYPE
 from billing.http.views import ApiView
 
 PARTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("parts.yaml").read_text())
 
-TAG_OF_SEGMENT: Final = {"plans": "plans", "features": "plans", "usage": "usage", "billing": "billing", "keys": "keys"}
+TAG_OF_SEGMENT: Final = {
+    **dict.fromkeys(("plans", "features"), "plans"),
+    **{segment: segment for segment in ("usage", "billing", "keys")},
+    "mcp": "agents",
+}
 
 CODE_ALONE: Final = {
     "NotFound": "not_found",
@@ -69,8 +73,9 @@ class OperationSchema(AutoSchema):
         for status, response in responses.items():
             response["description"] = response["description"] or PHRASES[status]
             response.setdefault("headers", {}).update(_headers(names if status < "300" else CALLER_HEADERS))
+        told = _as_json_rpc if JSON_RPC.items() <= self.get_extensions().items() else _either
         for status, name in self._problems(operation).items():
-            responses[status] = _either(responses.get(status), name)
+            responses[status] = told(responses.get(status), name)
         operation["responses"] = dict(sorted(responses.items()))
         return operation
 
@@ -220,7 +225,7 @@ def _either(own: dict[str, Any] | None, name: str) -> dict[str, Any]:
     common = {"$ref": f"#/components/responses/{name}"}
     if own is None:
         return common
-    shared = PARTS["components"]["responses"].get(name) or _plain_problems()[name]
+    shared = _shared(name)
     schema = shared["content"][MEDIA_TYPE]["schema"]
     alternatives = [*schema.get("anyOf", [schema]), own["content"][MEDIA_TYPE]["schema"]]
     return {
@@ -228,3 +233,14 @@ def _either(own: dict[str, Any] | None, name: str) -> dict[str, Any]:
         "headers": shared["headers"] | own["headers"],
         "content": {MEDIA_TYPE: {"schema": {"anyOf": alternatives}}},
     }
+
+
+def _as_json_rpc(own: dict[str, Any] | None, name: str) -> dict[str, Any]:
+    """The view's own response, with the headers of the problem that it tells in its own way."""
+    assert own is not None, f"the view does not describe how it tells {name}"
+    return own | {"headers": _shared(name)["headers"] | own["headers"]}
+
+
+def _shared(name: str) -> dict[str, Any]:
+    shared: dict[str, Any] = PARTS["components"]["responses"].get(name) or _plain_problems()[name]
+    return shared

@@ -23,6 +23,7 @@ def lines_from(level: str) -> dict[str, Any]:
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
             "stripe": {"level": "WARNING"},
+            "mcp": {"level": "WARNING"},
             # Fifty lines for each document that is drawn.
             "fontTools": {"level": "WARNING"},
             "fpdf": {"level": "WARNING"},

@@ -40,9 +40,10 @@ def _user_of(request: HttpRequest) -> Any:
 def has_failed(request: HttpRequest, response: HttpResponseBase | None) -> bool:
     """Whether the answer is none that a caller pays for: none at all, an error, or a redirect to a log-in page.
 
-    That is LOGIN_URL, or a page that is told to send the caller back to what was asked for here.
+    That is LOGIN_URL, or a page that is told to send the caller back to what was asked for here. Where an error
+    is told in the body alone, the view has marked its response (`mark_failed`).
     """
-    if response is None or response.status_code >= 400:
+    if response is None or response.status_code >= 400 or hasattr(response, "is_failure"):
         return True
     if response.status_code < 300:
         return False

@@ -29,7 +29,7 @@ from tests.cast import Customer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 EVENT = "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f"
-SAMPLES = {"event": EVENT}
+SAMPLES = {"event": EVENT, "reservation": EVENT}
 METHODS = {"get", "post", "put", "patch", "delete"}
 PUBLIC = {"getIndex", "listPlans", "getPlan", "listFeatures"}
 
@@ -105,9 +105,9 @@ def test_every_view_is_documented_and_everything_documented_is_there() -> None:
 
 
 def test_what_is_refused_for_a_member_too_many_says_so() -> None:
-    """Every body but the sandbox', whose input is any object."""
+    """Every body but the sandbox', whose input is any object, and the agents', whose protocol has members to come."""
     for path, _, operation in operations():
-        if "requestBody" in operation and operation["tags"] != ["sandbox"]:
+        if "requestBody" in operation and operation["tags"] not in (["sandbox"], ["agents"]):
             asked = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
             assert document()["components"]["schemas"][asked]["additionalProperties"] is False, path
 
@@ -147,7 +147,8 @@ def test_every_operation_documents_what_the_gateway_answers() -> None:
             media_types = set(response.get("content", {}))
             answer = {"application/pdf"} if path.endswith("/pdf") else {"application/json"}
             answer |= {"text/event-stream"} if "stream" in str(operation.get("requestBody")) else set()
-            assert media_types <= (answer if status < "300" else {"application/problem+json"}), path
+            refusal = {"application/json" if "x-json-rpc" in operation else "application/problem+json"}
+            assert media_types <= (answer if status < "300" else refusal), path
             headers = set(response["headers"])
             assert "X-Request-ID" in headers
             if status not in ("401", "503"):
@@ -159,12 +160,12 @@ def test_every_operation_documents_what_the_gateway_answers() -> None:
 def test_metered_operations_take_an_idempotency_key_and_tell_the_cost() -> None:
     metered = {operation["operationId"] for _, _, operation in operations() if operation.get("x-metered")}
     sandbox = {operation["operationId"] for _, _, operation in operations() if operation["tags"] == ["sandbox"]}
-    assert metered == {"trackUsage"} | sandbox
+    assert metered == {"trackUsage", "reserveUsage", "mcp"} | sandbox
     for name in metered:
         operation = by_id(name)
         parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
         assert parameters["Idempotency-Key"]["in"] == "header"
-        headers = set(operation["responses"]["200"]["headers"])
+        headers = set(operation["responses"]["201" if name == "reserveUsage" else "200"]["headers"])
         assert {"X-Usage-Cost", "X-Usage-Event", "Idempotency-Replayed"} <= headers
         refused = str(resolved(operation["responses"]["409"]))
         codes = ["idempotency_conflict", "idempotency_in_progress", "idempotency_exhausted"]

@@ -84,6 +84,16 @@ def admission_of(request: HttpRequest | Request) -> Admission:
     return admission
 
 
+def mark_failed(response: HttpResponseBase) -> None:
+    """Say of an answer below 400 that its body tells of a failure, as MCP's do: the call costs nothing."""
+    response.is_failure = True  # type: ignore[attr-defined]
+
+
+def may_have_failed(response: HttpResponseBase | None) -> bool:
+    """Whether it has to be looked at: most answers are a success by their status."""
+    return response is None or response.status_code >= 300 or hasattr(response, "is_failure")
+
+
 def add_headers(response: HttpResponseBase, admission: Admission) -> HttpResponseBase:
     """The headers of an identified caller's response: where each limit stands, and what the call cost."""
     # Beside `response[name] = value`, which looks at each character's encoding: these are ASCII as they are made here.

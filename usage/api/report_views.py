@@ -24,6 +24,7 @@ from usage.api.serializers import (
 )
 from usage.api.views import log_is_behind
 from usage.drain import drain
+from usage.metering.admission import Admission
 from usage.models import UsageLog
 from usage.reports.breakdown import breakdown
 from usage.reports.history import history
@@ -37,12 +38,17 @@ class Breakdown(ApiView):
         "getUsageBreakdown", responses={200: BREAKDOWN_SCHEMA}, examples=[OpenApiExample("Three features", BREAKDOWN)]
     )
     def get(self, request: Request, **_: Any) -> Response:
-        window = admission_of(request).snapshot.entitlement.window
-        try:
-            tokens = breakdown(account_of(request), window.start)
-        except drain.Behind as error:
-            raise log_is_behind(error) from error
-        return Response(tokens | {"total": sum(tokens.values())})
+        return Response(current_breakdown(admission_of(request)))
+
+
+def current_breakdown(admission: Admission) -> dict[str, int]:
+    """Tokens by feature in the present window, and their `total`. Raises Problem (503) while the log is behind."""
+    facts, window = admission.snapshot.facts, admission.snapshot.entitlement.window
+    try:
+        tokens = breakdown(facts.account, window.start)
+    except drain.Behind as error:
+        raise log_is_behind(error) from error
+    return tokens | {"total": sum(tokens.values())}
 
 
 class History(ApiView):

@@ -76,9 +76,14 @@ EXCEEDED = problem(
 
 def charge_of_reservation(request: HttpRequest, catalogue: Catalogue) -> ChargeRequest:
     """The charge of the bound that a request asks for; none where the view is going to refuse the request."""
-    if request.method != "POST" or not may_ask(request, METER_SCOPE):
+    return charge_of_asked(request, readable_json(request), catalogue) if request.method == "POST" else ChargeRequest()
+
+
+def charge_of_asked(request: HttpRequest, data: Any, catalogue: Catalogue) -> ChargeRequest:
+    """The charge of the bound that `data` asks for, as ReserveRequest has it; none where it is going to be refused."""
+    if not may_ask(request, METER_SCOPE):
         return ChargeRequest()
-    serializer = ReserveRequest(data=readable_json(request))
+    serializer = ReserveRequest(data=data)
     if not serializer.is_valid():
         return ChargeRequest()
     account = request.identified.account  # type: ignore[attr-defined]
@@ -122,24 +127,7 @@ class Reservations(ApiView, ListAPIView[Reservation]):
         extensions=METERED,
     )
     def post(self, request: Request, **_: Any) -> Response:
-        _needs_meter(request)
-        serializer = ReserveRequest(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        asked, admission = _asked(serializer.validated_data), admission_of(request)
-        find_feature(asked.feature, admission)
-        with problems():
-            if admission.event is None:  # why not?
-                catalogue = admission.snapshot.catalogue
-                opening.charge_request(asked, catalogue, timezone.now(), account=admission.snapshot.facts.account)
-                raise UnsupportedMediaType(request.content_type)
-            held, drawn = opening.opened(admission, asked, timezone.now())
-        answer = {
-            "reservation": held.id,
-            "tokens_reserved": held.charge.tokens if drawn is None else drawn.bound,
-            "expires_at": from_ms((held.charge.metadata or {})["expires_at"] if drawn is None else drawn.expires_at_ms),
-            "tokens_remaining": _remaining(admission, admission.quota.used),
-        }
-        return Response(ReservedResponse(answer).data, status=201)
+        return Response(reserved(request, request.data, request.content_type), status=201)
 
     @extend_schema(
         "listReservations",
@@ -147,7 +135,7 @@ class Reservations(ApiView, ListAPIView[Reservation]):
         responses={200: ReservationSerializer(many=True)} | problem(403, "forbidden"),
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        _needs_meter(request)
+        needs_meter(request)
         return super().get(request, *args, **kwargs)
 
     def get_queryset(self) -> QuerySet[Reservation]:
@@ -160,12 +148,34 @@ class Reservations(ApiView, ListAPIView[Reservation]):
         return Reservation.objects.filter(account=account_of(self.request), **query.validated_data)
 
 
+def reserved(request: HttpRequest | Request, data: Any, content_type: str) -> dict[str, Any]:
+    """What the gateway has reserved by `charge_of_asked`. Raises Problem, ValidationError, UnsupportedMediaType."""
+    needs_meter(request)
+    serializer = ReserveRequest(data=data)
+    serializer.is_valid(raise_exception=True)
+    asked, admission = _asked(serializer.validated_data), admission_of(request)
+    find_feature(asked.feature, admission)
+    with problems():
+        if admission.event is None:  # why not?
+            catalogue = admission.snapshot.catalogue
+            opening.charge_request(asked, catalogue, timezone.now(), account=admission.snapshot.facts.account)
+            raise UnsupportedMediaType(content_type)
+        held, drawn = opening.opened(admission, asked, timezone.now())
+    answer = {
+        "reservation": held.id,
+        "tokens_reserved": held.charge.tokens if drawn is None else drawn.bound,
+        "expires_at": from_ms((held.charge.metadata or {})["expires_at"] if drawn is None else drawn.expires_at_ms),
+        "tokens_remaining": _remaining(admission, admission.quota.used),
+    }
+    return dict(ReservedResponse(answer).data)
+
+
 class OneReservation(ApiView):
     """One that is held: how it stands, a heartbeat, its release."""
 
     @extend_schema("getReservation", parameters=[RESERVATION], responses={200: ReservationSerializer} | NEEDS_SCOPE)
     def get(self, request: Request, reservation: str, **_: Any) -> Response:
-        _needs_meter(request)
+        needs_meter(request)
         _catch_up(account_of(request))
         row = Reservation.objects.filter(pk=reservation, account=account_of(request)).first()
         if row is None:
@@ -198,10 +208,16 @@ class OneReservation(ApiView):
         "releaseReservation", parameters=[RESERVATION], request=None, responses={204: None} | NEEDS_SCOPE | OVER
     )
     def delete(self, request: Request, reservation: str, **_: Any) -> Response:
-        held = _held(request, reservation)
-        with problems():
-            finishing.release(held, timezone.now())
+        released(request, reservation)
         return Response(status=204)
+
+
+def released(request: HttpRequest | Request, reservation: str) -> dict[str, Any]:
+    """Give a reservation back. Raises Problem."""
+    held = _held(request, reservation)
+    with problems():
+        done = finishing.release(held, timezone.now())
+    return dict(SettledResponse(_said(done, admission_of(request))).data)
 
 
 class Settle(ApiView):
@@ -214,13 +230,18 @@ class Settle(ApiView):
         responses={200: SettledResponse} | NEEDS_SCOPE | OVER,
     )
     def post(self, request: Request, reservation: str, **_: Any) -> Response:
-        serializer = SettleRequest(data=request.data)
-        held = _held(request, reservation)
-        serializer.is_valid(raise_exception=True)
-        given = serializer.validated_data
-        with problems():
-            done = finishing.settle(held, Report(_used(given), given["outcome"], given["estimated"]), timezone.now())
-        return Response(SettledResponse(_said(done, admission_of(request))).data)
+        return Response(settled(request, reservation, request.data))
+
+
+def settled(request: HttpRequest | Request, reservation: str, data: Any) -> dict[str, Any]:
+    """Settle a reservation by what `data` says, as SettleRequest has it. Raises Problem, ValidationError."""
+    serializer = SettleRequest(data=data)
+    held = _held(request, reservation)
+    serializer.is_valid(raise_exception=True)
+    given = serializer.validated_data
+    with problems():
+        done = finishing.settle(held, Report(_used(given), given["outcome"], given["estimated"]), timezone.now())
+    return dict(SettledResponse(_said(done, admission_of(request))).data)
 
 
 def _said(done: Settlement, admission: Admission) -> dict[str, Any]:
@@ -240,15 +261,16 @@ def _used(given: dict[str, Any]) -> dict[str, Any] | None:
     return units
 
 
-def _needs_meter(request: Request) -> None:
+def needs_meter(request: HttpRequest | Request) -> None:
+    """Raises Problem (403) unless the caller's key may meter."""
     if not caller_of(request).may(METER_SCOPE):
         raise Problem(403, "forbidden", "This needs an API key with the scope `meter`, which staff issue.")
 
 
-def _held(request: Request, reservation: str) -> Held:
-    _needs_meter(request)
+def _held(request: HttpRequest | Request, reservation: str) -> Held:
+    needs_meter(request)
     with problems():
-        return find(account_of(request), reservation)
+        return find(caller_of(request).account, reservation)
 
 
 def _remaining(admission: Admission, used: int) -> int | None:

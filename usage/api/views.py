@@ -26,6 +26,7 @@ from billing.rules.budgets import Budgets
 from billing.rules.entitlement import Metered
 from billing.rules.instants import from_ms
 from ratelimit.budgets import COUNTED
+from ratelimit.limits import BudgetStanding
 from usage.api.contract import ChargedByView, admission_of, caller_of
 from usage.api.serializers import (
     CheckRequest,
@@ -57,47 +58,48 @@ class Current(ApiView):
     @extend_schema("getCurrentUsage", parameters=[BUDGETS_OF], responses=CurrentUsage)
     def get(self, request: Request, **_: Any) -> Response:
         admission = admission_of(request)
-        entitlement, quota = admission.snapshot.entitlement, admission.quota
-        included = of_included(entitlement, quota)
-        usage = {
-            "tokens_used": quota.used,
-            "quota": included.limit.maximum,
-            "tokens_remaining": included.remaining,
-            "quota_percentage": percentage_used(included),
-            "overage": overage_of(entitlement, quota),
-            "resets_at": entitlement.window.end,
-            "plan": entitlement.plan.code or None,
-            "suggestion": suggestion(admission.snapshot, quota.used, timezone.now()),
-            "budgets": budgets_asked(request, admission),
-        }
-        return Response(CurrentUsage(usage).data)
+        return Response(current_usage(admission, budgets_asked(request, admission)))
 
 
-def budgets_asked(request: Request, admission: Admission) -> list[dict[str, Any]]:
+def current_usage(admission: Admission, budgets: tuple[BudgetStanding, ...] | None = None) -> dict[str, Any]:
+    """What is used and left of the present window, as it was when the call was decided; with the caller's budgets."""
+    entitlement, quota = admission.snapshot.entitlement, admission.quota
+    included = of_included(entitlement, quota)
+    usage = {
+        "tokens_used": quota.used,
+        "quota": included.limit.maximum,
+        "tokens_remaining": included.remaining,
+        "quota_percentage": percentage_used(included),
+        "overage": overage_of(entitlement, quota),
+        "resets_at": entitlement.window.end,
+        "plan": entitlement.plan.code or None,
+        "suggestion": suggestion(admission.snapshot, quota.used, timezone.now()),
+        "budgets": [
+            {
+                "budget": Budgets._fields[part],
+                "limit": limit.maximum,
+                "used": used,
+                "resets_at": from_ms(limit.ends_at_ms) if part in COUNTED else None,
+            }
+            for part, (limit, used, _), _ in (admission.budgets if budgets is None else budgets)
+        ],
+    }
+    return dict(CurrentUsage(usage).data)
+
+
+def budgets_asked(request: Request, admission: Admission) -> tuple[BudgetStanding, ...]:
     """How the budgets stand of the key that the query names, or else of the key that asks.
 
     Raises ValidationError where the account has no such key.
     """
-    standings = admission.budgets
-    if "key" in request.query_params:
-        account, named = admission.snapshot.facts.account, request.query_params["key"]
-        key = (
-            keys_of(account).filter(prefix=prefix_in(named)).first()
-            if named.isascii() and named.isprintable()
-            else None
-        )
-        if key is None:
-            raise ValidationError({"key": ["You have no such key."]})
-        standings = standing(account, timezone.now(), key).budgets
-    return [
-        {
-            "budget": Budgets._fields[part],
-            "limit": limit.maximum,
-            "used": used,
-            "resets_at": from_ms(limit.ends_at_ms) if part in COUNTED else None,
-        }
-        for part, (limit, used, _), _ in standings
-    ]
+    if "key" not in request.query_params:
+        return tuple(admission.budgets)
+    account, named = admission.snapshot.facts.account, request.query_params["key"]
+    is_text = named.isascii() and named.isprintable()
+    key = keys_of(account).filter(prefix=prefix_in(named)).first() if is_text else None
+    if key is None:
+        raise ValidationError({"key": ["You have no such key."]})
+    return tuple(standing(account, timezone.now(), key).budgets)
 
 
 def charge_of_tracked_call(request: HttpRequest, catalogue: Catalogue) -> ChargeRequest:
@@ -150,17 +152,21 @@ class Check(ApiView):
     def post(self, request: Request, **_: Any) -> Response:
         serializer = CheckRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
-        admission = admission_of(request)
-        feature = find_feature(serializer.validated_data["feature"], admission)
-        code, retry_after = foresee_refusal(admission, feature)
-        answer = {
-            "allowed": code is None,
-            "code": code,
-            "cost": feature.tokens,
-            **_left(admission),
-            "retry_after": retry_after,
-        }
-        return Response(CheckResponse(answer).data)
+        return Response(check_feature(serializer.validated_data["feature"], admission_of(request)))
+
+
+def check_feature(code: str, admission: Admission) -> dict[str, Any]:
+    """Whether a call of the feature would be admitted now, and what it costs. Raises ValidationError."""
+    feature = find_feature(code, admission)
+    refused, retry_after = foresee_refusal(admission, feature)
+    answer = {
+        "allowed": refused is None,
+        "code": refused,
+        "cost": feature.tokens,
+        **_left(admission),
+        "retry_after": retry_after,
+    }
+    return dict(CheckResponse(answer).data)
 
 
 class VoidEvent(ApiView):

@@ -1,0 +1,293 @@
+"""MCP through the gateway: what is charged, what is refused, and how both are told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from billing.models import ApiKey, Feature
+from tests.billing_site.mcp.rpc import (
+    ACCEPT,
+    PATH,
+    call,
+    call_modern,
+    content,
+    error,
+    failure,
+    message,
+    names,
+    result,
+    send,
+)
+from tests.billing_site.test_gateway import used
+from tests.cast import Customer
+from tests.clock import moved_by_hand
+from tests.contract import left, problem
+from tests.outages import redis_gone
+from tests.redis_commands import redis_commands
+
+__all__ = ["redis_gone"]
+
+pytestmark = pytest.mark.django_db
+
+SCORE = {"address": "0xabc"}
+
+
+class TestCharges:
+    @pytest.mark.parametrize("send_call", [call, call_modern])
+    def test_a_metered_tool_is_charged_once(self, bob: Customer, send_call: Any) -> None:
+        response = send_call(bob, "risk_score", SCORE)
+        assert 0 <= content(response)["score"] <= 100
+        assert (response["X-Usage-Cost"], bool(response["X-Usage-Event"])) == ("2", True)
+        assert left(response) == {"minute": 29, "quota": 498}
+        assert used(bob) == 2
+
+    @pytest.mark.parametrize("send_call", [call, call_modern])
+    def test_a_tool_that_fails_costs_nothing(self, bob: Customer, send_call: Any) -> None:
+        response = send_call(bob, "wallet_scan", {"address": "unknown"})
+        assert failure(response) == "There is no wallet at this address."
+        assert (response["X-Usage-Cost"], used(bob)) == ("0", 0)
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ({}, "The argument `address` is missing. Known are: `address`, `depth`."),
+            ({"address": 5}, 'The argument `address` is not as wanted: type "string".'),
+            ({"address": "a", "depth": 9}, "The argument `depth` is not as wanted: maximum 5."),
+            ({"address": "a", "deep": 1}, "There is an argument that the tool does not know. Known are: `address`, "),
+        ],
+    )
+    def test_wrong_arguments_cost_nothing(self, bob: Customer, arguments: dict[str, Any], said: str) -> None:
+        response = call(bob, "wallet_scan", arguments)
+        assert failure(response).startswith(said)
+        assert (response["X-Usage-Cost"], used(bob)) == ("0", 0)
+
+    def test_arguments_that_are_no_object_cost_nothing(self, bob: Customer) -> None:
+        response = send(bob, message("tools/call", {"name": "risk_score", "arguments": ["0xabc"]}))
+        assert response.json()["error"]["code"] == -32602
+        assert (response["X-Usage-Cost"], used(bob)) == ("0", 0)
+
+    @pytest.mark.parametrize(("send_call", "status"), [(call, 200), (call_modern, 400)])
+    @pytest.mark.parametrize("name", ["nothing", "trace_start", "", "get_usage "])
+    def test_an_unknown_tool_costs_nothing(self, bob: Customer, send_call: Any, status: int, name: str) -> None:
+        said = error(send_call(bob, name), status)
+        assert (said["code"], said["message"]) == (-32602, "There is no such tool; tools/list has those there are.")
+        assert used(bob) == 0
+
+    def test_header_and_body_that_disagree_cost_nothing(self, bob: Customer) -> None:
+        for headers in ({"Mcp-Name": "get_usage"}, {"Mcp-Method": "tools/list"}):
+            response = call_modern(bob, "risk_score", SCORE, **headers)
+            assert error(response, 400)["code"] == -32020
+            assert response["X-Usage-Cost"] == "0"
+        assert error(call_modern(bob, "get_usage", **{"Mcp-Name": "risk_score"}), 400)["code"] == -32020
+        assert used(bob) == 0
+
+    def test_what_runs_is_what_was_charged(self, bob: Customer) -> None:
+        """A name that is given twice means the same to the gateway and to the library, and a notification nothing."""
+        twice = json.dumps(message("tools/call", {"name": "get_usage", "arguments": SCORE}))
+        body = twice.replace('"name": "get_usage"', '"name": "get_usage", "name": "risk_score"').encode()
+        response = bob.api.post(PATH, body, "application/json", headers=ACCEPT)
+        assert "score" in content(response)
+        assert response["X-Usage-Cost"] == "2"
+        notice = message("tools/call", {"name": "risk_score", "arguments": SCORE})
+        del notice["id"]
+        response = send(bob, notice)
+        assert (response.status_code, response.content, used(bob)) == (202, b"", 2)
+
+    def test_a_tool_whose_feature_is_gone_is_no_longer_offered(self, bob: Customer) -> None:
+        Feature.objects.filter(code="risk_score").delete()
+        assert "risk_score" not in names(send(bob, message("tools/list")))
+        response = call(bob, "risk_score", SCORE)
+        assert failure(response).startswith("This key may not call the tool")
+        assert used(bob) == 0
+
+    def test_a_warm_call_is_one_redis_command_and_no_query(self, bob: Customer) -> None:
+        call(bob, "risk_score", SCORE)
+        with redis_commands() as commands, CaptureQueriesContext(connection) as queries:
+            assert call(bob, "risk_score", SCORE)["X-Usage-Cost"] == "2"
+        assert (commands, len(queries)) == (["EVALSHA"], 0)
+
+    def test_a_request_counts_one_against_the_minute(self, alice: Customer) -> None:
+        assert left(send(alice, message("tools/list")))["minute"] == 9
+        assert left(call(alice, "get_usage")) == {"minute": 8, "quota": 100}
+
+
+class TestIdempotency:
+    def test_a_call_is_charged_once_under_its_key(self, bob: Customer) -> None:
+        first = call(bob, "risk_score", SCORE, **{"Idempotency-Key": "k"})
+        again = call(bob, "risk_score", SCORE, **{"Idempotency-Key": "k"})
+        assert (again.content, again["Idempotency-Replayed"]) == (first.content, "true")
+        assert used(bob) == 2
+
+    def test_another_call_under_it_is_refused(self, bob: Customer) -> None:
+        call(bob, "risk_score", SCORE, **{"Idempotency-Key": "k"})
+        said = error(call(bob, "risk_score", {"address": "0xdef"}, **{"Idempotency-Key": "k"}), 409)
+        assert (said["code"], said["data"]["code"]) == (-32000, "idempotency_conflict")
+
+    def test_a_failed_call_frees_it(self, bob: Customer) -> None:
+        for _ in range(2):
+            response = call(bob, "wallet_scan", {"address": "unknown"}, **{"Idempotency-Key": "k"})
+            assert failure(response) and "Idempotency-Replayed" not in response
+        assert used(bob) == 0
+
+
+class TestRefusals:
+    def test_without_a_key(self) -> None:
+        response = Client().post(PATH, message("tools/list", id="a"), "application/json")
+        said = error(response, 401)
+        assert (response.json()["id"], said["code"], said["data"]["reason"]) == ("a", -32000, "missing")
+        assert response["WWW-Authenticate"] == "Bearer"
+        assert said["message"] == said["data"]["detail"]
+
+    def test_a_revoked_key(self, bob: Customer, django_capture_on_commit_callbacks: Any) -> None:
+        call(bob, "get_usage")
+        with django_capture_on_commit_callbacks(execute=True):
+            ApiKey.objects.get(account=bob.user).revoke()
+        assert error(call(bob, "get_usage"), 401)["data"]["reason"] == "revoked"
+
+    def test_the_minute(self, alice: Customer) -> None:
+        for _ in range(10):
+            call(alice, "get_usage")
+        response = call(alice, "get_usage")
+        said = error(response, 429)
+        assert said["data"]["code"] == "rate_limited"
+        assert said["data"]["retry_after"] == int(response["Retry-After"]) > 0
+        assert response["RateLimit"]
+
+    def test_its_retry_after_is_true(self, alice: Customer) -> None:
+        with moved_by_hand() as clock:
+            for _ in range(10):
+                call(alice, "get_usage")
+                clock.tick(1)
+            retry_after = int(call(alice, "get_usage")["Retry-After"])
+            clock.tick(retry_after - 1)
+            error(call(alice, "get_usage"), 429)
+            clock.tick(1)
+            assert content(call(alice, "get_usage"))
+
+    def test_no_decision(self, alice: Customer, settings: Any, redis_gone: None) -> None:
+        settings.WHEN_REDIS_IS_DOWN = "refuse"
+        response = call(alice, "risk_score", SCORE)
+        assert error(response, 503)["data"]["code"] == "unavailable"
+        assert response["Retry-After"] == "1"
+
+    def test_the_quota(self, alice: Customer) -> None:
+        Feature.objects.filter(code="risk_score").update(tokens=60)
+        assert result(call(alice, "risk_score", SCORE))
+        response = call(alice, "risk_score", SCORE)
+        said = error(response, 429)["data"]
+        assert (said["code"], said["tokens_remaining"], said["upgrade_url"]) == ("quota_exceeded", 40, "/dashboard/")
+        assert left(response)["quota"] == 40
+
+    def test_a_feature_that_the_plan_lacks(self, alice: Customer, bob: Customer) -> None:
+        Feature.objects.filter(code="risk_score").update(capability=Feature.objects.get(code="graph_query").capability)
+        said = error(call(alice, "risk_score", SCORE), 403)["data"]
+        assert (said["code"], said["suggested_plan"], said["upgrade_url"]) == (
+            "feature_not_in_plan",
+            "starter",
+            "/dashboard/",
+        )
+        assert content(call(bob, "risk_score", SCORE))
+
+    def test_a_session_needs_its_token(self, bob: Customer) -> None:
+        browser = Client(enforce_csrf_checks=True)
+        browser.force_login(bob.user)
+        response = browser.post(PATH, message("tools/list"), "application/json", headers=ACCEPT)
+        assert error(response, 403)["data"]["code"] == "csrf_failed"
+
+
+class TestWalls:
+    @pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
+    @pytest.mark.parametrize("method", ["get", "delete", "put", "patch"])
+    def test_only_post(self, bob: Customer, method: str, accept: str) -> None:
+        """Clients ask for a stream by GET, and do without one only when that is a 405."""
+        response = getattr(bob.api, method)(PATH, headers={"Accept": accept})
+        problem(response, 405, "method_not_allowed")
+        assert "POST" in response["Allow"]
+
+    def test_no_batch(self, bob: Customer) -> None:
+        batch = [message("tools/call", {"name": "risk_score", "arguments": SCORE})] * 2
+        said = error(send(bob, batch), 400)
+        assert (said["code"], used(bob)) == (-32600, 0)
+
+    @pytest.mark.parametrize("body", [b" ", b"{", b"\xff", b"NaN", b'{"a":' * 200 + b"1" + b"}" * 200])
+    def test_what_is_no_json(self, bob: Customer, body: bytes) -> None:
+        response = bob.api.post(PATH, body, "application/json", headers=ACCEPT)
+        assert error(response, 400)["code"] == -32700
+        assert response.json()["id"] is None
+
+    @pytest.mark.parametrize("body", [b"5", b'"tools/list"', b"null", b"{}", b'{"jsonrpc": "1.0", "id": 1}'])
+    def test_what_is_no_message(self, bob: Customer, body: bytes) -> None:
+        assert error(bob.api.post(PATH, body, "application/json", headers=ACCEPT), 400)
+
+    @pytest.mark.parametrize("size", [64 * 1024 + 1, 1_000_000, 1_500_000])
+    def test_a_large_body(self, bob: Customer, size: int) -> None:
+        body = json.dumps(message("tools/call", {"name": "risk_score", "arguments": {"address": "x" * size}})).encode()
+        response = bob.api.post(PATH, body, "application/json", headers=ACCEPT)
+        assert error(response, 413)["data"]["code"] == "too_large"
+        assert used(bob) == 0
+
+    def test_another_media_type(self, bob: Customer) -> None:
+        body = json.dumps(message("tools/call", {"name": "risk_score", "arguments": SCORE}))
+        said = error(bob.api.post(PATH, body, "text/plain", headers=ACCEPT), 415)
+        assert (said["data"]["code"], used(bob)) == ("unsupported_media_type", 0)
+
+    def test_a_client_that_takes_no_json(self, bob: Customer) -> None:
+        body = json.dumps(message("tools/call", {"name": "risk_score", "arguments": SCORE}))
+        response = bob.api.post(PATH, body, "application/json", headers={"Accept": "text/event-stream"})
+        assert error(response, 406)["data"]["code"] == "not_acceptable"
+        assert used(bob) == 0
+
+    def test_pages_of_other_sites(self, bob: Customer, settings: Any) -> None:
+        for origin in ("https://evil.example", "null", "http://localhost:6274"):
+            response = call(bob, "risk_score", SCORE, Origin=origin)
+            assert error(response, 403)["data"]["code"] == "forbidden"
+        assert used(bob) == 0
+        assert content(call(bob, "risk_score", SCORE, Origin="http://testserver"))
+        settings.CSRF_TRUSTED_ORIGINS = ["https://evil.example"]
+        assert content(call(bob, "risk_score", SCORE, Origin="https://evil.example"))
+
+    def test_another_host(self, bob: Customer) -> None:
+        client = Client(headers={"Authorization": f"Bearer {bob.key}", "Host": "evil.example"})
+        response = client.post(
+            PATH, message("tools/call", {"name": "risk_score", "arguments": SCORE}), "application/json"
+        )
+        assert (response.status_code, used(bob)) == (400, 0)
+
+    def test_nobody_reads_anothers(self, alice: Customer, bob: Customer) -> None:
+        call(bob, "risk_score", SCORE)
+        assert content(call(alice, "get_usage"))["tokens_used"] == 0
+        assert content(call(alice, "get_breakdown"))["total"] == 0
+        asked = call(alice, "get_usage", {"account": bob.account})
+        assert failure(asked).startswith("There is an argument that the tool does not know.")
+
+
+class TestErrors:
+    def test_a_defect_is_told_as_one(self, bob: Customer, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+        def broken(_: str) -> int:
+            raise RuntimeError("secret")
+
+        monkeypatch.setattr("billing_site.mcp.sandbox_tools._score", broken)
+        response = call(bob, "risk_score", SCORE)
+        assert failure(response) == "Something went wrong here. Tokens that the call took were given back."
+        assert b"secret" not in response.content
+        assert "the tool risk_score has failed" in caplog.text
+        assert used(bob) == 0
+
+    def test_a_worker_that_is_stopped_leaves_the_loop_to_the_others(
+        self, bob: Customer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def stopped(_: str) -> int:
+            raise SystemExit("the worker is told to stop")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("billing_site.mcp.sandbox_tools._score", stopped)
+            with pytest.raises(SystemExit):
+                call(bob, "risk_score", SCORE)
+        assert used(bob) == 0
+        assert content(call(bob, "risk_score", SCORE))
