@@ -19,6 +19,7 @@ PAGES = {
         ("Features", "billing.feature", "bolt"),
         ("Routes", "billing.route", "route"),
         ("Capabilities", "billing.capability", "extension"),
+        ("Model prices", "billing.modelprice", "neurology"),
         ("Token packs", "billing.tokenpack", "package_2"),
         ("Coupons", "billing.coupon", "percent"),
     ],

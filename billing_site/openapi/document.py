@@ -27,7 +27,14 @@ from billing.http.views import ApiView
 
 PARTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("parts.yaml").read_text())
 
-TAG_OF_SEGMENT: Final = {"plans": "plans", "features": "plans", "usage": "usage", "billing": "billing", "keys": "keys"}
+TAG_OF_SEGMENT: Final = {
+    "plans": "plans",
+    "features": "plans",
+    "models": "plans",
+    "usage": "usage",
+    "billing": "billing",
+    "keys": "keys",
+}
 
 CODE_ALONE: Final = {
     "NotFound": "not_found",
