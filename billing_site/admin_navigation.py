@@ -62,6 +62,7 @@ PAGES = {
     ],
     "Usage": [
         ("Usage log", "usage.usagelog", "receipt_long"),
+        ("Reservations", "usage.reservation", "hourglass_top"),
         ("Thresholds crossed", "usage.thresholdcrossed", "notifications"),
         ("Usage resets", "usage.usagereset", "restart_alt"),
         ("Set-aside entries", "usage.setasideentry", "report"),

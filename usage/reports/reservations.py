@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Case, Count, F, Max, Min, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce
 
@@ -121,16 +122,19 @@ class Everybody(NamedTuple):
     month: datetime
 
 
+EVERYBODY = """
+SELECT (SELECT count(*) FROM usage_reservation WHERE state = 'open'),
+    (SELECT count(*) FROM usage_reservation WHERE state = 'expired' AND finished_at >= %s),
+    (SELECT coalesce(sum(uncollected), 0)::bigint FROM usage_reservation WHERE uncollected > 0 AND finished_at >= %s)
+"""
+
+
 def of_everybody(now: datetime) -> Everybody:
-    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    month, rows = month_window(now).start, Reservation.objects.order_by()
-    return Everybody(
-        open=rows.filter(state=OPEN).count(),
-        expired_today=rows.filter(state=EXPIRED, finished_at__gte=today).count(),
-        uncollected=rows.filter(uncollected__gt=0, finished_at__gte=month).aggregate(of=Sum("uncollected"))["of"] or 0,
-        today=today,
-        month=month,
-    )
+    today, month = now.replace(hour=0, minute=0, second=0, microsecond=0), month_window(now).start
+    with connection.cursor() as cursor:
+        cursor.execute(EVERYBODY, [today, month])
+        ((opened, expired, uncollected),) = cursor.fetchall()
+    return Everybody(opened, expired, uncollected, today, month)
 
 
 PAST = timedelta(days=30)
