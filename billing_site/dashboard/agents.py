@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,7 +21,8 @@ from usage.reports.reservations import PAST, Place, lost, open_reservations, run
 
 AGENTS: Final = "dashboard-agents"
 OPEN_A_PAGE: Final = 25
-LOST_SHOWN: Final = 20
+LOST_SHOWN: Final = 10
+NEW: Final = timedelta(minutes=1)
 
 
 @dashboard_page()
@@ -37,7 +38,7 @@ def show(request: DashboardRequest) -> HttpResponseBase:
     found, gone_wrong = runs(account, since, after), [*lost(account, since)[:LOST_SHOWN]]
     context = {
         "page": page,
-        "open": [{"row": row, "expires_at": at, "is_due": at <= now} for row, at in _with_expiry([*page])],
+        "open": _shown([*page], now),
         "runs": found.runs,
         "older": f"{rfc3339(found.rest.opened_at)},{found.rest.id}" if found.rest else "",
         "is_later_page": after is not None,
@@ -50,9 +51,13 @@ def show(request: DashboardRequest) -> HttpResponseBase:
     return render(request, "dashboard/agents.html", context)
 
 
-def _with_expiry(rows: list[Reservation]) -> list[tuple[Reservation, datetime]]:
-    found = expiries(rows)
-    return [(row, found[row.pk]) for row in rows]
+def _shown(rows: list[Reservation], now: datetime) -> list[dict[str, Any]]:
+    """With when each ends by itself."""
+    ends = expiries(rows)
+    return [
+        {"row": row, "expires_at": ends[row.pk], "is_due": ends[row.pk] <= now, "is_new": now - row.opened_at < NEW}
+        for row in rows
+    ]
 
 
 def _place(given: Any) -> Place:

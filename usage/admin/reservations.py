@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -77,11 +76,10 @@ class ReservationAdmin(ReadOnly, ActionPages[Reservation]):
         "charged",
         "uncollected",
         "expires",
-        "key_prefix",
     ]
     list_display_links = ["opened"]
     list_filter = [StateFilter, UncollectedFilter, ("opened_at", Days), ("finished_at", Days)]
-    exported = ("id", "account_id", "parent_id", "outcome", "estimated", "finished_at")
+    exported = ("id", "account_id", "parent_id", "key_prefix", "outcome", "estimated", "finished_at")
     summed = ("bound", "charged", "uncollected")
     currency_path = ""
     list_fullwidth = True
@@ -175,5 +173,6 @@ class ReservationAdmin(ReadOnly, ActionPages[Reservation]):
 
     @admin.display(description="held until")
     @shown_once
-    def held_until(self, row: Reservation) -> datetime:
-        return row.expires_at if row.state != OPEN else expiries([row])[row.pk]
+    def held_until(self, row: Reservation) -> str:
+        at = row.expires_at if row.state != OPEN else expiries([row])[row.pk]
+        return f"{at:%Y-%m-%d %H:%M:%S}"

@@ -156,6 +156,7 @@ class ModelPriceAdmin(FencedAdmin[ModelPrice]):
     list_select_related = ["feature"]
     search_fields = ["model"]
     ordering = ["model", "feature", "-valid_from"]
+    sortable_by = ()
     about: Any = (None, {"fields": [("model", "feature"), ("valid_from", "is_on_sale")]})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelPrice]:
@@ -164,7 +165,10 @@ class ModelPriceAdmin(FencedAdmin[ModelPrice]):
     def get_fieldsets(self, request: HttpRequest, obj: ModelPrice | None = None) -> Any:
         rates = [f"{name}_shown" if obj else name for name in RATES]
         said = "Tokens for 1,000 units, to a thousandth of a token. A call is the sum of its units, rounded up once."
-        return [self.about, ("What units cost", {"fields": [*rates[:4], rates[4]], "description": said})]
+        return [
+            self.about,
+            ("What units cost", {"fields": [tuple(rates[:2]), tuple(rates[2:4]), rates[4]], "description": said}),
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ModelPrice | None = None) -> list[str]:
         return [f"{name}_shown" for name in RATES] if obj else []
