@@ -29,6 +29,7 @@ LINKS: Final = {
     "usage_breakdown": "usage-breakdown",
     "usage_history": "usage-history",
     "usage_logs": "usage-logs",
+    "usage_reservations": "usage-reservations",
     "docs": "docs",
     "schema": "schema",
 }
