@@ -29,7 +29,7 @@ from tests.cast import Customer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 EVENT = "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f"
-SAMPLES = {"event": EVENT}
+SAMPLES = {"event": EVENT, "reservation": EVENT}
 METHODS = {"get", "post", "put", "patch", "delete"}
 PUBLIC = {"getIndex", "listPlans", "getPlan", "listFeatures", "listModels"}
 
@@ -159,12 +159,13 @@ def test_every_operation_documents_what_the_gateway_answers() -> None:
 def test_metered_operations_take_an_idempotency_key_and_tell_the_cost() -> None:
     metered = {operation["operationId"] for _, _, operation in operations() if operation.get("x-metered")}
     sandbox = {operation["operationId"] for _, _, operation in operations() if operation["tags"] == ["sandbox"]}
-    assert metered == {"trackUsage"} | sandbox
+    assert metered == {"trackUsage", "reserveUsage"} | sandbox
     for name in metered:
         operation = by_id(name)
         parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
         assert parameters["Idempotency-Key"]["in"] == "header"
-        headers = set(operation["responses"]["200"]["headers"])
+        done = operation["responses"].get("200") or operation["responses"]["201"]
+        headers = set(done["headers"])
         assert {"X-Usage-Cost", "X-Usage-Event", "Idempotency-Replayed"} <= headers
         refused = str(resolved(operation["responses"]["409"]))
         codes = ["idempotency_conflict", "idempotency_in_progress", "idempotency_exhausted"]
