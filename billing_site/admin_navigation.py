@@ -19,6 +19,7 @@ PAGES = {
         ("Features", "billing.feature", "bolt"),
         ("Routes", "billing.route", "route"),
         ("Capabilities", "billing.capability", "extension"),
+        ("Model prices", "billing.modelprice", "neurology"),
         ("Token packs", "billing.tokenpack", "package_2"),
         ("Coupons", "billing.coupon", "percent"),
     ],
@@ -61,6 +62,7 @@ PAGES = {
     ],
     "Usage": [
         ("Usage log", "usage.usagelog", "receipt_long"),
+        ("Reservations", "usage.reservation", "hourglass_top"),
         ("Thresholds crossed", "usage.thresholdcrossed", "notifications"),
         ("Usage resets", "usage.usagereset", "restart_alt"),
         ("Set-aside entries", "usage.setasideentry", "report"),

@@ -15,6 +15,7 @@ from billing.http.views import ApiView
 LINKS: Final = {
     "plans": "plans",
     "features": "features",
+    "models": "models",
     "subscription": "billing-subscription",
     "billing_details": "billing-details",
     "invoices": "billing-invoices",

@@ -267,7 +267,7 @@ OUTBOX_KEPT_DAYS = env.number("OUTBOX_KEPT_DAYS", 30, most=36_500)  # messages t
 OWN_PATHS = (
     *("/admin", "/accounts", "/dashboard", "/health", "/metrics", "/payments", STATIC_URL.rstrip("/")),
     *("/api/auth", "/api/docs", "/api/schema"),
-    *(f"/api/v1/{name}" for name in ("plans", "features", "billing", "usage", "keys", "webhooks", "mcp")),
+    *(f"/api/v1/{name}" for name in ("plans", "features", "models", "billing", "usage", "keys", "webhooks", "mcp")),
 )
 BILLING_ACTIVE_FEATURES = "usage.reports.activity.check_active_features"
 BILLING_USED_UNTIL = "usage.reports.used_until.used_until"

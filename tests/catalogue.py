@@ -42,7 +42,7 @@ def seed(now: datetime) -> None:
     if not _seeded:
         call_command("seed_catalogue", verbosity=0)
         _seeded.update({table: _copied_out(table) for table in TABLES})
-        _prices.extend(ModelPrice.objects.all())
+        _prices.extend(ModelPrice.objects.order_by("pk"))
         return
     with transaction.atomic(), connection.cursor() as cursor:
         for table, rows in _seeded.items():

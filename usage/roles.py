@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.contrib.auth.management import create_permissions
 
 SUPPORT, BILLING, CATALOGUE, AUDITOR = "support", "billing", "catalogue", "auditor"
-OF_THE_CATALOGUE: Final = ("plan", "feature", "route", "capability", "tokenpack")
+OF_THE_CATALOGUE: Final = ("plan", "feature", "route", "capability", "tokenpack", "modelprice")
 CHANGES: Final = {
     SUPPORT: (
         *(

@@ -4,7 +4,7 @@ from django.contrib import admin
 from rest_framework_api_key.models import APIKey
 
 from billing.admin import mails, outbox
-from billing.admin.catalogue import coupons, features, plans, token_packs
+from billing.admin.catalogue import coupons, features, model_prices, plans, token_packs
 from billing.admin.chains import chains
 from billing.admin.chains import payments as chain_payments
 from billing.admin.chains import refunds as chain_refunds
@@ -32,6 +32,7 @@ __all__ = [
     "features",
     "invoices",
     "mails",
+    "model_prices",
     "money_in",
     "out",
     "outbox",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.fields import SkipField
 
-from billing.http.fields import MoneyField, NumberOrUnlimited
-from billing.models import Feature, Plan
+from billing.http.fields import MoneyField, NumberOrUnlimited, TimeField
+from billing.models import Feature, ModelPrice, Plan
+from billing.rules.model_prices import PER_TOKEN
 from billing.rules.money import in_currency
 from billing.rules.overage import shown_price
 from billing.rules.plan_change import Available
@@ -32,6 +34,14 @@ AI_AGENT_QUERY = {
     "tokens": 5,
     "capability": "ai_agents",
     "endpoints": ["/api/v1/agent/query"],
+}
+
+M_LARGE = {
+    "model": "m-large",
+    "feature": "ai_agent_query",
+    "tokens_per_1000": {"input": 2, "cache_read": 0.1, "cache_write": 2.5, "output": 8},
+    "fixed": 0,
+    "valid_from": "2026-01-01T00:00:00Z",
 }
 
 
@@ -120,3 +130,33 @@ class FeatureSerializer(serializers.ModelSerializer[Feature]):
 
     def get_endpoints(self, feature: Feature) -> list[str]:
         return sorted({route.path for route in feature.routes.all()})
+
+
+@extend_schema_field({"type": "number", "minimum": 0})
+class RateField(serializers.Field[Any, Any, Any, Any]):
+    """Thousandths of a token, given in tokens."""
+
+    def to_representation(self, value: int) -> Decimal:
+        return (Decimal(value) / PER_TOKEN).normalize() + 0
+
+
+class RatesSerializer(serializers.Serializer[Any]):
+    """Tokens for 1,000 units of each kind. Units are disjoint."""
+
+    input = RateField(help_text="Read from no cache.")
+    cache_read = RateField()
+    cache_write = RateField()
+    output = RateField(help_text="Reasoning is among it.")
+
+
+@extend_schema_serializer(examples=[OpenApiExample("m-large", M_LARGE)])
+class ModelPriceSerializer(serializers.ModelSerializer[ModelPrice]):
+    feature = serializers.SlugRelatedField("code", read_only=True)  # type: ignore[var-annotated]
+    tokens_per_1000 = RatesSerializer(source="*", read_only=True)
+    fixed = RateField(help_text="Tokens for each call, whatever its units.")
+    valid_from = TimeField(help_text="Since when the price holds.")
+
+    class Meta:
+        model = ModelPrice
+        fields = ("model", "feature", "tokens_per_1000", "fixed", "valid_from")
+        read_only_fields = fields

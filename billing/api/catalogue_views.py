@@ -12,11 +12,11 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.catalogue_serializers import FeatureSerializer, PlanSerializer
+from billing.api.catalogue_serializers import FeatureSerializer, ModelPriceSerializer, PlanSerializer
 from billing.http.access import PUBLIC
 from billing.http.pagination import NewestFirst
 from billing.http.views import ApiView, account_of
-from billing.models import Feature, Plan
+from billing.models import Feature, ModelPrice, Plan
 from billing.subscriptions.offers import Offers
 
 
@@ -33,6 +33,10 @@ class CataloguePages(NewestFirst):
 
 class FeaturePages(NewestFirst):
     ordering = ("-created_at", "pk")
+
+
+class ModelPages(NewestFirst):
+    ordering = ("-valid_from", "pk")
 
 
 @extend_schema_view(get=extend_schema("listPlans"))
@@ -73,3 +77,19 @@ class FeatureList(ApiView, ListAPIView[Feature]):
 
     def get_queryset(self) -> QuerySet[Feature]:
         return Feature.objects.select_related("capability").prefetch_related("routes")
+
+
+@extend_schema_view(get=extend_schema("listModels"))
+class ModelList(ApiView, ListAPIView[ModelPrice]):
+    """The models that are sold by their units, at the prices that hold now.
+
+    A call costs the sum of its units at their rates, and the fixed part, rounded up once to whole tokens.
+    """
+
+    access = PUBLIC
+    query_fields = frozenset({"cursor", "limit"})
+    serializer_class = ModelPriceSerializer
+    pagination_class = ModelPages
+
+    def get_queryset(self) -> QuerySet[ModelPrice]:
+        return ModelPrice.objects.sold(timezone.now()).select_related("feature")

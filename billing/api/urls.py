@@ -21,6 +21,7 @@ urlpatterns = [
     re_path(r"^plans/?$", catalogue_views.PlanList.as_view(), name="plans"),
     re_path(r"^plans/(?P<code>[a-z0-9_-]+)/?$", catalogue_views.PlanDetail.as_view(), name="plan"),
     re_path(r"^features/?$", catalogue_views.FeatureList.as_view(), name="features"),
+    re_path(r"^models/?$", catalogue_views.ModelList.as_view(), name="models"),
     re_path(
         r"^billing/calculate-proration/?$",
         plan_change_views.CalculateProration.as_view(),

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from billing.fence.fenced import FencedModel
@@ -16,6 +16,18 @@ from billing.rules.model_prices import LARGEST_RATE, ModelRates
 RATES = ("input", "cache_read", "cache_write", "output", "fixed")
 _bounded = [MaxValueValidator(LARGEST_RATE)]
 _model_name = RegexValidator(r"^[!-~]+\Z", "Letters, digits and signs such as - . : and /, without spaces.")
+
+
+def followed(now: datetime) -> Exists:
+    """Of a price: whether a later one of its model and feature holds by now."""
+    same = ModelPrice.objects.filter(model=OuterRef("model"), feature=OuterRef("feature"))
+    return Exists(same.filter(valid_from__gt=OuterRef("valid_from"), valid_from__lte=now))
+
+
+class ModelPriceQuerySet(models.QuerySet["ModelPrice"]):
+    def sold(self, now: datetime) -> ModelPriceQuerySet:
+        """The prices that hold now, of models on sale."""
+        return self.filter(~followed(now), valid_from__lte=now, is_on_sale=True)
 
 
 class ModelPrice(FencedModel):
@@ -43,6 +55,7 @@ class ModelPrice(FencedModel):
         "on sale", default=True, help_text="Off: from then on callers are told that there is no such model."
     )
     valid_from = models.DateTimeField(default=timezone.now)
+    objects = ModelPriceQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]

@@ -16,6 +16,7 @@ PAGES: Final[list[tuple[str, Promise]]] = [
     ("dashboard", _("Overview")),
     ("dashboard-keys", _("Keys")),
     ("dashboard-usage", _("Usage log")),
+    ("dashboard-agents", _("Agents")),
     ("dashboard-plans", _("Plans")),
     ("dashboard-billing", _("Billing")),
     ("dashboard-payment-methods", _("Payment methods")),

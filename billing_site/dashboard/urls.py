@@ -6,6 +6,7 @@ from django.urls import path
 
 from billing_site.dashboard import (
     activity,
+    agents,
     billing,
     extras,
     keys,
@@ -31,6 +32,7 @@ urlpatterns = [
     path("days/", overview.days, name="dashboard-days"),
     path("usage/", usage.show, name="dashboard-usage"),
     path("usage/export/", usage.export, name="dashboard-usage-export"),
+    path("agents/", agents.show, name="dashboard-agents"),
     path("plans/", plans.show, name="dashboard-plans"),
     path("plans/cancel/", plans.cancel, name="dashboard-cancel"),
     path("plans/keep/", plans.keep, name="dashboard-keep"),

@@ -28,7 +28,7 @@ from billing.http.views import ApiView
 PARTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("parts.yaml").read_text())
 
 TAG_OF_SEGMENT: Final = {
-    **dict.fromkeys(("plans", "features"), "plans"),
+    **dict.fromkeys(("plans", "features", "models"), "plans"),
     **{segment: segment for segment in ("usage", "billing", "keys")},
     "mcp": "agents",
 }

@@ -13,8 +13,9 @@ from billing.reports.ahead import Ahead, ahead
 from billing.reports.month import Month, money_of_month
 from billing.reports.recurring import PlanShare, plan_shares
 from usage.reports.present import Used, near_quota, top_consumers
+from usage.reports.reservations import Everybody, of_everybody
 
-KEY, KEPT_SECONDS = "staff-home-2", 60
+KEY, KEPT_SECONDS = "staff-home-3", 60
 SHOWN = 8
 
 
@@ -30,6 +31,7 @@ class Figures:
     """How many accounts have used 80 % or more of their window's quota."""
     nearest: list[Used]
     top: list[Used]
+    reservations: Everybody
     names: dict[int, str]
     """Of the accounts that are shown."""
 
@@ -49,4 +51,6 @@ def _read(now: datetime) -> Figures:
     users = get_user_model().objects.filter(pk__in=shown).values_list("pk", "username")
     names = dict(users)
     month, coming = money_of_month(now), ahead(now)
-    return Figures(now, plan_shares(), month, coming, unplaced().count(), len(near), near[:SHOWN], top, names)
+    return Figures(
+        now, plan_shares(), month, coming, unplaced().count(), len(near), near[:SHOWN], top, of_everybody(now), names
+    )

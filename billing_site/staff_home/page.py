@@ -43,6 +43,8 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         groups.append(("To look at", _to_look_at(shown)))
         groups.append(("Ahead", _ahead(shown)))
         context["plans"] = _plans(shown)
+    if may("usage.view_reservation"):
+        groups.append(("Agents", _agents(shown)))
     if may("usage.view_usagelog"):
         groups.append(("Machinery", _machinery(request, operations.read(now), now)))
         if may("auth.view_user"):
@@ -129,6 +131,22 @@ def _ahead(shown: Figures) -> list[Number]:
         number("Changes of plan today", ahead.changes_today, {**active, "scheduled_at__lt": ahead.today_ends}),
         number("Changes in 7 days", ahead.changes_week, {**active, "scheduled_at__lte": ahead.week_ends}),
         number("Ending in 7 days", ahead.ending_week, {**active, "cancel_at__lte": ahead.week_ends}, "canceled"),
+    ]
+
+
+def _agents(shown: Figures) -> list[Number]:
+    found = shown.reservations
+    expired = {"state": "expired", "finished_at__from": found.today.date()}
+    uncollected = {"uncollected": "yes", "finished_at__from": found.month.date()}
+    return [
+        Number("Open reservations", f"{found.open:,}", _list("usage_reservation", state="open")),
+        _bad("Expired today", found.expired_today, _list("usage_reservation", **expired), "agents that never settled"),
+        Number(
+            "Uncollected this month",
+            f"{found.uncollected:,}",
+            _list("usage_reservation", **uncollected),
+            "tokens above what was reserved and left",
+        ),
     ]
 
 

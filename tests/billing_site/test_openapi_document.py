@@ -31,7 +31,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 EVENT = "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f"
 SAMPLES = {"event": EVENT, "reservation": EVENT}
 METHODS = {"get", "post", "put", "patch", "delete"}
-PUBLIC = {"getIndex", "listPlans", "getPlan", "listFeatures"}
+PUBLIC = {"getIndex", "listPlans", "getPlan", "listFeatures", "listModels"}
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -52,6 +52,7 @@ CUSTOMERS = (
     "/dashboard/keys/",
     "/dashboard/notices/",
     "/dashboard/usage/",
+    "/dashboard/agents/",
     "/dashboard/settings/",
     "/dashboard/plans/",
     "/dashboard/plans/change/pro/",

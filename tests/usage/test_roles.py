@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
@@ -14,7 +15,17 @@ from django.contrib.auth.models import Group, User
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import AccountNote, Erasure, Invoice, LimitOverride, OutboxCursor, Plan, Subscription, TokenTopUp
+from billing.models import (
+    AccountNote,
+    Erasure,
+    Invoice,
+    LimitOverride,
+    ModelPrice,
+    OutboxCursor,
+    Plan,
+    Subscription,
+    TokenTopUp,
+)
 from tests.billing.ledger import pay_in_full, schedule
 from tests.billing.staff import text_of
 from tests.cast import Customer, Staff, call
@@ -52,6 +63,9 @@ def life(alice: Customer, bob: Customer, carol: Customer, dave: Customer) -> Cus
     TokenTopUp.objects.create(account=bob.user, tokens=5)
     AccountNote.objects.create(account=bob.user, text="a note")
     make_coupon()
+    ahead = ModelPrice.objects.get(model="m-large")
+    ahead.pk, ahead.valid_from = None, now + timedelta(days=1)
+    ahead.save()
     SetAsideEntry.objects.create(shard=1, stream_id="1-0", payload=b"x", error="unreadable")
     RedisOutage.objects.create(began_at=now, seen_at=now, ended_at=now)
     UsageReset.objects.create(account=bob.user, tokens=1, reason="asked", reset_at=now, window_starts_at=now)

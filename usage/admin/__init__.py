@@ -1,6 +1,6 @@
 """Staff at what was used, and at a customer."""
 
-from usage.admin import log, operations, resets, thresholds
+from usage.admin import log, operations, reservations, resets, thresholds
 from usage.admin.customers import admin as customers
 
-__all__ = ["customers", "log", "operations", "resets", "thresholds"]
+__all__ = ["customers", "log", "operations", "reservations", "resets", "thresholds"]

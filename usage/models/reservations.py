@@ -48,9 +48,22 @@ class Reservation(models.Model):
         default_permissions = ("view",)
         indexes = [
             models.Index(fields=["account", "-opened_at", "-id"], name="reservations_of_account"),
-            models.Index(fields=["account", "run", "-opened_at"], name="reservations_of_run"),
+            models.Index(fields=["run", "account", "-opened_at"], name="reservations_of_run"),
             models.Index(fields=["expires_at"], name="reservations_open", condition=models.Q(state="open")),
             models.Index(fields=["state", "-finished_at"], name="reservations_finished"),
+            models.Index(
+                fields=["account", "-opened_at", "-id"],
+                name="reservations_open_of_account",
+                condition=models.Q(state="open"),
+            ),
+            models.Index(
+                fields=["account", "-finished_at"],
+                name="reservations_lost",
+                condition=models.Q(state="expired") | models.Q(uncollected__gt=0),
+            ),
+            models.Index(
+                fields=["-finished_at"], name="reservations_uncollected", condition=models.Q(uncollected__gt=0)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""manage.py seed_catalogue: the default plans, features and routes, as far as they are missing."""
+"""manage.py seed_catalogue: the default plans, features, routes and models, as far as they are missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from billing.catalogue import seed
 
 class Command(BaseCommand):
     help = (
-        "Create the default capabilities, plans, features and routes that are missing, by their codes. "
+        "Create the default capabilities, plans, features, routes and model prices that are missing, by their codes. "
         "Rows that exist are never changed, so it can be run at any time."
     )
 

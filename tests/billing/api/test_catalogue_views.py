@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from billing.models import Feature, Plan, Route, Subscription
+from billing.models import Feature, ModelPrice, Plan, Route, Subscription
 from tests.billing.sale import sell
 from tests.cast import Customer
 from tests.contract import problem
@@ -155,8 +155,40 @@ class TestFeatures:
         }
 
 
+class TestModels:
+    def test_the_default_catalogue(self) -> None:
+        response = get("models")
+        small, large = response.json()["results"]
+        assert (small["model"], large["model"]) == ("m-small", "m-large")
+        since = ModelPrice.objects.get(model="m-large").valid_from
+        assert large == {
+            "model": "m-large",
+            "feature": "ai_agent_query",
+            "tokens_per_1000": {"input": 2, "cache_read": 0.1, "cache_write": 2.5, "output": 8},
+            "fixed": 0,
+            "valid_from": since.isoformat().replace("+00:00", "Z"),
+        }
+        assert b'"input":2,"cache_read":0.1,' in response.content
+
+    def test_only_prices_that_hold_of_models_on_sale(self) -> None:
+        feature, now = Feature.objects.get(code="ai_agent_query"), timezone.now()
+        rates = {"input": 1_000_000, "cache_read": 1, "cache_write": 0, "output": 5}
+        ModelPrice.objects.create(model="m-small", feature=feature, valid_from=now, is_on_sale=False, **rates)
+        ModelPrice.objects.create(model="m-large", feature=feature, valid_from=now, **rates)
+        ModelPrice.objects.create(model="m-large", feature=feature, valid_from=now + timedelta(days=1), **rates)
+        response = get("models")
+        (large,) = response.json()["results"]
+        assert large["tokens_per_1000"]["output"] == 0.005
+        assert b'"input":1000,' in response.content
+
+    def test_pages(self) -> None:
+        first = get("models?limit=1").json()
+        second = CheckedClient().get(first["next"]).json()
+        assert [page["results"][0]["model"] for page in (first, second)] == ["m-small", "m-large"]
+
+
 def test_they_change_nothing(dave: Customer) -> None:
-    for path in ("plans", "plans/pro", "features"):
+    for path in ("plans", "plans/pro", "features", "models"):
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             problem(dave.api.generic(method, f"/api/v1/{path}"), 405, "method_not_allowed")
 

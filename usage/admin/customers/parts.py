@@ -31,10 +31,10 @@ from billing.models import (
     Subscription,
     TokenTopUp,
 )
-from usage.admin.customers import card_payments, happened
+from usage.admin.customers import card_payments, happened, reservations
 from usage.admin.customers.sections import Section, add_link, instant, link, list_url, may_see
 from usage.metering import admit
-from usage.models import RefusedCalls, UsageLog, UsageReset
+from usage.models import RefusedCalls, Reservation, UsageLog, UsageReset
 from usage.reports.logs import audit_events
 from usage.reports.refusals import refusals
 
@@ -216,7 +216,16 @@ def _members(request: HttpRequest, user: User, now: datetime) -> Section:
 
 
 PARTS: Final[dict[str, Part]] = {
-    "usage": Part("Usage", ((UsageLog, _standing), (UsageLog, _log), (RefusedCalls, _refusals), (UsageReset, _resets))),
+    "usage": Part(
+        "Usage",
+        (
+            (UsageLog, _standing),
+            (UsageLog, _log),
+            (Reservation, reservations.section),
+            (RefusedCalls, _refusals),
+            (UsageReset, _resets),
+        ),
+    ),
     "money": Part(
         "Money",
         (
