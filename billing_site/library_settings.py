@@ -65,6 +65,20 @@ UNFOLD: dict[str, Any] = {
     "SIDEBAR": {"show_search": False, "navigation": "billing_site.admin_navigation.navigation"},
 }
 
+CELERY: dict[str, Any] = {
+    "CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP": True,
+    "CELERY_BROKER_TRANSPORT_OPTIONS": {"visibility_timeout": 3600, "socket_connect_timeout": 3, "socket_timeout": 10},
+    "CELERY_TASK_IGNORE_RESULT": True,
+    "CELERY_TASK_ACKS_LATE": True,
+    "CELERY_TASK_REJECT_ON_WORKER_LOST": True,
+    "CELERY_WORKER_PREFETCH_MULTIPLIER": 1,
+    "CELERY_TASK_TIME_LIMIT": 600,
+    "CELERY_ENABLE_UTC": True,
+    "CELERY_TIMEZONE": "UTC",
+    "CELERY_BEAT_SCHEDULER": "billing_site.beat.Scheduler",
+    "CELERY_WORKER_HIJACK_ROOT_LOGGER": False,
+}
+
 LOG_IN: dict[str, Any] = {
     "ACCOUNT_ADAPTER": "billing_site.accounts.adapter.Adapter",
     "ACCOUNT_LOGIN_METHODS": {"username", "email"},

@@ -205,18 +205,8 @@ SITE_URL = env.text("SITE_URL", env.SITE) or "http://localhost:8000"  # of links
 
 # --- Celery. Usage never travels through the broker: it only wakes what reads the database.
 CELERY_BROKER_URL = BROKER_URL
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "socket_connect_timeout": 3, "socket_timeout": 10}
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_TASK_TIME_LIMIT = 600
-CELERY_ENABLE_UTC = True
-CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(PLACES.local / "beat-schedule")
-CELERY_BEAT_SCHEDULER = "billing_site.beat.Scheduler"
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+globals().update(library_settings.CELERY)
 
 # --- Ours
 SANDBOX = env.flag("SANDBOX", False)  # mounts small metered endpoints to try things with
