@@ -74,7 +74,6 @@ CELERY: dict[str, Any] = {
     "CELERY_WORKER_PREFETCH_MULTIPLIER": 1,
     "CELERY_TASK_TIME_LIMIT": 600,
     "CELERY_ENABLE_UTC": True,
-    "CELERY_TIMEZONE": "UTC",
     "CELERY_BEAT_SCHEDULER": "billing_site.beat.Scheduler",
     "CELERY_WORKER_HIJACK_ROOT_LOGGER": False,
 }

@@ -206,6 +206,7 @@ SITE_URL = env.text("SITE_URL", env.SITE) or "http://localhost:8000"  # of links
 # --- Celery. Usage never travels through the broker: it only wakes what reads the database.
 CELERY_BROKER_URL = BROKER_URL
 CELERY_BEAT_SCHEDULE_FILENAME = str(PLACES.local / "beat-schedule")
+CELERY_TIMEZONE = "UTC"
 globals().update(library_settings.CELERY)
 
 # --- Ours
