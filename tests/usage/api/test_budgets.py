@@ -15,7 +15,7 @@ from ratelimit.store import client
 from tests.cast import Customer
 from tests.contract import problem
 from usage.drain.drain import drain
-from usage.models import UsageLog
+from usage.models import Reservation, UsageLog
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TRACE, SCORE, TRACK, CURRENT = (
@@ -191,6 +191,39 @@ class TestOfARun:
         (key,) = client().keys(f"*:n:{erin.account}:*")
         client().set(key, "nonsense")
         assert score(erin, "r").status_code == 200
+
+
+class TestReservations:
+    def reserve(self, customer: Customer, **asked: Any) -> Any:
+        return customer.post("/api/v1/usage/reservations", {"feature": "risk_score", "tokens": 2, "run": "r"} | asked)
+
+    def test_too_many_open(self, dave: Customer) -> None:
+        bound(dave, open_per_run=1)
+        first = self.reserve(dave)
+        assert first.status_code == 201
+        told = refused(self.reserve(dave), "too_many_open")
+        assert (told["budget"], told["used"], told["violated-policies"]) == ("open_per_run", 1, ["run"])
+        assert dave.api.delete(f"/api/v1/usage/reservations/{first.json()['reservation']}").status_code == 204
+        assert self.reserve(dave).status_code == 201
+
+    def test_the_day_and_the_run_are_both_named(self, dave: Customer) -> None:
+        bound(dave, tokens_per_day=3, tokens_per_run=3)
+        assert self.reserve(dave).status_code == 201
+        assert refused(self.reserve(dave))["violated-policies"] == ["key", "run"]
+
+    def test_the_run_may_stand_in_the_header(self, dave: Customer) -> None:
+        bound(dave, tokens_per_run=3)
+        asked = {"feature": "risk_score", "tokens": 2}
+        made = [dave.post("/api/v1/usage/reservations", asked, **{"Usage-Run": "h"}) for _ in range(2)]
+        assert [answer.status_code for answer in made] == [201, 429]
+        drain()
+        assert Reservation.objects.get().run == "h"
+
+    def test_the_same_one_again_and_again_is_a_loop(self, dave: Customer) -> None:
+        bound(dave, repeats_per_run=2)
+        assert [self.reserve(dave).status_code for _ in range(2)] == [201, 201]
+        refused(self.reserve(dave), "loop_detected")
+        assert self.reserve(dave, tokens=3).status_code == 201
 
 
 class TestLoops:
