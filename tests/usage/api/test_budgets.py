@@ -40,8 +40,8 @@ def score(customer: Customer, run: str = "", body: Any = None) -> Any:
     return customer.post(SCORE, body or {}, **({"Usage-Run": run} if run else {}))
 
 
-def refused(answer: Any, code: str = "budget_exceeded") -> Any:
-    return problem(answer, 429, code, MEMBERS)
+def refused(answer: Any, code: str = "budget_exceeded", *more: str) -> Any:
+    return problem(answer, 429, code, {*MEMBERS, *more})
 
 
 class TestOfAKey:
@@ -245,3 +245,12 @@ class TestLoops:
     def test_it_is_off_by_default(self, erin: Customer) -> None:
         bound(erin, tokens_per_run=1000)
         assert {score(erin, "r").status_code for _ in range(10)} == {200}
+
+
+def test_a_view_that_may_not_reserve_answers_with_the_budget(erin: Customer) -> None:
+    bound(erin, tokens_per_day=6)
+    chat = {"model": "m-large", "messages": [{"role": "user", "content": "Tell me"}], "max_tokens": 4000}
+    told = refused(erin.post("/api/v1/agent/query", chat, **{"Usage-Run": "r"}), "budget_exceeded", "affordable")
+    assert told["violated-policies"] == ["key"]
+    assert told["affordable"]["output"] < 4000
+    assert erin.api.get(CURRENT).json()["budgets"][0]["used"] == 0
