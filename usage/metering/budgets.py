@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from django.conf import settings
@@ -17,10 +17,11 @@ from billing.rules.instants import from_ms, to_ms
 from ratelimit import budgets
 from ratelimit.budgets import COUNTED, Asked
 from ratelimit.in_process import InProcessWindows, share_of
-from ratelimit.keys import AccountKeys, key_digest
+from ratelimit.keys import AccountKeys, key_digest, keys_of
 from ratelimit.limits import BudgetStanding, Limit, Part, Standing
 from ratelimit.store import store
 from usage.drain import drain
+from usage.log.batch import DAY_MS
 from usage.log.events import RESERVE, RUN_NAMED, Event
 from usage.models import UsageLog
 
@@ -106,10 +107,16 @@ def used_by_key(account: int, prefix: str, window: Limit) -> int:
 
 def back_to(event: Event) -> tuple[bytes, bytes, bytes]:
     """Where in Redis tokens of a charge go back to, beside its quota; of a session's charge nothing is there."""
-    charged_at: datetime = from_ms(event.charged_at_ms)
     run = (event.metadata or {}).get("run" if event.source == RESERVE else RUN_NAMED, "")
-    windows = to_ms(day_of(charged_at).start), to_ms(month_of(charged_at).start)
-    return budgets.given_back_to(AccountKeys(event.account), event.key_prefix, key_digest(run) if run else "", *windows)
+    day_ms = event.charged_at_ms // DAY_MS * DAY_MS
+    return budgets.given_back_to(
+        keys_of(event.account), event.key_prefix, key_digest(run) if run else "", day_ms, _month_of_day(day_ms)
+    )
+
+
+@lru_cache(1_000)
+def _month_of_day(day_ms: int) -> int:
+    return to_ms(month_of(from_ms(day_ms)).start)
 
 
 def after_void(standings: tuple[BudgetStanding, ...], tokens: int) -> tuple[BudgetStanding, ...]:

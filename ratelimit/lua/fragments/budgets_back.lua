@@ -1,11 +1,14 @@
 -- budgets_back: tokens go back to the budgets that a charge has drawn on (see budgets), where they are held; below zero, more
 -- is taken of them. Whoever counts
 -- one anew meanwhile begins again. From `first` on KEYS hold the counters of the day and of the month, and the run.
+-- Whether any is held, and an error where one is none.
 local function budgets_check(first)
+  if redis.call('EXISTS', KEYS[first], KEYS[first + 1], KEYS[first + 2]) == 0 then return false end
   for i = first, first + 2 do
     stored(redis.call('HGET', KEYS[i], i < first + 2 and 'p' or 't'))
     if i == first + 2 then stored(redis.call('HGET', KEYS[i], 'o')) end
   end
+  return true
 end
 
 local function budgets_back_to_run(run, back, closed)

@@ -12,7 +12,7 @@ local OK, GONE, FINISHED, EXPIRED, NOT_YET, CHILDREN, ELSEWHERE, MOVED_ON = 1, 2
 local now, cost, most, expiry, life = reservation_now(ARGV[1]), natural(ARGV[3]), tonumber(ARGV[5]), natural(ARGV[6]), natural(ARGV[10])
 if not most or most < 0 then error('not a maximum: ' .. ARGV[5]) end
 local used, fresh = quota_held(KEYS[4])
-budgets_check(6)
+local budgets = budgets_check(6)
 local held = reservation_read(KEYS[1])
 if not held then return {GONE, 0, 0, used, 0} end
 local function answer(status)
@@ -48,7 +48,7 @@ else
   quota_add(KEYS[4], text, fresh, expiry)
   used = used + moved
 end
-budgets_back(6, parent and 0 or 0 - moved, 1)
+if budgets then budgets_back(6, parent and 0 or 0 - moved, 1) end
 redis.call('HSET', KEYS[1], 's', held.state, 'c', string.format('%.0f', held.charged), 'q', ARGV[3], 'd', ARGV[11])
 redis.call('PEXPIRE', KEYS[1], KEPT_MS)
 redis.pcall('ZREM', KEYS[2], ARGV[7])

@@ -12,7 +12,7 @@ local OK, GONE, FINISHED, EXPIRED, REFUSED, NO_PARENT = 1, 2, 3, 4, 5, 6
 local now, until_ms, tokens, most, expiry = reservation_now(ARGV[1]), natural(ARGV[2]), natural(ARGV[3]), tonumber(ARGV[5]), natural(ARGV[6])
 if not most or most < 0 then error('not a maximum: ' .. ARGV[5]) end
 local used, fresh = quota_held(KEYS[4])
-budgets_check(5)
+local budgets = budgets_check(5)
 local held = reservation_read(KEYS[1])
 if not held then return {GONE, 0, 0, used, 0} end
 local function answer(status, lacking)
@@ -29,7 +29,7 @@ if KEYS[8] then
 end
 local begins = ARGV[15] == '1'
 if not begins then redis.call('HSET', KEYS[1], 'h', ARGV[3], 'u', ARGV[4]) end
-local room = parent and parent.bound or budgets_room(5, 10, most - used)
+local room = parent and parent.bound or budgets and budgets_room(5, 10, most - used) or most - used
 if need > 0 and need > room then return answer(REFUSED, need - math.max(room, 0)) end
 
 if need > 0 then
@@ -40,7 +40,7 @@ if need > 0 then
     quota_add(KEYS[4], 0, fresh, expiry)
   else
     quota_add(KEYS[4], need, fresh, expiry)
-    budgets_back(5, 0 - need, 0)
+    if budgets then budgets_back(5, 0 - need, 0) end
     used = used + need
   end
   held.bound = held.bound + need

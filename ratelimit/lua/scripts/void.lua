@@ -11,7 +11,7 @@ local used, fresh = quota_held(KEYS[1])
 local budgets = ARGV[7] ~= ''
 local record = KEYS[budgets and 7 or 4]
 redis.call('XLEN', KEYS[2])
-if budgets then budgets_check(4) end
+budgets = budgets and budgets_check(4)
 if redis.call('EXISTS', KEYS[3]) == 1 then return {ALREADY, used} end
 if record and record_fail(record, ARGV[3], ARGV[6] == '1') then return {KEPT, used} end
 

@@ -11,8 +11,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from billing.entitlements import api_keys
-from billing.models import ApiKey, Budget, OutboxMessage, StoredResponse
-from billing.rules.budgets import Budgets
+from billing.models import ApiKey, OutboxMessage, StoredResponse
 from tests.billing.sale import lift_minute
 from tests.billing.subscriptions.test_renewal_concurrency import at_once
 from tests.cast import Customer
@@ -106,25 +105,6 @@ def test_it_ends_when_it_is_told_to(mia: Customer) -> None:
 def test_a_wrong_field_makes_no_key(mia: Customer, body: Any, field: str) -> None:
     assert list(problem(mia.post(KEYS, body), 400, "invalid", {"errors"})["errors"]) == [field]
     assert ApiKey.objects.count() == 1
-
-
-NO_LIMITS = dict.fromkeys(Budgets._fields)
-
-
-def test_limits_are_set_shown_changed_and_kept_by_rotation(mia: Customer) -> None:
-    made = create(mia, limits={"requests_per_minute": 3, "tokens_per_day": 20})
-    assert made["limits"] == NO_LIMITS | {"requests_per_minute": 3, "tokens_per_day": 20}
-    changed = change(mia, made["id"], limits={"tokens_per_day": None, "tokens_per_run": 7})
-    assert changed.json()["limits"] == NO_LIMITS | {"requests_per_minute": 3, "tokens_per_run": 7}
-    assert kinds(mia.account)[-1] == ("api_key.changed", {"key": made["id"]})
-    turned = rotate(mia, made["id"], 60).json()
-    assert turned["limits"] == changed.json()["limits"]
-    assert [works(turned["key"]) for _ in range(4)] == [True, True, True, False]
-    none = change(mia, made["id"], limits={"requests_per_minute": None, "tokens_per_run": None})
-    assert none.json()["limits"] == NO_LIMITS
-    assert not Budget.objects.filter(key=made["id"]).exists()
-    assert all(works(made["key"]) for _ in range(4))
-    assert mia.api.get(KEYS).json()["results"][0]["limits"]["requests_per_minute"] == 3
 
 
 class TestWhoMay:

@@ -15,7 +15,7 @@ from ratelimit.store import client
 from tests.cast import Customer
 from tests.contract import problem
 from usage.drain.drain import drain
-from usage.models import UsageLog
+from usage.models import Reservation, UsageLog
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TRACE, SCORE, TRACK, CURRENT = (
@@ -40,8 +40,8 @@ def score(customer: Customer, run: str = "", body: Any = None) -> Any:
     return customer.post(SCORE, body or {}, **({"Usage-Run": run} if run else {}))
 
 
-def refused(answer: Any, code: str = "budget_exceeded") -> Any:
-    return problem(answer, 429, code, MEMBERS)
+def refused(answer: Any, code: str = "budget_exceeded", *more: str) -> Any:
+    return problem(answer, 429, code, {*MEMBERS, *more})
 
 
 class TestOfAKey:
@@ -193,6 +193,39 @@ class TestOfARun:
         assert score(erin, "r").status_code == 200
 
 
+class TestReservations:
+    def reserve(self, customer: Customer, **asked: Any) -> Any:
+        return customer.post("/api/v1/usage/reservations", {"feature": "risk_score", "tokens": 2, "run": "r"} | asked)
+
+    def test_too_many_open(self, dave: Customer) -> None:
+        bound(dave, open_per_run=1)
+        first = self.reserve(dave)
+        assert first.status_code == 201
+        told = refused(self.reserve(dave), "too_many_open")
+        assert (told["budget"], told["used"], told["violated-policies"]) == ("open_per_run", 1, ["run"])
+        assert dave.api.delete(f"/api/v1/usage/reservations/{first.json()['reservation']}").status_code == 204
+        assert self.reserve(dave).status_code == 201
+
+    def test_the_day_and_the_run_are_both_named(self, dave: Customer) -> None:
+        bound(dave, tokens_per_day=3, tokens_per_run=3)
+        assert self.reserve(dave).status_code == 201
+        assert refused(self.reserve(dave))["violated-policies"] == ["key", "run"]
+
+    def test_the_run_may_stand_in_the_header(self, dave: Customer) -> None:
+        bound(dave, tokens_per_run=3)
+        asked = {"feature": "risk_score", "tokens": 2}
+        made = [dave.post("/api/v1/usage/reservations", asked, **{"Usage-Run": "h"}) for _ in range(2)]
+        assert [answer.status_code for answer in made] == [201, 429]
+        drain()
+        assert Reservation.objects.get().run == "h"
+
+    def test_the_same_one_again_and_again_is_a_loop(self, dave: Customer) -> None:
+        bound(dave, repeats_per_run=2)
+        assert [self.reserve(dave).status_code for _ in range(2)] == [201, 201]
+        refused(self.reserve(dave), "loop_detected")
+        assert self.reserve(dave, tokens=3).status_code == 201
+
+
 class TestLoops:
     def test_the_same_request_too_often_in_a_row_is_a_loop(self, erin: Customer) -> None:
         bound(erin, repeats_per_run=2)
@@ -212,3 +245,12 @@ class TestLoops:
     def test_it_is_off_by_default(self, erin: Customer) -> None:
         bound(erin, tokens_per_run=1000)
         assert {score(erin, "r").status_code for _ in range(10)} == {200}
+
+
+def test_a_view_that_may_not_reserve_answers_with_the_budget(erin: Customer) -> None:
+    bound(erin, tokens_per_day=6)
+    chat = {"model": "m-large", "messages": [{"role": "user", "content": "Tell me"}], "max_tokens": 4000}
+    told = refused(erin.post("/api/v1/agent/query", chat, **{"Usage-Run": "r"}), "budget_exceeded", "affordable")
+    assert told["violated-policies"] == ["key"]
+    assert told["affordable"]["output"] < 4000
+    assert erin.api.get(CURRENT).json()["budgets"][0]["used"] == 0
