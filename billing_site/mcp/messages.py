@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final, NamedTuple
 
 from django.core.exceptions import RequestDataTooBig
@@ -77,6 +78,11 @@ def called(message: dict[str, Any] | Unacceptable) -> tuple[object, dict[str, An
         return None, {}
     arguments = params.get("arguments")
     return params.get("name"), arguments if isinstance(arguments, dict) else {}
+
+
+def compared(name: object, arguments: dict[str, Any]) -> bytes:
+    """What two calls have in common that ask for the same: each message has an id of its own."""
+    return json.dumps([name, arguments], sort_keys=True).encode()
 
 
 def problem_response(request: HttpRequest, problem: dict[str, Any]) -> HttpResponse:

@@ -16,7 +16,7 @@ from billing.api.catalogue_serializers import FeatureSerializer, PlanSerializer
 from billing.api.document_serializers import InvoiceSerializer
 from billing.api.document_views import issued_to
 from billing.api.plan_change_views import preview
-from billing.models import Feature, Plan
+from billing.models import Feature, ModelPrice, Plan
 from billing.rules import model_prices
 from billing.subscriptions.offers import Offers
 from billing_site.mcp.meter_tools import UNITS_SCHEMA
@@ -85,7 +85,8 @@ def estimate_cost(request: HttpRequest, model: str, units: dict[str, int]) -> di
     with problems():
         costs = {code: model_prices.cost(rates, units) for code, rates in prices.items() if rates is not None}
     if not costs:
-        raise ToolFailed("No price of this model holds now.")
+        sold = ModelPrice.objects.sold(now).values_list("model", flat=True)
+        raise ToolFailed(f"No price of this model holds now. Sold are: {', '.join(sorted(set(sold))) or 'none'}.")
     return {"model": model, "tokens": costs}
 
 

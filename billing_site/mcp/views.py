@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -22,7 +23,9 @@ def charge_of_message(request: HttpRequest, catalogue: Catalogue) -> ChargeReque
     """The charge of the tool that a message calls; none where the message is going to be refused."""
     name, arguments = messages.called(messages.read(request)) if request.method == "POST" else (None, {})
     tool = tools.find(name)
-    return ChargeRequest() if tool is None else tool.charge_of(request, catalogue, arguments)
+    if tool is None:
+        return ChargeRequest()
+    return tool.charge_of(request, catalogue, arguments)._replace(body_of=partial(messages.compared, name, arguments))
 
 
 class Mcp(ApiView):

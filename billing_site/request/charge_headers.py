@@ -29,7 +29,7 @@ def in_run(request: HttpRequest, charge: ChargeRequest) -> ChargeRequest:
     if not names_a_run(name):
         message = f"Give 1 to {LONGEST_RUN} printable ASCII characters."
         return ChargeRequest(invalid_key=message, invalid_name="Usage-Run")
-    return charge.in_run(name, partial(body_of, request))
+    return charge.in_run(name, charge.body_of or partial(body_of, request))
 
 
 def body_of(request: HttpRequest) -> bytes:

@@ -80,7 +80,7 @@ def test_what_units_cost(bob: Customer) -> None:
     assert set(costs) == {"ai_agent_query"}
     assert costs["ai_agent_query"] > 0
     assert failure(call(bob, "estimate_cost", {"model": "m-none", "units": units})) == (
-        "No price of this model holds now."
+        "No price of this model holds now. Sold are: m-large, m-small."
     )
     wrong = call(bob, "estimate_cost", {"model": "m-large", "units": {"input": -1}})
     assert failure(wrong).startswith("The argument `units` is not as wanted")

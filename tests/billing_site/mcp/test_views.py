@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from billing.models import ApiKey, Feature
+from billing.models import ApiKey, Budget, Feature
 from tests.billing_site.mcp.rpc import (
     ACCEPT,
     PATH,
@@ -115,6 +115,29 @@ class TestCharges:
     def test_a_request_counts_one_against_the_minute(self, alice: Customer) -> None:
         assert left(send(alice, message("tools/list")))["minute"] == 9
         assert left(call(alice, "get_usage")) == {"minute": 8, "quota": 100}
+
+
+class TestRuns:
+    def test_the_same_call_too_often_in_a_row_is_a_loop_whatever_its_id(self, erin: Customer) -> None:
+        Budget.objects.create(key=ApiKey.objects.get(account=erin.user), repeats_per_run=2)
+
+        def score(number: int, address: str) -> Any:
+            params = {"name": "risk_score", "arguments": {"address": address}}
+            return send(erin, message("tools/call", params, id=number), **{"Usage-Run": "r"})
+
+        assert [score(number, "a").status_code for number in range(2)] == [200, 200]
+        said = error(score(2, "a"), 429)["data"]
+        assert (said["code"], said["violated-policies"]) == ("loop_detected", ["run"])
+        assert content(score(3, "b"))
+        assert content(score(4, "a"))
+
+    def test_a_budget_is_told(self, erin: Customer) -> None:
+        Budget.objects.create(key=ApiKey.objects.get(account=erin.user), tokens_per_day=3)
+        assert content(call(erin, "risk_score", SCORE))
+        said = error(call(erin, "risk_score", SCORE), 429)["data"]
+        assert (said["code"], said["violated-policies"]) == ("budget_exceeded", ["key"])
+        (budget,) = content(call(erin, "get_usage"))["budgets"]
+        assert (budget["budget"], budget["used"], budget["limit"]) == ("tokens_per_day", 2, 3)
 
 
 class TestIdempotency:
