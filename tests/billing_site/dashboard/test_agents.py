@@ -23,6 +23,7 @@ from usage.reports import reservations
 
 __all__ = ["redis_gone"]
 pytestmark = pytest.mark.django_db
+SOME_ID = "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f"
 
 
 @pytest.fixture
