@@ -10,7 +10,6 @@ from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 
-from billing.http.error_codes import ERRORS
 from billing.http.openapi import METERED, problem
 from billing.http.problems import TOO_LARGE, Problem
 from billing_site.agent import tools
@@ -93,8 +92,6 @@ class AgentView(SandboxView):
             return super().post(request)
         if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
             raise Problem(413, "too_large", TOO_LARGE.format(largest=LARGEST_BODY))
-        if admission_of(request).replayed:
-            raise Problem(409, "idempotency_exhausted", ERRORS["idempotency_exhausted"].meaning)
         chat = read_chat(given)
         serve = served_as_stream if chat.streams else served_whole
         if settings.AGENT_UPSTREAM_URL:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rest_framework.serializers import ValidationError
 
 from billing.api.sentences import to_customer
+from billing.http.error_codes import ERRORS
 from billing.http.problems import Problem
 from billing.rules.model_prices import WrongUnits
 from ratelimit.servers.single import RedisUnreachable
@@ -19,6 +20,7 @@ from usage.metering.reservations.refusals import (
     NotAdmitted,
     NotFound,
     Over,
+    Repeated,
     ReservationRefused,
 )
 
@@ -62,6 +64,8 @@ def problem_of(refused: ReservationRefused) -> Exception:
             shown["tokens_remaining"] = "unlimited" if about["tokens_remaining"] is None else about["tokens_remaining"]
             detail = f"{about['tokens_lacking']} more tokens are needed than can be had. Stop the work, and settle it."
             return Problem(429, refused.code, detail, retry_after=None, **shown)
+        case Repeated():
+            return Problem(409, refused.code, ERRORS[refused.code].meaning)
         case ChildrenOpen():
             return Problem(409, refused.code, "Settle or release its children first.", **about)
         case NoParent():

@@ -79,7 +79,7 @@ class TestRefusals:
         assert charged(dave) == 0
 
     def test_a_quota_that_has_not_what_the_answer_may_cost(self, limited: Callable[[int], Customer]) -> None:
-        erin = limited(12)
+        erin = limited(7)
         refused = erin.post(PATH, body(max_tokens=1000)).json()
         assert (refused["code"], charged(erin)) == ("quota_exceeded", 0)
         assert erin.post(PATH, body(max_tokens=refused["affordable"]["output"])).status_code == 200

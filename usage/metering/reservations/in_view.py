@@ -20,7 +20,7 @@ from usage.metering.reservations.ends import COMPLETE, FAILED, Report, Settlemen
 from usage.metering.reservations.held import Held
 from usage.metering.reservations.opening import Asked
 from usage.metering.reservations.progress import Progress
-from usage.metering.reservations.refusals import ReservationRefused
+from usage.metering.reservations.refusals import Repeated, ReservationRefused
 from usage.metering.voiding import give_back_price
 
 logger = logging.getLogger(__name__)
@@ -94,14 +94,17 @@ class ViewReservation:
 def reserve(call: Admission, feature: str = "", **asked: Any) -> ViewReservation:
     """Of the call's own feature, or another one. The call's fixed price is given back: it pays by what it reserves.
 
-    Raises ReservationRefused, WrongUnits, and what admitting a call raises.
+    Before it is asked for, so that a quota of just so many tokens suffices. Raises ReservationRefused, WrongUnits, and
+    what admitting a call raises.
     """
+    if call.replayed:
+        raise Repeated
     if not feature and call.request.feature is None:
         raise ReservationRefused("invalid", reason="unknown_feature", feature="")
     own = call.request.feature.code if call.request.feature is not None else ""
     wanted = Asked(feature or own, **{"run": call.request.run} | asked)
-    _, held, drawn = opening.reserve(call.caller, wanted, timezone.now())
     give_back_price(call)
+    _, held, drawn = opening.reserve(call.caller, wanted, timezone.now())
     if drawn is None:
         assert held.charge.metadata is not None
         drawn = Progress(held.charge.tokens, 0, held.charge.metadata["expires_at"])

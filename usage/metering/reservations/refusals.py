@@ -50,6 +50,12 @@ class BoundExceeded(ReservationRefused):
     code = "bound_exceeded"
 
 
+class Repeated(ReservationRefused):
+    """The request has run before under its Idempotency-Key, and has paid for it. Without parameters."""
+
+    code = "idempotency_exhausted"
+
+
 class NotAdmitted(ReservationRefused):
     """The quota, the plan, or a budget refuses it: `admission` says which, as of any call."""
 

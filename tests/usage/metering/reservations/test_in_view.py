@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.test import Client
 from django.urls import path
 
+from billing.models import LimitOverride
 from billing_site.urls import urlpatterns as ours
 from tests.cast import Customer
 from tests.usage.metering.reservations.held import counted
@@ -141,6 +142,20 @@ def test_under_an_idempotency_key_it_is_paid_once(bob: Customer) -> None:
     for _ in range(2):
         answer = bob.api.get(f"{PATH}?how=settle", headers={"idempotency-key": "k1"})
     assert (answer["Idempotency-Replayed"], counted(bob)) == ("true", (7, 7))
+
+
+def test_a_stream_under_an_idempotency_key_is_not_run_and_paid_again(bob: Customer) -> None:
+    headers = {"idempotency-key": "k1"}
+    b"".join(bob.api.get(f"{PATH}?how=stream", headers=headers).streaming_content)
+    answer = bob.api.get(f"{PATH}?how=stream", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_exhausted")
+    assert counted(bob) == (10, 10)
+
+
+def test_a_quota_of_just_the_bound_suffices(bob: Customer) -> None:
+    LimitOverride.objects.create(account=bob.user, limit="quota", maximum=30, reason="a test")
+    assert ask(bob, "settle").status_code == 200
+    assert counted(bob) == (7, 7)
 
 
 def test_a_failure_frees_the_idempotency_key(bob: Customer) -> None:
