@@ -19,6 +19,7 @@ INSERT INTO usage_reservation (id, account_id, feature, model, run, parent_id, k
     VALUES (%s, %s, %s, %s, %s, %s, %s, 'open', %s, false, '', %s, %s, %s)
 ON CONFLICT DO NOTHING
 """
+LOCK = "SELECT 1 FROM usage_reservation WHERE id = ANY (%s::uuid[]) ORDER BY id FOR UPDATE"
 EXTENDED = "UPDATE usage_reservation SET bound = bound + %s WHERE id = %s"
 FINISHED = """
 UPDATE usage_reservation
@@ -28,12 +29,29 @@ UPDATE usage_reservation
 """
 
 
+def lock(arrived: Sequence[EventBatch]) -> None:
+    """Lock the rows of all reservations that these adjust or extend, in the order of their ids, for the transaction.
+
+    Before adjustments are inserted: whoever ends one in PostgreSQL has its row, and waits for the adjustment.
+    """
+    names = {
+        _reservation(event) if event.kind == EXTEND else event.charge
+        for part in arrived
+        if RESERVE in part.sources
+        for event in part
+        if event.source == RESERVE and event.kind != CHARGE
+    }
+    if names:
+        with connection.cursor() as cursor:
+            cursor.execute(LOCK, [sorted(names)])
+
+
 def note(new: Sequence[EventBatch]) -> None:
     """Keep the rows in step with events that are new in the log, in the caller's transaction."""
     events = [event for part in new if RESERVE in part.sources for event in part if event.source == RESERVE]
     if not events:
         return
-    # Rows in one order, whoever else moves some of them: charges, then what raised them, then their ends.
+    # Charges, then what raised them, then their ends.
     opened = sorted((event for event in events if event.kind == CHARGE), key=lambda event: event.charge)
     extended = sorted((event for event in events if event.kind == EXTEND), key=_reservation)
     finished = sorted((event for event in events if event.kind not in (CHARGE, EXTEND)), key=lambda event: event.charge)

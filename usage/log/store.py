@@ -51,6 +51,7 @@ def store_parts(parts: Iterable[EventBatch]) -> Stored:
     arrived = _Arrived()
     # Charges before adjustments, whoever stores them: of two that store the same pair one waits, never both.
     new = _insert_new(arrived.charges(parts))
+    reserved.lock(arrived.parts)
     adjustments = [event for part in arrived.parts for event in part.adjustments()]
     known = _known(arrived.parts, new)
     # Records of keys before sums: a call decided without Redis takes the rows it needs in the same order.

@@ -12,7 +12,9 @@ from django.utils import timezone
 
 from tests.cast import Customer, call
 from tests.usage.metering.reservations.held import again, beat, counted, nothing_drifts, reserve, row, settle
-from usage.metering.reservations import finishing
+from usage.drain import drain
+from usage.metering.reservations import finishing, without_redis
+from usage.metering.reservations.ends import released
 from usage.metering.reservations.refusals import NotAdmitted, ReservationRefused
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,6 +50,27 @@ def test_settle_release_and_settle_otherwise_one_wins(bob: Customer) -> None:
         assert counted(bob) == (before + min(won), before + min(won))
         finished = row(held)
         assert finished.charged == min(won)
+
+
+def test_the_drain_and_postgres_end_the_same_one(bob: Customer) -> None:
+    for _ in range(10):
+        before = counted(bob)[0]
+        held = reserve(bob, 9)
+        drain.drain()
+        settle(held, 3)  # in Redis: the drain is to store it
+
+        def end(number: int, held: Any = held) -> None:
+            if number:
+                without_redis.finish(held, released, 500, timezone.now())
+            else:
+                drain.drain()
+
+        at_once(end, 2)
+        counter, logged = counted(bob)
+        assert counter == logged
+        assert counter - before in (0, 3)
+        assert row(held).charged == counter - before
+        assert call(bob).quota.used == counter
 
 
 def test_no_more_than_the_quota_is_ever_held(bob: Customer) -> None:
