@@ -26,6 +26,7 @@ class Beaten(IntEnum):
     EXPIRED = 4
     REFUSED = 5
     NO_PARENT = 6
+    STALE = 7
 
 
 class Finished(IntEnum):
@@ -39,6 +40,7 @@ class Finished(IntEnum):
     CHILDREN = 6
     ELSEWHERE = 7
     MOVED_ON = 8
+    STALE = 9
 
 
 class State(NamedTuple):
@@ -75,6 +77,13 @@ class Kept(NamedTuple):
     draws: bool
 
 
+class Terms(NamedTuple):
+    """By what a reservation is judged: its quota's maximum (None: none), at this version of the account's facts."""
+
+    maximum: int | None
+    version: bytes
+
+
 class Texts(NamedTuple):
     """The text of an event, before and after its tokens, which the script knows."""
 
@@ -95,6 +104,7 @@ class Place(NamedTuple):
     quota: bytes
     quota_expires_at_ms: int
     marker: bytes
+    fence: bytes
     budgets: tuple[bytes, bytes, bytes]
     maxima: Sequence[int | None]
     parent: bytes = b""
@@ -121,6 +131,7 @@ def place(
         quota=keys.quota(quota.starts_at_ms or 0),
         quota_expires_at_ms=quota.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS,
         marker=keys.void_marker(event),
+        fence=keys.fence,
         budgets=budgets,
         maxima=maxima,
         parent=keys.reservation(parent) if parent else b"",
@@ -154,20 +165,20 @@ def prolong(
     tokens: int,
     units: bytes,
     expires_at_ms: int,
-    maximum: int | None,
+    terms: Terms,
     raised: Texts,
     parents: Texts = NO_TEXTS,
     begins: bool = False,
     now_ms: int | None = None,
 ) -> tuple[Beaten, State]:
-    """A heartbeat: `tokens` are what it has cost so far. `maximum` is that of its quota; None: unlimited.
+    """A heartbeat: `tokens` are what it has cost so far.
 
     With `begins` a child takes its bound from its parent's: no heartbeat.
     """
-    names = [at.names.reservation, at.names.due, at.stream, at.quota, *at.budgets]
-    limit = UNLIMITED if maximum is None else maximum
+    names = [at.names.reservation, at.names.due, at.stream, at.quota, *at.budgets, at.fence]
+    limit = UNLIMITED if terms.maximum is None else terms.maximum
     words: list[Argument] = [now_ms or 0, expires_at_ms, tokens, units, limit, at.quota_expires_at_ms]
-    words += [at.names.member, *raised, *(b"" if most is None else most for most in at.maxima)]
+    words += [at.names.member, *raised, *(b"" if most is None else most for most in at.maxima), terms.version]
     if at.parent:
         names.append(at.parent)
         words += [*parents, b"1" if begins else b""]
@@ -181,7 +192,7 @@ def finish(
     state: str,
     cost: int,
     rests_on: str | bytes,
-    maximum: int | None,
+    terms: Terms,
     adjustment: Texts,
     digest: bytes = b"",
     parents: Texts = NO_TEXTS,
@@ -191,10 +202,10 @@ def finish(
 
     `rests_on` is the `Kept.beaten` that `cost` was found by, or RESTS_ON_NONE.
     """
-    names = [at.names.reservation, at.names.due, at.stream, at.quota, at.marker, *at.budgets]
-    limit = UNLIMITED if maximum is None else maximum
+    names = [at.names.reservation, at.names.due, at.stream, at.quota, at.marker, *at.budgets, at.fence]
+    limit = UNLIMITED if terms.maximum is None else terms.maximum
     words: list[Argument] = [now_ms or 0, state, cost, rests_on, limit, at.quota_expires_at_ms, at.names.member]
-    words += [*adjustment, VOID_MARKER_LIFE_MS, digest]
+    words += [*adjustment, VOID_MARKER_LIFE_MS, digest, terms.version]
     if at.parent:
         names.append(at.parent)
         words += parents

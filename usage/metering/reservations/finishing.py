@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from billing.rules import ids
 from billing.rules.instants import to_ms
 from ratelimit import reservations
-from ratelimit.reservations import NO_TEXTS, RESTS_ON_NONE, Finished, Kept, State, Texts
+from ratelimit.reservations import NO_TEXTS, RESTS_ON_NONE, Finished, Kept, State, Terms, Texts
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.drain import drain
@@ -32,7 +32,7 @@ from usage.metering.reservations.ends import (
     settled,
     settlement,
 )
-from usage.metering.reservations.held import Held, find, maximum_of
+from usage.metering.reservations.held import Held, find, refresh, terms_of
 from usage.metering.reservations.refusals import ChildrenOpen, Expired, NotFound, Over
 from usage.models import Reservation
 from usage.sync.outage import asking_redis
@@ -60,16 +60,16 @@ def release(held: Held, now: datetime) -> Settlement:
 def expire(held: Held, now: datetime) -> Settlement | None:
     """Finish what is due, by its last heartbeat, and its children before it; None when it is not due, or is over."""
     for _ in range(TRIES):
-        maximum = maximum_of(held, now)
-        status, state = _finish(held, expired, now, EXPIRED, b"", maximum)
+        terms = terms_of(held, now)
+        status, state = _finish(held, expired, now, EXPIRED, b"", terms)
         if status is Finished.CHILDREN:
             for child in _children(held):
                 expire(find(held.account, child), now)
             continue
         if status is Finished.OK:
             reservations_expired.inc()
-            return _settlement(state, maximum)
-        if status is not Finished.MOVED_ON:
+            return _settlement(state, terms.maximum)
+        if status not in (Finished.MOVED_ON, Finished.STALE):
             return None
         held = find(held.account, held.id)
     return None
@@ -83,14 +83,15 @@ def release_all(account: int, now: datetime) -> None:
 
 
 def _end(held: Held, end_of: EndOf, now: datetime, report: Report) -> Settlement:
-    wanted, digest, maximum = end_of(NO_BEAT).state, report.digest(), maximum_of(held, now)
+    wanted, digest = end_of(NO_BEAT).state, report.digest()
     for _ in range(TRIES):
+        terms = terms_of(held, now)
         rests_on = RESTS_ON_NONE if report.used is not None else ""
-        status, state = _finish(held, end_of, now, rests_on, digest, maximum)
+        status, state = _finish(held, end_of, now, rests_on, digest, terms)
         if status is Finished.OK:
-            return _settlement(state, maximum)
+            return _settlement(state, terms.maximum)
         if status is Finished.FINISHED:
-            return _again(held, state, wanted, report, maximum)
+            return _again(held, state, wanted, report, terms.maximum)
         if status is Finished.CHILDREN:
             raise ChildrenOpen(open=state.children)
         if status is Finished.EXPIRED:
@@ -121,13 +122,15 @@ def _settlement(state: State, maximum: int | None) -> Settlement:
 
 
 def _finish(
-    held: Held, end_of: EndOf, now: datetime, rests_on: str, digest: bytes, maximum: int | None
+    held: Held, end_of: EndOf, now: datetime, rests_on: str, digest: bytes, terms: Terms
 ) -> tuple[Finished, State]:
     """In Redis, or in PostgreSQL where Redis cannot be reached or does not have it."""
-    status, state = _in_redis(held, end_of, now, rests_on, digest, maximum)
+    status, state = _in_redis(held, end_of, now, rests_on, digest, terms)
+    if status is Finished.STALE and not refresh(held, now):
+        status = Finished.GONE
     if status in (Finished.GONE, Finished.ELSEWHERE):
         drain.catch_up(held.account)
-        status, state = without_redis.finish(held, end_of, maximum, now)
+        status, state = without_redis.finish(held, end_of, terms.maximum, now)
         if status is Finished.FINISHED:
             _forget(held, state)
     if status is Finished.OK:
@@ -136,7 +139,7 @@ def _finish(
 
 
 def _in_redis(
-    held: Held, end_of: EndOf, now: datetime, rests_on: str, digest: bytes, maximum: int | None
+    held: Held, end_of: EndOf, now: datetime, rests_on: str, digest: bytes, terms: Terms
 ) -> tuple[Finished, State]:
     at_ms = to_ms(now)
     try:
@@ -152,7 +155,7 @@ def _in_redis(
                 state=end.state,
                 cost=end.cost,
                 rests_on=RESTS_ON_NONE if rests_on == RESTS_ON_NONE else (b"" if kept is None else kept.beaten),
-                maximum=maximum,
+                terms=terms,
                 adjustment=Texts(*reservation_facts.adjustment(held.charge, end, at_ms).around_tokens()),
                 digest=digest,
                 parents=parents,

@@ -9,20 +9,22 @@ from typing import Any, NamedTuple
 from redis.exceptions import ResponseError
 
 from billing.entitlements import snapshots
+from billing.entitlements.api_keys import BadCredentials
 from billing.rules import model_prices
 from billing.rules.entitlement import QUOTA
 from billing.rules.instants import to_ms
 from billing.rules.model_prices import ModelRates
 from ratelimit import reservations
 from ratelimit.limits import Limit
-from ratelimit.reservations import Kept, Place
+from ratelimit.reservations import Kept, Place, Terms
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.drain import drain
 from usage.log.batch import decode
 from usage.log.events import CHARGE, Event
-from usage.log.reservation_facts import BUDGETS, rates_of
+from usage.log.reservation_facts import BUDGETS, OPEN, rates_of
 from usage.log.rows import event_of
+from usage.metering.admit import Unavailable, standing
 from usage.metering.budgets import back_to
 from usage.metering.reservations.refusals import NotFound, ReservationRefused
 from usage.models import Reservation, UsageLog
@@ -104,11 +106,28 @@ def _in_log(account: int, reservation: str) -> Held | None:
     return None if charge is None else Held(event_of(charge))
 
 
-def maximum_of(held: Held, now: datetime) -> int | None:
+def refresh(held: Held, now: datetime) -> bool:
+    """Redis knows other facts of the account: read them anew. False where PostgreSQL has ended the reservation, or is
+    to end it, since nobody is let in to the account any more.
+
+    Raises RedisUnreachable while they change faster than they are read.
+    """
+    drain.catch_up(held.account)
+    if Reservation.objects.filter(pk=held.id, account=held.account).exclude(state=OPEN).exists():
+        return False
+    try:
+        standing(held.account, now)
+    except BadCredentials:
+        return False
+    except Unavailable as error:
+        raise RedisUnreachable("the account is edited faster than it is read") from error
+    return True
+
+
+def terms_of(held: Held, now: datetime) -> Terms:
     """The most that its window may hold: what the account has now, or had when the window was its present one."""
-    entitlement = snapshots.snapshot(held.account, to_ms(now)).entitlement
-    quota = entitlement.limit(QUOTA)
+    snapshot = snapshots.snapshot(held.account, to_ms(now))
+    quota = snapshot.entitlement.limit(QUOTA)
     if quota is not None and quota.starts_at_ms == held.window.starts_at_ms:
-        return quota.maximum
-    known: int | None = (held.charge.metadata or {}).get("quota")
-    return known
+        return Terms(quota.maximum, snapshot.versions.account)
+    return Terms((held.charge.metadata or {}).get("quota"), snapshot.versions.account)

@@ -14,14 +14,14 @@ from redis.exceptions import ResponseError
 from billing.rules import ids, model_prices
 from billing.rules.instants import to_ms
 from ratelimit import reservations
-from ratelimit.reservations import NO_TEXTS, Beaten, State, Texts
+from ratelimit.reservations import NO_TEXTS, Beaten, State, Terms, Texts
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.drain import drain
 from usage.log import reservation_facts
 from usage.metering.reservations import finishing, without_redis
 from usage.metering.reservations.ends import Beat
-from usage.metering.reservations.held import Held, find, maximum_of
+from usage.metering.reservations.held import Held, find, refresh, terms_of
 from usage.metering.reservations.refusals import BoundExceeded, Expired, NoParent, NotFound, Over
 from usage.sync.outage import asking_redis
 
@@ -52,16 +52,21 @@ def draw(held: Held, tokens: int, now: datetime) -> Progress:
 
 
 def _prolong(held: Held, told: Beat, life_ms: int, now: datetime, *, begins: bool = False) -> Progress:
-    maximum, expires_at_ms = maximum_of(held, now), to_ms(now) + life_ms
-    status, state = _in_redis(held, told, expires_at_ms, maximum, now, begins=begins)
-    if status is Beaten.GONE:
-        drain.catch_up(held.account)
-        status, state = without_redis.prolong(held, told, expires_at_ms, maximum, now, begins=begins)
+    expires_at_ms = to_ms(now) + life_ms
+    for _ in range(finishing.TRIES):
+        terms = terms_of(held, now)
+        status, state = _in_redis(held, told, expires_at_ms, terms, now, begins=begins)
+        if status is Beaten.STALE and refresh(held, now):
+            continue
+        if status in (Beaten.GONE, Beaten.STALE):
+            drain.catch_up(held.account)
+            status, state = without_redis.prolong(held, told, expires_at_ms, terms.maximum, now, begins=begins)
+        break
     match status:
         case Beaten.OK:
             return Progress(state.bound, state.used, state.expires_at_ms)
         case Beaten.REFUSED:
-            raise _exceeded(held, told, state, maximum)
+            raise _exceeded(held, told, state, terms.maximum)
         case Beaten.EXPIRED:
             finishing.expire(held, now)
             raise Expired(state="expired", tokens_charged=_charged(held))
@@ -70,6 +75,8 @@ def _prolong(held: Held, told: Beat, life_ms: int, now: datetime, *, begins: boo
             raise over(state=state.state.decode(), tokens_charged=state.charged)
         case Beaten.NO_PARENT:
             raise NoParent(reason="finished")
+        case Beaten.STALE:
+            raise RedisUnreachable("the account is edited faster than it is read")
         case _:
             raise NotFound
 
@@ -97,7 +104,7 @@ def _exceeded(held: Held, told: Beat, state: State, maximum: int | None) -> Boun
 
 
 def _in_redis(
-    held: Held, told: Beat, expires_at_ms: int, maximum: int | None, now: datetime, *, begins: bool
+    held: Held, told: Beat, expires_at_ms: int, terms: Terms, now: datetime, *, begins: bool
 ) -> tuple[Beaten, State]:
     try:
         parents = NO_TEXTS
@@ -110,7 +117,7 @@ def _in_redis(
                 tokens=told.tokens,
                 units=json.dumps(dict(told.used or {})).encode(),
                 expires_at_ms=expires_at_ms,
-                maximum=maximum,
+                terms=terms,
                 raised=_extension(held, now),
                 parents=parents,
                 begins=begins,

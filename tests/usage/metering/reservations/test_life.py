@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
+from billing.models import LimitOverride
 from tests.cast import Customer, call
 from tests.clock import moved_by_hand
 from tests.usage.metering.reservations.held import again, beat, counted, reserve, row, settle
@@ -159,6 +160,14 @@ class TestReserve:
     def test_the_plan_lacks_the_capability(self, alice: Customer) -> None:
         with pytest.raises(NotAdmitted):
             reserve(alice, 1, "ai_agent_query")
+
+    @pytest.mark.django_db(transaction=True)
+    def test_what_is_above_the_bound_is_judged_by_the_quota_of_now(self, bob: Customer) -> None:
+        held, other = reserve(bob, 9), reserve(bob, 9)
+        override = LimitOverride.objects.create(account=bob.user, limit="quota", maximum=30, reason="a test")
+        assert settle(held, 40).charged == 21
+        override.delete()
+        assert settle(other, 40).charged == 40
 
     def test_settled_next_month_it_is_of_its_own_window(self, bob: Customer) -> None:
         with moved_by_hand("2031-03-31T23:59:59Z") as clock:

@@ -51,6 +51,21 @@ def test_opened_in_redis_and_settled_without_it(bob: Customer, settings: Any) ->
     assert call(bob).quota.used == 4
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_postgres_has_ended_is_not_ended_otherwise_by_redis(bob: Customer, settings: Any) -> None:
+    held = reserve(bob, 9)
+    drain.drain()
+    with no_redis(settings):
+        assert settle(again(held), 4).charged == 4
+        with pytest.raises(Over):
+            beat(again(held), 5)
+    redis_is_back()
+    with pytest.raises(Over) as refused:
+        settle(again(held), 5)
+    assert refused.value.parameters == {"state": "settled", "tokens_charged": 4}
+    assert counted(bob) == (4, 4)
+
+
 def test_nobody_knows_of_it_while_redis_is_gone_and_it_is_not_drained(bob: Customer, settings: Any) -> None:
     held = reserve(bob, 9)
     with no_redis(settings), pytest.raises(RedisUnreachable):
