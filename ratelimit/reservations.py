@@ -218,6 +218,12 @@ def forget(store: Store, at: Place, *, state: str, charged: int, cost: int) -> N
     store.run(Command(scripts.FORGET, names, [at.names.member, state, charged, cost]))
 
 
+def strike(store: Store, shard: int, account: int, event: str) -> None:
+    """The shard is not asked about that one again."""
+    name = due_reservations(shard)
+    store.ask(name, b"ZREM", name, f"{account}:{event}".encode())
+
+
 def due(store: Store, shard: int, now_ms: int | None, most: int) -> Iterator[tuple[int, str]]:
     """Account and id of reservations that have expired, the longest first. `now_ms` None: by Redis' clock."""
     name = due_reservations(shard)

@@ -70,7 +70,7 @@ class _KeyManager(APIKeyManager):
 class ApiKey(FencedModel, AbstractAPIKey):
     class Scope(models.TextChoices):
         NONE = "", "none"
-        METER = "meter", "meter: may void charges made by /usage/track"
+        METER = "meter", "meter: may reserve, settle and void what others pay"
         MANAGE = "manage", "manage: may make, rotate and revoke the account's keys"
 
     class State(models.TextChoices):

@@ -24,6 +24,7 @@ from billing.http.problems import Problem
 from billing.http.views import ApiView, account_of
 from billing.rules.instants import from_ms
 from billing.rules.model_prices import WrongUnits
+from ratelimit.servers.single import RedisUnreachable
 from usage.api.contract import ChargedByView, admission_of, caller_of, may_ask
 from usage.api.reservation_sentences import problems
 from usage.api.reservation_serializers import (
@@ -90,7 +91,7 @@ def charge_of_asked(request: HttpRequest, data: Any, catalogue: Catalogue) -> Ch
     try:
         charge = opening.charge_request(_asked(serializer.validated_data), catalogue, timezone.now(), account=account)
         return charge._replace(body_of=lambda: request.body)
-    except (ReservationRefused, WrongUnits):
+    except (ReservationRefused, WrongUnits, RedisUnreachable):
         return ChargeRequest()
 
 

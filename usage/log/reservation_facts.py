@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from billing.rules.model_prices import ModelRates
-from usage.log.events import CHARGE, EXTEND, SETTLE, VOID, Event, MalformedEvent
+from usage.log.events import CHARGE, EXTEND, LATEST_MS, SETTLE, VOID, Event, MalformedEvent
 
 OPEN, SETTLED, RELEASED, EXPIRED = "open", "settled", "released", "expired"
 """States of a reservation."""
@@ -75,22 +75,28 @@ def check(kind: str, metadata: Mapping[str, Any] | None) -> None:
     try:
         about = metadata or {}
         if kind == EXTEND:
-            UUID(about["reservation"])
+            _check_id(about["reservation"])
             return
-        number(about["expires_at"])
+        if number(about["expires_at"]) > LATEST_MS:
+            raise ValueError("it expires after the year 9998")
         if about.get("parent") is not None:
-            UUID(about["parent"])
+            _check_id(about["parent"])
         if any(type(about.get(name, "")) is not str or len(about.get(name, "")) > most for name, most in TEXTS.items()):
             raise ValueError("a text is none, or too long")
         _check_budgets(about.get(BUDGETS, (None, None, None)))
         if "rates" in about:
             ModelRates("", "", *map(number, about["rates"]))
-        if kind not in (CHARGE, VOID):
+        if kind != CHARGE and ("state" in about or kind != VOID):  # a request that failed was voided as any other
             number(about["cost"])
             if about["state"] not in (SETTLED, RELEASED, EXPIRED) or type(about["estimated"]) is not bool:
                 raise ValueError("no state of a reservation that has ended")
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise MalformedEvent(f"no event of a reservation: {error!r}") from error
+
+
+def _check_id(text: str) -> None:
+    if str(UUID(text)) != text:
+        raise ValueError(f"{text!r} is no id as PostgreSQL writes it")
 
 
 def number(value: Any) -> int:

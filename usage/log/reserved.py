@@ -15,12 +15,12 @@ from usage.log.reservation_facts import RELEASED
 
 OPEN = """
 INSERT INTO usage_reservation (id, account_id, feature, model, run, parent_id, key_prefix, state, bound, estimated,
-        outcome, units, opened_at, expires_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, 'open', %s, false, '', %s, %s, %s)
+        outcome, units, opened_at, expires_at, by_redis)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, 'open', %s, false, '', %s, %s, %s, %s)
 ON CONFLICT DO NOTHING
 """
 LOCK = "SELECT 1 FROM usage_reservation WHERE id = ANY (%s::uuid[]) ORDER BY id FOR UPDATE"
-EXTENDED = "UPDATE usage_reservation SET bound = bound + %s WHERE id = %s"
+EXTENDED = "UPDATE usage_reservation SET bound = bound + %s WHERE id = %s AND state = 'open'"
 FINISHED = """
 UPDATE usage_reservation
     SET state = %s, charged = bound + %s, uncollected = greatest(%s - bound - %s, 0), estimated = %s, outcome = %s,
@@ -46,22 +46,30 @@ def lock(arrived: Sequence[EventBatch]) -> None:
             cursor.execute(LOCK, [sorted(names)])
 
 
-def note(new: Sequence[EventBatch]) -> None:
-    """Keep the rows in step with events that are new in the log, in the caller's transaction."""
+def note(new: Sequence[EventBatch], *, by_redis: bool = True) -> list[Event]:
+    """Keep the rows in step with events that are new in the log, in the caller's transaction.
+
+    Returns what the log takes as well: an extension that comes after the end is taken back, since the end did not know
+    of it. `by_redis`: the reservations that are opened here are held by Redis.
+    """
     events = [event for part in new if RESERVE in part.sources for event in part if event.source == RESERVE]
     if not events:
-        return
+        return []
     # Charges, then what raised them, then their ends.
     opened = sorted((event for event in events if event.kind == CHARGE), key=lambda event: event.charge)
     extended = sorted((event for event in events if event.kind == EXTEND), key=_reservation)
     finished = sorted((event for event in events if event.kind not in (CHARGE, EXTEND)), key=lambda event: event.charge)
+    late = []
     with connection.cursor() as cursor:
         if opened:
-            cursor.executemany(OPEN, [*map(_opened, opened)])
-        if extended:
-            cursor.executemany(EXTENDED, [(event.tokens, _reservation(event)) for event in extended])
+            cursor.executemany(OPEN, [(*_opened(event), by_redis) for event in opened])
+        for event in extended:
+            cursor.execute(EXTENDED, [event.tokens, _reservation(event)])
+            if not cursor.rowcount:
+                late.append(event.settled(0, event.at_ms))
         if finished:
             cursor.executemany(FINISHED, [*map(_finished, finished)])
+    return late
 
 
 def _reservation(extension: Event) -> str:
@@ -88,12 +96,13 @@ def _opened(event: Event) -> tuple[Any, ...]:
 
 def _finished(event: Event) -> tuple[Any, ...]:
     about = event.metadata or {}
+    state = about.get("state", RELEASED)  # a request that failed was voided as any other
     return (
-        about.get("state", RELEASED),  # a request that failed was voided as any other
+        state,
         event.tokens,
-        about.get("cost", 0),
+        about.get("cost", 0) if "state" in about else 0,
         event.tokens,
-        about.get("estimated", False),
+        bool(about.get("estimated")) if "state" in about else False,
         about.get("outcome", ""),
         None if about.get("used") is None else Jsonb(about["used"]),
         from_ms(event.at_ms),

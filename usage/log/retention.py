@@ -21,11 +21,13 @@ from billing.postgres.session_locks import ending_on_failure
 from billing.rules.periods import MONTH, month_window, period_start
 from usage.log import exports, partitions
 from usage.log.exports import ExportError
+from usage.log.reservation_facts import EXPIRED, RELEASED, SETTLED
 from usage.models import Reservation, RetiredMonth
 
 LOCK = 0x9A28
 """Of PostgreSQL's advisory locks: one retirement at a time."""
 LOCK_WAIT = "5s"
+RESERVATIONS_AT_ONCE = 10_000
 """Nobody queues behind a retirement for longer. Its own locks never stand in the way of an insert or a query."""
 
 TABLES = """
@@ -88,7 +90,7 @@ def retire(now: datetime, report: Callable[[str], None], *, drop: bool) -> int:
     with _alone():
         months = due(now, drop=drop)
         # Its charge is in the log; a row beside it is for looking at.
-        Reservation.objects.filter(finished_at__lt=_kept_from(now)).delete()
+        _delete_reservations(_kept_from(now))
         for each in months:
             try:
                 report(_retire(each, now, drop=drop))
@@ -102,6 +104,13 @@ def retire(now: datetime, report: Callable[[str], None], *, drop: bool) -> int:
                     " (pg_stat_activity shows it by its xact_start). Run this again; it goes on where it was"
                 ) from error
     return len(months)
+
+
+def _delete_reservations(before: datetime) -> None:
+    """Those that were finished before, some at a time."""
+    ended = Reservation.objects.filter(state__in=[SETTLED, RELEASED, EXPIRED])
+    while some := [*ended.filter(finished_at__lt=before).values_list("pk", flat=True)[:RESERVATIONS_AT_ONCE]]:
+        Reservation.objects.filter(pk__in=some).delete()
 
 
 def _retire(due: Due, now: datetime, *, drop: bool) -> str:

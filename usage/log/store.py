@@ -58,11 +58,11 @@ def store_parts(parts: Iterable[EventBatch]) -> Stored:
     keyed_charges.note([event for part in new for event in part.keyed()], adjustments)
     if adjustments or sum(map(len, new)) < sum(map(len, arrived.parts)):
         new += _insert_adjustments(adjustments, arrived.parts)
-        reserved.note(new)
+        new.append(EventBatch.of(_insert_once(reserved.note(new))))
         sums.move(Counter(chain.from_iterable(part.moves() for part in new)))
     else:
-        reserved.note(new)
-        sums.move(arrived.moves)
+        late = EventBatch.of(_insert_once(reserved.note(new)))
+        sums.move(arrived.moves + Counter(late.moves()))
     return Stored(sums.counters_of(arrived.moves), known)
 
 

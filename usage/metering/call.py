@@ -57,6 +57,8 @@ class ChargeRequest(NamedTuple):
     invalid_name: str = "Idempotency-Key"
     run: str = ""
     body_of: Callable[[], bytes] | None = None
+    window: tuple[int, int] | None = None
+    """Unix seconds: the window that a child's parent was charged to; otherwise the present one."""
 
     def in_run(self, run: str, body_of: Callable[[], bytes] | None = None) -> ChargeRequest:
         """The same as a part of a run, which the log knows by the name in its metadata."""
@@ -188,7 +190,11 @@ class Call:
         """Made when somebody asks: of most calls nobody does."""
         if not self.template.charged:
             return None
-        return self.template.sample._replace(
+        sample = self.template.sample
+        if self.request.window is not None:
+            start, end = self.request.window
+            sample = sample._replace(window_start=start, window_end=end)
+        return sample._replace(
             charge=self.id,
             at_ms=self.now_ms,
             metadata=self._metadata(),

@@ -222,7 +222,7 @@ def _store(call: Call, event: Event) -> int | None:
     if bounds is not None and event.tokens and _judging() and not budgets.have_room(bounds):
         raise _Refused
     batch = EventBatch.of([event])
-    reserved.note([batch])
+    reserved.note([batch], by_redis=False)
     if counter[1]:
         crossings.mark([(event.account, event.window_start)])
     sums.move(Counter(batch.moves()), windows=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Sum
 
 from billing.entitlements import snapshots
 from billing.models import TokenTopUp
@@ -12,14 +13,23 @@ from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.ids import mint
 from billing.rules.instants import to_ms
+from billing.rules.periods import Period
 from usage.drain import drain
 from usage.log.events import RESET, STAFF, Event
 from usage.log.store import record_reset
-from usage.models import FeatureUsage, ThresholdCrossed, UsageReset, WindowUsage
+from usage.models import FeatureUsage, Reservation, ThresholdCrossed, UsageReset, WindowUsage
 
 
 class NothingUsed(Exception):
     """There is nothing to give back: the window is unused."""
+
+
+def _held(account: int, window: Period) -> dict[str, int]:
+    """Tokens of open reservations, by feature: their ends give back what they do not need."""
+    opened = Reservation.objects.filter(
+        account=account, state=Reservation.State.OPEN, opened_at__gte=window.start, opened_at__lt=window.end
+    )
+    return dict(opened.values_list("feature").annotate(Sum("bound")))
 
 
 def reset_usage(account: int, now: datetime, *, reason: str, by: str) -> UsageReset:
@@ -41,7 +51,12 @@ def reset_caught_up(account: int, now: datetime, *, reason: str, by: str) -> Usa
         # In the order of everybody who moves these sums: the window, then its features.
         counter = WindowUsage.objects.select_for_update().filter(account_id=account, starts_at=window.start).first()
         used = FeatureUsage.objects.select_for_update().filter(account_id=account, window_starts_at=window.start)
-        features = list(used.exclude(tokens=0).order_by("feature").values_list("feature", "tokens"))
+        held = _held(account, window)
+        features = [
+            (feature, tokens - held.get(feature, 0))
+            for feature, tokens in used.exclude(tokens=0).order_by("feature").values_list("feature", "tokens")
+            if tokens > held.get(feature, 0)
+        ]
         if counter is None or not features:
             raise NothingUsed
         # What was spent of top-ups that have lapsed is unused now, and lapsed: it is counted anew. Before the fence,

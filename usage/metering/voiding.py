@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -28,6 +29,9 @@ from usage.log.rows import event_of
 from usage.log.store import record_without_redis
 from usage.metering import budgets, fallback, kept_answers, unsettled
 from usage.metering.admission import Admission
+from usage.metering.reservations import finishing
+from usage.metering.reservations.held import Held
+from usage.metering.reservations.refusals import ReservationRefused
 from usage.models import UsageLog, UsageReset
 from usage.sync.outage import asking_redis
 
@@ -61,8 +65,10 @@ def void_failed_call(admission: Admission) -> None:
         return
     for reservation in reversed(admission.reservations):  # children first
         reservation.end_failed()
-    if admission.pays_by_units:
-        kept_answers.free_key(event)
+    if event.source == events.RESERVE:
+        _release_failed(admission, event)
+    if admission.pays_by_units or event.source == events.RESERVE:
+        _free_key(event)
         return
     now_ms = time.time_ns() // 1_000_000
     used, window = admission.quota.used, admission.quota.limit.starts_at_ms
@@ -71,6 +77,23 @@ def void_failed_call(admission: Admission) -> None:
     except (OperationalError, InterfaceError):
         unsettled.settle_later(event, partial(fallback.void, event, now_ms))
     admission.note_void(used if window == event.window_start * 1000 else admission.quota.used)
+
+
+def _release_failed(admission: Admission, event: Event) -> None:
+    """A request that has opened a reservation has failed: nobody will settle it."""
+    held = Held(event, by_redis=admission.by_redis)
+    try:
+        admission.note_void(finishing.release(held, from_ms(time.time_ns() // 1_000_000)).used)
+    except (ReservationRefused, RedisUnreachable, OperationalError, InterfaceError, drain.Behind) as error:
+        logger.warning("reservation %s is left to expire: %s", event.charge, error)
+
+
+def _free_key(event: Event) -> None:
+    """In both engines: its charge was settled otherwise, so nothing else frees it."""
+    if event.key:
+        kept_answers.free_key(event)
+        with suppress(OperationalError, InterfaceError), transaction.atomic():
+            idempotency.release(event)
 
 
 def _void_failed(admission: Admission, event: Event, now_ms: int, used: int) -> int:
@@ -88,18 +111,18 @@ def _void_failed(admission: Admission, event: Event, now_ms: int, used: int) -> 
 
 
 def give_back_price(admission: Admission) -> None:
-    """Give back the fixed price of a call that pays by what it reserves. Its Idempotency-Key stays in flight."""
-    event = admission.event
-    if event is None or not admission.cost or not admission.charged or admission.pays_by_units:
-        admission.pays_by_units = True
-        return
+    """Settle the fixed price of a call at nothing: it pays by what it reserves. Its Idempotency-Key stays in flight."""
+    event, is_given_back = admission.event, admission.pays_by_units
     admission.pays_by_units = True
-    unkeyed, now_ms = event._replace(key="", fingerprint=""), time.time_ns() // 1_000_000
+    if event is None or not admission.cost or not admission.charged or is_given_back:
+        return
+    settled = event._replace(key="", fingerprint="").settled(0, time.time_ns() // 1_000_000)
     try:
-        used = asking_redis(lambda: _void_in_redis(unkeyed, now_ms))[1]
+        used = asking_redis(lambda: _adjust_in_redis(event, settled))[1]
     except (RedisUnreachable, ResponseError) as error:
         logger.warning("the price of call %s is given back in PostgreSQL: %s", event.charge, error)
-        used = admission.quota.used - event.tokens * fallback.void(unkeyed, now_ms)
+        record_without_redis([settled])
+        used = admission.quota.used - event.tokens
     admission.note_void(used)
 
 
@@ -188,6 +211,12 @@ def _take_back_in_postgres(event: Event, now_ms: int) -> Voided:
 
 def _void_in_redis(event: Event, now_ms: int, record: bytes = b"", *, taken_back: bool = False) -> tuple[Voided, int]:
     """How it went, and the tokens used in the charge's window after it."""
+    return _adjust_in_redis(event, event.voided(now_ms), record, taken_back=taken_back)
+
+
+def _adjust_in_redis(
+    event: Event, adjustment: Event, record: bytes = b"", *, taken_back: bool = False
+) -> tuple[Voided, int]:
     window_ms = (event.window_end - event.window_start) * 1000
     quota = Limit(QUOTA, None, window_ms, event.window_start * 1000)
     status, standing = limiter.void(
@@ -196,7 +225,7 @@ def _void_in_redis(event: Event, now_ms: int, record: bytes = b"", *, taken_back
         quota,
         event.tokens,
         event=event.charge,
-        audit=event.voided(now_ms).encode(),
+        audit=adjustment.encode(),
         record=record,
         taken_back=taken_back,
         back_to=budgets.back_to(event) if event.key_prefix else (),

@@ -56,6 +56,12 @@ class Migration(migrations.Migration):
                 ("charged", models.BigIntegerField(null=True)),
                 ("uncollected", models.BigIntegerField(null=True)),
                 ("estimated", models.BooleanField(default=False)),
+                (
+                    "by_redis",
+                    models.BooleanField(
+                        default=True, help_text="Redis holds it. Otherwise it was opened without Redis."
+                    ),
+                ),
                 ("outcome", models.CharField(blank=True, max_length=10)),
                 ("units", models.JSONField(null=True)),
                 ("opened_at", models.DateTimeField()),

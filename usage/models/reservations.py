@@ -35,6 +35,7 @@ class Reservation(models.Model):
     charged = models.BigIntegerField(null=True)
     uncollected = models.BigIntegerField(null=True)
     estimated = models.BooleanField(default=False)
+    by_redis = models.BooleanField(default=True, help_text="Redis holds it. Otherwise it was opened without Redis.")
     outcome = models.CharField(max_length=10, blank=True)
     units = models.JSONField(null=True)
     opened_at = models.DateTimeField()

@@ -17,6 +17,7 @@ end
 local function budgets_run(budgets, word, life)
   local held = redis.call('HMGET', KEYS[budgets.first + 4], 't', 'c', 'o', 'r', 'd')
   local _, opens = limit_read(word, 5)
+  if budgets.known then opens = 0 end
   local digest, used = string.sub(word, 113), {}
   for i = 1, 4 do used[i] = stored(held[i]) end
   if digest == '' or held[5] ~= digest then used[4] = 0 end
@@ -29,8 +30,9 @@ local function budgets_run(budgets, word, life)
 end
 
 -- `violated`: 1 the ring, 2 the day, 4 the month, 8, 16, 32, 64 the run's; `uncounted`: a counter is not there.
-local function budgets_read(first, word, requests, cost, now)
-  local budgets = {first = first, requests = requests, cost = cost, violated = 0, used = {0, 0}, counted = {}}
+-- A request whose Idempotency-Key is known opens no reservation again.
+local function budgets_read(first, word, requests, cost, now, known)
+  local budgets = {first = first, requests = requests, cost = cost, known = known, violated = 0, used = {0, 0}, counted = {}}
   local maximum, window = limit_read(word, 0)
   if window > 0 then budgets_ring(budgets, maximum, window, now) end
   for i = 1, 2 do

@@ -32,7 +32,7 @@ if cost > 0 and tokens + cost > most then violated = violated + 2 end
 local more = count > 1 and quotas_read(ARGV[3], count, cost)
 if more then violated = violated + more.violated end
 
-local budgets = ARGV[11] and budgets_read(6 + count, ARGV[11], requests, cost, now)
+local budgets = ARGV[11] and budgets_read(6 + count, ARGV[11], requests, cost, now, record)
 if violated > 0 or budgets and budgets.violated > 0 then outcome = budgets and budgets.uncounted or REFUSED end
 if outcome == ADMITTED or outcome == RERUN then
   if not record and ARGV[5] ~= '' then call('XADD', KEYS[5], '*', 'e', ARGV[5]) end -- first, as it may fail
@@ -45,7 +45,8 @@ if outcome == ADMITTED or outcome == RERUN then
     call('SET', KEYS[3], head, 'PX', ahead + window)
   end
   if cost > 0 then quota_add(KEYS[6], cost, fresh, expiry) end
-  if cost > 0 and more then quotas_take(more, count, cost) end if budgets then budgets_take(budgets) end
+  if cost > 0 and more then quotas_take(more, count, cost) end
+  if budgets then budgets_take(budgets) end
   tokens = tokens + cost
 end
 

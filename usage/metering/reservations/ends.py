@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from usage.log.reservation_facts import EXPIRED, RELEASED, SETTLED, End
-from usage.metering.reservations.held import Held
+from usage.log.reservation_facts import EXPIRED, RELEASED, SETTLED, End, number
+from usage.metering.reservations.held import Beat, Held
 
 COMPLETE, ABORTED, FAILED = "complete", "aborted", "failed"
 OUTCOMES = (COMPLETE, ABORTED, FAILED)
@@ -19,20 +19,19 @@ class Report(NamedTuple):
     outcome: str = COMPLETE
     estimated: bool = False
 
+    def check(self) -> None:
+        """Raises ValueError for what no row takes: the HTTP API has refused it before."""
+        if self.outcome not in (*OUTCOMES, RELEASED):
+            raise ValueError(f"the outcome {self.outcome!r} is none of {', '.join(OUTCOMES)}")
+        if self.used is not None and "tokens" in self.used:
+            number(self.used["tokens"])
+
     def digest(self) -> bytes:
         """Tells reports apart: the same one again is answered as before."""
         used = None if self.used is None else sorted(self.used.items())
         return f"{self.outcome} {self.estimated} {used}".encode()
 
 
-class Beat(NamedTuple):
-    """The last heartbeat: its units, and what they cost in tokens. Units None: there was none."""
-
-    used: Mapping[str, Any] | None = None
-    tokens: int = 0
-
-
-NO_BEAT = Beat()
 EndOf = Callable[[Beat], End]
 """How it ends, by its last heartbeat."""
 

@@ -19,11 +19,10 @@ from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.drain import drain
 from usage.log import reservation_facts
+from usage.log.batch import decode
 from usage.log.reservation_facts import EXPIRED, OPEN, RELEASED
 from usage.metering.reservations import without_redis
 from usage.metering.reservations.ends import (
-    NO_BEAT,
-    Beat,
     EndOf,
     Report,
     Settlement,
@@ -32,7 +31,7 @@ from usage.metering.reservations.ends import (
     settled,
     settlement,
 )
-from usage.metering.reservations.held import Held, find, refresh, terms_of
+from usage.metering.reservations.held import NO_BEAT, Beat, Held, find, look_up, refresh, terms_of
 from usage.metering.reservations.refusals import ChildrenOpen, Expired, NotFound, Over
 from usage.models import Reservation
 from usage.sync.outage import asking_redis
@@ -61,7 +60,7 @@ def expire(held: Held, now: datetime) -> Settlement | None:
     """Finish what is due, by its last heartbeat, and its children before it; None when it is not due, or is over."""
     for _ in range(TRIES):
         terms = terms_of(held, now)
-        status, state = _finish(held, expired, now, EXPIRED, b"", terms)
+        status, state = _finish(held, expired, now, b"", terms, report=None)
         if status is Finished.CHILDREN:
             for child in _children(held):
                 expire(find(held.account, child), now)
@@ -83,21 +82,22 @@ def release_all(account: int, now: datetime) -> None:
 
 
 def _end(held: Held, end_of: EndOf, now: datetime, report: Report) -> Settlement:
+    report.check()
     wanted, digest = end_of(NO_BEAT).state, report.digest()
     for _ in range(TRIES):
         terms = terms_of(held, now)
-        rests_on = RESTS_ON_NONE if report.used is not None else ""
-        status, state = _finish(held, end_of, now, rests_on, digest, terms)
+        status, state = _finish(held, end_of, now, digest, terms, report=report)
         if status is Finished.OK:
+            tokens_uncollected.inc(max(state.cost - state.charged, 0))
             return _settlement(state, terms.maximum)
         if status is Finished.FINISHED:
             return _again(held, state, wanted, report, terms.maximum)
-        if status is Finished.CHILDREN:
+        if status is Finished.CHILDREN and not _let_go_of_children(held):
             raise ChildrenOpen(open=state.children)
         if status is Finished.EXPIRED:
             expire(held, now)
         held = find(held.account, held.id)
-    raise Over(state=RELEASED, tokens_charged=0)
+    raise RedisUnreachable("the reservation, or its account, changes faster than it is read")
 
 
 def _again(held: Held, state: State, wanted: str, report: Report, maximum: int | None) -> Settlement:
@@ -111,10 +111,11 @@ def _again(held: Held, state: State, wanted: str, report: Report, maximum: int |
 
 def _is_same(held: Held, report: Report) -> bool:
     """Whether PostgreSQL's row says what is reported: it was finished there, or Redis has forgotten it."""
-    row = Reservation.objects.get(pk=held.id)
-    return row.state == RELEASED or (
-        row.outcome == report.outcome and (report.used is None or row.units == dict(report.used))
-    )
+    row = Reservation.objects.filter(pk=held.id).first()
+    if row is None or row.state == RELEASED:
+        return row is not None
+    by_report = row.units == (None if report.used is None else dict(report.used)) and row.estimated == report.estimated
+    return row.outcome == report.outcome and (by_report or (report.used is None and (row.estimated or not row.charged)))
 
 
 def _settlement(state: State, maximum: int | None) -> Settlement:
@@ -122,60 +123,66 @@ def _settlement(state: State, maximum: int | None) -> Settlement:
 
 
 def _finish(
-    held: Held, end_of: EndOf, now: datetime, rests_on: str, digest: bytes, terms: Terms
+    held: Held, end_of: EndOf, now: datetime, digest: bytes, terms: Terms, *, report: Report | None
 ) -> tuple[Finished, State]:
-    """In Redis, or in PostgreSQL where Redis cannot be reached or does not have it."""
-    status, state = _in_redis(held, end_of, now, rests_on, digest, terms)
-    if status is Finished.STALE and not refresh(held, now):
-        status = Finished.GONE
-    if status in (Finished.GONE, Finished.ELSEWHERE):
-        drain.catch_up(held.account)
-        status, state = without_redis.finish(held, end_of, terms.maximum, now)
-        if status is Finished.FINISHED:
-            _forget(held, state)
-    if status is Finished.OK:
-        tokens_uncollected.inc(max(state.cost - state.charged, 0))
+    """In Redis, or in PostgreSQL where that holds it, or where Redis cannot be reached or does not have it.
+
+    Without a `report` it expires: then who holds it has to say so.
+    """
+    if held.by_redis:
+        try:
+            status, state = asking_redis(lambda: _in_redis(held, end_of, now, digest, terms, report))
+        except RedisUnreachable as error:
+            if report is None:
+                return Finished.NOT_YET, State(0, 0, 0)
+            logger.warning("reservation %s is finished in PostgreSQL: %s", held.id, error)
+            status = Finished.GONE
+        except ResponseError as error:
+            logger.warning("reservation %s is finished in PostgreSQL: %s", held.id, error)
+            status = Finished.GONE
+        if status is Finished.STALE and not refresh(held, now):
+            status = Finished.GONE
+        if status not in (Finished.GONE, Finished.ELSEWHERE):
+            return status, state
+    drain.catch_up(held.account)
+    status, state = without_redis.finish(held, end_of, terms.maximum, now)
+    if row := Reservation.objects.filter(pk=held.id).exclude(state=OPEN).first():
+        forget(held.account, held.id, row)
     return status, state
 
 
 def _in_redis(
-    held: Held, end_of: EndOf, now: datetime, rests_on: str, digest: bytes, terms: Terms
+    held: Held, end_of: EndOf, now: datetime, digest: bytes, terms: Terms, report: Report | None
 ) -> tuple[Finished, State]:
-    at_ms = to_ms(now)
-    try:
-        kept = held.kept
-        if rests_on != RESTS_ON_NONE and kept is None:
-            kept = asking_redis(lambda: reservations.read(store(), held.account, held.id))
-        end = end_of(_beat(kept))
-        parents = _parents_texts(held, at_ms)
-        return asking_redis(
-            lambda: reservations.finish(
-                store(),
-                held.place,
-                state=end.state,
-                cost=end.cost,
-                rests_on=RESTS_ON_NONE if rests_on == RESTS_ON_NONE else (b"" if kept is None else kept.beaten),
-                terms=terms,
-                adjustment=Texts(*reservation_facts.adjustment(held.charge, end, at_ms).around_tokens()),
-                digest=digest,
-                parents=parents,
-                now_ms=at_ms if settings.RATELIMIT_CLOCK == "process" else None,
-            )
-        )
-    except (RedisUnreachable, ResponseError) as error:
-        logger.warning("reservation %s is finished in PostgreSQL: %s", held.id, error)
-        return Finished.GONE, State(0, 0, 0)
+    at_ms, kept, rests_on = to_ms(now), held.kept, RESTS_ON_NONE.encode()
+    if report is None or report.used is None:
+        kept = kept or reservations.read(store(), held.account, held.id)
+        rests_on = b"" if kept is None else kept.beaten
+    end = end_of(max(held.told, _beat(kept), key=lambda beat: beat.tokens))
+    return reservations.finish(
+        store(),
+        held.place,
+        state=end.state,
+        cost=end.cost,
+        rests_on=rests_on,
+        terms=terms,
+        adjustment=Texts(*reservation_facts.adjustment(held.charge, end, at_ms).around_tokens()),
+        digest=digest,
+        parents=_parents_texts(held, at_ms),
+        now_ms=at_ms if settings.RATELIMIT_CLOCK == "process" else None,
+    )
 
 
 def _parents_texts(held: Held, at_ms: int) -> Texts:
     """Those of the event that moves the parent's bound."""
-    if not held.parent:
-        return NO_TEXTS
-    try:
-        parent = find(held.account, held.parent)
-    except NotFound:
-        return NO_TEXTS
-    return Texts(*reservation_facts.extension(parent.charge, ids.mint(at_ms), at_ms).around_tokens())
+    parent = look_up(held.account, held.parent) if held.parent else None
+    return NO_TEXTS if parent is None else extension_texts(parent, at_ms)
+
+
+def extension_texts(held: Held, at_ms: int) -> Texts:
+    """Of an event that moves its bound. It is of the day of its charge, as its adjustment is."""
+    event_id = ids.mint(held.charge.charged_at_ms)
+    return Texts(*reservation_facts.extension(held.charge, event_id, at_ms).around_tokens())
 
 
 def _beat(kept: Kept | None) -> Beat:
@@ -191,13 +198,22 @@ def _children(held: Held) -> list[str]:
     return [str(child) for child in children.values_list("pk", flat=True)]
 
 
-def _forget(held: Held, state: State) -> None:
-    """PostgreSQL has finished it: Redis is not to hold it any longer."""
+def _let_go_of_children(held: Held) -> bool:
+    """Whether Redis held children as open that PostgreSQL has finished."""
+    ended = Reservation.objects.filter(account=held.account, pk__in=_children(held)).exclude(state=OPEN)
+    return sum(forget(held.account, str(row.pk), row) for row in ended) > 0
+
+
+def forget(account: int, reservation: str, row: Reservation) -> bool:
+    """PostgreSQL has finished it: Redis is not to hold it any longer. Whether it did."""
     try:
-        asking_redis(
-            lambda: reservations.forget(
-                store(), held.place, state=state.state.decode(), charged=state.charged, cost=state.cost
-            )
-        )
+        kept = asking_redis(lambda: reservations.read(store(), account, reservation))
+        if kept is None or kept.state:
+            return False
+        cost = (row.charged or 0) + (row.uncollected or 0)
+        place = Held(decode(kept.audit), kept).place
+        asking_redis(lambda: reservations.forget(store(), place, state=row.state, charged=row.charged or 0, cost=cost))
     except (RedisUnreachable, ResponseError) as error:
-        logger.info("reservation %s is forgotten later: %s", held.id, error)
+        logger.info("reservation %s is forgotten later: %s", reservation, error)
+        return False
+    return True

@@ -1,4 +1,8 @@
-"""A reservation as it is found: in Redis, which holds it, or else in PostgreSQL, which knows of it by the log."""
+"""A reservation as it is found: who holds it, its charge, and what is known of it by now.
+
+Whoever has decided on it holds it: Redis, or PostgreSQL while Redis was out of reach. The other one ends it where it
+must, and moves its bound never.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.db import InterfaceError, OperationalError
 from redis.exceptions import ResponseError
 
 from billing.entitlements import snapshots
@@ -31,11 +36,26 @@ from usage.models import Reservation, UsageLog
 from usage.sync.outage import asking_redis
 
 
+class Beat(NamedTuple):
+    """A heartbeat: units that were used so far, and what they cost in tokens. Units None: there was none."""
+
+    used: Mapping[str, Any] | None = None
+    tokens: int = 0
+
+
+NO_BEAT = Beat()
+
+
 class Held(NamedTuple):
-    """The charge of a reservation's bound, and where its parent's is; what Redis keeps of it, if it has been asked."""
+    """The charge of a reservation's bound, and who holds it.
+
+    `kept` is what Redis keeps of it, if it has been asked; `told` a heartbeat that only PostgreSQL was told of.
+    """
 
     charge: Event
     kept: Kept | None = None
+    by_redis: bool = True
+    told: Beat = NO_BEAT
 
     @property
     def account(self) -> int:
@@ -50,6 +70,10 @@ class Held(NamedTuple):
         return str((self.charge.metadata or {}).get("parent") or "")
 
     @property
+    def depth(self) -> int:
+        return int((self.charge.metadata or {}).get("depth", 1))
+
+    @property
     def life_ms(self) -> int:
         """Without a heartbeat."""
         expires_at: int = (self.charge.metadata or {}).get("expires_at", self.charge.at_ms)
@@ -61,7 +85,7 @@ class Held(NamedTuple):
 
     @property
     def window(self) -> Limit:
-        """That it was charged to, whenever it ends. Its maximum is found by `maximum_of`."""
+        """That it was charged to, whenever it ends. Its maximum is found by `terms_of`."""
         start_ms = self.charge.window_start * 1000
         return Limit(QUOTA, None, self.charge.window_end * 1000 - start_ms, start_ms)
 
@@ -81,29 +105,47 @@ class Held(NamedTuple):
 
 def find(account: int, reservation: str) -> Held:
     """Raises NotFound; RedisUnreachable where Redis is out of reach, and PostgreSQL does not know of it yet."""
-    try:
-        kept = asking_redis(lambda: reservations.read(store(), account, reservation))
-    except ResponseError:
-        kept = None  # damaged: the log has it
-    except RedisUnreachable:
-        if (held := _in_log(account, reservation)) is None:
-            raise
-        return held
-    if kept is not None:
-        return Held(decode(kept.audit), kept)
-    drain.catch_up(account)
-    held = _in_log(account, reservation)
+    held = look_up(account, reservation)
+    if held is None:
+        drain.catch_up(account)
+        held = look_up(account, reservation)
     if held is None:
         raise NotFound
     return held
 
 
-def _in_log(account: int, reservation: str) -> Held | None:
-    row = Reservation.objects.filter(pk=reservation, account=account).first()
-    if row is None:
-        return None
+def look_up(account: int, reservation: str) -> Held | None:
+    """The same without waiting for the log, which may be behind: None where nobody knows of it yet.
+
+    Raises RedisUnreachable.
+    """
+    try:
+        row = Reservation.objects.filter(pk=reservation, account=account).first()
+    except (OperationalError, InterfaceError):
+        row = None  # Redis may hold it all the same
+    if row is not None and (row.state != OPEN or not row.by_redis):
+        return _in_log(row)
+    try:
+        kept = asking_redis(lambda: reservations.read(store(), account, reservation))
+    except ResponseError:
+        kept = None  # damaged: the log has it
+    except RedisUnreachable:
+        if row is None:
+            raise
+        kept = None
+    if kept is not None:
+        return Held(decode(kept.audit), kept, told=_told(row))
+    return None if row is None else _in_log(row)
+
+
+def _in_log(row: Reservation) -> Held | None:
     charge = UsageLog.objects.filter(id=row.pk, charged_at=row.opened_at, kind=CHARGE).first()
-    return None if charge is None else Held(event_of(charge))
+    by_redis = row.by_redis and row.state == OPEN  # what is over is asked of nobody else
+    return None if charge is None else Held(event_of(charge), by_redis=by_redis, told=_told(row))
+
+
+def _told(row: Reservation | None) -> Beat:
+    return NO_BEAT if row is None or row.progress is None else Beat(row.progress_units, row.progress)
 
 
 def refresh(held: Held, now: datetime) -> bool:

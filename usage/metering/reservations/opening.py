@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from billing.catalogue.published import Catalogue
 from billing.entitlements.api_keys import Caller
 from billing.rules import model_prices
-from billing.rules.model_prices import ModelRates
+from billing.rules.model_prices import MOST_TOKENS, ModelRates
 from usage.log import events, reservation_facts
 from usage.metering.admission import Admission
 from usage.metering.admit import admit
-from usage.metering.call import ChargeRequest
-from usage.metering.reservations.held import Held, find
+from usage.metering.call import LONGEST_RUN, ChargeRequest, names_a_run
+from usage.metering.reservations.held import Held, find, look_up
 from usage.metering.reservations.progress import Progress, draw
-from usage.metering.reservations.refusals import NoParent, NotAdmitted, NotFound, ReservationRefused
+from usage.metering.reservations.refusals import NoParent, NotAdmitted, ReservationRefused
 from usage.metering.voiding import void_failed_call
 
 DEEPEST = 3
@@ -64,18 +64,17 @@ def charge_request(
 ) -> ChargeRequest:
     """The charge of a reservation: of its bound, or of nothing for a child, which draws from its parent's.
 
-    With `counts` it is a request of the minute. Raises ReservationRefused, WrongUnits.
+    With `counts` it is a request of the minute. Raises ReservationRefused, WrongUnits; ValueError for what the HTTP API
+    refuses before; RedisUnreachable when nobody knows the parent for now.
     """
+    _check(asked)
     feature = catalogue.features.get(asked.feature)
     if feature is None:
         raise ReservationRefused("invalid", reason="unknown_feature", feature=asked.feature)
     bound, rates = priced(asked, catalogue, now)
     metadata = reservation_facts.asked(rates=rates, units=asked.units, run=asked.run, parent=asked.parent)
-    if asked.parent:
-        metadata["depth"] = _depth_below(account, asked.parent)
-    tokens = 0 if asked.parent else bound
-    return ChargeRequest(
-        replace(feature, tokens=tokens),
+    request = ChargeRequest(
+        replace(feature, tokens=0 if asked.parent else bound),
         events.RESERVE,
         metadata,
         counts=counts,
@@ -83,16 +82,24 @@ def charge_request(
         rates=rates,
         run=asked.run,
     )
-
-
-def _depth_below(account: int, parent: str) -> int:
-    try:
-        depth: Any = (find(account, parent).charge.metadata or {}).get("depth", 1)
-    except NotFound:
-        raise NoParent(reason="unknown") from None
-    if depth >= DEEPEST:
+    if not asked.parent:
+        return request
+    parent = look_up(account, asked.parent)
+    if parent is None:
+        raise NoParent(reason="unknown")
+    if parent.depth >= DEEPEST:
         raise NoParent(reason="deep")
-    return int(depth) + 1
+    metadata["depth"] = parent.depth + 1
+    return request._replace(window=(parent.charge.window_start, parent.charge.window_end))
+
+
+def _check(asked: Asked) -> None:
+    if asked.run and not names_a_run(asked.run):
+        raise ValueError(f"the run {asked.run!r} is not 1 to {LONGEST_RUN} printable ASCII characters")
+    if not 1 <= asked.expires_in <= MOST_SECONDS:
+        raise ValueError(f"it expires in 1 to {MOST_SECONDS} seconds, not in {asked.expires_in}")
+    if asked.tokens is not None and not 0 <= asked.tokens <= MOST_TOKENS:
+        raise ValueError(f"tokens are 0 to {MOST_TOKENS}, not {asked.tokens}")
 
 
 def reserve(caller: Caller, asked: Asked, now: datetime) -> tuple[Admission, Held, Progress | None]:
@@ -115,7 +122,9 @@ def reserve(caller: Caller, asked: Asked, now: datetime) -> tuple[Admission, Hel
 def opened(admission: Admission, asked: Asked, now: datetime) -> tuple[Held, Progress | None]:
     """The reservation that an admitted call has opened; a child draws its bound now. Raises as `reserve` does."""
     assert admission.event is not None, "a reservation is charged"
-    held = Held(admission.event)
+    held = Held(admission.event, by_redis=admission.by_redis)
+    if admission.replayed:
+        held = find(held.account, held.id)
     if not asked.parent:
         return held, None
     bound, _ = priced(asked, admission.snapshot.catalogue, now)

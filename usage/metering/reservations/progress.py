@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from redis.exceptions import ResponseError
 
-from billing.rules import ids, model_prices
+from billing.rules import model_prices
 from billing.rules.instants import to_ms
 from ratelimit import reservations
-from ratelimit.reservations import NO_TEXTS, Beaten, State, Terms, Texts
+from ratelimit.reservations import NO_TEXTS, Beaten, State, Terms
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.drain import drain
-from usage.log import reservation_facts
 from usage.metering.reservations import finishing, without_redis
-from usage.metering.reservations.ends import Beat
-from usage.metering.reservations.held import Held, find, refresh, terms_of
+from usage.metering.reservations.ends import Report
+from usage.metering.reservations.held import Beat, Held, find, look_up, refresh, terms_of
 from usage.metering.reservations.refusals import BoundExceeded, Expired, NoParent, NotFound, Over
+from usage.models import Reservation
 from usage.sync.outage import asking_redis
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ def beat(held: Held, used: Mapping[str, Any], now: datetime, expires_in_ms: int 
     What it has cost above its bound is reserved as well. Raises BoundExceeded when that cannot be had: the progress is
     kept, and the work is to be stopped. Raises Expired, Over, NoParent, WrongUnits, ReservationRefused.
     """
+    Report(used).check()
     told = Beat(used, held.cost_of(used))
     return _prolong(held, told, expires_in_ms or held.life_ms, now)
 
@@ -82,8 +83,11 @@ def _prolong(held: Held, told: Beat, life_ms: int, now: datetime, *, begins: boo
 
 
 def _charged(held: Held) -> int:
+    """What it has cost, once it is over."""
     kept = find(held.account, held.id).kept
-    return 0 if kept is None else kept.charged
+    if kept is not None:
+        return kept.charged
+    return Reservation.objects.filter(pk=held.id).values_list("charged", flat=True).first() or 0
 
 
 def _exceeded(held: Held, told: Beat, state: State, maximum: int | None) -> BoundExceeded:
@@ -106,10 +110,12 @@ def _exceeded(held: Held, told: Beat, state: State, maximum: int | None) -> Boun
 def _in_redis(
     held: Held, told: Beat, expires_at_ms: int, terms: Terms, now: datetime, *, begins: bool
 ) -> tuple[Beaten, State]:
+    """GONE also where PostgreSQL holds it, or Redis cannot be asked."""
+    if not held.by_redis:
+        return Beaten.GONE, State(0, 0, 0)
+    at_ms = to_ms(now)
     try:
-        parents = NO_TEXTS
-        if held.parent:
-            parents = _extension(find(held.account, held.parent), now)
+        parent = asking_redis(lambda: look_up(held.account, held.parent)) if held.parent else None
         return asking_redis(
             lambda: reservations.prolong(
                 store(),
@@ -118,17 +124,12 @@ def _in_redis(
                 units=json.dumps(dict(told.used or {})).encode(),
                 expires_at_ms=expires_at_ms,
                 terms=terms,
-                raised=_extension(held, now),
-                parents=parents,
+                raised=finishing.extension_texts(held, at_ms),
+                parents=NO_TEXTS if parent is None else finishing.extension_texts(parent, at_ms),
                 begins=begins,
-                now_ms=to_ms(now) if settings.RATELIMIT_CLOCK == "process" else None,
+                now_ms=at_ms if settings.RATELIMIT_CLOCK == "process" else None,
             )
         )
     except (RedisUnreachable, ResponseError) as error:
         logger.warning("the heartbeat of reservation %s is kept in PostgreSQL: %s", held.id, error)
         return Beaten.GONE, State(0, 0, 0)
-
-
-def _extension(held: Held, now: datetime) -> Texts:
-    at_ms = to_ms(now)
-    return Texts(*reservation_facts.extension(held.charge, ids.mint(at_ms), at_ms).around_tokens())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from django.db import InterfaceError, OperationalError
 
+from billing.rules.model_prices import WrongUnits
 from ratelimit.servers.single import RedisUnreachable
 from usage.drain import drain
 from usage.metering.reservations.ends import ABORTED, COMPLETE, FAILED
@@ -14,6 +15,15 @@ from usage.metering.reservations.in_view import ViewReservation
 from usage.metering.reservations.refusals import ReservationRefused
 
 logger = logging.getLogger(__name__)
+LEFT_TO_EXPIRE = (
+    ReservationRefused,
+    WrongUnits,
+    RedisUnreachable,
+    OperationalError,
+    InterfaceError,
+    drain.Behind,
+)
+"""What keeps a reservation from being settled: it expires, by its last heartbeat."""
 Units = Mapping[str, "int | None"]
 UnitsOf = Callable[[], "Units | None"]
 
@@ -62,7 +72,14 @@ class Settling(Iterator[bytes]):
         estimated = units is None
         try:
             self._reservation.settle(self._estimate_of() if estimated else units, outcome=outcome, estimated=estimated)
-        except (ReservationRefused, RedisUnreachable, OperationalError, InterfaceError, drain.Behind) as error:
+        except (
+            ReservationRefused,
+            WrongUnits,
+            RedisUnreachable,
+            OperationalError,
+            InterfaceError,
+            drain.Behind,
+        ) as error:
             logger.warning("reservation %s of a stream is left to expire: %s", self._reservation.id, error)
 
 

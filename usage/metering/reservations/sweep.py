@@ -6,6 +6,7 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Q
 from redis.exceptions import ResponseError
 
 from billing.rules.instants import from_ms, to_ms
@@ -14,10 +15,10 @@ from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.drain import drain
 from usage.log.events import REFUSED
-from usage.log.reservation_facts import OPEN, RELEASED
+from usage.log.reservation_facts import OPEN
 from usage.metering.reservations import finishing
-from usage.metering.reservations.held import Held, find
-from usage.metering.reservations.refusals import NotFound
+from usage.metering.reservations.held import find
+from usage.metering.reservations.refusals import NotFound, ReservationRefused
 from usage.models import Reservation, UsageLog
 from usage.sync.outage import asking_redis
 
@@ -33,7 +34,7 @@ def expire_due(now: datetime) -> int:
     for shard in range(settings.RATELIMIT_SHARDS):
         try:
             done += _expire_shard(shard, now)
-        except (RedisUnreachable, ResponseError, drain.Behind) as error:
+        except (RedisUnreachable, ResponseError) as error:
             logger.warning("reservations of shard %d expire later: %s", shard, error)
             if isinstance(error, RedisUnreachable):
                 return done
@@ -44,38 +45,43 @@ def _expire_shard(shard: int, now: datetime) -> int:
     clock = to_ms(now) if settings.RATELIMIT_CLOCK == "process" else None
     done = 0
     for account, reservation in [*asking_redis(lambda: [*reservations.due(store(), shard, clock, AT_ONCE)])]:
-        drain.catch_up(account)
-        row = Reservation.objects.filter(pk=reservation).first()
-        if row is not None and row.state != OPEN:
-            cost = (row.charged or 0) + (row.uncollected or 0)
-            _forget(account, reservation, row.state, row.charged or 0, cost)
-        elif row is None and UsageLog.objects.filter(id=reservation, kind=REFUSED).exists():
-            _forget(account, reservation, RELEASED, 0, 0)  # its call was refused: it only seemed to be charged
-        else:
-            done += finishing.expire(find(account, reservation), now) is not None
+        try:
+            drain.catch_up(account)
+            done += _expire(account, reservation, now)
+        except NotFound:
+            # Nobody has it, or its account lies in another shard by now.
+            asking_redis(lambda: reservations.strike(store(), shard, account, reservation))  # noqa: B023 - runs at once
+        except (RedisUnreachable, ReservationRefused, drain.Behind) as error:
+            logger.warning("reservation %s expires later: %s", reservation, error)
     return done
 
 
-def _forget(account: int, reservation: str, state: str, charged: int, cost: int) -> None:
-    try:
-        held: Held = find(account, reservation)
-    except NotFound:
-        return
-    place = held.place
-    asking_redis(lambda: reservations.forget(store(), place, state=state, charged=charged, cost=cost))
+def _expire(account: int, reservation: str, now: datetime) -> int:
+    """Raises NotFound for what is not to be asked about again."""
+    row = Reservation.objects.filter(pk=reservation).first()
+    if row is None and UsageLog.objects.filter(id=reservation, kind=REFUSED).exists():
+        raise NotFound  # its call was refused: Redis only seemed to have charged it
+    if row is not None and row.state != OPEN:
+        finishing.forget(account, reservation, row)
+        raise NotFound
+    if row is not None and not row.by_redis:
+        raise NotFound  # PostgreSQL holds it
+    if row is not None and row.progress is not None and now < row.expires_at:
+        return 0  # PostgreSQL was told of a heartbeat
+    return finishing.expire(find(account, reservation), now) is not None
 
 
 def _expire_lost(now: datetime) -> int:
-    """Those of which Redis does not say that they are due: lost, or opened while it was out of reach."""
-    lost = Reservation.objects.filter(state=OPEN, expires_at__lt=now - LOST_AFTER).order_by("expires_at")
+    """Those that Redis does not hold, and those of which it does not say that they are due."""
+    late = Q(by_redis=False, expires_at__lte=now) | Q(expires_at__lt=now - LOST_AFTER)
     done = 0
-    for row in lost[:AT_ONCE]:
+    for row in Reservation.objects.filter(late, state=OPEN).order_by("expires_at")[:AT_ONCE]:
         try:
             held = find(row.account_id, str(row.pk))
-        except NotFound:
-            continue
-        if finishing.expire(held, now) is not None:
-            done += 1
-        elif held.kept is not None:  # it lives by its heartbeats
-            Reservation.objects.filter(pk=row.pk).update(expires_at=from_ms(held.kept.expires_at_ms))
+            if finishing.expire(held, now) is not None:
+                done += 1
+            elif held.kept is not None:  # it lives by its heartbeats
+                Reservation.objects.filter(pk=row.pk).update(expires_at=from_ms(held.kept.expires_at_ms))
+        except (RedisUnreachable, ReservationRefused, drain.Behind) as error:
+            logger.warning("reservation %s expires later: %s", row.pk, error)
     return done

@@ -1,4 +1,4 @@
-"""The same in PostgreSQL, while Redis is out of reach, or has lost a reservation.
+"""The same in PostgreSQL: of what it holds itself, and the end of what Redis holds where that cannot be asked.
 
 The end of a reservation is one row of the log, whoever writes it: of two that end it at once one wins.
 """
@@ -20,68 +20,79 @@ from usage.log.events import CHARGE, Event
 from usage.log.reservation_facts import EXPIRED, OPEN
 from usage.log.rows import event_of
 from usage.log.store import record_without_redis
-from usage.metering.reservations.ends import NO_BEAT, Beat, EndOf
-from usage.metering.reservations.held import Held
+from usage.metering.reservations.ends import EndOf
+from usage.metering.reservations.held import NO_BEAT, Beat, Held
 from usage.models import Reservation, UsageLog, WindowUsage
 
 
 class _Locked(NamedTuple):
+    """The row, and its parent's if that is open and held by PostgreSQL as well."""
+
     row: Reservation | None
     parent: Reservation | None
 
 
 def _lock(held: Held) -> _Locked:
-    """The row, and its parent's, in the order of their ids, which is that of the log's store, too."""
+    """In the order of their ids, which is that of the log's store, too."""
     names = [held.id, *([held.parent] if held.parent else [])]
     rows = Reservation.objects.select_for_update().filter(pk__in=names, account=held.account).order_by("pk")
     found = {str(row.pk): row for row in rows}
     parent = found.get(held.parent)
-    return _Locked(found.get(held.id), parent if parent is not None and parent.state == OPEN else None)
+    if parent is not None and (parent.state != OPEN or parent.by_redis):
+        parent = None
+    return _Locked(found.get(held.id), parent)
 
 
 def finish(held: Held, end_of: EndOf, maximum: int | None, now: datetime) -> tuple[Finished, State]:
-    """As ratelimit.reservations.finish. It is due by PostgreSQL's row alone: who expires it has asked Redis before."""
+    """As ratelimit.reservations.finish. It is due by PostgreSQL's row alone: who expires it has asked Redis before.
+
+    What Redis holds gives back to its quota, also a child: its parent's bound is Redis' own.
+    """
     with transaction.atomic():
         row, parent = _lock(held)
-        used = _used(held)
-        if row is not None and row.state != OPEN:
-            return Finished.FINISHED, _ended(row, used)
+        if row is None:  # its charge is in Redis' stream, and comes along
+            record_without_redis([held.charge])
+            row, parent = _lock(held)
+        assert row is not None
+        if row.state != OPEN:
+            return Finished.FINISHED, _ended(row, _used(held))
         open_children = Reservation.objects.filter(parent_id=held.id, account=held.account, state=OPEN).count()
         if open_children:
-            return Finished.CHILDREN, State(0, 0, used, children=open_children)
-        bound = held.charge.tokens if row is None else row.bound
-        end = end_of(NO_BEAT if row is None else Beat(row.progress_units, row.progress or 0))
-        if end.state == EXPIRED and row is not None and now < row.expires_at:
-            return Finished.NOT_YET, State(bound, to_ms(row.expires_at), used)
+            return Finished.CHILDREN, State(0, 0, 0, children=open_children)
+        end = end_of(NO_BEAT if row.progress is None else Beat(row.progress_units, row.progress))
+        if end.state == EXPIRED and now < row.expires_at:
+            return Finished.NOT_YET, State(row.bound, to_ms(row.expires_at), 0)
+        used = _used(held)
         room = max((UNLIMITED if maximum is None else maximum) - used, 0) if parent is None else parent.bound
-        charged = bound + min(end.cost - bound, room)
-        moved = charged - bound
+        charged = row.bound + min(end.cost - row.bound, room)
+        moved = charged - row.bound
         events = [reservation_facts.adjustment(held.charge, end, to_ms(now))._replace(tokens=moved)]
         if parent is not None and moved:
             events.append(_extension(parent, -moved, now))
         record_without_redis(events)
         push_on_commit(held.account)
         used += 0 if parent is not None else moved
-        return Finished.OK, State(bound, 0, used, charged=charged, cost=end.cost, state=end.state.encode())
+        return Finished.OK, State(row.bound, 0, used, charged=charged, cost=end.cost, state=end.state.encode())
 
 
 def prolong(
     held: Held, beat: Beat, expires_at_ms: int, maximum: int | None, now: datetime, *, begins: bool = False
 ) -> tuple[Beaten, State]:
-    """As ratelimit.reservations.prolong."""
+    """As ratelimit.reservations.prolong. The bound of what Redis holds stays as it is: the progress alone is kept."""
     with transaction.atomic():
         row, parent = _lock(held)
-        used = _used(held)
         if row is None:
-            return Beaten.GONE, State(0, 0, used)
+            return Beaten.GONE, State(0, 0, 0)
+        used = _used(held)
         if row.state != OPEN:
             return Beaten.FINISHED, _ended(row, used)
-        if held.parent and parent is None:
+        if held.parent and parent is None and not row.by_redis:
             return Beaten.NO_PARENT, State(row.bound, 0, used)
         if not begins:
             row.progress, row.progress_units = beat.tokens, beat.used
         need = max(beat.tokens - row.bound, 0)
         room = (UNLIMITED if maximum is None else maximum) - used if parent is None else parent.bound
+        room = 0 if row.by_redis else room
         refused = need > 0 and need > room
         if not refused:
             row.expires_at = max(row.expires_at, from_ms(expires_at_ms))
@@ -101,8 +112,8 @@ def prolong(
 
 def _extension(row: Reservation, tokens: int, now: datetime) -> Event:
     charge = event_of(UsageLog.objects.get(id=row.pk, charged_at=row.opened_at, kind=CHARGE))
-    at_ms = to_ms(now)
-    return reservation_facts.extension(charge, ids.mint(at_ms), at_ms)._replace(tokens=tokens)
+    event_id = ids.mint(charge.charged_at_ms)
+    return reservation_facts.extension(charge, event_id, to_ms(now))._replace(tokens=tokens)
 
 
 def _ended(row: Reservation, used: int) -> State:
