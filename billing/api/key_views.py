@@ -147,12 +147,10 @@ def _create(request: Request, now: datetime) -> Callable[[], Response]:
 
 def _rotate(request: Request, key: str, now: datetime) -> Callable[[], Response]:
     overlap, account = asked(RotationRequest, request)["overlap"], account_of(request)
-    by_key = _caller(request).identity is not None
-    giving = keys.CUSTOMERS_SCOPES if by_key else keys.EVERY_SCOPE
 
     def make() -> Response:
         with _as_problems():
-            new = keys.rotate(account, key, overlap, now, giving=giving)
+            new = keys.rotate(account, key, overlap, now)
         return _made(new)
 
     return make

@@ -85,7 +85,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "key_ended.revoked": "The key is revoked. Make another one.",
     "key_ended.expired": "The key has expired. Make another one.",
     "already_rotated": "The key was rotated: %(successor)s takes its place. Rotate that one.",
-    "scope_not_yours": "The key may more than yours: its scope is %(scope)s. Log in to rotate it.",
+    "scope_not_yours": "A key of the scope %(scope)s is rotated by our staff only.",
     "no_coupon": "There is no coupon that discounts periods to come.",
     "no_overage": "%(plan)s sells no tokens above the quota: there is no cap to set.",
     "not_parked": "The subscription is not parked, or not any more.",

@@ -74,7 +74,7 @@ class AlreadyRotated(KeyRefused):
 
 
 class ScopeNotYours(KeyRefused):
-    """Who asks would get a key that may more than he may. Parameter: the `scope`."""
+    """Who asks would get a key that only staff give out. Parameter: the `scope`."""
 
     code = "scope_not_yours"
 
@@ -132,12 +132,13 @@ def change(account: int, key: str, now: datetime, changes: Mapping[str, Any], li
 
 
 def rotate(
-    account: int, key: str, overlap: timedelta, now: datetime, *, giving: Collection[str] = EVERY_SCOPE
+    account: int, key: str, overlap: timedelta, now: datetime, *, giving: Collection[str] = CUSTOMERS_SCOPES
 ) -> NewKey:
     """A key that takes another's place, with its name, scope, limits and span of life.
 
     The old one goes on for the overlap at most, and is revoked at once where that is 0. `giving` are the scopes that
-    who asks may hand out. Raises ApiKey.DoesNotExist, KeyEnded, AlreadyRotated, ScopeNotYours, TooManyKeys.
+    who asks may be given. A customer's are without `meter`: who pays must not say what was used. Raises
+    ApiKey.DoesNotExist, KeyEnded, AlreadyRotated, ScopeNotYours, TooManyKeys.
     """
     assert timedelta(0) <= overlap <= LONGEST_OVERLAP, overlap
     with transaction.atomic():

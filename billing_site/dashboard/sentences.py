@@ -32,6 +32,7 @@ ON_PAGES: Final[Mapping[str, str | Promise]] = {
     "key_ended.revoked": _("The key is revoked already."),
     "key_ended.expired": _("The key has expired. Make a new one."),
     "already_rotated": _("The key was rotated already: %(successor)s… takes its place."),
+    "scope_not_yours": _("This key was issued by our staff, who rotate it. Please contact support."),
     "no_coupon": _("There is no coupon that discounts periods to come."),
     "no_overage": _("%(plan)s sells no tokens above the quota: there is no limit to set."),
     "quote_expired.unseen": _("Look at the change before you confirm it."),

@@ -33,6 +33,7 @@ NO_JSON_TYPE: Final = Unacceptable(415, "unsupported_media_type", "Send applicat
 FOREIGN: Final = Unacceptable(403, "forbidden", "Pages of other sites may not ask here.")
 NO_JSON: Final = Unacceptable(400, "invalid", "The body is not JSON.", PARSE_ERROR)
 NO_MESSAGE: Final = Unacceptable(400, "invalid", "Send one JSON-RPC message; batches are not taken.", INVALID_REQUEST)
+NO_ID: Final = Unacceptable(400, "invalid", "An id is a text or a whole number.", INVALID_REQUEST)
 
 
 def read(request: HttpRequest) -> dict[str, Any] | Unacceptable:
@@ -56,7 +57,20 @@ def _read(request: HttpRequest) -> dict[str, Any] | Unacceptable:
         return TOO_LARGE
     except NotJson:
         return NO_JSON
-    return message if isinstance(message, dict) else NO_MESSAGE
+    if not isinstance(message, dict):
+        return NO_MESSAGE
+    return message if _is_answerable(message) else NO_ID
+
+
+def _is_answerable(message: dict[str, Any]) -> bool:
+    """Whether what names a method has no id, as notifications do, or one by which it can be answered.
+
+    The library takes it for a notification otherwise: it runs nothing, and the call would have been charged.
+    """
+    if "method" not in message or "id" not in message:
+        return True
+    identifier = message["id"]
+    return isinstance(identifier, str | int) and not isinstance(identifier, bool)
 
 
 def _is_from_here(request: HttpRequest) -> bool:

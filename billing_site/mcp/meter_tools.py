@@ -14,7 +14,7 @@ from billing.catalogue.published import Catalogue
 from billing.rules.model_prices import MOST_TOKENS, UNITS
 from billing_site.mcp.tools import Arguments, tool
 from usage.api.reservation_serializers import LONGEST_RUN
-from usage.api.reservation_views import charge_of_asked, released, reserved, settled
+from usage.api.reservation_views import charge_of_asked, charge_of_work, released, reserved, settled
 from usage.metering.call import ChargeRequest
 from usage.metering.reservations.ends import OUTCOMES
 from usage.metering.reservations.opening import MOST_SECONDS
@@ -50,6 +50,10 @@ def _charge(request: HttpRequest, catalogue: Catalogue, arguments: Mapping[str, 
     return charge_of_asked(request, dict(arguments), catalogue)
 
 
+def _charge_of_work(request: HttpRequest, catalogue: Catalogue, _: Mapping[str, Any]) -> ChargeRequest:
+    return charge_of_work(request, catalogue)
+
+
 @tool(RESERVED, scope=METER_SCOPE, charge=_charge, changes_nothing=False)
 def reserve(
     request: HttpRequest,
@@ -74,7 +78,7 @@ def reserve(
     return reserved(request, _given(asked), request.content_type or "")
 
 
-@tool(REPORTED, scope=METER_SCOPE, changes_nothing=False)
+@tool(REPORTED, scope=METER_SCOPE, charge=_charge_of_work, changes_nothing=False)
 def settle(
     request: HttpRequest,
     reservation: str,
@@ -91,7 +95,7 @@ def settle(
     )
 
 
-@tool({"reservation": ID}, scope=METER_SCOPE, changes_nothing=False)
+@tool({"reservation": ID}, scope=METER_SCOPE, charge=_charge_of_work, changes_nothing=False)
 def release(request: HttpRequest, reservation: str) -> dict[str, Any]:
     """Give a reservation back: nothing was done."""
     return released(request, reservation)

@@ -49,6 +49,7 @@ from usage.metering.reservations.refusals import ReservationRefused
 from usage.metering.voiding import METER_SCOPE
 from usage.models import Reservation
 
+WORK = frozenset({"POST", "PATCH", "DELETE"})
 RESERVATION = OpenApiParameter("reservation", UUID, OpenApiParameter.PATH)
 NEEDS_SCOPE = problem(403, "forbidden") | problem(404, "not_found")
 OVER = either(
@@ -93,6 +94,13 @@ def charge_of_asked(request: HttpRequest, data: Any, catalogue: Catalogue) -> Ch
         return charge._replace(body_of=lambda: request.body)
     except (ReservationRefused, WrongUnits, RedisUnreachable):
         return ChargeRequest()
+
+
+def charge_of_work(request: HttpRequest, _: Catalogue) -> ChargeRequest:
+    """Nothing, not even a request of the minute, from who has the work done: the customer, who fills the minute, would
+    keep what was reserved from being settled. Looking at it counts.
+    """
+    return ChargeRequest(counts=request.method not in WORK or not may_ask(request, METER_SCOPE))
 
 
 def _asked(given: dict[str, Any]) -> Asked:
@@ -174,6 +182,8 @@ def reserved(request: HttpRequest | Request, data: Any, content_type: str) -> di
 class OneReservation(ApiView):
     """One that is held: how it stands, a heartbeat, its release."""
 
+    access = ChargedByView(charge_of=charge_of_work)
+
     @extend_schema("getReservation", parameters=[RESERVATION], responses={200: ReservationSerializer} | NEEDS_SCOPE)
     def get(self, request: Request, reservation: str, **_: Any) -> Response:
         needs_meter(request)
@@ -223,6 +233,8 @@ def released(request: HttpRequest | Request, reservation: str) -> dict[str, Any]
 
 class Settle(ApiView):
     """Charge what was used of a reservation, and give back the rest; the same again is answered as before."""
+
+    access = ChargedByView(charge_of=charge_of_work)
 
     @extend_schema(
         "settleReservation",

@@ -185,7 +185,7 @@ class ApiKeyAdmin(ActionPages[ApiKey], OfAccount[ApiKey], FencedAdmin[ApiKey]):
             overlap = timedelta(seconds=form.cleaned_data["overlap"])
             try:
                 with transaction.atomic():
-                    new = keys.rotate(key.account_id, key.pk, overlap, timezone.now())
+                    new = keys.rotate(key.account_id, key.pk, overlap, timezone.now(), giving=keys.EVERY_SCOPE)
                     self.log_change(request, key, f"Rotated: {new.key.beginning} takes its place.")
             except keys.KeyRefused as refused:
                 return self.back(request, key, to_staff(refused), messages.ERROR)

@@ -199,6 +199,15 @@ def test_a_key_that_was_rotated_offers_it_no_more(bob: Customer, bob_there: Pers
     assert page not in bob_there.open("keys/")
 
 
+def test_a_key_that_says_what_was_used_is_rotated_by_staff_only(bob: Customer, bob_there: Person) -> None:
+    meter, _ = ApiKey.issue(account=bob.user, name="the operator's", scope="meter")
+    page = f"/dashboard/keys/{meter.pk}/rotate/"
+    assert page not in bob_there.open("keys/")
+    answer = bob_there.client.post(page, {"overlap": "3600"}, follow=True)
+    assert KEY.search(answer.text) is None and "our staff" in answer.text
+    assert ApiKey.objects.filter(scope="meter").count() == 1
+
+
 def test_keys_of_others_are_not_there(alice: Customer, bob_there: Person) -> None:
     assert alice.key.partition(".")[0] not in bob_there.open("keys/")
     for action in ("rename", "limits", "rotate", "revoke"):

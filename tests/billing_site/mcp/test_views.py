@@ -99,6 +99,14 @@ class TestCharges:
         response = send(bob, notice)
         assert (response.status_code, response.content, used(bob)) == (202, b"", 2)
 
+    @pytest.mark.parametrize("identifier", [None, {}, [], 1.5, True])
+    def test_an_id_that_is_none_costs_nothing(self, bob: Customer, identifier: Any) -> None:
+        """The library takes it for a notification, which runs nothing."""
+        response = send(bob, message("tools/call", {"name": "risk_score", "arguments": SCORE}, id=identifier))
+        said = error(response, 400)
+        assert (said["code"], said["message"]) == (-32600, "An id is a text or a whole number.")
+        assert (response.json()["id"], used(bob)) == (None, 0)
+
     def test_a_tool_whose_feature_is_gone_is_no_longer_offered(self, bob: Customer) -> None:
         Feature.objects.filter(code="risk_score").delete()
         assert "risk_score" not in names(send(bob, message("tools/list")))

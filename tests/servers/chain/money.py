@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +45,10 @@ class TestChain:
         self._ask("evm_revert", self._base)
         self._base = self._ask("evm_snapshot")
         self._snapshots.clear()
-        self.mine()  # the head is of now, however long ago the tokens were deployed
+        # The head is of now, however long ago the tokens were deployed: a fork has turned back the node's clock.
+        at = int(self._ask("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        self._ask("evm_setNextBlockTimestamp", max(int(time.time()), at + 1))
+        self.mine()
 
     @property
     def genesis_hash(self) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from billing.models import LimitOverride
+from billing.entitlements import keys
+from billing.models import ApiKey, LimitOverride
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.usage.metering.reservations.held import counted
@@ -191,6 +193,44 @@ class TestRelease:
         assert agent.api.delete(f"{PATH}/{held}").status_code == 204
         assert settle(agent, held, tokens=1).status_code == 409
         assert agent.api.get("/api/v1/usage/current").json()["tokens_used"] == 0
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAboveTheMinute:
+    """Who pays fills the minute, or bounds the operator's key: what was reserved is finished all the same."""
+
+    @pytest.fixture
+    def held(self, agent: Customer) -> str:
+        held = reserve(agent, expires_in=60).json()["reservation"]
+        LimitOverride.objects.create(account=agent.user, limit="minute", maximum=1, reason="a test")
+        key = ApiKey.objects.get(account=agent.user)
+        keys.change(agent.account, key.pk, timezone.now(), {}, {"requests_per_minute": 0})
+        assert agent.api.get("/api/v1/usage/current").status_code == 429
+        return str(held)
+
+    def test_a_heartbeat_is_taken(self, agent: Customer, held: str) -> None:
+        assert patch(agent, held, units={"input": 9}).status_code == 200
+
+    def test_it_is_settled(self, agent: Customer, held: str) -> None:
+        answer = settle(agent, held, units={"output": 800})
+        assert (answer.status_code, answer.json()["tokens_charged"]) == (200, 7)
+
+    def test_it_is_released(self, agent: Customer, held: str) -> None:
+        assert agent.api.delete(f"{PATH}/{held}").status_code == 204
+
+    def test_an_agent_settles_it_over_mcp(self, agent: Customer, held: str) -> None:
+        asked = {"reservation": held, "units": {"output": 800}}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "settle", "arguments": asked}}
+        answer = agent.post("/api/v1/mcp", body, Accept="application/json")
+        assert answer.json()["result"]["structuredContent"]["tokens_charged"] == 7
+
+    def test_looking_at_it_counts_as_ever(self, agent: Customer, held: str) -> None:
+        assert agent.api.get(f"{PATH}/{held}").status_code == 429
+
+    def test_a_customers_key_is_refused_as_ever(self, customer: Callable[..., Customer]) -> None:
+        carol = customer("carol", "community")
+        asked = [settle(carol, "0190a5c0-0000-7000-8000-000000000000").status_code for _ in range(11)]
+        assert asked == [403] * 10 + [429]
 
 
 class TestLists:
