@@ -131,7 +131,10 @@ class PlanAdmin(MovingAdmin, HistoryAdmin[Plan]):
         fixed = ["is_default", "archived_at", "created_at"]
         if obj is None:
             return fixed
-        return [*fixed, "code", *(Plan.FIXED_ONCE_SOLD if obj.was_sold() else ())]
+        sold: bool | None = getattr(request, "plan_was_sold", None)  # asked once a page
+        if sold is None:
+            sold = request.plan_was_sold = obj.was_sold()  # type: ignore[attr-defined]
+        return [*fixed, "code", *(Plan.FIXED_ONCE_SOLD if sold else ())]
 
     def get_inlines(self, request: HttpRequest, obj: Plan | None) -> Any:
         return [NoticeThresholds, BudgetsOfEachKey] if obj else []  # a new plan gets the usual ones
