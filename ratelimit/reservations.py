@@ -91,6 +91,14 @@ class Texts(NamedTuple):
     after: bytes
 
 
+class EndText(NamedTuple):
+    """The text of an adjustment: before its tokens, up to the bound that it ends, and the rest."""
+
+    before: bytes
+    up_to_bound: bytes
+    rest: bytes
+
+
 NO_TEXTS = Texts(b"", b"")
 
 
@@ -193,7 +201,7 @@ def finish(
     cost: int,
     rests_on: str | bytes,
     terms: Terms,
-    adjustment: Texts,
+    adjustment: EndText,
     digest: bytes = b"",
     parents: Texts = NO_TEXTS,
     now_ms: int | None = None,
@@ -205,7 +213,7 @@ def finish(
     names = [at.names.reservation, at.names.due, at.stream, at.quota, at.marker, *at.budgets, at.fence]
     limit = UNLIMITED if terms.maximum is None else terms.maximum
     words: list[Argument] = [now_ms or 0, state, cost, rests_on, limit, at.quota_expires_at_ms, at.names.member]
-    words += [*adjustment, VOID_MARKER_LIFE_MS, digest, terms.version]
+    words += [*adjustment[:2], VOID_MARKER_LIFE_MS, digest, terms.version, adjustment.rest]
     if at.parent:
         names.append(at.parent)
         words += parents

@@ -44,6 +44,11 @@ def rates_of(charge: Event) -> ModelRates | None:
     return ModelRates(about["model"], charge.feature, *about["rates"]) if "rates" in about else None
 
 
+HELD = "held"
+"""What a reservation held when it ended. Where the log knows of another bound, the difference is taken back."""
+_NO_BOUND = b'"held":0'
+
+
 def adjustment(charge: Event, end: End, at_ms: int) -> Event:
     """The one adjustment of a reservation's charge, without its tokens, which follow from what it holds by then.
 
@@ -56,6 +61,21 @@ def adjustment(charge: Event, end: End, at_ms: int) -> Event:
     return charge._replace(
         kind=kind, tokens=0, at_ms=at_ms, bound=charge.tokens, metadata=metadata, key="", fingerprint=""
     )
+
+
+def end_text(charge: Event, end: End, at_ms: int) -> tuple[bytes, bytes, bytes]:
+    """That of its adjustment: before its tokens, up to what it held, and the rest."""
+    event = adjustment(charge, end, at_ms)
+    before, after = event._replace(metadata={**(event.metadata or {}), HELD: 0}).around_tokens()
+    up_to_bound, name, rest = after.rpartition(_NO_BOUND)
+    return before, up_to_bound + name[:-1], rest
+
+
+def correction(end: Event, tokens: int) -> Event:
+    """An event beside an end: what the log counts too much, or too little, of its bound."""
+    event_id = str(UUID(int=UUID(end.charge).int ^ 2))
+    about = {"reservation": end.charge}
+    return end._replace(charge=event_id, kind=EXTEND, tokens=tokens, metadata=about, bound=None)
 
 
 def extension(charge: Event, event_id: str, at_ms: int) -> Event:
@@ -88,6 +108,7 @@ def check(kind: str, metadata: Mapping[str, Any] | None) -> None:
             ModelRates("", "", *map(number, about["rates"]))
         if kind != CHARGE and ("state" in about or kind != VOID):  # a request that failed was voided as any other
             number(about["cost"])
+            number(about.get(HELD, 0))
             if about["state"] not in (SETTLED, RELEASED, EXPIRED) or type(about["estimated"]) is not bool:
                 raise ValueError("no state of a reservation that has ended")
     except (KeyError, ValueError, TypeError, AttributeError) as error:

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from billing.rules.instants import from_ms
 from usage.log.batch import EventBatch
 from usage.log.events import CHARGE, EXTEND, RESERVE, Event
-from usage.log.reservation_facts import RELEASED
+from usage.log.reservation_facts import HELD, RELEASED, correction
 
 OPEN = """
 INSERT INTO usage_reservation (id, account_id, feature, model, run, parent_id, key_prefix, state, bound, estimated,
@@ -23,9 +23,9 @@ LOCK = "SELECT 1 FROM usage_reservation WHERE id = ANY (%s::uuid[]) ORDER BY id 
 EXTENDED = "UPDATE usage_reservation SET bound = bound + %s WHERE id = %s AND state = 'open'"
 FINISHED = """
 UPDATE usage_reservation
-    SET state = %s, charged = bound + %s, uncollected = greatest(%s - bound - %s, 0), estimated = %s, outcome = %s,
-        units = coalesce(%s, units), finished_at = %s
-    WHERE id = %s AND state = 'open'
+    SET state = %s, charged = coalesce(%s, bound) + %s, uncollected = greatest(%s - coalesce(%s, bound) - %s, 0),
+        estimated = %s, outcome = %s, units = coalesce(%s, units), finished_at = %s
+    WHERE id = %s AND state = 'open' RETURNING bound
 """
 
 
@@ -67,8 +67,11 @@ def note(new: Sequence[EventBatch], *, by_redis: bool = True) -> list[Event]:
             cursor.execute(EXTENDED, [event.tokens, _reservation(event)])
             if not cursor.rowcount:
                 late.append(event.settled(0, event.at_ms))
-        if finished:
-            cursor.executemany(FINISHED, [*map(_finished, finished)])
+        for event in finished:
+            cursor.execute(FINISHED, _finished(event))
+            held, known = (event.metadata or {}).get(HELD), cursor.fetchone()
+            if held is not None and known is not None and held != known[0]:
+                late.append(correction(event, held - known[0]))  # Redis was restarted with older data
     return late
 
 
@@ -99,8 +102,10 @@ def _finished(event: Event) -> tuple[Any, ...]:
     state = about.get("state", RELEASED)  # a request that failed was voided as any other
     return (
         state,
+        about.get(HELD),
         event.tokens,
         about.get("cost", 0) if "state" in about else 0,
+        about.get(HELD),
         event.tokens,
         bool(about.get("estimated")) if "state" in about else False,
         about.get("outcome", ""),

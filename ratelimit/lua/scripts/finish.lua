@@ -4,9 +4,9 @@
 --       budgets_back gives back to; 9 account fence; of a child 10 its parent
 -- ARGV  1 now ms (0 = this server's clock), 2 the state it is in afterwards, 3 what it has cost, in tokens, 4 tokens of the
 --       heartbeat that this rests on ('' = there was none, '-' = it rests on none), 5 quota's maximum, 6 quota's expiry ms,
---       7 name among those due, 8 and 9 the text of its adjustment, before and after its tokens, 10 marker's life ms, 11
---       digest of what is asked, 12 the account's version that all this rests on; of a child 13 and 14 the text of the
---       event that moves its parent's bound
+--       7 name among those due, 8 and 9 the text of its adjustment, before its tokens, and up to the bound that
+--       it ends, 10 marker's life ms, 11 digest of what is asked, 12 the account's version that all this rests on, 13 the
+--       rest of the adjustment's text; of a child 14 and 15 the text of the event that moves its parent's bound
 -- Result  as in prolong
 local OK, GONE, FINISHED, EXPIRED, NOT_YET, CHILDREN, ELSEWHERE, MOVED_ON, STALE = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
@@ -36,12 +36,12 @@ held.cost, held.state, held.digest = cost, ARGV[2], ARGV[11]
 local moved = held.charged - held.bound
 local text = string.format('%.0f', moved)
 
-redis.call('XADD', KEYS[3], '*', 'e', ARGV[8] .. text .. ARGV[9])
+redis.call('XADD', KEYS[3], '*', 'e', ARGV[8] .. text .. ARGV[9] .. string.format('%.0f', held.bound) .. ARGV[13])
 redis.call('SET', KEYS[5], '1', 'PX', life)
 if parent then
   redis.call('HINCRBY', KEYS[10], 'k', -1)
   if moved ~= 0 then
-    reservation_extend(KEYS[10], KEYS[3], ARGV[13], 0 - moved, ARGV[14])
+    reservation_extend(KEYS[10], KEYS[3], ARGV[14], 0 - moved, ARGV[15])
     redis.call('HINCRBY', KEYS[4], 'v', string.format('%.0f', 0 - math.abs(moved)))
     quota_add(KEYS[4], 0, fresh, expiry)
   end

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from billing.rules import ids
 from billing.rules.instants import to_ms
 from ratelimit import reservations
-from ratelimit.reservations import NO_TEXTS, RESTS_ON_NONE, Finished, Kept, State, Terms, Texts
+from ratelimit.reservations import NO_TEXTS, RESTS_ON_NONE, EndText, Finished, Kept, State, Terms, Texts
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.drain import drain
@@ -166,7 +166,7 @@ def _in_redis(
         cost=end.cost,
         rests_on=rests_on,
         terms=terms,
-        adjustment=Texts(*reservation_facts.adjustment(held.charge, end, at_ms).around_tokens()),
+        adjustment=EndText(*reservation_facts.end_text(held.charge, end, at_ms)),
         digest=digest,
         parents=_parents_texts(held, at_ms),
         now_ms=at_ms if settings.RATELIMIT_CLOCK == "process" else None,

@@ -210,6 +210,17 @@ def test_an_event_that_no_row_could_be_made_of_is_set_aside(metadata: str) -> No
         decode(text.encode())
 
 
+def test_redis_is_restarted_with_older_data(bob: Customer) -> None:
+    held = reserve(bob, 9)
+    name = held.place.names.reservation
+    before = client().dump(name)
+    assert beat(held, 15) == 15
+    drain.drain()
+    client().restore(name, 0, before, replace=True)
+    assert settle(again(held), 12).charged == 12
+    everything_agrees(bob, 12)
+
+
 def test_nobody_can_say_without_either(bob: Customer, settings: Any) -> None:
     held = reserve(bob, 9)
     with no_redis(settings), pytest.raises(RedisUnreachable):
