@@ -38,7 +38,6 @@ from usage.api.reservation_serializers import (
 )
 from usage.api.views import find_feature, log_is_behind, readable_json
 from usage.drain import drain
-from usage.metering.admission import Admission
 from usage.metering.call import ChargeRequest
 from usage.metering.quota import of_included
 from usage.metering.reservations import finishing, opening, progress
@@ -174,7 +173,7 @@ def reserved(request: HttpRequest | Request, data: Any, content_type: str) -> di
         "reservation": held.id,
         "tokens_reserved": held.charge.tokens if drawn is None else drawn.bound,
         "expires_at": from_ms((held.charge.metadata or {})["expires_at"] if drawn is None else drawn.expires_at_ms),
-        "tokens_remaining": _remaining(admission, admission.quota.used),
+        "tokens_remaining": _remaining(request, held, admission.quota.used),
     }
     return dict(ReservedResponse(answer).data)
 
@@ -211,7 +210,7 @@ class OneReservation(ApiView):
             "reservation": held.id,
             "tokens_reserved": beaten.bound,
             "expires_at": from_ms(beaten.expires_at_ms),
-            "tokens_remaining": _remaining(admission_of(request), beaten.used),
+            "tokens_remaining": _remaining(request, held, beaten.used),
         }
         return Response(ReservedResponse(answer).data)
 
@@ -228,7 +227,7 @@ def released(request: HttpRequest | Request, reservation: str) -> dict[str, Any]
     held = _held(request, reservation)
     with problems():
         done = finishing.release(held, timezone.now())
-    return dict(SettledResponse(_said(done, admission_of(request))).data)
+    return dict(SettledResponse(_said(done, _remaining(request, held, done.used))).data)
 
 
 class Settle(ApiView):
@@ -254,16 +253,16 @@ def settled(request: HttpRequest | Request, reservation: str, data: Any) -> dict
     given = serializer.validated_data
     with problems():
         done = finishing.settle(held, Report(_used(given), given["outcome"], given["estimated"]), timezone.now())
-    return dict(SettledResponse(_said(done, admission_of(request))).data)
+    return dict(SettledResponse(_said(done, _remaining(request, held, done.used))).data)
 
 
-def _said(done: Settlement, admission: Admission) -> dict[str, Any]:
+def _said(done: Settlement, remaining: int | None) -> dict[str, Any]:
     return {
         "state": done.state,
         "tokens_charged": done.charged,
         "tokens_released": done.released,
         "tokens_uncollected": done.uncollected,
-        "tokens_remaining": _remaining(admission, done.used),
+        "tokens_remaining": remaining,
     }
 
 
@@ -286,8 +285,11 @@ def _held(request: HttpRequest | Request, reservation: str) -> Held:
         return find(caller_of(request).account, reservation)
 
 
-def _remaining(admission: Admission, used: int) -> int | None:
-    """Of what is included, with so much used of the window."""
+def _remaining(request: HttpRequest | Request, held: Held, used: int) -> int | None:
+    """Of what is included, with so much used of the reservation's window; the headers say it of the present one."""
+    admission = admission_of(request)
+    if held.window.starts_at_ms == admission.quota.limit.starts_at_ms:
+        admission.note_used(used)
     return of_included(admission.snapshot.entitlement, admission.quota._replace(used=used)).remaining
 
 

@@ -105,16 +105,17 @@ class Admission:
         own = [reservation for reservation in self.reservations if not reservation.parent]
         settled = [reservation.settlement.used for reservation in own if reservation.settlement is not None]
         if settled:
-            self._note_used(settled[-1])
+            self.note_used(settled[-1])
 
     def note_void(self, used: int) -> None:
         """The charge was given back: what its quota has used since."""
         if self.budgets:
             self.budgets = after_void(self.budgets, self.cost)
         self.cost = 0
-        self._note_used(used)
+        self.note_used(used)
 
-    def _note_used(self, used: int) -> None:
+    def note_used(self, used: int) -> None:
+        """What its quota has used since it was decided on, by tokens that the call has moved."""
         quota = self.quota
         self.standings = tuple(
             standing._replace(used=used) if standing is quota else standing for standing in self.standings

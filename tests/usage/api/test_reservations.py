@@ -161,6 +161,14 @@ class TestSettle:
         assert settle(agent, held, **report).status_code == 400
         assert agent.api.get(f"{PATH}/{held}").json()["state"] == "open"
 
+    def test_the_headers_say_what_is_left_after_it(self, agent: Customer) -> None:
+        held = reserve(agent).json()["reservation"]
+        for answer in (patch(agent, held, tokens=20), settle(agent, held, tokens=4)):
+            left = answer.json()["tokens_remaining"]
+            assert f'"quota";r={left};' in answer["RateLimit"]
+        other = reserve(agent).json()["reservation"]
+        assert '"quota";r=96;' in agent.api.delete(f"{PATH}/{other}")["RateLimit"]
+
 
 class TestHeartbeat:
     def test_it_prolongs(self, agent: Customer) -> None:
