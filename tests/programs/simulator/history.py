@@ -8,7 +8,7 @@ from random import Random
 
 from django.conf import settings
 
-from tests.programs.simulator import laws, operations
+from tests.programs.simulator import laws, operations, reservation_laws, reserving
 from tests.programs.simulator.schedule import Process, State, describe
 from tests.programs.simulator.standings import Call
 from tests.programs.simulator.world import World
@@ -19,6 +19,8 @@ FEATURES = {"trace_start": 10, "trace_expand": 5, "risk_score": 2}
 QUOTAS = (0, 9, 20, 20, 30, 45, 60)
 MONTH_END_MS = int(datetime(2031, 4, 1, tzinfo=UTC).timestamp()) * 1000
 LONGEST_REQUEST_MS = settings.LONGEST_REQUEST_SECONDS * 1000
+LOST_AFTER_MS = 2 * 3600 * 1000
+"""By then whatever is open is due, also what Redis does not know of."""
 STEPS_A_TURN = (0, 0, 1, 2, 4, 8, 20)
 
 
@@ -41,6 +43,7 @@ class History:
         self.random = Random(seed)
         self.operations_left = self.operations = self.random.randint(4, 40)
         self.faults = frozenset(fault for fault in FAULTS if self.random.random() < 0.3)
+        self.reserves = self.random.random() < 0.5
 
     def run(self) -> Outcome:
         """Raises Failed."""
@@ -54,7 +57,10 @@ class History:
             self.recover()
         except Exception as error:
             raise Failed(describe(error)) from error
-        if found := laws.broken(world.truth, world.clock.now()):
+        found = laws.broken(world.truth, world.clock.now())
+        if self.reserves:
+            found += reservation_laws.broken(world.truth, world.clock.now())
+        if found:
             raise Failed("\n".join(found))
         return Outcome(self.operations, len(world.schedule.trace), world.truth.admissions)
 
@@ -93,6 +99,8 @@ class History:
             task = lambda: operations.rebuild_redis(process, world.clock)  # noqa: E731
         elif random.random() < 0.3:
             task = lambda: operations.void_second_charges(process, world.clock)  # noqa: E731
+        elif self.reserves and random.random() < 0.5:
+            task = lambda: reserving.expire_due(process, world.clock)  # noqa: E731
         else:
             task = lambda: operations.sweep(process)  # noqa: E731
         world.schedule.start(process, task, random.choice(STEPS_A_TURN))
@@ -106,6 +114,8 @@ class History:
         if tracked and random.random() < 0.2:
             again = random.choice(tracked)
             return lambda: operations.take_back(process, world.clock, again)
+        if self.reserves and random.random() < 0.8:
+            return self._reservation_task(process)
         key = f"k{random.randint(1, 2)}" if random.random() < 0.25 else ""
         # Under a key the same request nearly always: another one is refused, and nothing else happens to it.
         feature = random.choice(sorted(FEATURES)) if not key or random.random() < 0.2 else "trace_start"
@@ -122,6 +132,30 @@ class History:
         world.truth.calls.append(call)
         world.calling[process] = call
         return lambda: operations.call(process, world.truth, call)
+
+    def _reservation_task(self, process: Process):  # type: ignore[no-untyped-def]
+        world, random = self.world, self.random
+        calls, clock = world.truth.calls, world.clock
+        held = [call.holding for call in calls if call.holding and call.holding.id]
+        what = random.random()
+        if not held or what < 0.3:
+            account, key = random.choice(sorted(world.truth.quotas)), f"r{random.randint(1, 2)}"
+            call = Call(account, reserving.FEATURE, 0, key=key if random.random() < 0.2 else "")
+            call.holding = holding = reserving.wanted(random, calls, call)
+            call.tokens = 0 if holding.parent else holding.bound
+            call.quota_then = len(world.truth.quotas[account].held) - 1
+            calls.append(call)
+            world.calling[process] = call
+            return lambda: reserving.reserve(process, world.truth, clock, call, holding)
+        world.calling.pop(process, None)
+        holding = random.choice(held[-3:] if random.random() < 0.7 else held)
+        tokens = random.randint(0, 15)
+        if what < 0.55:
+            return lambda: reserving.beat(process, clock, holding, tokens)
+        if what < 0.9:
+            reported = random.choice((tokens, holding.bound, *holding.said, None))
+            return lambda: reserving.settle(process, clock, holding, reported)
+        return lambda: reserving.release(process, clock, holding)
 
     def _fault(self) -> None:
         world, random, server = self.world, self.random, self.world.server
@@ -174,6 +208,12 @@ class History:
         beat, drain = world.process("beat"), world.process("drain 1")
         self._finish(beat, lambda: operations.sweep(beat))
         self._finish(drain, lambda: operations.drain(drain, world.shards))
+        if self.reserves:
+            world.clock.now_ms += LOST_AFTER_MS
+            self._finish(beat, lambda: operations.recover(beat, world.truth))
+            for _ in range(reservation_laws.LEVELS):
+                self._finish(beat, lambda: reserving.expire_due(beat, world.clock))
+                self._finish(drain, lambda: operations.drain(drain, world.shards))
         world.clock.now_ms += LONGEST_REQUEST_MS
         self._finish(beat, lambda: operations.void_second_charges(beat, world.clock))
         self._finish(beat, lambda: operations.rebuild_redis(beat, world.clock))

@@ -107,12 +107,11 @@ def _month(now: datetime) -> int:
 
 def _answers(truth: Truth, rows: dict[str, Row]) -> Iterator[str]:
     """Acknowledged charges <= log <= acknowledged + unknown outcomes, event by event."""
-    minted = {event for call in truth.calls for event in call.minted}
     for row in rows.values():
-        if row.event not in minted:
+        if row.event not in truth.minted:
             yield f"L2: nobody has made {row}"
     for call in truth.calls:
-        for event in call.minted:
+        for event in call.minted if call.holding is None else ():
             if wrong := _wrong(truth, call, event, rows):
                 yield f"L2: {wrong}: {call}; in the log {rows.get(event)} {rows.get(void_id(event))}"
 
@@ -147,7 +146,7 @@ def _keys(truth: Truth, rows: list[Row]) -> Iterator[str]:
         net[row.event] += row.tokens
     keyed: dict[tuple[int, str], list[Call]] = defaultdict(list)
     for call in truth.calls:
-        if call.key:
+        if call.key and call.holding is None:
             keyed[call.account, call.key].append(call)
     for (account, key), calls in keyed.items():
         charged = {event: call.feature for call in calls for event in call.minted if net[event]}

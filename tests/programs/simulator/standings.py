@@ -6,6 +6,31 @@ from dataclasses import dataclass, field
 
 
 @dataclass
+class Holding:
+    """One reservation as its caller sees it, whose opening is a call."""
+
+    account: int
+    seconds: int = 60
+    bound: int = 0
+    units: dict[str, int] = field(default_factory=dict)
+    """What it is asked for in, if not in tokens."""
+    parent: Holding | None = None
+    id: str = ""
+    said: set[int] = field(default_factory=set)
+    """What its caller has said that it has cost so far, or in all."""
+    beaten: int | None = None
+    """The last heartbeat that was answered."""
+    told: list[tuple[str, int, int | None]] = field(default_factory=list)
+    """Of its end, each time: state, tokens charged, and what it had cost, if that was told."""
+    affordable: list[tuple[int, int]] = field(default_factory=list)
+    """What a refused heartbeat asked for, and what it was told that it can have."""
+
+    def __str__(self) -> str:
+        parent = f" of {self.parent.id[-12:]}" if self.parent else ""
+        return f"{self.id[-12:]}{parent} {self.bound} said {sorted(self.said)} beaten {self.beaten} told {self.told}"
+
+
+@dataclass
 class Call:
     """One metered call as its client sees it."""
 
@@ -27,6 +52,8 @@ class Call:
     replayed: bool = False
     void: str = ""
     """asked, done, not found."""
+    holding: Holding | None = None
+    """The reservation that it opens."""
 
     def __str__(self) -> str:
         key = f" key={self.key}" if self.key else ""

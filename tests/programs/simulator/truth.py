@@ -10,12 +10,13 @@ from uuid import UUID
 
 from ratelimit.keys import shard_of, stream
 from ratelimit.limits import Outcome
+from ratelimit.reservations import Beaten
 from tests.programs.simulator.database_faults import Observer
 from tests.programs.simulator.redis_faults import Ran, Server
 from tests.programs.simulator.schedule import Process
 from tests.programs.simulator.standings import Call, Quota, Standing, Untold
 from usage.log.batch import decode
-from usage.log.events import CHARGE, VOID, Event, adjustment_of
+from usage.log.events import ADJUSTMENTS, CHARGE, Event, adjustment_of
 from usage.metering import fallback
 
 
@@ -33,6 +34,7 @@ class Truth:
         """`asking_redis` gives the processes that may still ask Redis while this one does not."""
         self.quotas = {account: Quota([(0, maximum)]) for account, maximum in quotas.items()}
         self.calls: list[Call] = []
+        self.minted: set[str] = set()
         self.lost: set[str] = set()
         self.losses = 0
         self.admissions = 0
@@ -68,6 +70,8 @@ class Truth:
                 return  # nobody waits for it any more: the quota was judged where its call was decided, without Redis
             overshoot = sum(charge.tokens for charge in untold.values() if charge.window_start == event.window_start)
             self.check_quota(event, overshoot, self.quotas[event.account].told_at, f"Redis, asked by {ran.by},")
+        elif ran.script in ("prolong", "finish"):
+            self._check_moved(ran.script, arguments, ran.reply, ran.by)
         elif ran.script in ("raise_fences", "announce_fence"):
             for key, version in zip(ran.command.keys, arguments, strict=True):
                 self._told(key, int(version))
@@ -121,7 +125,8 @@ class Truth:
     def _note_unseen(self, event: Event, charges: Iterable[str]) -> None:
         """The side that has made this charge could not know of those; of another key it need not."""
         if key := self.call_of(event.charge).key:
-            self.unseen |= {charge for charge in charges if self.call_of(charge).key == key} - {event.charge}
+            same = {made for call in self.calls if call.key == key for made in call.minted}
+            self.unseen |= same.intersection(charges) - {event.charge}
 
     def commit_given_up(self, process: Process) -> Callable[[], None]:
         """To be called when it is executed late: nobody was admitted by it, but Redis has to be told of it."""
@@ -185,6 +190,23 @@ class Truth:
                 f"L2: Redis, asked by {by}, judged by {judged} of account {event.account}: {standing}, {over} over"
             )
 
+    def _check_moved(self, script: str, arguments: Any, reply: Any, by: str) -> None:
+        """A reservation is judged by what was really used, above its bound as well; and what it is told is affordable.
+
+        As long as nothing was lost, and nothing decided elsewhere.
+        """
+        if self.losses or self.server.was_out_of_reach or not isinstance(reply, list):
+            return
+        status, bound, _, used, lacking, *_ = reply
+        event = decode(b"0".join(map(_bytes, arguments[7:9])))
+        self.check_judged(event, used, by)
+        if status == Beaten.OK and used > (most := self.quotas[event.account].largest(0)):
+            self.broken.append(f"L1: {script} of {by} makes {used} used of {most}: {arguments[:5]}, {reply}")
+        if script == "prolong" and status == Beaten.REFUSED and len(arguments) < 14:
+            fits, room = int(arguments[2]) - lacking, max(int(arguments[4]) - used, 0)
+            if fits != bound + room:
+                self.broken.append(f"R3: {fits} are affordable of {bound} and {room} more: {arguments[:5]}, {reply}")
+
     def standing(self, account: int, window_start: int) -> Standing:
         rows = self.observer.rows(
             "SELECT id::text, tokens FROM usage_usagelog WHERE account_id = %s AND window_starts_at = %s",
@@ -223,7 +245,7 @@ class Truth:
 
 def _with_charges(waiting: Iterable[Event]) -> Iterable[Event]:
     for event in waiting:
-        if event.kind == VOID:
+        if event.kind in ADJUSTMENTS:
             yield event.charged()
         yield event
 

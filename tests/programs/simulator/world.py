@@ -15,7 +15,8 @@ from django.test import override_settings
 
 import ratelimit.store
 from billing.catalogue import published
-from billing.models import LimitOverride, Plan, Subscription
+from billing.models import Feature, LimitOverride, ModelPrice, Plan, Subscription
+from tests.programs.simulator import reserving
 from tests.programs.simulator.database_faults import (
     Faults,
     Observer,
@@ -38,7 +39,7 @@ PROCESSES = (("web 1", 2), ("web 2", 1), ("web 3", 1), ("drain 1", 1), ("drain 2
 FORGET_AFTER = 100
 EMPTY = (
     "TRUNCATE usage_usagelog, usage_windowusage, usage_featureusage, usage_dailyusage, usage_setasideentry,"
-    " usage_receipt, usage_redisoutage",
+    " usage_receipt, usage_redisoutage, usage_reservation",
     "DELETE FROM billing_limitoverride",
     "DELETE FROM billing_subscription",
     "DELETE FROM auth_user",
@@ -69,6 +70,10 @@ class World:
         self.shards = range(2)
         self.next_account = 1_000
         self._plan = Plan.objects.get(code="enterprise")
+        if not ModelPrice.objects.filter(model=reserving.MODEL).exists():
+            feature = Feature.objects.get(code=reserving.FEATURE)
+            since = datetime(2031, 1, 1, tzinfo=UTC)
+            ModelPrice.objects.create(model=reserving.MODEL, feature=feature, valid_from=since, **reserving.RATES)
         self._catalogue = published.reload_catalogue(0)
         # Here, or the first history would take other steps than it takes alone.
         partitions.ensure(datetime(2031, month, 15, tzinfo=UTC) for month in (3, 4))
@@ -183,6 +188,7 @@ class World:
         self.schedule.note(None, what)
 
     def minted(self, event: str) -> None:
+        self.truth.minted.add(event)
         process = here()
         if process is not None and process in self.calling:
             self.calling[process].minted.append(event)

@@ -95,9 +95,9 @@ def _exceeded(held: Held, told: Beat, state: State, maximum: int | None) -> Boun
     remaining = None if maximum is None else max(maximum - state.used, 0)
     fits = told.tokens - state.lacking
     rates = held.rates
-    affordable = (
-        model_prices.affordable(rates, told.used, fits) if rates is not None and told.used else {"tokens": fits}
-    )
+    affordable = {"tokens": fits}
+    if rates is not None and told.used and "tokens" not in told.used:
+        affordable = model_prices.affordable(rates, told.used, fits)
     return BoundExceeded(
         of="parent" if of_parent else "quota",
         tokens_reserved=state.bound,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
-from billing.models import LimitOverride
+from billing.models import Feature, LimitOverride, ModelPrice
 from tests.cast import Customer, call
 from tests.clock import moved_by_hand
-from tests.usage.metering.reservations.held import again, beat, counted, reserve, row, settle
+from tests.usage.metering.reservations.held import FEATURE, again, beat, counted, reserve, row, settle
 from usage.metering.reservations import finishing, sweep
 from usage.metering.reservations.refusals import BoundExceeded, Expired, NotAdmitted, Over
 
@@ -176,3 +176,12 @@ class TestReserve:
             assert used(bob) == 0
             assert settle(held, 12).charged == 12
             assert used(bob) == 0
+
+
+def test_a_heartbeat_in_tokens_above_a_bound_in_units(bob: Customer) -> None:
+    rates = {"input": 1000, "cache_read": 0, "cache_write": 0, "output": 0}
+    ModelPrice.objects.create(feature=Feature.objects.get(code=FEATURE), model="m", **rates)
+    held = reserve(bob, units={"input": 9_000}, model="m")
+    with pytest.raises(BoundExceeded) as refused:
+        beat(held, 10_000)
+    assert refused.value.parameters["affordable"] == {"tokens": 500}
