@@ -226,6 +226,12 @@ def forget(store: Store, at: Place, *, state: str, charged: int, cost: int) -> N
     store.run(Command(scripts.FORGET, names, [at.names.member, state, charged, cost]))
 
 
+def drop(store: Store, account: int, event: str) -> None:
+    """Redis holds it no longer: PostgreSQL does."""
+    name = keys_of(account).reservation(event)
+    store.ask(name, b"DEL", name)
+
+
 def strike(store: Store, shard: int, account: int, event: str) -> None:
     """The shard is not asked about that one again."""
     name = due_reservations(shard)

@@ -6,7 +6,7 @@
 --       | standings: outcome, now ms, which limits refuse (1 the ring, 2 the first quota, 4 the next ...), the ring's used
 --         and wait in ms (-1 = in vain), then each quota's used; packed >I1I8I1i8i8, then i8 a quota, budgets
 --       | {standings, event id, audit event, answer's head, answer's body} when the key's record decides or runs again
-local call = redis.call
+local call, outcome, record = redis.call, ADMITTED, nil
 local held = call('MGET', KEYS[1], KEYS[2], KEYS[3])
 if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then return {STALE, held[1] or '0', held[2] or '0'} end
 
@@ -14,7 +14,6 @@ local charged_at, now, requests, cost = call_read(ARGV[4])
 local clock = now == 0 and call('TIME')
 if clock then now = clock[1] * 1000 + math.floor(clock[2] / 1000) end
 if math.abs(now - charged_at) > LARGEST_SKEW_MS then return {SKEWED, now} end
-local outcome, record = ADMITTED, nil
 if ARGV[6] then outcome, requests, cost, record = keyed_outcome(now, requests, cost) end
 
 local violated, maximum, window = 0, limit_read(ARGV[3], 0)

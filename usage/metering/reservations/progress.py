@@ -49,7 +49,18 @@ def beat(held: Held, used: Mapping[str, Any], now: datetime, expires_in_ms: int 
 
 def draw(held: Held, tokens: int, now: datetime) -> Progress:
     """A child takes its bound from its parent's. Raises as `beat` does."""
+    parent = look_up(held.account, held.parent)
+    if held.by_redis and parent is not None and not parent.by_redis:
+        held = _hand_over(held)
     return _prolong(held, Beat(None, tokens), held.life_ms, now, begins=True)
+
+
+def _hand_over(held: Held) -> Held:
+    """PostgreSQL holds its parent, so it holds the child as well, which nobody has told anything of yet."""
+    drain.catch_up(held.account)
+    Reservation.objects.filter(pk=held.id).update(by_redis=False)
+    asking_redis(lambda: reservations.drop(store(), held.account, held.id))
+    return held._replace(by_redis=False, kept=None)
 
 
 def _prolong(held: Held, told: Beat, life_ms: int, now: datetime, *, begins: bool = False) -> Progress:

@@ -118,6 +118,17 @@ def test_a_parent_that_redis_holds_takes_no_child_without_it(bob: Customer, sett
     everything_agrees(bob, 10)
 
 
+def test_a_child_is_opened_of_what_postgres_holds(bob: Customer, settings: Any) -> None:
+    with no_redis(settings):
+        parent = reserve(bob, 10)
+    redis_is_back()
+    child = reserve(bob, 4, parent=parent.id)
+    assert beat(again(child), 5) == 5
+    assert settle(again(child), 3).charged == 3
+    assert settle(again(parent), 5).charged == 5
+    everything_agrees(bob, 8)
+
+
 def test_postgres_has_ended_it_and_other_calls_came_between(bob: Customer, settings: Any) -> None:
     held = reserve(bob, 9)
     drain.drain()
