@@ -56,7 +56,8 @@ class Truth:
         if ran.script == "admit" and (judged := _judged(ran.reply)) and arguments[4]:
             outcome, used = judged
             event = decode(_bytes(arguments[4]))
-            self.check_judged(event, used, ran.by)
+            if not (event.metadata or {}).get("parent"):  # a child is of its parent's window, which is not judged here
+                self.check_judged(event, used, ran.by)
             if outcome == Outcome.REFUSED:
                 return
             untold = {

@@ -48,11 +48,12 @@ def finish(held: Held, end_of: EndOf, maximum: int | None, now: datetime) -> tup
 
     What Redis holds gives back to its quota, also a child: its parent's bound is Redis' own.
     """
+    if not Reservation.objects.filter(pk=held.id).exists():
+        # Its charge is in Redis' stream, and comes along: by itself, as whoever stores events has the account's fence
+        # last, and what follows takes the window's row.
+        record_without_redis([held.charge])
     with transaction.atomic():
         row, parent = _lock(held)
-        if row is None:  # its charge is in Redis' stream, and comes along
-            record_without_redis([held.charge])
-            row, parent = _lock(held)
         assert row is not None
         if row.state != OPEN:
             return Finished.FINISHED, _ended(row, _used(held))

@@ -237,3 +237,27 @@ def test_nobody_can_say_without_either(bob: Customer, settings: Any) -> None:
     with no_redis(settings), pytest.raises(RedisUnreachable):
         again(held)
     redis_is_back()
+
+
+def test_a_child_whose_parent_redis_has_lost_draws_of_it_all_the_same(bob: Customer) -> None:
+    parent = reserve(bob, 20)
+    child = reserve(bob, 5, parent=parent.id)
+    drain.drain()
+    client().delete(parent.place.names.reservation)
+    assert settle(again(child), 6).charged == 6
+    assert settle(again(parent), 10).charged == 10
+    everything_agrees(bob, 16)
+
+
+def test_old_data_in_which_it_is_open_charge_nothing_again(bob: Customer) -> None:
+    held = reserve(bob, 9)
+    drain.drain()
+    name = held.place.names.reservation
+    old = client().dump(name)
+    assert settle(held, 4).charged == 4
+    drain.drain()
+    client().delete(held.place.marker)
+    client().restore(name, 0, old, replace=True)
+    with pytest.raises(Over):
+        settle(again(held), 9)
+    everything_agrees(bob, 4)
