@@ -11,8 +11,10 @@ from billing.api.sentences import to_customer
 from billing.http.fields import NumberOrUnlimited, StrictSerializer
 from billing.rules import model_prices
 from billing.rules.model_prices import MOST_TOKENS, UNITS, WrongUnits
+from usage.log.reservation_facts import OPEN
 from usage.metering.reservations.ends import COMPLETE, OUTCOMES
 from usage.metering.reservations.opening import MOST_SECONDS, SECONDS
+from usage.metering.reservations.standing import expiries
 from usage.models import Reservation
 
 ID = "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f"
@@ -72,7 +74,11 @@ class ReserveRequest(_Amount):
     feature = serializers.CharField(max_length=50, help_text="A feature's code.")
     model = serializers.CharField(max_length=100, required=False, help_text="A model with a price at the feature.")
     run = serializers.RegexField(
-        r"^[!-~]*$", max_length=LONGEST_RUN, required=False, help_text="Names the agent's run: printable ASCII."
+        r"^[ -~]+\Z",
+        max_length=LONGEST_RUN,
+        required=False,
+        trim_whitespace=False,
+        help_text="Names the agent's run: printable ASCII.",
     )
     parent = serializers.UUIDField(  # type: ignore[assignment] # the name that serializers have for theirs
         required=False, allow_null=True, help_text="The reservation that this one draws from, instead of the quota."
@@ -154,7 +160,7 @@ class ReservationQuery(serializers.Serializer[Any]):
     """The filters of the list."""
 
     state = serializers.ChoiceField(Reservation.State.choices, required=False)
-    run = serializers.CharField(required=False, max_length=LONGEST_RUN)
+    run = serializers.CharField(required=False, max_length=LONGEST_RUN, trim_whitespace=False)
 
 
 class ReservationSerializer(serializers.ModelSerializer[Reservation]):
@@ -185,3 +191,9 @@ class ReservationSerializer(serializers.ModelSerializer[Reservation]):
             "finished_at",
         )
         read_only_fields = fields
+
+    def to_representation(self, instance: Reservation) -> dict[str, Any]:
+        """Of an open one, heartbeats say until when it lives, and Redis alone knows of those."""
+        if instance.state == OPEN:
+            instance.expires_at = expiries([instance])[instance.pk]
+        return super().to_representation(instance)

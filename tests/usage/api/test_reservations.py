@@ -80,6 +80,13 @@ class TestReserve:
         assert (answer.status_code, [*answer.json()["errors"]]) == (400, [field])
         assert agent.api.get("/api/v1/usage/current").json()["tokens_used"] == 0
 
+    def test_a_run_is_named_in_the_body_as_in_the_header(self, agent: Customer) -> None:
+        body = {"feature": "ai_agent_query", "tokens": 1}
+        assert agent.post(PATH, body, **{"Usage-Run": " my run"}).status_code == 201
+        assert agent.post(PATH, body | {"run": " my run"}).status_code == 201
+        assert len(agent.api.get(f"{PATH}?run=%20my%20run").json()["results"]) == 2
+        assert agent.post(PATH, body | {"run": "my\nrun"}).status_code == 400
+
     def test_what_is_affordable_is_true(self, agent: Customer) -> None:
         refused = reserve(agent, units={"input": 1000, "output": 900_000})
         assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
@@ -178,7 +185,10 @@ class TestHeartbeat:
             answer = patch(agent, held["reservation"], units={"input": 1200, "output": 10})
             assert answer.status_code == 200, answer.json()
             assert answer.json()["expires_at"] == "2031-03-14T10:22:00Z"
-            assert patch(agent, held["reservation"], units={"output": 1}, expires_in=3600).status_code == 200
+            answer = patch(agent, held["reservation"], units={"output": 1}, expires_in=3600)
+            shown = agent.api.get(f"{PATH}/{held['reservation']}").json()
+            listed = agent.api.get(f"{PATH}?state=open").json()["results"]
+            assert shown["expires_at"] == listed[0]["expires_at"] == answer.json()["expires_at"]
 
     def test_above_the_quota_the_stream_is_to_stop(self, agent: Customer) -> None:
         held = reserve(agent).json()["reservation"]
