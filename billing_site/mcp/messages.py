@@ -33,6 +33,7 @@ NO_JSON_TYPE: Final = Unacceptable(415, "unsupported_media_type", "Send applicat
 FOREIGN: Final = Unacceptable(403, "forbidden", "Pages of other sites may not ask here.")
 NO_JSON: Final = Unacceptable(400, "invalid", "The body is not JSON.", PARSE_ERROR)
 NO_MESSAGE: Final = Unacceptable(400, "invalid", "Send one JSON-RPC message; batches are not taken.", INVALID_REQUEST)
+NO_JSON_RPC: Final = Unacceptable(400, "invalid", "This is no message of JSON-RPC 2.0.", INVALID_REQUEST)
 NO_ID: Final = Unacceptable(400, "invalid", "An id is a text or a whole number.", INVALID_REQUEST)
 
 
@@ -59,7 +60,16 @@ def _read(request: HttpRequest) -> dict[str, Any] | Unacceptable:
         return NO_JSON
     if not isinstance(message, dict):
         return NO_MESSAGE
+    if not _is_json_rpc(message):
+        return NO_JSON_RPC
     return message if _is_answerable(message) else NO_ID
+
+
+def _is_json_rpc(message: dict[str, Any]) -> bool:
+    """Of the others the library would tell in its own words, with addresses of its documentation."""
+    method, params = message.get("method", ""), message.get("params")
+    is_one = "method" in message or "result" in message or "error" in message
+    return is_one and message.get("jsonrpc") == "2.0" and isinstance(method, str) and isinstance(params, dict | None)
 
 
 def _is_answerable(message: dict[str, Any]) -> bool:

@@ -252,6 +252,14 @@ class TestWalls:
         assert error(response, 400)["code"] == -32700
         assert response.json()["id"] is None
 
+    @pytest.mark.parametrize(
+        "members", [{"jsonrpc": "1.0"}, {"jsonrpc": None}, {"method": 5}, {"method": None}, {"params": ["risk_score"]}]
+    )
+    def test_a_message_that_is_none_is_told_in_our_own_words(self, bob: Customer, members: dict[str, Any]) -> None:
+        said = error(send(bob, message("tools/list") | members), 400)
+        assert (said["code"], said["message"]) == (-32600, "This is no message of JSON-RPC 2.0.")
+        assert said["data"]["code"] == "invalid"
+
     @pytest.mark.parametrize("body", [b"5", b'"tools/list"', b"null", b"{}", b'{"jsonrpc": "1.0", "id": 1}'])
     def test_what_is_no_message(self, bob: Customer, body: bytes) -> None:
         assert error(bob.api.post(PATH, body, "application/json", headers=ACCEPT), 400)
