@@ -90,7 +90,9 @@ def charge_request(
     if parent.depth >= DEEPEST:
         raise NoParent(reason="deep")
     metadata["depth"] = parent.depth + 1
-    return request._replace(window=(parent.charge.window_start, parent.charge.window_end))
+    request = request._replace(window=(parent.charge.window_start, parent.charge.window_end))
+    run = str((parent.charge.metadata or {}).get("run", ""))
+    return request.in_run(run) if run and not asked.run else request
 
 
 def _check(asked: Asked) -> None:

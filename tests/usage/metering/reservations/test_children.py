@@ -25,6 +25,13 @@ def test_a_child_takes_nothing_of_the_quota(bob: Customer) -> None:
     assert counted(bob) == (13, 13)
 
 
+def test_a_child_that_names_no_run_is_in_its_parents(bob: Customer) -> None:
+    parent = reserve(bob, 20, run="r-81")
+    child = reserve(bob, 9, parent=parent.id)
+    below, other = reserve(bob, 3, parent=child.id), reserve(bob, 3, parent=parent.id, run="r-82")
+    assert [row(held).run for held in (child, below, other)] == ["r-81", "r-81", "r-82"]
+
+
 def test_a_bound_that_the_parent_has_not_is_refused_and_leaves_nothing(bob: Customer) -> None:
     parent = reserve(bob, 20)
     with pytest.raises(BoundExceeded) as refused:
