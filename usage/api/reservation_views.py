@@ -17,15 +17,13 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.catalogue.published import Catalogue
 from billing.http.openapi import METERED, either, problem
 from billing.http.pagination import NewestFirst
 from billing.http.problems import Problem
 from billing.http.views import ApiView, account_of
 from billing.rules.instants import from_ms
-from billing.rules.model_prices import WrongUnits
-from ratelimit.servers.single import RedisUnreachable
-from usage.api.contract import ChargedByView, admission_of, caller_of, may_ask
+from usage.api.contract import ChargedByView, admission_of, caller_of
+from usage.api.reservation_charges import asked_of, charge_of_reservation, charge_of_work
 from usage.api.reservation_sentences import problems
 from usage.api.reservation_serializers import (
     HeartbeatRequest,
@@ -36,19 +34,15 @@ from usage.api.reservation_serializers import (
     SettledResponse,
     SettleRequest,
 )
-from usage.api.views import find_feature, log_is_behind, readable_json
+from usage.api.views import find_feature, log_is_behind
 from usage.drain import drain
-from usage.metering.call import ChargeRequest
 from usage.metering.quota import of_included
 from usage.metering.reservations import finishing, opening, progress
 from usage.metering.reservations.ends import Report, Settlement
 from usage.metering.reservations.held import Held, find
-from usage.metering.reservations.opening import Asked
-from usage.metering.reservations.refusals import ReservationRefused
 from usage.metering.voiding import METER_SCOPE
 from usage.models import Reservation
 
-WORK = frozenset({"POST", "PATCH", "DELETE"})
 RESERVATION = OpenApiParameter("reservation", UUID, OpenApiParameter.PATH)
 NEEDS_SCOPE = problem(403, "forbidden") | problem(404, "not_found")
 OVER = either(
@@ -73,46 +67,6 @@ EXCEEDED = problem(
         "retry_after": {"type": "null"},
     },
 )
-
-
-def charge_of_reservation(request: HttpRequest, catalogue: Catalogue) -> ChargeRequest:
-    """The charge of the bound that a request asks for; none where the view is going to refuse the request."""
-    return charge_of_asked(request, readable_json(request), catalogue) if request.method == "POST" else ChargeRequest()
-
-
-def charge_of_asked(request: HttpRequest, data: Any, catalogue: Catalogue) -> ChargeRequest:
-    """The charge of the bound that `data` asks for, as ReserveRequest has it; none where it is going to be refused."""
-    if not may_ask(request, METER_SCOPE):
-        return ChargeRequest()
-    serializer = ReserveRequest(data=data)
-    if not serializer.is_valid():
-        return ChargeRequest()
-    account = request.identified.account  # type: ignore[attr-defined]
-    try:
-        charge = opening.charge_request(_asked(serializer.validated_data), catalogue, timezone.now(), account=account)
-        return charge._replace(body_of=lambda: request.body)
-    except (ReservationRefused, WrongUnits, RedisUnreachable):
-        return ChargeRequest()
-
-
-def charge_of_work(request: HttpRequest, _: Catalogue) -> ChargeRequest:
-    """Nothing, not even a request of the minute, from who has the work done: the customer, who fills the minute, would
-    keep what was reserved from being settled. Looking at it counts.
-    """
-    return ChargeRequest(counts=request.method not in WORK or not may_ask(request, METER_SCOPE))
-
-
-def _asked(given: dict[str, Any]) -> Asked:
-    parent = given.get("parent")
-    return Asked(
-        feature=given["feature"],
-        model=given.get("model", ""),
-        units=given.get("units"),
-        tokens=given.get("tokens"),
-        run=given.get("run", ""),
-        parent=str(parent) if parent else "",
-        expires_in=given["expires_in"],
-    )
 
 
 class ReservationPages(NewestFirst):
@@ -161,7 +115,7 @@ def reserved(request: HttpRequest | Request, data: Any, content_type: str) -> di
     needs_meter(request)
     serializer = ReserveRequest(data=data)
     serializer.is_valid(raise_exception=True)
-    asked, admission = _asked(serializer.validated_data), admission_of(request)
+    asked, admission = asked_of(serializer.validated_data), admission_of(request)
     find_feature(asked.feature, admission)
     with problems():
         if admission.event is None:  # why not?
