@@ -44,6 +44,8 @@ class History:
         self.operations_left = self.operations = self.random.randint(4, 40)
         self.faults = frozenset(fault for fault in FAULTS if self.random.random() < 0.3)
         self.reserves = self.random.random() < 0.5
+        if self.reserves:  # they have more to look after at the end, and are to take no longer
+            self.operations_left = self.operations = max(self.operations * 3 // 4, 4)
 
     def run(self) -> Outcome:
         """Raises Failed."""

@@ -57,7 +57,7 @@ class Truth:
             outcome, used = judged
             event = decode(_bytes(arguments[4]))
             if not (event.metadata or {}).get("parent"):  # a child is of its parent's window, which is not judged here
-                self.check_judged(event, used, ran.by)
+                self.check_judged(event.account, event.window_start, used, ran.by)
             if outcome == Outcome.REFUSED:
                 return
             untold = {
@@ -72,7 +72,7 @@ class Truth:
             overshoot = sum(charge.tokens for charge in untold.values() if charge.window_start == event.window_start)
             self.check_quota(event, overshoot, self.quotas[event.account].told_at, f"Redis, asked by {ran.by},")
         elif ran.script in ("prolong", "finish"):
-            self._check_moved(ran.script, arguments, ran.reply, ran.by)
+            self._check_moved(ran)
         elif ran.script in ("raise_fences", "announce_fence"):
             for key, version in zip(ran.command.keys, arguments, strict=True):
                 self._told(key, int(version))
@@ -177,36 +177,37 @@ class Truth:
                 f" {largest}, and {overshoot} may be over: {standing}"
             )
 
-    def check_judged(self, event: Event, judged: int, by: str) -> None:
+    def check_judged(self, account: int, window: int, judged: int, by: str) -> None:
         """As long as nothing was lost and nothing decided elsewhere, what Redis judges by is what was really used.
 
         A drain that died before it acknowledged may have it judge by more, until the next one; never by less.
         """
-        standing, waiting = self.standing(event.account, event.window_start), self.waiting(event.account)
+        standing, waiting = self.standing(account, window), self.waiting(account)
         committed = any(str(entry.id) in standing.logged for entry in waiting)
         over = sum(abs(entry.tokens) for entry in waiting) if committed else 0
         exact = self.losses or self.server.was_out_of_reach or standing.used <= judged <= standing.used + over
         if not exact:
             self.broken.append(
-                f"L2: Redis, asked by {by}, judged by {judged} of account {event.account}: {standing}, {over} over"
+                f"L2: Redis, asked by {by}, judged by {judged} of account {account}: {standing}, {over} over"
             )
 
-    def _check_moved(self, script: str, arguments: Any, reply: Any, by: str) -> None:
-        """A reservation is judged by what was really used, above its bound as well; and what it is told is affordable.
+    def _check_moved(self, ran: Ran) -> None:
+        """A reservation is judged by what was really used, above its bound as well; what it is told is affordable.
 
         As long as nothing was lost, and nothing decided elsewhere.
         """
-        if self.losses or self.server.was_out_of_reach or not isinstance(reply, list):
+        if self.losses or self.server.was_out_of_reach or not isinstance(ran.reply, list):
             return
-        status, bound, _, used, lacking, *_ = reply
-        event = decode(b"0".join(map(_bytes, arguments[7:9])))
-        self.check_judged(event, used, by)
-        if status == Beaten.OK and used > (most := self.quotas[event.account].largest(0)):
-            self.broken.append(f"L1: {script} of {by} makes {used} used of {most}: {arguments[:5]}, {reply}")
-        if script == "prolong" and status == Beaten.REFUSED and len(arguments) < 14:
-            fits, room = int(arguments[2]) - lacking, max(int(arguments[4]) - used, 0)
+        status, bound, _, used, lacking, *_ = ran.reply
+        account, window = map(int, ran.command.keys[3].decode().split(":")[2:])
+        self.check_judged(account, window, used, ran.by)
+        if status == Beaten.OK and used > (most := self.quotas[account].largest(0)):
+            self.broken.append(f"L1: {ran.script} of {ran.by} makes {used} used of {most}: {ran.reply}")
+        if ran.script == "prolong" and status == Beaten.REFUSED and len(ran.command.keys) == 8:
+            _, _, tokens, _, maximum, *_ = ran.command.arguments
+            fits, room = int(tokens) - lacking, max(int(maximum) - used, 0)
             if fits != bound + room:
-                self.broken.append(f"R3: {fits} are affordable of {bound} and {room} more: {arguments[:5]}, {reply}")
+                self.broken.append(f"R3: {fits} are affordable of {bound} and {room} more: {ran.reply}")
 
     def standing(self, account: int, window_start: int) -> Standing:
         rows = self.observer.rows(

@@ -88,6 +88,7 @@ class World:
         self._begun += 1
         self.observer.execute("DELETE FROM billing_fence WHERE subject > 0")
         self.observer.execute("DELETE FROM usage_windowusage")
+        self.observer.execute("DELETE FROM usage_reservation")
         self.observer.execute("DELETE FROM usage_redisoutage")
         self.next_account += 4
         self.clock.now_ms, self.chance.random = start_ms, random
