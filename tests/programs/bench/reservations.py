@@ -1,11 +1,10 @@
-"""A reservation and its settling beside one metered call, all in process: the decision, without Django's request.
+"""A reservation and its settling in a view, beside one metered call: what each adds to it.
 
-In turn, by one process; microseconds, the median of rounds.
+In turn, by one process; microseconds, the median of rounds. The bare decision of a call stands beside them.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from statistics import median
 
@@ -16,7 +15,11 @@ from billing.entitlements import api_keys
 from billing.entitlements.api_keys import Caller
 from billing.models import ApiKey, Plan
 from billing.subscriptions import opening as subscriptions
+from ratelimit.keys import AccountKeys
+from ratelimit.store import client
 from tests.programs.bench import Row, at_most
+from tests.programs.bench.contestants import contestants
+from tests.programs.bench.rounds import Contestant, measure, timing
 from tests.programs.bench.stage import say
 from usage.metering import admit
 from usage.metering.call import ChargeRequest
@@ -26,30 +29,35 @@ from usage.metering.reservations.opening import Asked
 
 TITLE = "Reservations"
 MOST_TIMES = 2.2
-CALLS = 100
 UNITS = {"input": 1200, "output": 800}
 
 
 def run(*, quick: bool) -> list[Row]:
-    rounds = 15 if quick else 100
+    rounds = 15 if quick else 150
+    say(f"{rounds} rounds")
     user = get_user_model().objects.create_user("agatha")
     subscriptions.subscribe(user.pk, Plan.objects.get(code="enterprise"), timezone.now())
     _, key = ApiKey.issue(account=user, name="bench", scope="meter")
     caller = Caller(user.pk, key, api_keys.look_up(key))
-    ways = {
+    ways: dict[str, Callable[[], None]] = {
         "call": lambda: _call(caller),
         "tokens": lambda: _reserve(caller, Asked("ai_agent_query", tokens=9), {"tokens": 4}),
         "units": lambda: _reserve(caller, Asked("ai_agent_query", "m-large", UNITS, run="r-81"), {"input": 9}),
         "beaten": lambda: _reserve(caller, Asked("ai_agent_query", tokens=9), {"tokens": 4}, beat=True),
     }
-    say(f"{rounds} rounds of {CALLS}")
-    times = _medians(ways, rounds)
-    call = times["call"]
+    stream = AccountKeys(user.pk).stream
+    ours = {name: Contestant(way, lambda: client().delete(stream)) for name, way in ways.items()}  # type: ignore[arg-type, return-value]
+    others = {name: contestant for name, contestant in contestants().items() if name in ("plain", "gateway")}
+    medians = measure(others | ours, rounds, 100)
+    gateway = timing(medians["gateway"], medians["plain"])
+    found = {name: median(medians[name]) for name in ways}
+    what = "one metered call"
     return [
-        Row("one metered call", call, "µs"),
-        at_most("reserve and settle, in tokens", times["tokens"], "µs", times=MOST_TIMES, of=call, what="one call"),
-        at_most("… in units, by a model's price", times["units"], "µs", times=MOST_TIMES, of=call, what="one call"),
-        Row("… and one heartbeat", times["beaten"], "µs"),
+        Row("one metered call: what the whole gateway adds to a view", gateway.us, "µs", note=gateway.spread),
+        at_most("reserve and settle, in tokens", found["tokens"], "µs", times=MOST_TIMES, of=gateway.us, what=what),
+        at_most("… in units, by a model's price", found["units"], "µs", times=MOST_TIMES, of=gateway.us, what=what),
+        Row("… and one heartbeat", found["beaten"], "µs"),
+        Row("the decision of a call alone, in process", found["call"], "µs"),
     ]
 
 
@@ -63,17 +71,3 @@ def _reserve(caller: Caller, asked: Asked, used: dict[str, int], *, beat: bool =
     if beat:
         progress.beat(held, used, now)
     finishing.settle(held, Report(used), now)
-
-
-def _medians(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """In turn, so that a busy moment of the machine strikes all of them."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for way in ways.values():
-        way()
-    for _ in range(rounds):
-        for name, way in ways.items():
-            began = time.perf_counter()
-            for _ in range(CALLS):
-                way()
-            times[name].append((time.perf_counter() - began) / CALLS * 1e6)
-    return {name: median(found) for name, found in times.items()}

@@ -15,9 +15,13 @@ SECTIONS = {
     "rebuild": "tests.programs.bench.rebuild",
     "memory": "tests.programs.bench.memory",
 }
-SETTINGS = {"hot-path": "tests.programs.bench.peer_settings", "served": "tests.programs.bench.served_settings"}
+SETTINGS = {
+    "hot-path": "tests.programs.bench.peer_settings",
+    "reservations": "tests.programs.bench.peer_settings",
+    "served": "tests.programs.bench.served_settings",
+}
 """Other sections run on `tests.programs.bench.settings`."""
-PINNED = ("hot-path", "growth-limit", "growth-cluster")
+PINNED = ("hot-path", "reservations", "growth-limit", "growth-cluster")
 """Which keep to one core together with their engines, so that no figure holds the wait for an idle core to wake."""
 QUICK = ("hot-path",)
 """What `--quick` runs when no section is named."""
