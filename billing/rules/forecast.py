@@ -135,8 +135,10 @@ def _used_before(at: datetime, days: Mapping[date, DayUsage], pace: _Pace) -> in
     later = 0
     for day, usage in days.items():
         begins, ends = _midnight(day), min(_midnight(day) + DAY, pace.now)
-        if at < ends:
-            later += usage.tokens * (ends - max(at, begins)) // (ends - begins)
+        if at <= begins:  # also of a date that begins now
+            later += usage.tokens
+        elif at < ends:
+            later += usage.tokens * (ends - at) // (ends - begins)
     return max(pace.used - later, 0)
 
 

@@ -121,6 +121,14 @@ def test_without_a_need_there_is_none() -> None:
     assert missing(entitlement, later) == 0
 
 
+def test_a_pack_that_lapsed_and_calls_at_midnight() -> None:
+    """Of a date that begins now nothing lies before any edge of the past."""
+    midnight = datetime(2025, 11, 2, tzinfo=UTC)
+    lapses = TopUp(100, midnight - timedelta(days=1), midnight + timedelta(hours=12))
+    facts = replace(ON_BASIC, top_ups=(lapses,))
+    assert forecast(facts, PLANS, 5, {midnight.date(): DayUsage(5, 1)}, midnight) is not None
+
+
 @settings(deadline=None)
 @given(situations(), INSTANTS, st.integers(0, 20), st.integers(0, 20), st.sets(st.sampled_from(["starter", "pro"])))
 def test_what_is_suggested_covers_and_can_be_had(
