@@ -40,11 +40,11 @@ def agents(stack: ExitStack, customer: Customer) -> list[int]:
 
 def test_killed_at_any_moment_the_laws_hold(bob: Customer) -> None:
     LimitOverride.objects.create(account=bob.user, limit="quota", maximum=QUOTA, reason="a test")
-    for _ in range(effort(3, 12)):
+    for _ in range(effort(3, 4)):
         before = Reservation.objects.count()
         with ExitStack() as stack:
             running = agents(stack, bob)
-            while Reservation.objects.count() < before + effort(60, 1_000):
+            while Reservation.objects.count() < before + effort(60, 400):
                 drain.drain()
                 for pid in running:
                     assert os.waitpid(pid, os.WNOHANG) == (0, 0), "a law was broken"
