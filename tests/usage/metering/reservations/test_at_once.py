@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from django.db import connection
 from django.utils import timezone
 
 from tests.cast import Customer, call
+from tests.clock import moved_by_hand
 from tests.usage.metering.reservations.held import again, beat, counted, nothing_drifts, reserve, row, settle
 from usage.drain import drain
 from usage.metering.reservations import finishing, without_redis
-from usage.metering.reservations.ends import released
+from usage.metering.reservations.ends import Report, released
 from usage.metering.reservations.refusals import NotAdmitted, ReservationRefused
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,6 +52,27 @@ def test_settle_release_and_settle_otherwise_one_wins(bob: Customer) -> None:
         assert counted(bob) == (before + min(won), before + min(won))
         finished = row(held)
         assert finished.charged == min(won)
+
+
+def test_its_expiry_and_its_settling_one_wins(bob: Customer) -> None:
+    for _ in range(5):
+        before, now = counted(bob)[0], timezone.now()
+        held = reserve(bob, 9, expires_in=60)
+        late = now + timedelta(seconds=90)
+
+        def end(number: int, held: Any = held, late: Any = late) -> None:
+            try:
+                if number % 2:
+                    finishing.settle(again(held), Report({"tokens": 4}), timezone.now())
+                else:
+                    finishing.expire(again(held), late)
+            except ReservationRefused:
+                return
+
+        with moved_by_hand(late.isoformat()):
+            at_once(end, 8)
+        assert row(held).state == "expired"
+        assert counted(bob) == (before, before)
 
 
 def test_the_drain_and_postgres_end_the_same_one(bob: Customer) -> None:

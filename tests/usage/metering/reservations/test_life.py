@@ -185,3 +185,16 @@ def test_a_heartbeat_in_tokens_above_a_bound_in_units(bob: Customer) -> None:
     with pytest.raises(BoundExceeded) as refused:
         beat(held, 10_000)
     assert refused.value.parameters["affordable"] == {"tokens": 500}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_price_that_changes_between_changes_nothing(bob: Customer) -> None:
+    feature, free = Feature.objects.get(code=FEATURE), {"cache_read": 0, "cache_write": 0, "output": 0, "model": "m"}
+    with moved_by_hand() as clock:
+        ModelPrice.objects.create(feature=feature, input=1000, valid_from=timezone.now(), **free)
+        clock.tick(1)
+        held = reserve(bob, units={"input": 9_000}, model="m")
+        ModelPrice.objects.create(feature=feature, input=5000, valid_from=timezone.now(), **free)
+        clock.tick(1)
+        assert settle(again(held), units={"input": 4_000}).charged == 4
+        assert reserve(bob, units={"input": 4_000}, model="m").charge.tokens == 20
