@@ -18,8 +18,9 @@ from billing.models import Feature, ModelPrice, Plan, Route
 from billing.models.budgets import terms_of
 from billing.models.features import normalised_path
 from billing.postgres.guard import waiting_for_postgres
-from billing.rules.entitlement import Metered, PlanOffer
+from billing.rules.entitlement import Metered
 from billing.rules.model_prices import ModelRates
+from billing.rules.plan_offers import PlanOffer
 from billing.rules.routes import ParameterRoutes, has_parameters, why_no_route
 from ratelimit import process_state
 

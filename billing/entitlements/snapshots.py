@@ -18,9 +18,10 @@ from billing.catalogue.published import Catalogue, catalogue, reload_catalogue
 from billing.fence.push import fence_version
 from billing.models import BillingPeriod, LimitOverride, PastDue, Subscription, TokenTopUp
 from billing.postgres.guard import waiting_for_postgres
-from billing.rules.entitlement import Entitlement, Facts, Override, PlanOffer, cheapest, entitle
+from billing.rules.entitlement import Entitlement, Facts, Override, entitle
 from billing.rules.instants import EPOCH, from_ms
 from billing.rules.past_due import paused_from
+from billing.rules.plan_offers import PlanOffer, cheapest
 from billing.subscriptions import lapsed_top_ups, opening
 from billing.subscriptions.refusals import NoSubscription
 from ratelimit import process_state

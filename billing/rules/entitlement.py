@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from billing.rules.budgets import NONE, Budgets
 from billing.rules.instants import EPOCH, to_ms
 from billing.rules.overage import OverageTerms
-from billing.rules.periods import MONTH, Period
-from billing.rules.plan_change import PlanTerms
+from billing.rules.periods import Period
+from billing.rules.plan_offers import NO_PLAN, PlanOffer, default_offer, offer_of
 from billing.rules.top_ups import TopUp, tokens_on_top
-from billing.rules.usage_window import CALENDAR_MONTH, kept_window, window_on
+from billing.rules.usage_window import kept_window, window_on
 from ratelimit.limits import LARGEST_NUMBER, MINUTE_MS, Limit
 
 MINUTE, QUOTA = "minute", "quota"
 """Names of the two limits, as headers and refusals have them."""
 FORESEEN = timedelta(days=36_525)
 """Nobody waits for what ends later than this from now, and its window may lie beyond the calendar."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlanOffer:
-    """A plan as sold now. `None` of a quota or rate means unlimited."""
-
-    terms: PlanTerms
-    name: str
-    monthly_token_quota: int | None
-    requests_per_minute: int | None
-    capabilities: frozenset[str]
-    quota_window: str = CALENDAR_MONTH
-    archived: bool = False
-    is_default: bool = False
-    """Of customers who have not chosen one, and of those whose subscription has ended."""
-    overage_price: Decimal | None = None
-    """Of 1,000 tokens above the quota, for periods that begin now; None: it sells none."""
-    overage_cap_tokens: int = 0
-    """The most of them, for customers who have set no cap of their own."""
-    key_budgets: Budgets = NONE
-    """Of each API key of its subscribers."""
-
-    @property
-    def code(self) -> str:
-        return self.terms.code
-
-
-NO_PLAN = PlanOffer(PlanTerms("", 0, Decimal(0), "", MONTH), "no plan", 0, 30, frozenset())
-"""What an account without a plan may do: look around and choose one, but call no feature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,16 +154,6 @@ def facts_at(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Fac
     return facts
 
 
-def default_offer(plans: Mapping[str, PlanOffer]) -> PlanOffer:
-    """The plan of customers who have not chosen one; NO_PLAN where there is none."""
-    return next((offer for offer in plans.values() if offer.is_default), NO_PLAN)
-
-
-def offer_of(code: str, plans: Mapping[str, PlanOffer]) -> PlanOffer:
-    """The plan of that code; NO_PLAN of none."""
-    return plans[code] if code else NO_PLAN
-
-
 def _followed_by(facts: Facts, plans: Mapping[str, PlanOffer], target: PlanOffer, at: datetime) -> Facts:
     since, until = kept_window(facts, offer_of(facts.plan, plans), target, at, with_period=True)
     return replace(
@@ -239,22 +199,6 @@ def entitle(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime, *, plan
     )
 
 
-def cheapest(offers: Iterable[PlanOffer], current: PlanOffer, passing: Collection[str]) -> PlanOffer | None:
-    """The cheapest plan on sale, other than the current one and in its currency, of those whose code is `passing`.
-
-    For an account without a plan, of all of them.
-    """
-    candidates = [
-        offer
-        for offer in offers
-        if offer.code in passing
-        and offer.code != current.code
-        and not offer.archived
-        and (current is NO_PLAN or _exchangeable(offer.terms, current.terms))
-    ]
-    return min(candidates, key=lambda offer: (offer.terms.price, offer.terms.rank, offer.code), default=None)
-
-
 def _overage(facts: Facts, offer: PlanOffer, included: int, now: datetime) -> OverageTerms | None:
     """How the plan sells tokens above what is included: an edit of its price acts from the next billing period on."""
     is_sold = offer.code == facts.plan and facts.overage_price_until is not None and now < facts.overage_price_until
@@ -264,10 +208,6 @@ def _overage(facts: Facts, offer: PlanOffer, included: int, now: datetime) -> Ov
     cap = offer.overage_cap_tokens if facts.overage_cap is None else facts.overage_cap
     cap = min(cap, LARGEST_NUMBER - included)
     return OverageTerms(price, cap, offer.terms.currency, is_own_cap=facts.overage_cap is not None)
-
-
-def _exchangeable(one: PlanTerms, other: PlanTerms) -> bool:
-    return (one.currency, one.interval) == (other.currency, other.interval)
 
 
 def _overridden(limit: str, default: int | None, overrides: Iterable[Override]) -> int | None:

@@ -12,9 +12,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
-from billing.rules.entitlement import NO_PLAN, Entitlement, Facts, PlanOffer, cheapest, entitle
+from billing.rules.entitlement import Entitlement, Facts, entitle
 from billing.rules.forecast import Forecast
 from billing.rules.overage import OverageTerms, cost
+from billing.rules.plan_offers import NO_PLAN, PlanOffer, cheapest
 
 MOST_PACKS = 10
 """Of one kind that are suggested: who needs more needs a plan."""

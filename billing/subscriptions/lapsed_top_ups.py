@@ -20,8 +20,9 @@ from django.utils.module_loading import import_string
 from billing.fence.fenced import push_on_commit
 from billing.fence.push import fence_version
 from billing.models import TokenTopUp
-from billing.rules.entitlement import Facts, PlanOffer, window_at
+from billing.rules.entitlement import Facts, window_at
 from billing.rules.periods import Period
+from billing.rules.plan_offers import PlanOffer
 from billing.rules.top_ups import TopUp, edges_until, of_window, spent_of
 from ratelimit.scripts import LARGEST_SKEW_MS
 

@@ -34,7 +34,7 @@ from ratelimit.servers.single import NotExecuted, RedisUnreachable, ServerChange
 from ratelimit.store import store
 from usage.drain import drain
 from usage.log.events import MalformedEvent
-from usage.metering import budgets, bypass, fallback, kept_answers, unsettled
+from usage.metering import budgets, bypass, fallback, fallback_charge, kept_answers, unsettled
 from usage.metering.admission import Admission
 from usage.metering.call import Call, ChargeRequest, prepare
 from usage.sync import publish
@@ -182,7 +182,7 @@ def _settle_unknown(asked: list[Call], admission: Admission | None) -> None:
     for event in {call.id: call.event for call in asked}.values():
         if event is None or event.charge == stands:
             continue
-        refuse = partial(fallback.record_refusal, event)
+        refuse = partial(fallback_charge.record_refusal, event)
         try:
             refuse()
         except (OperationalError, InterfaceError):

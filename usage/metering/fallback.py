@@ -6,53 +6,34 @@ brought that to PostgreSQL. One transaction holds the event, every sum and the f
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
-from psycopg.types.json import Jsonb
+from django.db import InterfaceError, OperationalError, transaction
 
-from billing.fence import push
 from billing.fence.fenced import push_on_commit
 from billing.fence.models import CATALOGUE
 from billing.models import Fence
-from billing.rules.entitlement import MINUTE, QUOTA
-from billing.rules.instants import from_ms, from_seconds
+from billing.rules.entitlement import MINUTE
+from billing.rules.instants import from_ms
 from ratelimit.in_process import InProcessWindows, share_of
 from ratelimit.limiter import StaleFacts
 from ratelimit.limits import Decision, KeptAnswer, Limit, Outcome, Part, Standing
-from usage.log import crossings, idempotency, keyed_charges, partitions, reserved, sums
-from usage.log.batch import EventBatch
-from usage.log.events import CHARGE, REFUSED, Event
+from usage.log import idempotency
 from usage.log.idempotency import State
-from usage.log.store import record_without_redis
 from usage.metering import budgets
 from usage.metering.call import Call
-from usage.models import IdempotencyRecord, UsageLog, WindowUsage
+from usage.metering.fallback_charge import KeyTaken, Refused, store_charge
+from usage.models import IdempotencyRecord, WindowUsage
 from usage.sync import outage
 
 FALLBACK, REFUSE, ADMIT = "fallback", "refuse", "admit"
 """What WHEN_REDIS_IS_DOWN may say: decide by PostgreSQL, answer 503, or let every entitled call pass and record it."""
 
-EVENT = """
-INSERT INTO usage_usagelog (id, event_id, charged_at, created_at, account_id, feature, tokens, kind,
-        source, key_prefix, window_starts_at, metadata)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT DO NOTHING
-"""
-COUNTER = f"""
-INSERT INTO usage_windowusage AS kept (account_id, starts_at, ends_at, tokens, revision)
-    SELECT %(account)s, %(start)s, %(end)s, %(cost)s, 1 WHERE %(cost)s <= coalesce(%(quota)s::bigint, %(cost)s)
-ON CONFLICT (account_id, starts_at) DO UPDATE
-    SET tokens = kept.tokens + EXCLUDED.tokens, revision = kept.revision + 1
-    WHERE kept.tokens + EXCLUDED.tokens <= coalesce(%(quota)s::bigint, kept.tokens + EXCLUDED.tokens)
-RETURNING tokens, {crossings.ARE_DUE}
-"""
 OUTCOME_OF = {
     State.OTHER_REQUEST: Outcome.CONFLICT,
     State.IN_FLIGHT: Outcome.IN_PROGRESS,
@@ -66,14 +47,6 @@ minutes: InProcessWindows[int] = InProcessWindows(settings.SNAPSHOT_CACHE_SIZE)
 
 class CommitUnknown(OperationalError):
     """PostgreSQL was asked to commit the charge of a call, and nobody knows whether it did."""
-
-
-class _Refused(Exception):
-    """The quota, or a budget of the key, has no room: nothing of the transaction stays."""
-
-
-class _KeyTaken(Exception):
-    """Another call under the same Idempotency-Key was charged at this moment."""
 
 
 class _Charged(NamedTuple):
@@ -122,27 +95,6 @@ def minute_standing(account: int, minute: Limit, now_ms: int) -> Standing:
     return minutes.standing(account, minute, _share(minute), now_ms)
 
 
-def record_refusal(event: Event) -> None:
-    """Make sure that a call that was refused stays uncharged, although Redis may have charged it, or still will.
-
-    Twice is as good as once.
-    """
-    with transaction.atomic(), connection.cursor() as cursor:
-        partitions.ensure([from_ms(event.charged_at_ms)])
-        cursor.execute(EVENT, _row(event, REFUSED, 0))
-        if not cursor.rowcount and UsageLog.objects.filter(id=event.id, kind=CHARGE).exists():
-            void(event, event.at_ms)
-
-
-def void(event: Event, now_ms: int) -> bool:
-    """Take a charge back in PostgreSQL; False when its request runs again under its key, or has ended there."""
-    with transaction.atomic():
-        if event.key and not idempotency.release(event):
-            return False
-        record_without_redis([event.voided(now_ms)])
-    return True
-
-
 def _stale(call: Call) -> StaleFacts | None:
     facts, catalogue = call.snapshot.facts, call.snapshot.catalogue
     changed = dict(Fence.objects.filter(subject__in=[facts.account, CATALOGUE]).values_list("subject", "changed"))
@@ -163,11 +115,11 @@ def _charge(call: Call, within: Callable[[], AbstractContextManager[None]]) -> _
             with within():
                 if event.key and (known := idempotency.find(event.account, event.key, now)):
                     return _by_record(call, known, now)
-                charged = _Charged(Outcome.ADMITTED, call.id, _store(call, event))
+                charged = _Charged(Outcome.ADMITTED, call.id, store_charge(call, event, judged=_judging()))
             return charged
-        except _Refused:
+        except Refused:
             return _Charged(Outcome.REFUSED, call.id)
-        except _KeyTaken:
+        except KeyTaken:
             continue
         except (OperationalError, InterfaceError) as error:
             if charged is None:
@@ -193,41 +145,6 @@ def _by_record(call: Call, record: IdempotencyRecord, now: datetime) -> _Charged
     if state is State.UNANSWERED:
         idempotency.rerun(record, now)
     return _Charged(OUTCOME_OF[state], event, audit=bytes(record.audit), answer=idempotency.answer_of(record))
-
-
-def _store(call: Call, event: Event) -> int | None:
-    """Charge within the present transaction; None for an event that was charged already, by Redis and the drain."""
-    partitions.ensure([from_ms(event.charged_at_ms)])
-    quota = call.snapshot.entitlement.limit(QUOTA)
-    values: dict[str, Any] = {
-        "account": event.account,
-        "start": from_seconds(event.window_start),
-        "end": from_seconds(event.window_end),
-        "cost": event.tokens,
-        "quota": quota.maximum if quota is not None and event.tokens and _judging() else None,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(EVENT, _row(event, CHARGE, event.tokens))
-        if not cursor.rowcount:
-            if event.key and idempotency.find(event.account, event.key, from_ms(call.now_ms)):
-                raise _KeyTaken
-            return None
-        if event.key and not keyed_charges.open_one(event, from_ms(call.now_ms)):
-            raise _KeyTaken
-        cursor.execute(COUNTER, values)
-        counter = cursor.fetchone()
-        if counter is None:
-            raise _Refused
-    bounds = call.template.bounds
-    if bounds is not None and event.tokens and _judging() and not budgets.have_room(bounds):
-        raise _Refused
-    batch = EventBatch.of([event])
-    reserved.note([batch], by_redis=False)
-    if counter[1]:
-        crossings.mark([(event.account, event.window_start)])
-    sums.move(Counter(batch.moves()), windows=False)
-    push.invalidate_counters([event.account])
-    return cast(int, counter[0])
 
 
 def _decision(
@@ -268,23 +185,6 @@ def _decision(
 def _used(account: int, quota: Limit) -> int:
     counter = WindowUsage.objects.filter(account_id=account, starts_at=from_ms(quota.starts_at_ms or 0))
     return counter.values_list("tokens", flat=True).first() or 0
-
-
-def _row(event: Event, kind: str, tokens: int) -> list[Any]:
-    return [
-        event.id,
-        event.charge,
-        from_ms(event.charged_at_ms),
-        from_ms(event.at_ms),
-        event.account,
-        event.feature,
-        tokens,
-        kind,
-        event.source,
-        event.key_prefix,
-        from_seconds(event.window_start),
-        None if event.metadata is None else Jsonb(event.metadata),
-    ]
 
 
 def _share(minute: Limit) -> int:

@@ -27,7 +27,7 @@ from usage.log import events, idempotency
 from usage.log.events import Event, adjustment_of
 from usage.log.rows import event_of
 from usage.log.store import record_without_redis
-from usage.metering import budgets, fallback, kept_answers, unsettled
+from usage.metering import budgets, fallback_charge, kept_answers, unsettled
 from usage.metering.admission import Admission
 from usage.metering.reservations import finishing
 from usage.metering.reservations.held import Held
@@ -75,7 +75,7 @@ def void_failed_call(admission: Admission) -> None:
     try:
         used = _void_failed(admission, event, now_ms, used)
     except (OperationalError, InterfaceError):
-        unsettled.settle_later(event, partial(fallback.void, event, now_ms))
+        unsettled.settle_later(event, partial(fallback_charge.void, event, now_ms))
     admission.note_void(used if window == event.window_start * 1000 else admission.quota.used)
 
 
@@ -107,7 +107,7 @@ def _void_failed(admission: Admission, event: Event, now_ms: int, used: int) -> 
             return asking_redis(lambda: _void_in_redis(event, now_ms, record))[1]
         except (RedisUnreachable, ResponseError) as error:
             logger.warning("charge %s of a failed call is voided in PostgreSQL: %s", event.charge, error)
-    return used - event.tokens * fallback.void(event, now_ms)
+    return used - event.tokens * fallback_charge.void(event, now_ms)
 
 
 def give_back_price(admission: Admission) -> None:
@@ -152,7 +152,9 @@ def settle_charge(charge: UUID, now: datetime) -> Settled:
         record = idempotency.find_of_charge(event.account, event.charge)
     if record is not None:
         event = event._replace(key=record.key, fingerprint=record.fingerprint)
-    return Settled.VOIDED if kept_answers.free_key(event) and fallback.void(event, to_ms(now)) else Settled.SERVED
+    return (
+        Settled.VOIDED if kept_answers.free_key(event) and fallback_charge.void(event, to_ms(now)) else Settled.SERVED
+    )
 
 
 def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.rules.dunning import next_try, waits_until
-from billing.rules.entitlement import NO_PLAN, Metered, entitle, stretches
+from billing.rules.entitlement import Metered, entitle, stretches
 from billing.rules.past_due import paused_from
+from billing.rules.plan_offers import NO_PLAN
 from tests.billing.rules.situations import DAY, FACTS, MICROSECOND, NOW, PLANS, PRO, offer
 
 DAYS = (1, 3, 5, 7)

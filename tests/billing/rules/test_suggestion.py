@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.rules.entitlement import Override, PlanOffer, entitle
+from billing.rules.entitlement import Override, entitle
 from billing.rules.forecast import DayUsage, Forecast, forecast
 from billing.rules.overage import OverageTerms
+from billing.rules.plan_offers import PlanOffer
 from billing.rules.suggestion import Kind, PackOffer, Way, best, covering, missing, with_overage, with_packs
 from billing.rules.top_ups import TopUp
 from tests.billing.rules.situations import FACTS, INSTANTS, NOVEMBER, PRO, STARTER, Situation, offer, situations

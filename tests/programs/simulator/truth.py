@@ -17,7 +17,7 @@ from tests.programs.simulator.schedule import Process
 from tests.programs.simulator.standings import Call, Quota, Standing, Untold
 from usage.log.batch import decode
 from usage.log.events import ADJUSTMENTS, CHARGE, Event, adjustment_of
-from usage.metering import fallback
+from usage.metering import fallback_charge
 
 
 class LawBroken(Exception):
@@ -91,7 +91,7 @@ class Truth:
     # What PostgreSQL did
 
     def executed(self, process: Process, sql: str, parameters: Any, rows: int) -> None:
-        if sql is fallback.EVENT and rows == 1 and parameters[6]:
+        if sql is fallback_charge.EVENT and rows == 1 and parameters[6]:
             charge = self.call_of(parameters[1])
             starts_at: datetime = parameters[10]
             self._inserted[process] = Event(

@@ -21,7 +21,7 @@ from tests.usage.log.keys import ACCOUNT, buy, drained, fail, held, keyed
 from usage.drain import drain
 from usage.log.second_charges import void_second_charges
 from usage.log.store import store as store_log
-from usage.metering import fallback
+from usage.metering import fallback_charge
 from usage.metering.admission import Admission
 from usage.models import IdempotencyRecord, UsageLog
 from usage.sync import outage
@@ -111,7 +111,7 @@ class TestOneKeyOnBothSides:
         for customer in (bob, carol):
             refused = buy(customer)
             assert refused.event is not None
-            fallback.record_refusal(refused.event)
+            fallback_charge.record_refusal(refused.event)
         drain.drain()
         for customer in (bob, carol):
             assert buy(customer).charged

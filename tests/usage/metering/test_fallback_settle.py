@@ -23,7 +23,7 @@ from tests.usage.without_redis import (
     redis_is_back,
 )
 from usage.drain import drain
-from usage.metering import fallback, voiding
+from usage.metering import fallback_charge, voiding
 from usage.models import UsageLog, WindowUsage
 
 __all__ = ["one_process"]
@@ -93,7 +93,7 @@ class TestLostReply:
         if drained_before:
             drain.drain()
         for _ in range(times):  # as when the commit of the first has got no answer
-            fallback.record_refusal(event)
+            fallback_charge.record_refusal(event)
         drain.drain()
         assert sums(bob.account) == {0}
         push.push_all()
