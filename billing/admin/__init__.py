@@ -8,9 +8,9 @@ from billing.admin.catalogue import coupons, features, model_prices, plans, toke
 from billing.admin.chains import chains
 from billing.admin.chains import payments as chain_payments
 from billing.admin.chains import refunds as chain_refunds
-from billing.admin.customers import api_keys, erasures, users
+from billing.admin.customers import api_keys, erasures, exceptions, users
 from billing.admin.customers import subscriptions as customers
-from billing.admin.invoicing import invoices, parties
+from billing.admin.invoicing import invoices, movements, parties
 from billing.admin.money import money_in, out
 from billing.admin.payments import attempts, cards
 from billing.admin.subscriptions import bulk_moves
@@ -29,11 +29,13 @@ __all__ = [
     "coupons",
     "customers",
     "erasures",
+    "exceptions",
     "features",
     "invoices",
     "mails",
     "model_prices",
     "money_in",
+    "movements",
     "out",
     "outbox",
     "parties",

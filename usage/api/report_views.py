@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from billing.http.pagination import NewestFirst
 from billing.http.views import ApiView, account_of
 from usage.api.contract import admission_of
-from usage.api.serializers import (
+from usage.api.report_serializers import (
     BREAKDOWN,
     BREAKDOWN_SCHEMA,
     HistoryEntrySerializer,

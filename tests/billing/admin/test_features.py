@@ -15,7 +15,7 @@ from billing.rules.routes import why_no_route
 from billing_site.openapi.document import document
 from tests.billing.forms import form_errors
 from tests.cast import Staff
-from usage.api.serializers import BREAKDOWN_SCHEMA
+from usage.api.report_serializers import BREAKDOWN_SCHEMA
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("catalogue")]
 
