@@ -15,8 +15,8 @@ from kombu.exceptions import OperationalError
 
 from billing.http.access import Access, declares
 from billing.payments.cards import events
+from billing.payments.cards.answers import BadEvent
 from billing.payments.cards.configured import card_gateway
-from billing.payments.cards.gateway import BadEvent
 from billing.tasks import process_provider_event
 
 SIGNED: Final = Access(ungated=True)

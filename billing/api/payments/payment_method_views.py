@@ -34,8 +34,8 @@ from billing.http.problems import Problem
 from billing.http.views import ApiView, account_of
 from billing.models import PaymentMethod
 from billing.payments.cards import methods
+from billing.payments.cards.answers import Answered
 from billing.payments.cards.configured import card_gateway
-from billing.payments.cards.gateway import Answered
 
 METHOD_ID: Final = OpenApiParameter("id", str, OpenApiParameter.PATH, description="The method's `id`.")
 BACK: Final = "/dashboard/payment-methods/back/"

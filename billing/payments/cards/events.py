@@ -16,7 +16,8 @@ from typing import Any
 from django.db.models import F, Q
 
 from billing.models import ProviderEvent, ProviderPoll
-from billing.payments.cards.gateway import Answered, BadEvent, Event, Gateway, NotApplicable, Rejected
+from billing.payments.cards.answers import Answered, BadEvent, Event, NotApplicable, Rejected
+from billing.payments.cards.gateway import Gateway
 from billing.payments.cards.objects import OBJECT_TYPES
 
 State = ProviderEvent.State

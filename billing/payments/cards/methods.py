@@ -19,8 +19,9 @@ from django.db.models import Q, QuerySet
 from billing.models import PaymentMethod, ProviderCustomer, ProviderEvent
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
+from billing.payments.cards.answers import Answer, Answered, Card, HostedPage, Rejected, SetUp, SetUpState
 from billing.payments.cards.configured import card_gateway
-from billing.payments.cards.gateway import Answer, Answered, Card, Gateway, HostedPage, Rejected, SetUp, SetUpState
+from billing.payments.cards.gateway import Gateway
 from billing.postgres.any_of import any_of
 
 T = TypeVar("T")

@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 from billing.payments.cards import disputes, methods, refunds
+from billing.payments.cards.answers import Answer
 from billing.payments.cards.charging import told
-from billing.payments.cards.gateway import Answer, Gateway
+from billing.payments.cards.gateway import Gateway
 
 T = TypeVar("T")
 

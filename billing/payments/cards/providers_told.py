@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from billing.models import PaymentMethod, ProviderCustomer
-from billing.payments.cards.gateway import Answer, Answered, Gateway
+from billing.payments.cards.answers import Answer, Answered
+from billing.payments.cards.gateway import Gateway
 
 AT_ONCE = 200
 logger = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, MoneyIn, Refund
 from billing.models.invoices import NOTHING
 from billing.payments import refunds
-from billing.payments.cards.gateway import Answer, Answered, CardRefund, Gateway, NotApplicable, RefundState, Unknown
+from billing.payments.cards.answers import Answer, Answered, CardRefund, NotApplicable, RefundState, Unknown
+from billing.payments.cards.gateway import Gateway
 from billing.rules.money import in_currency
 
 State = Refund.State

@@ -12,7 +12,7 @@ import stripe
 from django.db import connection
 
 from billing.payments.cards import stripe_objects as objects
-from billing.payments.cards.gateway import (
+from billing.payments.cards.answers import (
     Answer,
     Answered,
     BadEvent,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from billing.payments.cards.gateway import (
+from billing.payments.cards.answers import (
     Card,
     CardDispute,
     CardRefund,

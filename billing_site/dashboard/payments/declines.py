@@ -8,7 +8,7 @@ from typing import Final
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from billing.payments.cards.gateway import Declined
+from billing.payments.cards.answers import Declined
 
 # Of a lost or stolen card its holder is told no more than that it is refused: it may not be the owner.
 SENTENCES: Final[Mapping[str, str | Promise]] = {

@@ -14,12 +14,13 @@ from django.utils.translation import gettext as _
 from billing.members.rights import Right
 from billing.models import Invoice, PaymentAttempt, PaymentMethod
 from billing.payments.cards import methods
+from billing.payments.cards.answers import Declined
 from billing.payments.cards.charging import pages, paying
 from billing.payments.cards.charging.attempts import State
 from billing.payments.cards.charging.pages import Ways
 from billing.payments.cards.charging.paying import ChargeDeclined
 from billing.payments.cards.configured import card_gateway
-from billing.payments.cards.gateway import Declined, Gateway
+from billing.payments.cards.gateway import Gateway
 from billing.rules.declines import kind_of
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import saying_why_not

@@ -16,8 +16,9 @@ from django.views.decorators.http import require_POST
 from billing.members.rights import Right
 from billing.models import PaymentMethod, ProviderCustomer
 from billing.payments.cards import methods
+from billing.payments.cards.answers import Answered, SetUp, SetUpState
 from billing.payments.cards.configured import card_gateway
-from billing.payments.cards.gateway import Answered, Gateway, SetUp, SetUpState
+from billing.payments.cards.gateway import Gateway
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import back_to
 from billing_site.dashboard.payments import declines

@@ -14,8 +14,9 @@ from kombu import pools
 
 from billing.models import PaymentMethod, ProviderCustomer, ProviderEvent
 from billing.payments.cards import events, methods
+from billing.payments.cards.answers import Answered
 from billing.payments.cards.configured import card_gateway
-from billing.payments.cards.gateway import Answered, Gateway
+from billing.payments.cards.gateway import Gateway
 from billing.tasks import poll_provider_events, process_provider_event, sweep_provider_events
 from billing_site.celery import app
 from billing_site.local.engines.process import wait_until

@@ -19,7 +19,7 @@ from billing.models import Invoice, PaymentAttempt, PaymentMethod
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.payments.cards import methods
-from billing.payments.cards.gateway import Answer, Answered, Charge, ChargeState, Declined, Rejected, Unknown
+from billing.payments.cards.answers import Answer, Answered, Charge, ChargeState, Declined, Rejected, Unknown
 from billing.payments.receive import receive
 from billing.rules.declines import DeclineKind
 from billing.rules.dunning import next_try

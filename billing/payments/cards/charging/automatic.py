@@ -10,9 +10,10 @@ from django.db.models import Exists, OuterRef
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, PaymentAttempt, PaymentMethod
 from billing.payments.cards import methods
+from billing.payments.cards.answers import Answered, Rejected, Unknown
 from billing.payments.cards.charging import attempts, pages
 from billing.payments.cards.charging.attempts import Cause, State
-from billing.payments.cards.gateway import Answered, Gateway, Rejected, Unknown
+from billing.payments.cards.gateway import Gateway
 
 OTHER_REQUEST: Final = "idempotency_error"
 """The key was used before, for a request that was not quite this one: what became of that one, nobody has said."""

@@ -8,9 +8,10 @@ from datetime import datetime
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, PaymentAttempt
 from billing.payments.cards import methods
+from billing.payments.cards.answers import Answer, Answered, HostedPage, Unknown
 from billing.payments.cards.charging import attempts, told
 from billing.payments.cards.charging.attempts import AttemptRunning, Cause, State
-from billing.payments.cards.gateway import Answer, Answered, Gateway, HostedPage, Unknown
+from billing.payments.cards.gateway import Gateway
 
 
 @dataclass(frozen=True, slots=True)

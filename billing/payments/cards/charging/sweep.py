@@ -11,9 +11,10 @@ from django.db.models import Q
 
 from billing.models import Invoice, PaymentAttempt
 from billing.payments.cards import methods
+from billing.payments.cards.answers import Answered, Rejected
 from billing.payments.cards.charging import attempts, automatic, pages
 from billing.payments.cards.charging.attempts import State
-from billing.payments.cards.gateway import Answered, Gateway, Rejected
+from billing.payments.cards.gateway import Gateway
 from billing.rules.dunning import waits_until
 
 BATCH: Final = 10_000

@@ -6,8 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from billing.models import PaymentAttempt, ProviderCustomer
+from billing.payments.cards.answers import Answered, Charge, ChargeState, HostedPage, NotApplicable
 from billing.payments.cards.charging import attempts
-from billing.payments.cards.gateway import Answered, Charge, ChargeState, Gateway, HostedPage, NotApplicable
+from billing.payments.cards.gateway import Gateway
 from billing.payments.receive import receive
 
 

@@ -12,9 +12,10 @@ from django.utils import timezone
 from billing.invoicing import ledger
 from billing.models import Invoice, OutboxMessage, PastDue, PaymentAttempt, PaymentMethod
 from billing.payments.cards import disputes, methods, refunds
+from billing.payments.cards.answers import Answered
 from billing.payments.cards.charging import automatic, dunning, sweep, told
 from billing.payments.cards.configured import card_gateway
-from billing.payments.cards.gateway import Answered, Gateway
+from billing.payments.cards.gateway import Gateway
 from tests.cast import Customer
 from tests.servers.card.running import VISA, CardServer
 

@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from billing.models import PaymentMethod
 from billing.payments.cards import methods
-from billing.payments.cards.gateway import Answered, Gateway
+from billing.payments.cards.answers import Answered
+from billing.payments.cards.gateway import Gateway
 from tests.cast import Customer
 from tests.servers.card.running import VISA, CardServer
 

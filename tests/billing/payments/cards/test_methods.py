@@ -12,7 +12,8 @@ from django.utils import timezone
 from billing.erasure import erase
 from billing.models import OutboxMessage, PaymentMethod, ProviderCustomer, ProviderEvent
 from billing.payments.cards import events, methods, providers_told
-from billing.payments.cards.gateway import Answered, Card, Gateway, Unknown
+from billing.payments.cards.answers import Answered, Card, Unknown
+from billing.payments.cards.gateway import Gateway
 from tests.billing.payments.cards.saving import begin, come_back, save
 from tests.cast import Customer
 from tests.servers.card.running import VISA, CardServer

@@ -10,7 +10,7 @@ import pytest
 from billing.invoicing.ledger import BillingError
 from billing.models import CreditNote, Dispute, MoneyIn, Refund
 from billing.payments.cards import disputes, refunds
-from billing.payments.cards.gateway import NotApplicable
+from billing.payments.cards.answers import NotApplicable
 from billing.payments.receive import receive
 from tests.billing.ledger import assert_explained
 from tests.billing.payments.cards.buyer import DAY, MINUTES, Buyer

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from billing.payments.cards.gateway import Answered, BadEvent, Gateway
+from billing.payments.cards.answers import Answered, BadEvent
+from billing.payments.cards.gateway import Gateway
 from tests.servers.card.running import VISA, CardServer
 
 pytestmark = pytest.mark.django_db

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from billing.payments.cards.configured import card_gateway
-from billing.payments.cards.gateway import (
+from billing.payments.cards.answers import (
     Answered,
     ChargeState,
     Declined,
     DisputeState,
-    Gateway,
     RefundState,
     Rejected,
     SetUpState,
     Unknown,
 )
+from billing.payments.cards.configured import card_gateway
+from billing.payments.cards.gateway import Gateway
 from billing.rules.declines import DeclineKind
 from tests.servers.card.running import CONFIRMED_ALWAYS, CONFIRMED_ONCE, DECLINED_LATER, VISA, CardServer
 

@@ -15,9 +15,9 @@ from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, MoneyIn, PaymentAttempt, PaymentMethod, Refund
 from billing.payments.cards import refunds
+from billing.payments.cards.answers import Answered, ChargeState
 from billing.payments.cards.charging import automatic, paying
 from billing.payments.cards.charging.pages import Ways
-from billing.payments.cards.gateway import Answered, ChargeState
 from billing.payments.cards.objects import OBJECT_TYPES
 from billing.payments.receive import receive
 from tests.billing.ledger import assert_explained

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from billing.models import MoneyIn, PaymentAttempt
+from billing.payments.cards.answers import Answered
 from billing.payments.cards.charging import attempts, automatic, sweep
 from billing.payments.cards.charging.attempts import Cause, State
-from billing.payments.cards.gateway import Answered
 from billing.tasks import charge_cards
 from tests.billing.payments.cards.buyer import DAY, MINUTES, Buyer
 
