@@ -9,4 +9,9 @@ class BillingSiteConfig(AppConfig):
 
     def ready(self) -> None:
         from billing_site.accounts import places  # noqa: F401  # listens to log-ins
-        from billing_site.operations import chain_checks, checks, payment_checks  # noqa: F401  # registers them
+        from billing_site.operations import (  # noqa: F401  # registers them
+            chain_checks,
+            checks,
+            payment_checks,
+            variable_checks,
+        )

@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from billing_site.environment import folder, number
+from billing_site.variables.web import PROMETHEUS_MULTIPROC_DIR, WEB_CONCURRENCY
 
 wsgi_app = "billing_site.wsgi:application"
-workers = number("WEB_CONCURRENCY", 2, most=10_000)
+workers = WEB_CONCURRENCY
 worker_class = "billing_site.serving.worker.BufferingWorker"
 threads = 8
 # Of each worker. At the limit the oldest client that is waited for makes room. A connection may take two more
@@ -36,12 +36,11 @@ os.environ.setdefault("DATABASE_PLACES", str(threads - 2))
 
 
 # The processes add up their metrics in a folder: one that is given, or our own, which ends with us.
-METRICS = "PROMETHEUS_MULTIPROC_DIR"
 own_metrics = None
-if given := folder(METRICS):
-    given.mkdir(parents=True, exist_ok=True)
+if PROMETHEUS_MULTIPROC_DIR:
+    PROMETHEUS_MULTIPROC_DIR.mkdir(parents=True, exist_ok=True)
 else:
-    own_metrics = os.environ[METRICS] = tempfile.mkdtemp(prefix="metrics-", dir=worker_tmp_dir)
+    own_metrics = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-", dir=worker_tmp_dir)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +20,7 @@ from billing_site.operations.schema import missing_migrations
 from ratelimit.checks import ENGINES, report_engines
 from usage.metering import fallback
 
+logger = logging.getLogger(__name__)
 ENFORCEMENT = "enforcement"
 """Tag of the checks of settings. They ask no engine and run before every command."""
 GATEWAY = "billing_site.gateway.Gateway"
@@ -51,6 +53,8 @@ def at_start() -> None:
     messages = run_checks(tags=[ENFORCEMENT])
     if wrong := [message for message in messages if message.is_serious()]:
         raise ImproperlyConfigured("; ".join(f"{message.id} {message.msg} {message.hint}" for message in wrong))
+    for message in messages:
+        logger.log(message.level, "%s %s HINT: %s", message.id, message.msg, message.hint)
     report_engines()
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from billing_site import environment
 from billing_site.serving.framing import LARGEST_HEAD
+from billing_site.variables.web import WEB_LARGEST_BODY_BYTES, WEB_SLOW_CLIENT_SECONDS
 
-SLOW_CLIENT_SECONDS: Final = environment.number("WEB_SLOW_CLIENT_SECONDS", 30, most=3_600)
-"""A client has so long to send or to take the next 64 KiB, or all that is left."""
-LARGEST_BODY: Final = environment.number("WEB_LARGEST_BODY_BYTES", 10_000_000)
-"""More is not kept for a thread. What Django takes into memory has a limit of its own."""
+SLOW_CLIENT_SECONDS: Final = WEB_SLOW_CLIENT_SECONDS
+LARGEST_BODY: Final = WEB_LARGEST_BODY_BYTES
 _SENTENCES: Final = {
     400: ("Bad Request", "The request ended before all of it had come."),
     408: ("Request Timeout", f"The request did not arrive within {SLOW_CLIENT_SECONDS} seconds."),

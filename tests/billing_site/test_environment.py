@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from billing_site.environment import known
+from tests.programs import configuration
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 NUMBER = ["0", "-1", "abc", "1.5", "1e3", "0x10", "nan", "9" * 20]
 NUMBER_OR_NONE = [value for value in NUMBER if value != "0"]
@@ -147,8 +150,13 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
         [("X-Real-IP", "CLIENT_ADDRESS_HEADER", "X-Real-IP")],
     ),
     "METRICS_TOKEN": (["two words", "é"], [("s3cret=", "METRICS_TOKEN", "s3cret=")]),
+    "WEB_SLOW_CLIENT_SECONDS": ([*NUMBER, "3601"], [("1", "WEB_SLOW_CLIENT_SECONDS", 1)]),
+    "WEB_LARGEST_BODY_BYTES": (NUMBER, [("1", "WEB_LARGEST_BODY_BYTES", 1)]),
+    "PROMETHEUS_MULTIPROC_DIR": (FOLDER, []),
     "LOG_LEVEL": (["LOUD", "0", "INF"], [("DEBUG", "LOG_LEVEL", "DEBUG")]),
 }
+READ_ELSEWHERE = {"GUNICORN_CMD_ARGS", "HOST", "PORT", "LOCAL_DIR", "PAYMENTS"}
+PYTHONS_OWN = {"PATH", "PYTHONUNBUFFERED", "DJANGO_SETTINGS_MODULE"}
 REFUSED = [(name, value) for name, (values, _) in TABLE.items() for value in values]
 TAKEN = [(name, *taken) for name, (_, values) in TABLE.items() for taken in values]
 
@@ -159,12 +167,54 @@ def read(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    for name in [name for name in sys.modules if name.startswith("billing_site.variables.")]:
+        monkeypatch.delitem(sys.modules, name)
     return runpy.run_path(str(CHECKOUT / "billing_site" / "settings.py"))
 
 
 def test_the_table_knows_every_variable() -> None:
-    source = (CHECKOUT / "billing_site" / "settings.py").read_text()
-    assert set(re.findall(r'env\.\w+\(\s*"(\w+)"', source)) | {"SECRET_KEY"} == set(TABLE)
+    assert known.variables.keys() == TABLE.keys() | READ_ELSEWHERE
+
+
+def test_what_code_reads_has_a_meaning() -> None:
+    """Whoever reads a variable past the groups still says what it is for, where the groups say it."""
+    source = "".join(path.read_text() for path in (CHECKOUT / "billing_site").rglob("*.py"))
+    read = re.findall(r'environ(?:\.get\(|\[)\s*"(\w+)"', source)
+    assert {*read} - PYTHONS_OWN == {*read} & known.variables.keys()
+    assert all(variable.takes and variable.meaning.endswith(".") for variable in known.variables.values())
+
+
+def test_the_page_of_all_variables_is_made_of_them() -> None:
+    assert configuration.PAGE.read_text() == configuration.page(), "python -m tests.programs.configuration"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("ALLOWED_HOST", "ALLOWED_HOSTS"),
+        ("REDIS_TIMEOUT", "REDIS_TIMEOUT_MS"),
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("Secret_Key", "SECRET_KEY"),
+        ("STRIPE_SECRET", "STRIPE_SECRET_KEY"),
+        ("CHAIN_XPUB", "CHAIN_XPUBS"),
+    ],
+)
+def test_a_misspelt_variable_is_found(given: str, meant: str) -> None:
+    assert known.mistaken([given]) == {given: meant}
+
+
+def test_others_variables_are_left_alone() -> None:
+    """Of shells, proxies, Kubernetes and PostgreSQL's own tools."""
+    others = "PATH HOME HOSTNAME HTTPS_PROXY https_proxy PGHOST REDIS_PORT REDIS_SERVICE_HOST DATABASE_HOST LOGNAME"
+    assert known.mistaken([*others.split(), *TABLE, *READ_ELSEWHERE]) == {}
+
+
+def test_a_misspelt_variable_is_a_warning_of_every_command() -> None:
+    env = os.environ | {"DJANGO_SETTINGS_MODULE": "billing_site.settings", "SECRET_KEY": "x", "ALLOWED_HOST": "hush"}
+    argv = [sys.executable, "manage.py", "check"]
+    done = subprocess.run(argv, cwd=CHECKOUT, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0 and "Nobody reads ALLOWED_HOST; ALLOWED_HOSTS is a variable." in done.stderr
+    assert "hush" not in done.stderr
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSED)
