@@ -107,6 +107,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": crontab(hour=2, minute=15),
         "options": {"expires": 3600},
     },
+    "purge-received-events": {
+        "task": "usage.tasks.purge_received_events",
+        "schedule": crontab(hour=3, minute=30),
+        "options": {"expires": 3600},
+    },
     "retire-partitions": {
         "task": "usage.tasks.retire_partitions",
         "schedule": crontab(hour=2, minute=45),

@@ -30,7 +30,7 @@ EMPTIED = {
     "usage.UsageReset": Columns(OWNER, {"reason": NAMELESS}),
     "usage.Reservation": Columns(OWNER, {"run": ""}),
 }
-DELETED = {"usage.IdempotencyRecord": "account_id"}
+DELETED = {"usage.IdempotencyRecord": "account_id", "usage.ReceivedEvent": "account_id"}
 BY_THEMSELVES = {
     "usage.UsageLog": "metadata, by the trigger's leave",
     "usage.SetAsideEntry": "metadata within the payload, where it can be told whose it is",

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from billing.outbox.clock import ClockSkewed
 from ratelimit.servers.single import RedisUnreachable
+from usage.ingest import received
 from usage.log import idempotency, partitions, retention, second_charges
 from usage.metering.reservations import sweep
 from usage.reconciliation import reconcile
@@ -51,6 +52,12 @@ def reconcile_usage() -> None:
 def purge_receipts() -> None:
     """Forget the Idempotency-Keys of metered calls that buy nothing any more."""
     idempotency.purge(timezone.now())
+
+
+@shared_task(time_limit=6 * 3600)
+def purge_received_events() -> None:
+    """Forget the ids of reported events that would not be taken any more."""
+    received.purge(timezone.now())
 
 
 @shared_task

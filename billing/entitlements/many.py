@@ -20,17 +20,23 @@ def entitlements(accounts: Collection[int], now: datetime) -> dict[int, Entitlem
 
     Overage counts on the plan's present terms, and a top-up that has lapsed as not spent.
     """
+    plans = catalogue().plans
+    known = facts_of(accounts)
+    return {account: entitle(lapsed_top_ups.postponed(facts, now), plans, now) for account, facts in known.items()}
+
+
+def facts_of(accounts: Collection[int]) -> dict[int, Facts]:
+    """As PostgreSQL has them, without a version and the terms on which overage was sold; as `entitlements` has them."""
     overrides, top_ups = defaultdict[int, list[Override]](list), defaultdict[int, list[TopUp]](list)
     for each in LimitOverride.objects.filter(any_of("account", accounts)).order_by("-created_at", "-pk"):
         overrides[each.account_id].append(Override(each.limit, each.maximum, each.expires_at))
     for row in TokenTopUp.objects.filter(any_of("account", accounts)):
         top_ups[row.account_id].append(row.terms)
-    plans, paused, found = catalogue().plans, pauses(accounts), {}
+    paused, found = pauses(accounts), {}
     live = Subscription.objects.live().filter(any_of("account", accounts))
     for subscription in live.select_related("plan", "scheduled_plan", "account"):
         account = subscription.account_id
         own, added = tuple(overrides[account]), tuple(top_ups[account])
         terms = terms_of(subscription) | {"paused_at": paused.get(account)}
-        facts = Facts(account=account, version=0, overrides=own, top_ups=added, **terms)
-        found[account] = entitle(lapsed_top_ups.postponed(facts, now), plans, now)
+        found[account] = Facts(account=account, version=0, overrides=own, top_ups=added, **terms)
     return found

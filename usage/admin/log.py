@@ -96,6 +96,7 @@ class SourceFilter(admin.SimpleListFilter):
             (events.GATEWAY, "Gateway: a metered endpoint"),
             (events.TRACK, "Track: /usage/track"),
             (events.RESERVE, "Reserve: /usage/reservations"),
+            (events.EVENTS, "Events: /usage/events"),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[UsageLog]) -> QuerySet[UsageLog]:

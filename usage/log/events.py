@@ -21,7 +21,7 @@ ADJUSTMENTS = frozenset({VOID, SETTLE})
 """Kinds that follow a charge, of which it has one at most."""
 STREAMED = frozenset({CHARGE, VOID, SETTLE, EXTEND})
 """Kinds that come by Redis' streams."""
-GATEWAY, TRACK, RESERVE, STAFF = "gateway", "track", "reserve", "staff"
+GATEWAY, TRACK, RESERVE, EVENTS, STAFF = "gateway", "track", "reserve", "events", "staff"
 RUN_NAMED = "usage_run"
 """The member of an event's metadata that names the run of its call."""
 # Metadata are looked through before they are written, so circles need no second look.

@@ -1,6 +1,6 @@
 """What was used: the audit log, the sums that are kept from it, and what keeps both right."""
 
-from usage.models.log import RetiredMonth, SetAsideEntry, UsageLog, UsageReset
+from usage.models.log import ReceivedEvent, RetiredMonth, SetAsideEntry, UsageLog, UsageReset
 from usage.models.operations import IdempotencyRecord, Reconciliation, RedisOutage
 from usage.models.reservations import Reservation
 from usage.models.sums import DailyUsage, FeatureUsage, RefusedCalls, ThresholdCrossed, WindowUsage
@@ -10,6 +10,7 @@ __all__ = [
     "FeatureUsage",
     "IdempotencyRecord",
     "Reconciliation",
+    "ReceivedEvent",
     "RedisOutage",
     "RefusedCalls",
     "Reservation",

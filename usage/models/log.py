@@ -98,3 +98,25 @@ class RetiredMonth(models.Model):
 
     def __str__(self) -> str:
         return f"{self.starts_at:%Y-%m}"
+
+
+class ReceivedEvent(models.Model):
+    """An event that was reported by who serves the calls, known by the id that its sender gave it: so it counts once.
+
+    `event_id` is its row of the log. Forgotten after LATE_EVENT_DAYS and a day.
+    """
+
+    pk = models.CompositePrimaryKey("account_id", "source", "sent_id")
+    account_id = models.BigIntegerField()
+    source = models.CharField(max_length=255, blank=True, help_text="A CloudEvent's; empty: a plain event.")
+    sent_id = models.CharField(max_length=255)
+    event_id = models.UUIDField()
+    key_prefix = models.CharField(max_length=8, blank=True, help_text="Of the API key that it came with.")
+    received_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["received_at"], name="received_events_to_forget")]
+
+    def __str__(self) -> str:
+        return f"{self.sent_id} of account {self.account_id}"
