@@ -25,6 +25,12 @@ def rfc3339(at: datetime) -> str:
     return as_utc(at).isoformat().replace("+00:00", "Z")
 
 
+def read_time(text: str) -> datetime:
+    """The instant of a text that matches TIME or DATE. Raises ValueError where there is no such time."""
+    at = datetime.fromisoformat(text.upper())
+    return as_utc(at if at.tzinfo else at.replace(tzinfo=UTC))
+
+
 @extend_schema_field({"type": "string", "format": "date-time"})
 class TimeField(serializers.Field[datetime, Any, str, Any]):
     """A time with its zone."""
@@ -39,8 +45,7 @@ class TimeField(serializers.Field[datetime, Any, str, Any]):
         if not isinstance(data, str) or not any(form.fullmatch(data) for form in self.accepted):
             self.fail("invalid")
         try:
-            at = datetime.fromisoformat(data.upper())
-            return as_utc(at if at.tzinfo else at.replace(tzinfo=UTC))
+            return read_time(data)
         except ValueError:
             self.fail("no_such_time")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
@@ -13,10 +12,9 @@ from billing.http.overage import OVERAGE, OverageSerializer
 from billing.rules.budgets import Budgets
 from billing.rules.suggestion import Kind, Suggestion
 from usage.api.sentences import reason_of
-from usage.log.events import DEEPEST_METADATA, RUN_NAMED, storable
+from usage.log.metadata import fault_of
 from usage.metering.call import LONGEST_RUN, names_a_run
 
-LARGEST_METADATA = 4096
 REFUSED_BY = ["feature_not_in_plan", "quota_exceeded", "rate_limited", "budget_exceeded"]
 TRACKED = {
     "tokens_used": 5,
@@ -97,18 +95,10 @@ class TrackRequest(StrictSerializer):
         return value
 
     def validate_metadata(self, value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise serializers.ValidationError("Give a JSON object.")
-        if RUN_NAMED in value:
-            raise serializers.ValidationError(f"The member {RUN_NAMED} is ours: give `run`, beside the metadata.")
-        if not storable(value):
-            raise serializers.ValidationError(
-                f"Give valid Unicode without the character NUL, and at most {DEEPEST_METADATA} levels of nesting."
-            )
-        size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
-        if size > LARGEST_METADATA:
-            raise serializers.ValidationError(f"At most {LARGEST_METADATA} bytes of JSON; these are {size}.")
-        return value
+        if fault := fault_of(value):
+            raise serializers.ValidationError(fault)
+        given: dict[str, Any] = value
+        return given
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A call", {"feature": "ai_agent_query"})])

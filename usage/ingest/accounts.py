@@ -67,9 +67,9 @@ class Accounts:
         at = from_ms(event.charged_at_ms)
         window = Period(from_seconds(event.window_start), from_seconds(event.window_end))
         for top_up in self._facts[event.account].top_ups:
-            if top_up.expires_at is not None and top_up.expires_at > at and window.contains(top_up.starts_at):
-                if top_up.spent is not None:
-                    yield top_up.row
+            lapsed_later = top_up.expires_at is not None and top_up.expires_at > at
+            if lapsed_later and top_up.spent is not None and window.contains(top_up.starts_at):
+                yield top_up.row
 
     def over_quota(self) -> list[int]:
         """Accounts that have used more of their present window than their quota, as PostgreSQL knows it; sorted.
@@ -101,7 +101,7 @@ class Accounts:
         return self._windows[account]
 
     def _windows_before(self) -> dict[int, list[Period]]:
-        """Of all the accounts, the windows that late events may belong to: those with usage, and those that were billed."""
+        """The windows that late events of all these accounts may belong to: those that were used or billed."""
         since = self._now - timedelta(days=settings.LATE_EVENT_DAYS) - LONGEST_WINDOW
         found = defaultdict[int, list[Period]](list)
         used = WindowUsage.objects.filter(any_of("account_id", self._facts), starts_at__gt=since)
