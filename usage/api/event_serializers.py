@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from billing.http.fields import TimeField
+from billing.http.fields import StrictSerializer, TimeField
 from usage.api.serializers import MetadataField
 from usage.ingest.reported import LONGEST_NAME, Reason
 
@@ -40,7 +40,7 @@ class AccountField(serializers.Field[int, Any, int, Any]):
     pass
 
 
-class EventSerializer(serializers.Serializer[Any]):
+class EventSerializer(StrictSerializer):
     id = serializers.CharField(
         max_length=LONGEST_NAME, help_text="Yours: an event that comes again under it is a duplicate. Printable."
     )
@@ -51,7 +51,7 @@ class EventSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(examples=[OpenApiExample("Two calls", {"events": [EVENT, EVENT | {"id": "req-e4da3b7f"}]})])
-class EventsRequest(serializers.Serializer[Any]):
+class EventsRequest(StrictSerializer):
     events = EventSerializer(many=True, help_text="At most 1,000.")
 
 

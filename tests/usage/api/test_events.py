@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from billing.models import ApiKey, Erasure, LimitOverride
+from billing.models import Budget, Erasure, LimitOverride
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.contract import left, problem
@@ -322,9 +322,10 @@ class TestWhoMay:
         charge = UsageLog.objects.get().event_id
         problem(dave.api.delete(f"{EVENTS}/{charge}"), 403, "not_voidable")
 
+    @pytest.mark.django_db(transaction=True)
     def test_budgets_of_the_key_are_for_calls(self, customer: Callable[..., Customer]) -> None:
         sender = customer("sender", "business", scope="meter")
-        ApiKey.objects.filter(account=sender.user).update(tokens_per_day=10)
+        Budget.objects.create(key_id=sender.caller.key_prefix, tokens_per_day=20)
         assert sender.api.get(TRACE).status_code == 200
         assert answer(sender, *[event(str(n)) for n in range(3)])["accepted"] == 3
         drain.drain()
