@@ -66,9 +66,14 @@ def raise_catalogue_fence(store: Store, version: int) -> None:
     store.run_all([Command(scripts.RAISE_FENCES, [name], [version]) for name in names])
 
 
-def announce_fence(store: Store, keys: AccountKeys, version: int) -> None:
-    """Raise an account's fence; where Redis knows none of it, no call is judged before the account is published."""
-    store.run(Command(scripts.ANNOUNCE_FENCE, [keys.fence], [version]))
+def announce_fences(store: Store, fences: Sequence[tuple[AccountKeys, int]]) -> None:
+    """Raise accounts' fences, together; where Redis knows none of one, no call is judged before it is published."""
+    commands = [Command(scripts.ANNOUNCE_FENCE, [keys.fence], [version]) for keys, version in fences]
+    if len(commands) > 1:
+        store.run_all(commands)
+    else:
+        for command in commands:
+            store.run(command)
 
 
 def publish(

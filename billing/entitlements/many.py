@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from billing.catalogue.published import catalogue
@@ -13,6 +13,8 @@ from billing.postgres.any_of import any_of
 from billing.rules.entitlement import Entitlement, Facts, Override, entitle
 from billing.rules.top_ups import TopUp
 from billing.subscriptions import lapsed_top_ups
+
+NO_VERSIONS: Mapping[int, int] = {}
 
 
 def entitlements(accounts: Collection[int], now: datetime) -> dict[int, Entitlement]:
@@ -25,8 +27,11 @@ def entitlements(accounts: Collection[int], now: datetime) -> dict[int, Entitlem
     return {account: entitle(lapsed_top_ups.postponed(facts, now), plans, now) for account, facts in known.items()}
 
 
-def facts_of(accounts: Collection[int]) -> dict[int, Facts]:
-    """As PostgreSQL has them, without a version and the terms on which overage was sold; as `entitlements` has them."""
+def facts_of(accounts: Collection[int], versions: Mapping[int, int] = NO_VERSIONS) -> dict[int, Facts]:
+    """As PostgreSQL has them, but for the terms on which overage was sold; of accounts with a live subscription.
+
+    `versions` are the accounts' fences, read before; of one that has none, 1. Without any the facts are of version 1.
+    """
     overrides, top_ups = defaultdict[int, list[Override]](list), defaultdict[int, list[TopUp]](list)
     for each in LimitOverride.objects.filter(any_of("account", accounts)).order_by("-created_at", "-pk"):
         overrides[each.account_id].append(Override(each.limit, each.maximum, each.expires_at))
@@ -38,5 +43,5 @@ def facts_of(accounts: Collection[int]) -> dict[int, Facts]:
         account = subscription.account_id
         own, added = tuple(overrides[account]), tuple(top_ups[account])
         terms = terms_of(subscription) | {"paused_at": paused.get(account)}
-        found[account] = Facts(account=account, version=0, overrides=own, top_ups=added, **terms)
+        found[account] = Facts(account=account, version=versions.get(account, 1), overrides=own, top_ups=added, **terms)
     return found

@@ -16,6 +16,8 @@ from ratelimit.store import store
 
 logger = logging.getLogger(__name__)
 SWEEP_BATCH = 1000
+PUSHED_AT_ONCE = 100
+"""In one round trip, which has to end within the time that Redis has for an answer."""
 # Only up to what was pushed: a change that came in between has a push of its own, which may hold the row now.
 MARK_PUSHED = """
 UPDATE billing_fence SET pushed = sent.version
@@ -38,9 +40,10 @@ def push(subjects: Iterable[int]) -> int:
     """Raise these subjects' fences in Redis; returns how many were raised. What fails waits for the sweep."""
     pushed: list[Fence] = []
     try:
-        for fence in Fence.objects.filter(subject__in=list(subjects), version__gt=F("pushed")):
-            _push(fence)
-            pushed.append(fence)
+        waiting = list(Fence.objects.filter(subject__in=list(subjects), version__gt=F("pushed")))
+        for at in range(0, len(waiting), PUSHED_AT_ONCE):
+            _push(batch := waiting[at : at + PUSHED_AT_ONCE])
+            pushed += batch
     except RedisUnreachable as error:
         logger.warning("Redis is unreachable, fences wait for the sweep: %s", error)
     _mark_pushed(pushed)
@@ -51,8 +54,8 @@ def push_all() -> int:
     """Raise every fence that waits for it; returns how many. Raises RedisUnreachable: then some still wait."""
     raised, last = 0, CATALOGUE - 1
     while batch := list(_unpushed().filter(subject__gt=last)[:SWEEP_BATCH]):
-        for fence in batch:
-            _push(fence)
+        for at in range(0, len(batch), PUSHED_AT_ONCE):
+            _push(batch[at : at + PUSHED_AT_ONCE])
         _mark_pushed(batch)
         raised, last = raised + len(batch), batch[-1].subject
     return raised
@@ -95,11 +98,12 @@ def raise_above_redis(subject: int, version_in_redis: int) -> None:
     push([subject])
 
 
-def _push(fence: Fence) -> None:
-    if fence.subject == CATALOGUE:
-        counters.raise_catalogue_fence(store(), fence.version)
-    else:
-        counters.announce_fence(store(), AccountKeys(fence.subject), fence.version)
+def _push(fences: Sequence[Fence]) -> None:
+    for fence in fences:
+        if fence.subject == CATALOGUE:
+            counters.raise_catalogue_fence(store(), fence.version)
+    of_accounts = [(AccountKeys(fence.subject), fence.version) for fence in fences if fence.subject != CATALOGUE]
+    counters.announce_fences(store(), of_accounts)
 
 
 def fence_version(subject: int) -> int:

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
+from math import inf
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
+from billing.bounded_cache import BoundedCache
 from billing.catalogue.published import catalogue, reload_catalogue
 from billing.entitlements import snapshots
 from billing.entitlements.many import facts_of
 from billing.models import Erasure, Fence, WindowOverage
 from billing.postgres.any_of import any_of
 from billing.rules.entitlement import Entitlement, Facts, entitle
-from billing.rules.instants import from_ms, from_seconds, to_ms
+from billing.rules.instants import from_ms, from_seconds, to_ms, to_seconds
 from billing.rules.periods import Period
 from billing.subscriptions import lapsed_top_ups
+from ratelimit import process_state
 from usage.ingest.windows import Windows
 from usage.log.events import Event
 from usage.models import WindowUsage
 
 LONGEST_WINDOW = timedelta(days=31)
+FRESH = 1, 1
+"""The fence of an account that has no row: its version, and that of the last change of a fact."""
+Window = tuple[int, int]
+"""From its start to its end, in Unix seconds."""
+_known: BoundedCache[int, Facts] = process_state.remember(
+    __name__, "_known", lambda: BoundedCache(settings.SNAPSHOT_CACHE_SIZE // 5)
+)
+"""Facts of accounts that were reported lately."""
 
 
 class Accounts:
@@ -32,18 +43,13 @@ class Accounts:
         self._now = now
         existing = get_user_model().objects.filter(any_of("pk", numbers)).values_list("pk", flat=True)
         erased = Erasure.objects.filter(any_of("account", numbers)).values_list("account", flat=True)
-        found = {*existing} - {*erased}
-        # Before the facts: those that are newer than their version are only read once more.
-        self._versions = dict(Fence.objects.filter(any_of("subject", found)).values_list("subject", "version"))
-        self._facts = facts_of(found)
-        for account in found - self._facts.keys():  # the first use opens a subscription
-            self._facts[account] = snapshots.reload(account, self.version(account), to_ms(now)).facts
-            self._versions[account] = self._facts[account].version
+        self._facts = _read({*existing} - {*erased}, now)
         self.catalogue = catalogue()
-        plans = {plan for facts in self._facts.values() for plan in (facts.plan, facts.scheduled_plan) if plan}
-        if not plans <= self.catalogue.plans.keys():
+        if not _plans(self._facts.values()) <= self.catalogue.plans.keys():
             self.catalogue = reload_catalogue(self.catalogue.version + 1)
         self._windows: dict[int, Windows] = {}
+        self._may: dict[int, Entitlement] = {}
+        self._present: dict[int, Window] = {}
         self._before: dict[int, list[Period]] | None = None
 
     def __contains__(self, account: int) -> bool:
@@ -51,16 +57,35 @@ class Accounts:
 
     def version(self, account: int) -> int:
         """Of the fence, at which its facts were read."""
-        return self._versions.get(account, 1)
+        return self._facts[account].version
 
-    def window(self, account: int, at: datetime) -> Period:
+    def read_again(self, numbers: Collection[int]) -> bool:
+        """Read the facts of some accounts anew; whether users and top-ups are what they were, and plans are known."""
+        held = {account: self._facts[account] for account in numbers}
+        present = facts_of(numbers)
+        self._facts |= present
+        for remembered in (self._windows, self._may, self._present):
+            remembered.clear()
+        if not _plans(present.values()) <= self.catalogue.plans.keys():
+            return False
+        return present.keys() == held.keys() and all(
+            (facts.active, facts.top_ups) == (held[account].active, held[account].top_ups)
+            for account, facts in present.items()
+        )
+
+    def window(self, account: int, at_ms: int) -> Window:
         """The usage window that an instant of the past belongs to."""
-        windows = self._windows_of(account)
+        if account not in self._present:
+            self._present[account] = _in_seconds(self._entitlement(account).window)
+        present = self._present[account]
+        if present[0] <= at_ms // 1000 < present[1]:
+            return present
+        at, windows = from_ms(at_ms), self._windows_of(account)
         if not windows.is_told(at) and self._before is None:
             self._before = self._windows_before()
             self._windows.clear()
             windows = self._windows_of(account)
-        return windows.at(at)
+        return _in_seconds(windows.at(at))
 
     def top_ups_counted_after(self, event: Event) -> Iterator[int]:
         """Rows of the account's top-ups of the event's window that lapsed later, where it is stored what was spent."""
@@ -76,7 +101,7 @@ class Accounts:
 
         Not within a transaction.
         """
-        may = {account: self._entitlement(facts) for account, facts in self._facts.items()}
+        may = {account: self._entitlement(account) for account in self._facts}
         limited = {account: each for account, each in may.items() if each.quota is not None}
         starts = {each.window.start for each in limited.values()}
         rows = WindowUsage.objects.filter(any_of("account_id", limited), starts_at__in=starts)
@@ -84,15 +109,24 @@ class Accounts:
         return sorted(
             account
             for account, each in limited.items()
-            if used.get((account, each.window.start), 0) > (each.quota or 0)
+            if (tokens := used.get((account, each.window.start), 0)) > (each.quota or 0)
+            and tokens > self._quota_now(account)
         )
 
-    def _entitlement(self, facts: Facts) -> Entitlement:
-        plans, now = self.catalogue.plans, self._now
-        if any(top_up.has_lapsed(now) for top_up in facts.top_ups):
-            # What was spent of it may be counted anew, since an event was of before it lapsed.
-            return snapshots.reload(facts.account, _version_now(facts.account), to_ms(now)).at(to_ms(now)).entitlement
-        return entitle(lapsed_top_ups.postponed(facts, now), plans, now)
+    def _entitlement(self, account: int) -> Entitlement:
+        """In which a top-up that has lapsed counts as not spent where nobody has counted it."""
+        if account not in self._may:
+            facts = lapsed_top_ups.postponed(self._facts[account], self._now)
+            self._may[account] = entitle(facts, self.catalogue.plans, self._now)
+        return self._may[account]
+
+    def _quota_now(self, account: int) -> float:
+        if not any(top_up.has_lapsed(self._now) for top_up in self._facts[account].top_ups):
+            return self._entitlement(account).quota or 0
+        # What was spent of it may have been counted anew by now, since an event was of before it lapsed.
+        now_ms = to_ms(self._now)
+        quota = snapshots.reload(account, _version_now(account), now_ms).at(now_ms).entitlement.quota
+        return inf if quota is None else quota
 
     def _windows_of(self, account: int) -> Windows:
         if account not in self._windows:
@@ -112,6 +146,33 @@ class Accounts:
         ]:
             found[account].append(Period(starts_at, ends_at))
         return found
+
+
+def _read(accounts: Collection[int], now: datetime) -> dict[int, Facts]:
+    """Their facts, from memory where it has no older ones. The first use of an account opens its subscription."""
+    fences = Fence.objects.filter(any_of("subject", accounts)).values_list("subject", "version", "changed")
+    # Before the facts: those that are newer than their version are only read once more.
+    held = {account: (version, changed) for account, version, changed in fences}
+    found = {
+        account: facts
+        for account in accounts
+        if (facts := _known.get(account)) is not None and facts.version >= held.get(account, FRESH)[1]
+    }
+    unknown = [account for account in accounts if account not in found]
+    versions = {account: version for account, (version, _) in held.items()}
+    for account, facts in (facts_of(unknown, versions) if unknown else {}).items():
+        found[account] = _known.remember(account, facts)
+    for account in set(unknown) - found.keys():
+        found[account] = snapshots.reload(account, versions.get(account, 1), to_ms(now)).facts
+    return found
+
+
+def _in_seconds(window: Period) -> Window:
+    return to_seconds(window.start), to_seconds(window.end)
+
+
+def _plans(facts: Iterable[Facts]) -> set[str]:
+    return {plan for each in facts for plan in (each.plan, each.scheduled_plan) if plan}
 
 
 def _version_now(account: int) -> int:

@@ -16,7 +16,7 @@ from billing.fence import push
 from billing.models import Fence, TokenTopUp
 from billing.postgres.any_of import any_of
 from billing.rules.ids import mint
-from billing.rules.instants import from_ms, to_ms, to_seconds
+from billing.rules.instants import to_ms
 from usage.ingest import received
 from usage.ingest.accounts import Accounts
 from usage.ingest.reported import Ingested, Name, Reason, Reported
@@ -88,13 +88,13 @@ def _event(each: Reported, accounts: Accounts, now: datetime) -> Event:
     """At the feature's price of today: prices of before are not kept."""
     now_ms = to_ms(now)
     at_ms = min(each.at_ms, now_ms)
-    window = accounts.window(each.account, from_ms(at_ms))
+    window_start, window_end = accounts.window(each.account, at_ms)
     return Event(
         charge=mint(at_ms),
         kind=CHARGE,
         account=each.account,
-        window_start=to_seconds(window.start),
-        window_end=to_seconds(window.end),
+        window_start=window_start,
+        window_end=window_end,
         feature=each.feature,
         tokens=accounts.catalogue.features[each.feature].tokens,
         at_ms=now_ms,
@@ -115,14 +115,28 @@ def _record(events: Mapping[Name, Event], accounts: Accounts, by: str, now: date
         # In the order of everybody who moves these rows: sums, top-ups, fences.
         counted = _lock_counted_top_ups(new, accounts)
         push.invalidate_counters(touched)
-        # From here on nobody changes a fact of these accounts before this is committed.
-        changed = dict(Fence.objects.filter(any_of("subject", touched)).values_list("subject", "changed"))
-        if any(version > accounts.version(account) for account, version in changed.items()):
-            raise _Changed
+        _ensure_windows(new, accounts)
         if counted:
             TokenTopUp.objects.filter(pk__in=counted).update(spent=None)
         transaction.on_commit(lambda: push.push(touched), robust=True)
     return len(new)
+
+
+def _ensure_windows(new: Sequence[Event], accounts: Accounts) -> None:
+    """Once the accounts' fences are raised nobody changes a fact of theirs before this is committed.
+
+    Raises _Changed where an edit since they were read makes a difference to the events; most make none.
+    """
+    fences = Fence.objects.filter(any_of("subject", {event.account for event in new}))
+    changed = dict(fences.values_list("subject", "changed"))
+    stale = {account for account, version in changed.items() if version > accounts.version(account)}
+    if not stale:
+        return
+    if not accounts.read_again(stale):
+        raise _Changed
+    for event in (each for each in new if each.account in stale):
+        if accounts.window(event.account, event.charged_at_ms) != (event.window_start, event.window_end):
+            raise _Changed
 
 
 def _lock_counted_top_ups(new: Iterable[Event], accounts: Accounts) -> list[int]:

@@ -134,15 +134,20 @@ def framed(frame: tuple[str, str], event_id: str, at_ms: int) -> bytes:
 
 def storable(metadata: object) -> bool:
     """Whether PostgreSQL's jsonb holds it: an object, not too deep, without NUL, lone surrogates, NaN or infinity."""
+    return storable_size(metadata) is not None
+
+
+def storable_size(metadata: object) -> int | None:
+    """Bytes of the object as compact JSON; None where it is not `storable`."""
     if not isinstance(metadata, dict) or _deeper_than(DEEPEST_METADATA, metadata):
-        return False
+        return None
     try:
-        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
-        text.encode()
+        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size = len(text.encode())
     except (TypeError, ValueError):
-        return False
+        return None
     # An escaped backslash before "u0000" is six harmless characters, not a NUL.
-    return "\\u0000" not in text.replace("\\\\", "")
+    return None if "\\u0000" in text.replace("\\\\", "") else size
 
 
 def _deeper_than(levels: int, value: object) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from usage.log.events import DEEPEST_METADATA, RUN_NAMED, storable
+from usage.log.events import DEEPEST_METADATA, RUN_NAMED, storable_size
 
 LARGEST_METADATA = 4096
 
@@ -16,7 +15,6 @@ def fault_of(value: Any) -> str:
         return "Give a JSON object."
     if RUN_NAMED in value:
         return f"The member {RUN_NAMED} is ours: give `run`, beside the metadata."
-    if not storable(value):
+    if (size := storable_size(value)) is None:
         return f"Give valid Unicode without the character NUL, and at most {DEEPEST_METADATA} levels of nesting."
-    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
     return f"At most {LARGEST_METADATA} bytes of JSON; these are {size}." if size > LARGEST_METADATA else ""

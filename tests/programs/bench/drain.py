@@ -40,7 +40,7 @@ def run(*, quick: bool) -> list[Row]:
     now = datetime.now(UTC)
     collect_garbage_rarely()
     partitions.ensure_ahead(now)
-    _make_bare_table(month_window(now))
+    make_bare_table(month_window(now))
     rounds = 1 if quick else 6
     rates = [_round(FULL, ACCOUNTS_A_SHARD, now, turn) for turn in range(rounds)]
     spread, crowd = (
@@ -60,10 +60,10 @@ def run(*, quick: bool) -> list[Row]:
 def _round(shape: tuple[int, int], accounts_a_shard: int, now: datetime, turn: int) -> tuple[float, float]:
     """Rows a second: of the drain, and of a bare COPY of what it wrote."""
     events_a_shard, shards = shape[0], range(shape[1])
-    _truncate("usage_usagelog", *SUMS, BARE)
+    truncate("usage_usagelog", *SUMS, BARE)
     _fill(shards, events_a_shard, accounts_a_shard, now, random.Random(turn))
     rows = len(shards) * events_a_shard
-    drain_seconds = _seconds(lambda: drain.drain(shards))
+    drain_seconds = seconds(lambda: drain.drain(shards))
     with connection.cursor() as cursor:
         with cursor.copy(f"COPY (SELECT * FROM usage_usagelog_{now:%Y_%m}) TO STDOUT") as copy:
             text = b"".join(bytes(part) for part in copy)
@@ -73,7 +73,7 @@ def _round(shape: tuple[int, int], accounts_a_shard: int, now: datetime, turn: i
             with cursor.copy(f"COPY {BARE} FROM STDIN") as copy:
                 copy.write(text)
 
-        copy_seconds = _seconds(bare)
+        copy_seconds = seconds(bare)
     say(f"drain {rows / drain_seconds:,.0f} rows/s, COPY {rows / copy_seconds:,.0f} rows/s")
     return rows / drain_seconds, rows / copy_seconds
 
@@ -102,7 +102,7 @@ def _fill(shards: range, events_a_shard: int, accounts_a_shard: int, now: dateti
             pipeline.execute()
 
 
-def _make_bare_table(month: Period) -> None:
+def make_bare_table(month: Period) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"CREATE TABLE {BARE} (LIKE usage_usagelog INCLUDING ALL) PARTITION BY RANGE (charged_at);"
@@ -111,13 +111,13 @@ def _make_bare_table(month: Period) -> None:
         )
 
 
-def _truncate(*tables: str) -> None:
+def truncate(*tables: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {', '.join(tables)}")
         cursor.execute("CHECKPOINT")
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

@@ -10,6 +10,7 @@ SECTIONS = {
     "growth-cluster": "tests.programs.bench.growth_cluster",
     "dashboard": "tests.programs.bench.dashboard",
     "reservations": "tests.programs.bench.reservations",
+    "events-in": "tests.programs.bench.events_in",
     "drain": "tests.programs.bench.drain",
     "closing": "tests.programs.bench.closing",
     "rebuild": "tests.programs.bench.rebuild",
