@@ -34,6 +34,13 @@ USAGE_LOG_EXPORTS = (
     log.folder("USAGE_LOG_EXPORTS", "Where months that left are exported to.", unset="`.local/usage-log`")
     or PLACES.local / "usage-log"
 )
+# Billing looks at a window again for 100 days after its end.
+LATE_EVENT_DAYS = log.number(
+    "LATE_EVENT_DAYS",
+    35,
+    "Days after which an event of `POST /usage/events` is too old ([events.md](events.md)).",
+    most=90,
+)
 USAGE_LOG_DROP = log.flag("USAGE_LOG_DROP", False, "Tables of months that left are dropped, once exported, nightly.")
 OUTBOX_LEASE_SECONDS = log.number(
     "OUTBOX_LEASE_SECONDS", 60, "Seconds that one call of a consumer of the outbox may take.", most=86_400
