@@ -23,6 +23,8 @@ from billing.payments.cards.charging import dunning, sweep
 from billing.payments.cards.configured import card_gateway
 from billing.subscriptions import renewal, trials
 from billing.subscriptions.bulk import moves, work
+from billing.webhooks import retention as webhook_retention
+from billing.webhooks.sender import Sender
 
 MOVING_SECONDS = 5
 """A run of the task that moves subscribers: half of the time between two, so that a worker has time for others."""
@@ -110,6 +112,25 @@ def dispatcher() -> Dispatcher:
 def dispatch_outbox() -> None:
     """Deliver what happened, on threads that this task does not wait for: a consumer that hangs keeps no task."""
     dispatcher().tick()
+
+
+@cache
+def webhook_sender() -> Sender:
+    """As `dispatcher`."""
+    return Sender()
+
+
+@shared_task
+def send_webhooks() -> None:
+    """Send what is due, on threads that this task does not wait for: a receiver that hangs keeps no task."""
+    webhook_sender().tick()
+
+
+@shared_task
+def purge_webhooks() -> None:
+    """Forget webhooks after WEBHOOKS_KEPT_DAYS, and put secrets under the present SECRET_KEY."""
+    webhook_retention.purge(timezone.now())
+    webhook_retention.renew_secrets(timezone.now())
 
 
 @shared_task

@@ -82,6 +82,16 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(seconds=1),
         "options": {"expires": 1},
     },
+    "send-webhooks": {
+        "task": "billing.tasks.send_webhooks",
+        "schedule": timedelta(seconds=1),
+        "options": {"expires": 1},
+    },
+    "purge-webhooks": {
+        "task": "billing.tasks.purge_webhooks",
+        "schedule": crontab(hour=3, minute=15),
+        "options": {"expires": 3600},
+    },
     "purge-outbox": {
         "task": "billing.tasks.purge_outbox",
         "schedule": timedelta(hours=1),

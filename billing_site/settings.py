@@ -177,6 +177,7 @@ OUTBOX_CONSUMERS = {
     "log": "billing.outbox.consumers.write_to_log",
     "mails": "billing.mails.consumer.send_mail_of",
     "thresholds": "usage.thresholds.consumer.look_again",
+    "webhooks": "billing.webhooks.consumer.make_webhooks",
 }
 # Who may come in is these paths' own business: no route covers one. A host product adds what must stay open of its own.
 OWN_PATHS = (

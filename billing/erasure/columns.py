@@ -48,11 +48,14 @@ DELETED: dict[str, str] = {
     "billing.Member": OWNER,
     "billing.KnownPlace": OWNER,
     "billing.MailboxMessage": OWNER,
+    "billing.WebhookEndpoint": OWNER,
+    "billing.WebhookMessage": OWNER,
 }
 """Models whose rows go, with the field that holds the account."""
 BY_THEMSELVES = {
     "auth.User": "username, names and e-mail; by erase.py, last of all",
     "sessions.Session": "deleted by erase.py, which reads whose each is",
+    "billing.WebhookDelivery": "with its message, whoever got it, and with its endpoint",
     "admin.LogEntry": "what was done to the account's rows loses its text; who did it, and when, stays",
 }
 KEPT: dict[str, str] = {

@@ -41,6 +41,7 @@ from billing.models.stored_responses import StoredResponse
 from billing.models.subscriptions import Subscription
 from billing.models.taxes import CreditNoteTax, InvoiceTax
 from billing.models.token_packs import TokenPack, TokenPackPurchase
+from billing.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookMessage
 from billing.outbox.models import OutboxCursor, OutboxMessage
 
 __all__ = [
@@ -106,5 +107,8 @@ __all__ = [
     "TokenPackPurchase",
     "TokenTopUp",
     "TransferCredit",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookMessage",
     "WindowOverage",
 ]

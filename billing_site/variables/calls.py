@@ -48,6 +48,9 @@ OUTBOX_LEASE_SECONDS = log.number(
 OUTBOX_KEPT_DAYS = log.number(
     "OUTBOX_KEPT_DAYS", 30, "Days that messages are kept that every consumer has got.", most=36_500
 )
+WEBHOOKS_KEPT_DAYS = log.number(
+    "WEBHOOKS_KEPT_DAYS", 30, "Days that webhooks and their deliveries are kept.", most=36_500
+)
 
 agents = Group("The sandbox's agent")
 AGENT_UPSTREAM_URL = agents.text(

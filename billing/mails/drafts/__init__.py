@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from billing.mails.draft import Draft
-from billing.mails.drafts import invoices, keys, logging_in, payments, subscriptions, thresholds
+from billing.mails.drafts import invoices, keys, logging_in, payments, subscriptions, thresholds, webhooks
 from billing.models import OutboxMessage
 from billing.outbox.kinds import Happened
 
@@ -35,10 +35,12 @@ DRAFTS: Final[dict[str, Write]] = {
     Happened.API_KEY_REVOKED: keys.revoked,
     Happened.NEW_PLACE: logging_in.new_place,
     Happened.THRESHOLD_CROSSED: thresholds.crossed,
+    Happened.WEBHOOK_DISABLED: webhooks.disabled,
+    Happened.OPERATORS_WEBHOOK_DISABLED: webhooks.disabled,
 }
 NOTICES: Final = frozenset({Happened.THRESHOLD_CROSSED})
 """Mails that a customer can do without, and can unsubscribe from. The others belong to the contract or to security."""
-TO_STAFF: Final = frozenset({Happened.DISPUTE_OPENED})
+TO_STAFF: Final = frozenset({Happened.DISPUTE_OPENED, Happened.OPERATORS_WEBHOOK_DISABLED})
 """Mails to STAFF_EMAIL instead of to the customer."""
 IN_ANY_CASE: Final = frozenset({Happened.INVOICE_ISSUED, Happened.REFUND_SUCCEEDED})
 """Sent also to a user who is deactivated."""

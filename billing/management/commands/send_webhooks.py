@@ -1,0 +1,68 @@
+"""manage.py send_webhooks"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import Any, Final
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connection
+from django.template.defaultfilters import pluralize
+from django.utils import timezone
+
+from billing.models import WebhookEndpoint
+from billing.models.webhooks.deliveries import LEASE
+from billing.webhooks.sender import Sender
+
+logger = logging.getLogger(__name__)
+IDLE_SECONDS: Final = 0.5
+RETRY_SECONDS: Final = 1.0
+
+
+class Command(BaseCommand):
+    help = "Send the webhooks that are due. Once, or with --follow until it is stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--follow", action="store_true", help="go on until SIGTERM or Ctrl-C")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        sender = Sender(timezone.now)
+        if options["follow"]:
+            self._follow(sender)
+        else:
+            self._once(sender)
+
+    def _once(self, sender: Sender) -> None:
+        try:
+            ended = sender.run_until_idle(2 * LEASE.total_seconds())
+            failing = WebhookEndpoint.objects.filter(state="enabled", failing_since__isnull=False).count()
+        except DatabaseError as error:
+            raise CommandError(f"PostgreSQL does not answer: {' '.join(str(error).split())}") from error
+        self.stdout.write(f"{sender.sent} tr{pluralize(sender.sent, 'y,ies')} made")
+        if not ended:
+            raise CommandError("tries have not ended; they are made again later")
+        if failing:
+            fails = "endpoint fails" if failing == 1 else "endpoints fail"
+            self.stdout.write(f"{failing} {fails}; see Webhook deliveries in the admin")
+
+    def _follow(self, sender: Sender) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        well, pause = True, 0.0
+        while not stop.wait(pause):
+            try:
+                sender.tick()
+            except DatabaseError as error:
+                # One line for each change of state: an outage is not told every second.
+                if well:
+                    logger.error("webhooks wait for PostgreSQL: %s", str(error).strip())
+                well, pause = False, RETRY_SECONDS
+                connection.close()
+                continue
+            if not well:
+                logger.warning("webhooks go on")
+            well, pause = True, IDLE_SECONDS
+        sender.stop(LEASE.total_seconds())

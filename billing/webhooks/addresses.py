@@ -1,0 +1,57 @@
+"""Where webhooks may be sent: to public addresses, by https. Judged when an endpoint is set, and again at each try.
+
+Under DEBUG http and this machine are allowed, too, so that a receiver can be tried out.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import requests
+from django.conf import settings
+from requests_hardened.ip_filter import InvalidIPAddress, filter_host
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
+from billing.models.webhooks.endpoints import LONGEST_URL
+from billing.rules.refused import Refused
+
+PORTS: Final = {"https": 443, "http": 80}
+
+
+class UrlRefused(Refused):
+    """Nothing is sent there. Parameter: the `reason`: `form`, `scheme`, `user`, `address` or `unknown`."""
+
+    code = "url_refused"
+
+
+def check(url: str) -> None:
+    """Look the name up, and judge its address. Never within a transaction: the look-up may take seconds.
+
+    Raises UrlRefused.
+    """
+    scheme, host, port = parts_of(url)
+    try:
+        filter_host(host, port or PORTS[scheme], allow_loopback=settings.DEBUG)
+    except InvalidIPAddress:
+        raise UrlRefused(reason="address") from None
+    except (requests.RequestException, UnicodeError, ValueError):
+        raise UrlRefused(reason="unknown") from None
+
+
+def parts_of(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host without brackets and port, as the library reads them that connects. Raises UrlRefused."""
+    if len(url) > LONGEST_URL or not url.isprintable() or any(letter in url for letter in ' \\"<>'):
+        raise UrlRefused(reason="form")
+    try:
+        prepared = requests.Request("POST", url).prepare().url or ""
+        given, parts = parse_url(url), parse_url(prepared)
+    except (requests.RequestException, LocationParseError, UnicodeError, ValueError):
+        raise UrlRefused(reason="form") from None
+    if parts.scheme not in (PORTS if settings.DEBUG else ("https",)):
+        raise UrlRefused(reason="scheme")
+    if given.auth is not None or parts.auth is not None:
+        raise UrlRefused(reason="user")
+    if not parts.host or given.fragment is not None:
+        raise UrlRefused(reason="form")
+    return parts.scheme, parts.host.strip("[]"), parts.port
