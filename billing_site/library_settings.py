@@ -38,7 +38,12 @@ SPECTACULAR: dict[str, Any] = {
         "KeyStatus": ["valid", "expired", "revoked"],
         "KeyScope": ["", "meter", "manage"],
         "GivenKeyScope": ["", "manage"],
+        "StateEnum": ["open", "settled", "released", "expired"],
+        "DeliveryState": ["pending", "delivered", "dead"],
+        "DeliveryError": "billing.api.webhooks.serializers.ERRORS",
+        "WebhookType": "billing.webhooks.types.SUBSCRIBABLE",
     },
+    "WEBHOOKS": "billing_site.openapi.webhooks.WEBHOOKS",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_SETTINGS": {
         "deepLinking": False,  # its links stand inside of buttons, where nobody reaches them by keyboard

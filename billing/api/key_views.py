@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.db.models import QuerySet
 from django.http import Http404
@@ -44,19 +44,20 @@ class KeyPages(NewestFirst):
     ordering = ("-created", "-pk")
 
 
-class _Managed(ApiView):
+class Managed(ApiView):
     """For a session, and for a key of scope `manage`."""
+
+    refused_detail: ClassVar = "This key may not look at keys or change them: log in, or use a key of scope manage."
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         caller = _caller(request)
         if caller.identity is not None and not caller.may(ApiKey.Scope.MANAGE):
-            detail = "This key may not look at keys or change them: log in, or use a key of scope manage."
-            raise Problem(403, "forbidden", detail)
+            raise Problem(403, "forbidden", self.refused_detail)
         super().initial(request, *args, **kwargs)
 
 
 @extend_schema_view(get=extend_schema("listKeys", responses={200: KeySerializer(many=True)} | FORBIDDEN))
-class KeyList(_Managed, OwnList):
+class KeyList(Managed, OwnList):
     """Your API keys, newest first, also those that have ended; never the keys themselves."""
 
     model = ApiKey
@@ -78,7 +79,7 @@ class KeyList(_Managed, OwnList):
         return idempotent(request, now, lambda: _create(request, now), secret="key")
 
 
-class KeyDetail(_Managed):
+class KeyDetail(Managed):
     """One of your keys."""
 
     @extend_schema(
@@ -105,7 +106,7 @@ class KeyDetail(_Managed):
         return idempotent(request, timezone.now(), lambda: _revoke(request, id))
 
 
-class KeyRotation(_Managed):
+class KeyRotation(Managed):
     """Another key in the place of one."""
 
     @extend_schema(

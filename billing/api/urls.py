@@ -16,6 +16,7 @@ from billing.api import (
     token_pack_views,
 )
 from billing.api.payments import money_views, pay_views, payment_method_views
+from billing.api.webhooks.urls import urlpatterns as of_webhooks
 
 urlpatterns = [
     re_path(r"^plans/?$", catalogue_views.PlanList.as_view(), name="plans"),
@@ -84,4 +85,5 @@ urlpatterns = [
     re_path(r"^keys/?$", key_views.KeyList.as_view(), name="keys"),
     re_path(r"^keys/(?P<id>[A-Za-z0-9]{1,150})/?$", key_views.KeyDetail.as_view(), name="key"),
     re_path(r"^keys/(?P<id>[A-Za-z0-9]{1,150})/rotate/?$", key_views.KeyRotation.as_view(), name="key-rotate"),
+    *of_webhooks,
 ]

@@ -66,6 +66,12 @@ ERRORS: Final[dict[str, ErrorCode]] = {
             "Revoke one that is not needed with `DELETE /api/v1/keys/{id}`.",
         ),
         ErrorCode(
+            "too_many_endpoints",
+            400,
+            "The account has as many webhook endpoints as it may have.",
+            "Delete one with `DELETE /api/v1/webhooks/{id}`.",
+        ),
+        ErrorCode(
             "not_authenticated",
             401,
             "The API key is missing or not good, and nobody is logged in.",
@@ -191,6 +197,18 @@ ERRORS: Final[dict[str, ErrorCode]] = {
         ),
         ErrorCode(
             "already_rotated", 409, "Another API key has taken this one's place.", "Rotate that one; `detail` names it."
+        ),
+        ErrorCode(
+            "endpoint_disabled",
+            409,
+            "Nothing is sent to a webhook endpoint that is disabled.",
+            'Enable it with `PATCH /api/v1/webhooks/{id}` and `{"enabled": true}`.',
+        ),
+        ErrorCode(
+            "delivery_pending",
+            409,
+            "The webhook is still being tried.",
+            "There is nothing to do: `next_try_at` says when. It can be sent again once its tries have ended.",
         ),
         ErrorCode("already_voided", 409, "This charge was voided before.", "There is nothing to do: it costs nothing."),
         ErrorCode(

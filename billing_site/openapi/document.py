@@ -29,7 +29,7 @@ PARTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("parts.ya
 
 TAG_OF_SEGMENT: Final = {
     **dict.fromkeys(("plans", "features", "models"), "plans"),
-    **{segment: segment for segment in ("usage", "billing", "keys")},
+    **{segment: segment for segment in ("usage", "billing", "keys", "webhooks")},
     "mcp": "agents",
 }
 

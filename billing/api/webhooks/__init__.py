@@ -1,0 +1,1 @@
+"""Webhooks over HTTP: endpoints, what was delivered to them, and sending it again."""
