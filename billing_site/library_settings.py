@@ -38,7 +38,7 @@ SPECTACULAR: dict[str, Any] = {
         "KeyStatus": ["valid", "expired", "revoked"],
         "KeyScope": ["", "meter", "manage"],
         "GivenKeyScope": ["", "manage"],
-        "StateEnum": ["open", "settled", "released", "expired"],
+        "StateEnum": "usage.models.Reservation.State",
         "DeliveryState": ["pending", "delivered", "dead"],
         "DeliveryError": "billing.api.webhooks.serializers.ERRORS",
         "WebhookType": "billing.webhooks.types.SUBSCRIBABLE",
