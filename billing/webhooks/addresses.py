@@ -5,6 +5,7 @@ Under DEBUG http and this machine are allowed, too, so that a receiver can be tr
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 import requests
@@ -25,6 +26,10 @@ class UrlRefused(Refused):
     code = "url_refused"
 
 
+class NotPublic(Exception):
+    """No OSError, as which a connection pool would take the library's own."""
+
+
 def check(url: str) -> None:
     """Look the name up, and judge its address. Never within a transaction: the look-up may take seconds.
 
@@ -32,11 +37,18 @@ def check(url: str) -> None:
     """
     scheme, host, port = parts_of(url)
     try:
-        filter_host(host, port or PORTS[scheme], allow_loopback=settings.DEBUG)
-    except InvalidIPAddress:
+        judge(filter_host(host, port or PORTS[scheme], allow_loopback=settings.DEBUG))
+    except (InvalidIPAddress, NotPublic):
         raise UrlRefused(reason="address") from None
     except (requests.RequestException, UnicodeError, ValueError):
         raise UrlRefused(reason="unknown") from None
+
+
+def judge(address: str) -> None:
+    """Refuse what the library lets pass: IPv4 in outdated spellings of IPv6, and site-local. Raises NotPublic."""
+    ip = ip_address(address.strip("[]"))
+    if isinstance(ip, IPv6Address) and not ip.is_loopback and (ip.is_reserved or ip.is_site_local):
+        raise NotPublic(ip)
 
 
 def parts_of(url: str) -> tuple[str, str, int | None]:
@@ -54,4 +66,5 @@ def parts_of(url: str) -> tuple[str, str, int | None]:
         raise UrlRefused(reason="user")
     if not parts.host or given.fragment is not None:
         raise UrlRefused(reason="form")
+    assert parts.scheme is not None
     return parts.scheme, parts.host.strip("[]"), parts.port

@@ -26,7 +26,8 @@ def make_webhooks(message: OutboxMessage) -> None:
     endpoints = list(WebhookEndpoint.objects.listening(message.account_id))
     if not endpoints:
         return
-    now = timezone.now()
+    now, version = timezone.now(), message.position
+    assert version is not None  # the dispatcher has given it
     with transaction.atomic():
         try:
             told = list(tell(message))
@@ -34,14 +35,14 @@ def make_webhooks(message: OutboxMessage) -> None:
             return  # the row went with its account
         for type_, data in told:
             if wanted := [endpoint for endpoint in endpoints if endpoint.takes(type_)]:
-                common = {"version": message.position, "account": message.account_id}
+                common = {"version": version, "account": message.account_id}
                 row, _ = WebhookMessage.objects.get_or_create(
                     outbox_id=message.pk,
                     type=type_,
                     defaults={
                         "id": new_id(),
                         "account_id": message.account_id,
-                        "version": message.position,
+                        "version": version,
                         "body": body_of(type_, message.recorded_at, data | common),
                         "created_at": now,
                     },

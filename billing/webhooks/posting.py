@@ -94,7 +94,10 @@ _of_thread = threading.local()
 
 
 class _Watched:
+    host: str
+
     def _new_conn(self) -> socket.socket:
+        addresses.judge(self.host)  # an address by now
         connected: socket.socket = super()._new_conn()  # type: ignore[misc]
         _of_thread.deadline.watch(connected)
         return connected
@@ -156,7 +159,7 @@ def _asked(session: HTTPSession, url: str, body: bytes, headers: Mapping[str, st
 def _named(error: Exception) -> str:
     if isinstance(error, addresses.UrlRefused | requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return "form"
-    if isinstance(error, InvalidIPAddress):
+    if isinstance(error, InvalidIPAddress | addresses.NotPublic):
         return "address"
     if isinstance(error, requests.exceptions.SSLError):
         return "tls"

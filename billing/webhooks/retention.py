@@ -34,8 +34,9 @@ def purge(now: datetime) -> int:
     with connection.cursor() as cursor:
         while True:
             cursor.execute(DELETE, [cutoff, BATCH])
-            total += cursor.rowcount
-            if cursor.rowcount < BATCH:
+            deleted = int(cursor.rowcount)
+            total += deleted
+            if deleted < BATCH:
                 return total
 
 

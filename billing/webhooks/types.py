@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from billing.http.fields import MoneyField, TimeField
@@ -134,20 +136,20 @@ TYPES: Final[dict[str, type[Data]]] = {
     PING: Ping,
 }
 """In the order in which they are shown."""
-MEANINGS: Final[dict[str, str]] = {
-    "subscription.changed": "A plan began, changed or ended, or is going to end.",
-    "subscription.downgrade_scheduled": "Another plan follows at the end of the period.",
-    "subscription.downgrade_canceled": "The scheduled plan does not follow.",
-    "subscription.past_due": "An invoice is past due: nothing more is tried by itself.",
-    "invoice.issued": "An invoice was issued.",
-    "invoice.paid": "An invoice is settled; also right after `invoice.issued`, where nothing was due.",
-    "invoice.reversed": "An invoice that was paid is due again, as money was taken back.",
-    "payment.failed": "A card was declined.",
-    "payment.action_required": "The bank wants the customer to confirm a payment.",
-    "usage.threshold_reached": "80 or 100 % of the quota are used, or another part that was set.",
-    "api_key.created": "An API key was made, also in the place of one that was rotated.",
-    "api_key.revoked": "An API key was revoked, or replaced without an overlap.",
-    PING: "Sent when somebody asks for it.",
+MEANINGS: Final[dict[str, Promise]] = {
+    "subscription.changed": _("A plan began, changed or ended, or is going to end."),
+    "subscription.downgrade_scheduled": _("Another plan follows at the end of the period."),
+    "subscription.downgrade_canceled": _("The scheduled plan does not follow."),
+    "subscription.past_due": _("An invoice is past due: nothing more is tried by itself."),
+    "invoice.issued": _("An invoice was issued."),
+    "invoice.paid": _("An invoice is settled; also right after it was issued, where nothing was due."),
+    "invoice.reversed": _("An invoice that was paid is due again, as money was taken back."),
+    "payment.failed": _("A card was declined."),
+    "payment.action_required": _("The bank wants the customer to confirm a payment."),
+    "usage.threshold_reached": _("80 or 100 % of the quota are used, or another part that was set."),
+    "api_key.created": _("An API key was made, also in the place of one that was rotated."),
+    "api_key.revoked": _("An API key was revoked, or replaced without an overlap."),
+    PING: _("Sent when somebody asks for it."),
 }
 SUBSCRIBABLE: Final = tuple(name for name in TYPES if name != PING)
 """Those that an endpoint chooses from; a ping goes to every endpoint."""

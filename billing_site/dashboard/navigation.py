@@ -15,6 +15,7 @@ from billing_site.dashboard.access import Acting, memberships
 PAGES: Final[list[tuple[str, Promise]]] = [
     ("dashboard", _("Overview")),
     ("dashboard-keys", _("Keys")),
+    ("dashboard-webhooks", _("Webhooks")),
     ("dashboard-usage", _("Usage log")),
     ("dashboard-agents", _("Agents")),
     ("dashboard-plans", _("Plans")),

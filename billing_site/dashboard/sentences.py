@@ -33,6 +33,16 @@ ON_PAGES: Final[Mapping[str, str | Promise]] = {
     "key_ended.expired": _("The key has expired. Make a new one."),
     "already_rotated": _("The key was rotated already: %(successor)s… takes its place."),
     "scope_not_yours": _("This key was issued by our staff, who rotate it. Please contact support."),
+    "url_refused.form": _(
+        "This is no address that messages can be sent to. Give one such as https://example.com/hook."
+    ),
+    "url_refused.scheme": _("Give an address that begins with https://."),
+    "url_refused.user": _("Leave user name and password out of the address."),
+    "url_refused.address": _("The address is not public. Give one that the internet reaches."),
+    "url_refused.unknown": _("The name of the host cannot be found. Is it spelled right?"),
+    "too_many_endpoints": _("You have as many webhooks as there can be: %(most)s. Delete one first."),
+    "endpoint_disabled": _("The webhook is disabled. Enable it first."),
+    "delivery_pending": _("The message is still being tried."),
     "no_coupon": _("There is no coupon that discounts periods to come."),
     "no_overage": _("%(plan)s sells no tokens above the quota: there is no limit to set."),
     "quote_expired.unseen": _("Look at the change before you confirm it."),

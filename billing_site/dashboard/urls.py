@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
 from billing_site.dashboard import (
     activity,
@@ -28,6 +28,7 @@ urlpatterns = [
     path("keys/<slug:key>/limits/", keys.limits, name="dashboard-key-limits"),
     path("keys/<slug:key>/rotate/", keys.rotate, name="dashboard-key-rotate"),
     path("keys/<slug:key>/revoke/", keys.revoke, name="dashboard-key-revoke"),
+    path("webhooks/", include("billing_site.dashboard.webhooks.urls")),
     path("standing/", overview.standing, name="dashboard-standing"),
     path("days/", overview.days, name="dashboard-days"),
     path("usage/", usage.show, name="dashboard-usage"),

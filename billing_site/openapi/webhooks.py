@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.utils import translation
 from drf_spectacular.utils import OpenApiResponse, OpenApiWebhook, extend_schema, inline_serializer
 from rest_framework import serializers
 
@@ -14,6 +15,7 @@ TAKEN: Final = "Any 2xx takes the message. Everything else is tried again; 410 d
 
 
 def _described(type_: str) -> OpenApiWebhook:
+    meaning = str(MEANINGS[type_])
     name = "".join(word.capitalize() for word in type_.replace("_", ".").split("."))
     body: Any = inline_serializer(
         f"{name}Message",
@@ -25,8 +27,8 @@ def _described(type_: str) -> OpenApiWebhook:
     )
     decorator = extend_schema(
         operation_id=f"on{name}",
-        summary=MEANINGS[type_],
-        description=f"{MEANINGS[type_]} Signed as Standard Webhooks are, by the headers `webhook-id`, "
+        summary=meaning,
+        description=f"{meaning} Signed as Standard Webhooks are, by the headers `webhook-id`, "
         "`webhook-timestamp` and `webhook-signature`; see the page on webhooks.",
         tags=["webhooks"],
         request=body,
@@ -35,4 +37,5 @@ def _described(type_: str) -> OpenApiWebhook:
     return OpenApiWebhook(type_, decorator)
 
 
-WEBHOOKS: Final = [_described(type_) for type_ in TYPES]
+with translation.override("en"):
+    WEBHOOKS: Final = [_described(type_) for type_ in TYPES]

@@ -1,0 +1,1 @@
+"""Webhooks on the dashboard: endpoints, and what was delivered to them."""
