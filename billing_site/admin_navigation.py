@@ -71,6 +71,8 @@ PAGES = {
     "Operations": [
         ("Outbox deliveries", "billing.outboxcursor", "outbox"),
         ("What happened", "billing.outboxmessage", "history"),
+        ("Webhooks", "billing.webhookendpoint", "webhook"),
+        ("Webhook deliveries", "billing.webhookdelivery", "send"),
         ("Mails", "billing.sentmail", "mail"),
         ("Mailbox", "billing.mailboxmessage", "inbox"),
     ],

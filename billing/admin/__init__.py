@@ -14,6 +14,8 @@ from billing.admin.invoicing import invoices, movements, parties
 from billing.admin.money import money_in, out
 from billing.admin.payments import attempts, cards
 from billing.admin.subscriptions import bulk_moves
+from billing.admin.webhooks import deliveries as webhook_deliveries
+from billing.admin.webhooks import endpoints as webhook_endpoints
 
 # The library's own keys, whose table stays empty: ours are in api_keys.
 admin.site.unregister(APIKey)
@@ -42,4 +44,6 @@ __all__ = [
     "plans",
     "token_packs",
     "users",
+    "webhook_deliveries",
+    "webhook_endpoints",
 ]

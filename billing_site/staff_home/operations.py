@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.core.cache import cache
 from redis.exceptions import RedisError
 
-from billing.models import OutboxCursor
+from billing.models import OutboxCursor, WebhookEndpoint
 from billing_site.operations.views import redis_state
 from ratelimit.servers.single import RedisUnreachable
 from usage.drain import drain
@@ -39,6 +39,8 @@ class Operations:
     """Accounts whose messages are held up by one that fails."""
     beat_is_late: bool
     drain_is_late: bool
+    webhooks_stopped: int
+    """Endpoints that were disabled because of their answers."""
 
 
 def note_beat(now: datetime) -> None:
@@ -61,6 +63,7 @@ def read(now: datetime) -> Operations:
         failing=OutboxCursor.objects.failing().count(),
         beat_is_late=beat_at is None or now - beat_at > BEAT_IS_LATE,
         drain_is_late=lag > DRAIN_IS_LATE_SECONDS,
+        webhooks_stopped=WebhookEndpoint.objects.stopped().count(),
     )
 
 

@@ -167,6 +167,9 @@ def _machinery(request: HttpRequest, found: operations.Operations, now: datetime
     if request.user.has_perm("billing.view_outboxcursor"):
         failing = _list("billing_outboxcursor", state="failing")
         numbers.append(_bad("Failing deliveries", found.failing, failing, "accounts whose messages wait"))
+    if request.user.has_perm("billing.view_webhookendpoint"):
+        stopped = _list("billing_webhookendpoint", state="stopped")
+        numbers.append(_bad("Webhooks stopped", found.webhooks_stopped, stopped, "by their answers"))
     return numbers
 
 
