@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from billing.models import WebhookDelivery, WebhookEndpoint, WebhookMessage
+from billing.models.webhooks.deliveries import WebhookDeliveryQuerySet
 from billing.rules.refused import Refused
 from billing.webhooks import addresses, secrets
 from billing.webhooks.bodies import ping as ping_body
@@ -66,8 +67,9 @@ def endpoints_of(owner: int | None) -> QuerySet[WebhookEndpoint]:
     return WebhookEndpoint.objects.filter(account=owner)
 
 
-def deliveries_of(endpoint: WebhookEndpoint) -> QuerySet[WebhookDelivery]:
-    return WebhookDelivery.objects.filter(endpoint=endpoint).select_related("message")
+def deliveries_of(endpoint: WebhookEndpoint) -> WebhookDeliveryQuerySet:
+    rows: WebhookDeliveryQuerySet = WebhookDelivery.objects.filter(endpoint=endpoint)
+    return rows.select_related("message")
 
 
 def check(url: str, types: Iterable[str]) -> None:
@@ -86,7 +88,7 @@ def create(
     """
     secret = secrets.new()
     with transaction.atomic():
-        _lock(owner if owner is not None else by_staff)
+        _lock(owner or by_staff or 0)
         if endpoints_of(owner).count() >= MOST:
             raise TooManyEndpoints(most=MOST)
         row = WebhookEndpoint.objects.create(
@@ -202,5 +204,5 @@ def _locked(owner: int | None, endpoint: int) -> WebhookEndpoint:
     return WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=endpoint, account=owner)
 
 
-def _lock(user: int | None) -> None:
+def _lock(user: int) -> None:
     get_user_model().objects.select_for_update(no_key=True).get(pk=user)

@@ -11,7 +11,6 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.decorators import action
 from unfold.paginator import InfinitePaginator
 
 from billing.admin.action_pages import ActionPages, confirmed_action
@@ -110,7 +109,7 @@ class WebhookDeliveryAdmin(ReadOnly, ActionPages[WebhookDelivery]):
             return self.back(request, row, to_staff(refused), messages.WARNING)
         return self.back(request, row, "The message is being sent again.")
 
-    @action(description="Send those again that are not being tried", permissions=["sending"])
+    @admin.action(description="Send those again that are not being tried", permissions=["sending"])
     def send_chosen_again(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
         sent = left = 0
         for row in queryset.select_related("endpoint"):

@@ -31,7 +31,8 @@ class EndpointForm(forms.Form):
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
         field: Any = self.fields["types"]
         field.choices = [(name, format_html("<code>{}</code> {}", name, MEANINGS[name])) for name in SUBSCRIBABLE]
 
