@@ -14,4 +14,5 @@ class BillingSiteConfig(AppConfig):
             checks,
             payment_checks,
             variable_checks,
+            webhook_checks,
         )
