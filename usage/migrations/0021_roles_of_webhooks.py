@@ -15,6 +15,6 @@ def grant(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("usage", "0019_reservations_on_pages"), ("billing", "0038_webhooks")]
+    dependencies = [("usage", "0020_received_events"), ("billing", "0038_webhooks")]
 
     operations = [migrations.RunPython(grant, migrations.RunPython.noop, elidable=False)]
