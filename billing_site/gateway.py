@@ -7,8 +7,8 @@ view      the endpoint's own work
 settle    an answer under an Idempotency-Key is kept; after a failure (status
           >= 400) one command gives the tokens back, not the minute             usage/metering/voiding.py
 
-Everything under /api/v1/ goes through here, and every path that a route in the admin assigns to a feature. It decides
-on the path that the resolver saw, after the view was found: what reaches no view costs nothing.
+Everything under /api/v1/ goes through here, every path that a route in the admin assigns to a feature, and each view
+that billing_site.metered decorates. It decides on the path that the resolver saw: what reaches no view costs nothing.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ class Gateway:
         return response if (admission := _settle(request, response)) is None else add_headers(response, admission)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        if (access := access_of(view)).ungated:
+        method, path = request.method or "", _normalised(request.path_info)
+        if (access := access_of(view, method)).ungated:
             return None
         if chunked.HEADER in request.META and (refusal := chunked.give_a_length(request)):
             return refusal
-        method, path = request.method or "", _normalised(request.path_info)
-        ours, public = f"{path}/".startswith(PREFIX), False
+        ours, public = access.gated or f"{path}/".startswith(PREFIX), False
         if access.public or not ours:  # of all others the admission finds out what they are metered as
             try:
                 catalogue = published.catalogue() if ours else published.recent_catalogue()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, ClassVar, Final, TypeVar
 
 from django.http import HttpRequest, HttpResponse
 
@@ -18,15 +19,39 @@ class Access:
     usage.api.contract.ChargedByView is the access of a view that also says what its requests are charged for.
     """
 
+    charges: ClassVar[bool] = False
     public: bool = False
     """The view answers without credentials, too, unless its path is metered. Those that are given must be good."""
     ungated: bool = False
     """The gateway lets every request by and asks no engine: operators' tools, and doors that call `admit_for`."""
+    gated: bool = False
+    """The gateway stands before the view wherever its path is, also outside of the API and without a route."""
+    capabilities: tuple[str, ...] = ()
+    """What the caller's plan must include, whatever the path is metered as."""
     problem_response: Callable[[HttpRequest, dict[str, Any]], HttpResponse] | None = None
     """Makes the response that tells a caller of the view of a problem, by its document; None: problem+json, or a page.
 
     Everybody who refuses a request to the view tells it so, the gateway included.
     """
+
+    def narrowed(self, inner: Access) -> Access:
+        """Both declarations of one view: it is charged as the inner one says, if that says it, and needs all of both.
+
+        What is gated is neither public nor ungated.
+        """
+        if self in (UNDECLARED, inner):
+            return inner
+        if inner == UNDECLARED:
+            return self
+        gated = self.gated or inner.gated
+        return replace(
+            inner if inner.charges or not self.charges else self,
+            gated=gated,
+            public=(self.public or inner.public) and not gated,
+            ungated=(self.ungated or inner.ungated) and not gated,
+            capabilities=tuple(dict.fromkeys((*self.capabilities, *inner.capabilities))),
+            problem_response=inner.problem_response or self.problem_response,
+        )
 
 
 UNDECLARED: Final = Access()
@@ -45,8 +70,39 @@ def declares(access: Access) -> Callable[[View], View]:
     return declare
 
 
-def access_of(view: Any) -> Access:
-    """What a view declares: a function by itself, one that `as_view()` made by its class. UNDECLARED for most."""
+def access_of(view: Any, method: str = "") -> Access:
+    """What a view declares for requests of a method: its class, the function itself, and the class' method in one.
+
+    UNDECLARED for most. A class is found behind what `as_view()` made of it, and behind decorators that update what
+    they wrap (functools.wraps), as Django's do.
+    """
+    try:
+        return _remembered(view, method)
+    except TypeError:  # a host's callable that cannot be hashed
+        return _access_of(view, method)
+
+
+def _access_of(view: Any, method: str) -> Access:
     view_class = getattr(view, "cls", None) or getattr(view, "view_class", view)  # REST framework's, Django's
-    access = getattr(view_class, "access", UNDECLARED)
+    found = _declared(view_class)
+    if view_class is not view:
+        found = found.narrowed(_declared(view))
+        for name in _handlers(view, method.lower()):
+            if (handler := getattr(view_class, name, None)) is not None:
+                return found.narrowed(_declared(handler))
+    return found
+
+
+_remembered = lru_cache(2_000)(_access_of)
+
+
+def _handlers(view: Any, method: str) -> list[str]:
+    """The names of the class' methods that may answer, the first that is there does; HEAD is answered by GET's."""
+    actions = getattr(view, "actions", None)  # of REST framework's ViewSets
+    names = [method, "get"] if method == "head" else [method]
+    return [str(actions[name]) for name in names if name in actions] if isinstance(actions, dict) else names
+
+
+def _declared(declaring: Any) -> Access:
+    access = getattr(declaring, "access", UNDECLARED)
     return access if isinstance(access, Access) else UNDECLARED  # a host's own attribute may have the same name

@@ -99,7 +99,7 @@ def respond(
     """The response of a problem outside of REST framework's views: JSON, a page for a browser, or as the view wants."""
     body = document(status_code, code, detail, **members)
     match = request.resolver_match
-    if match is not None and (write := access_of(match.func).problem_response) is not None:
+    if match is not None and (write := access_of(match.func, request.method or "").problem_response) is not None:
         response = write(request, body)
     elif _wants_page(request):
         text = ExactJSONEncoder(indent=4, ensure_ascii=False).encode(body)

@@ -108,6 +108,10 @@ class Entitlement:
             return self.plan is not NO_PLAN
         return feature.capability in self.capabilities
 
+    def includes_all(self, feature: Metered | None, capabilities: tuple[str, ...]) -> bool:
+        """The feature, if there is one, and each of the capabilities."""
+        return (feature is None or self.includes(feature)) and self.capabilities.issuperset(capabilities)
+
 
 class Stretch(NamedTuple):
     """What an account may do in `[begins_ms, ends_ms)`, in Unix milliseconds; `ends_ms` None: from then on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -55,6 +56,7 @@ def at_start() -> None:
         raise ImproperlyConfigured("; ".join(f"{message.id} {message.msg} {message.hint}" for message in wrong))
     for message in messages:
         logger.log(message.level, "%s %s HINT: %s", message.id, message.msg, message.hint)
+    import_module(settings.ROOT_URLCONF)  # here, and not by the first request and by a check in its thread at once
     report_engines()
 
 

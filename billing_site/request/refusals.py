@@ -13,6 +13,7 @@ from billing.http import overage, problems
 from billing_site.request.authentication import CsrfFailed, Flooded
 from usage.metering import refused_calls
 from usage.metering.admission import Admission
+from usage.metering.admit import FeatureNotSold
 from usage.metering.refusal import refusal_of
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,8 @@ def refuse(request: HttpRequest, admission: Admission) -> HttpResponse:
     members = _members(refusal.parameters)
     if status == 429:
         members["retry_after"] = refusal.retry_after
-    said = sentence.format(**refusal.parameters, **_budget_in_words(refusal.parameters))
+    words = refusal.parameters | {"feature": refusal.parameters.get("feature") or "it"}
+    said = sentence.format(**words, **_budget_in_words(refusal.parameters))
     return problems.respond(request, status, refusal.code, said, headers, **members)
 
 
@@ -135,4 +137,6 @@ def invalid_header(request: HttpRequest, name: str, message: str) -> HttpRespons
 def unavailable(request: HttpRequest, reason: Exception) -> HttpResponse:
     logger.warning("%s %s is answered with 503: %s", request.method, request.path, reason)
     detail = "No decision can be made at the moment; the call was not served. Try again."
+    if isinstance(reason, FeatureNotSold):
+        detail = f"The feature {reason.feature}, as which this is charged, is not on sale. The operator has to add it."
     return problems.respond(request, 503, "unavailable", detail, {"Retry-After": str(RETRY_AFTER_SECONDS)})

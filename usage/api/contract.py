@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -28,6 +28,7 @@ ChargeOf: TypeAlias = Callable[[Catalogue], ChargeRequest]
 class ChargedByView(Access):
     """The access of a view whose requests name what they are charged for; a feature of their path goes first."""
 
+    charges: ClassVar[bool] = True
     charge_of: Callable[[HttpRequest, Catalogue], ChargeRequest]
     """The gateway calls it before the view runs, and again when the catalogue was stale."""
 
@@ -37,14 +38,17 @@ def charge_at(
 ) -> ChargeRequest:
     """What a request is charged for by its method and normalised path, or else by the view that is about to run.
 
-    `access` and `request` are the view's; without them the path alone counts. OPTIONS is not metered.
+    `access` and `request` are the view's; without them the path alone counts. OPTIONS is not metered. Capabilities
+    that the view needs are asked for in either case.
     """
     if method == "OPTIONS":
         return ChargeRequest()
     feature = catalogue.feature_at(method, path)
     if feature is None and isinstance(access, ChargedByView) and request is not None:
-        return access.charge_of(request, catalogue)
-    return ChargeRequest(feature)
+        charge = access.charge_of(request, catalogue)
+    else:
+        charge = ChargeRequest(feature)
+    return charge._replace(capabilities=access.capabilities) if access.capabilities else charge
 
 
 def attach(request: HttpRequest, caller: Caller, admission: Admission) -> None:

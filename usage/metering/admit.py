@@ -26,6 +26,7 @@ from billing.fence.models import CATALOGUE
 from billing.models import ApiKey
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules import ids
+from billing.rules.entitlement import Metered
 from billing.rules.instants import to_ms
 from ratelimit import limiter, process_state
 from ratelimit.budgets import Asked
@@ -53,6 +54,25 @@ _publishing: tuple[threading.Lock, ...] = process_state.remember(
 
 class Unavailable(Exception):
     """No decision can be made now: an engine is out of reach, or the facts change faster than they are read."""
+
+
+class FeatureNotSold(Unavailable):
+    """A call is charged as a feature that the catalogue does not have: somebody has to add it there."""
+
+    def __init__(self, feature: str) -> None:
+        super().__init__(f"the feature {feature!r} is not in the catalogue")
+        self.feature = feature
+
+
+def feature_of(code: str, catalogue: Catalogue) -> Metered:
+    """The feature of that code, for who asks to be charged as it: also one that was added a second ago.
+
+    Raises FeatureNotSold.
+    """
+    found = catalogue.features.get(code) or published.recent_catalogue().features.get(code)
+    if found is None:
+        raise FeatureNotSold(code)
+    return found
 
 
 def admit(caller: Caller, request_of: Callable[[Catalogue], ChargeRequest]) -> Admission:

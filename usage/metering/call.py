@@ -59,6 +59,8 @@ class ChargeRequest(NamedTuple):
     body_of: Callable[[], bytes] | None = None
     window: tuple[int, int] | None = None
     """Unix seconds: the window that a child's parent was charged to; otherwise the present one."""
+    capabilities: tuple[str, ...] = ()
+    """What the plan must include beside what the feature needs."""
 
     def in_run(self, run: str, body_of: Callable[[], bytes] | None = None) -> ChargeRequest:
         """The same as a part of a run, which the log knows by the name in its metadata."""
@@ -103,12 +105,13 @@ class CallTemplate:
         key_prefix: str,
         counts: bool,
         bounds: Bounds | None = None,
+        capabilities: tuple[str, ...] = (),
     ) -> None:
         limits, quota = snapshot.entitlement.limits, snapshot.entitlement.limit(QUOTA)
         assert quota is not None
         self.snapshot = snapshot
         self.bounds = bounds
-        self.entitled = feature is None or snapshot.entitlement.includes(feature)
+        self.entitled = snapshot.entitlement.includes_all(feature, capabilities)
         self.charged = feature is not None and self.entitled
         self.cost = feature.tokens if feature is not None and self.entitled else 0
         self.take = Take(int(self.entitled and counts), self.cost)
@@ -149,7 +152,7 @@ def _stretches_ahead(snapshot: Snapshot) -> tuple[Stretch, ...] | None:
     return stretches(snapshot.facts, snapshot.catalogue.plans, now)
 
 
-_templates: BoundedCache[tuple[int, str, str, str, bool], CallTemplate] = process_state.remember(
+_templates: BoundedCache[tuple[int, str, str, str, bool, tuple[str, ...]], CallTemplate] = process_state.remember(
     __name__, "_templates", lambda: BoundedCache(TEMPLATES_REMEMBERED)
 )
 
@@ -231,7 +234,14 @@ class Call:
 def prepare(event_id: str, snapshot: Snapshot, caller: Caller, request: ChargeRequest, now_ms: int) -> Call:
     """The call as the present facts make it."""
     feature, source, key_prefix, counts = request.feature, request.source, caller.key_prefix, request.counts
-    name = (caller.account, feature.code if feature is not None else "", source, key_prefix, counts)
+    name = (
+        caller.account,
+        feature.code if feature is not None else "",
+        source,
+        key_prefix,
+        counts,
+        request.capabilities,
+    )
     template = _templates.get(name)
     if (
         template is None
@@ -239,7 +249,8 @@ def prepare(event_id: str, snapshot: Snapshot, caller: Caller, request: ChargeRe
         or (template.bounds is not None and not template.bounds.hold(now_ms))
     ):
         bounds = bounds_of(snapshot, caller, now_ms)
-        template = _templates.remember(name, CallTemplate(snapshot, feature, source, key_prefix, counts, bounds))
+        made = CallTemplate(snapshot, feature, source, key_prefix, counts, bounds, request.capabilities)
+        template = _templates.remember(name, made)
     if request.expires_in_ms and feature is not None:
         template = template.costing(feature.tokens)
     return Call(event_id, template, request, now_ms, caller)

@@ -38,20 +38,28 @@ class Refusal(NamedTuple):
 def refusal_of(admission: Admission) -> Refusal:
     """Of an admission that is not `admitted`.
 
-    `feature_not_in_plan`: feature, capability, plan (its name). `rate_limited`: limit. `quota_exceeded`: quota,
-    tokens_used, tokens_remaining, overage (None: none is sold), cost, resets_at; of a reservation in units, affordable
-    (how many units would pass). All three: current_plan, suggested_plan (the cheapest that would have let the call
-    pass, or None); the last two: violated_policies. Those of an Idempotency-Key have no parameters. `budget_exceeded`,
-    `too_many_open`, `loop_detected`: budget (which one), limit, used, cost, resets_at (None: no window of its own
-    ends), violated_policies; the first also affordable.
+    `feature_not_in_plan`: feature (None: the view needs a capability, whatever it is charged), capability, plan (its
+    name). `rate_limited`: limit. `quota_exceeded`: quota, tokens_used, tokens_remaining, overage (None: none is sold),
+    cost, resets_at; of a reservation in units, affordable (how many units would pass). All three: current_plan,
+    suggested_plan (the cheapest that would have let the call pass, or None); the last two: violated_policies. Those of
+    an Idempotency-Key have no parameters. `budget_exceeded`, `too_many_open`, `loop_detected`: budget (which one),
+    limit, used, cost, resets_at (None: no window of its own ends), violated_policies; the first also affordable.
     """
     if code := KEY_CODES.get(admission.decision.outcome):
         return Refusal(code, {}, IN_PROGRESS_RETRY_SECONDS if code == "idempotency_in_progress" else None)
     feature, entitlement = admission.request.feature, admission.snapshot.entitlement
-    if feature is not None and not admission.entitled:
-        about = {"feature": feature.code, "capability": feature.capability or None, "plan": entitlement.plan.name}
+    if not admission.entitled:
+        code = feature.code if feature is not None else None
+        about = {"feature": code, "capability": _lacking(admission, feature), "plan": entitlement.plan.name}
         return Refusal("feature_not_in_plan", about | _plans(admission))
     return _exceeded(admission, feature)
+
+
+def _lacking(admission: Admission, feature: Metered | None) -> str | None:
+    """The first capability that the plan lacks; None where it has all of them, and there is no plan."""
+    of_feature = (feature.capability,) if feature is not None and feature.capability else ()
+    has = admission.snapshot.entitlement.capabilities
+    return next((each for each in (*of_feature, *admission.request.capabilities) if each not in has), None)
 
 
 def _exceeded(admission: Admission, feature: Metered | None) -> Refusal:
@@ -149,7 +157,7 @@ def _plans(admission: Admission) -> dict[str, str | None]:
 
 def _would_pass(admission: Admission, entitlement: Entitlement) -> bool:
     feature, minute = admission.request.feature, admission.minute
-    if feature is not None and not entitlement.includes(feature):
+    if not entitlement.includes_all(feature, admission.request.capabilities):
         return False
     cost = feature.tokens if feature is not None else 0
     return passes(entitlement, cost, admission.quota.used, minute.used if minute else 0)

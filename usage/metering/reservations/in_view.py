@@ -105,6 +105,17 @@ def reserve(call: Admission, feature: str = "", **asked: Any) -> ViewReservation
     wanted = Asked(feature or own, **{"run": call.request.run} | asked)
     give_back_price(call)
     _, held, drawn = opening.reserve(call.caller, wanted, timezone.now())
+    return _opened(call, held, drawn)
+
+
+def reserve_alone(caller: Caller, feature: str, **asked: Any) -> ViewReservation:
+    """Outside of a call: it is its own, and counts as no request. Raises as `reserve`."""
+    call, held, drawn = opening.reserve(caller, Asked(feature, **asked), timezone.now())
+    call.pays_by_units = True  # a child's opening gives back no price: there is none beside the bound
+    return _opened(call, held, drawn)
+
+
+def _opened(call: Admission, held: Held, drawn: Progress | None) -> ViewReservation:
     if drawn is None:
         assert held.charge.metadata is not None
         drawn = Progress(held.charge.tokens, 0, held.charge.metadata["expires_at"])
