@@ -26,9 +26,10 @@ NEVER = float("inf")
 
 
 class BadCredentials(Exception):
-    """Nobody is let in. `reason` is what the caller is told: missing, scheme, unknown, revoked or expired.
+    """Nobody is let in. `reason` is what the caller is told: missing, scheme, unknown, revoked, expired or refused.
 
-    The last two are told to the holder of the whole key only; for who guesses, a key is unknown.
+    Revoked and expired are told to the holder of the whole key only; for who guesses, a key is unknown. Refused is what
+    was not for us to judge (METERED_IDENTIFY).
     """
 
     def __init__(self, reason: str) -> None:
@@ -106,7 +107,10 @@ def _digest(key: str) -> bytes:
 
 
 class Caller:
-    """Who is calling: an account, by an API key or (without `key`) by the browser's session."""
+    """Who is calling: an account, by an API key; without `key` by the browser's session, or as the host product says.
+
+    Only who calls by the session has no `identity`.
+    """
 
     __slots__ = ("account", "identity", "key")
 
@@ -132,3 +136,8 @@ class Caller:
             self.identity = look_up(self.key)
             if self.identity.account != self.account:
                 raise BadCredentials("revoked")
+
+
+def without_key(account: int) -> Caller:
+    """Who was identified otherwise than by a key or the session: as by a key without a scope."""
+    return Caller(account, "", Identity(account, "", "", LARGEST_VERSION, NEVER))

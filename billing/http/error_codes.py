@@ -76,7 +76,10 @@ ERRORS: Final[dict[str, ErrorCode]] = {
             401,
             "The API key is missing or not good, and nobody is logged in.",
             "Send a valid key as `Authorization: Bearer <key>`.",
-            {"reason": "`missing`, `scheme`, `unknown`, `revoked` or `expired`; the last two for a right key only."},
+            {
+                "reason": "`missing`, `scheme`, `unknown`, `revoked`, `expired`; the last two for a right key only; or"
+                " `refused`: what is no key of this site, such as a token of the product's own."
+            },
         ),
         ErrorCode(
             "forbidden",

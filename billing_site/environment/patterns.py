@@ -23,6 +23,7 @@ ORIGIN = Pattern(
     "origins such as https://example.com, separated by commas",
 )
 HEADER = Pattern(re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*"), "the name of a header, such as X-Real-IP")
+CALLABLE = Pattern(re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+"), "the path of a callable, such as shop.tokens.account_of")
 TOKEN = Pattern(re.compile(r"[!-~]+"), "printable ASCII without spaces")
 CURRENCY = Pattern(re.compile(r"[A-Z]{3}"), "currencies and whole numbers such as HUF=5000000, separated by commas")
 DAY = Pattern(re.compile(r"[1-9][0-9]{0,2}"), "whole numbers of days from 1 to 999, separated by commas")

@@ -1,10 +1,11 @@
-"""A system check: what views are metered as, and need, has to be in the catalogue."""
+"""System checks: what decorated views name is in the catalogue, and what METERED_IDENTIFY names can be called."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.db import Error as DatabaseError
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -12,9 +13,21 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from billing.http.access import access_of
 from billing.models import Capability, Feature
 from billing_site.metered.decorators import MeteredAs
+from billing_site.operations.checks import ENFORCEMENT
+from billing_site.request.identified_by_host import callable_at
 from ratelimit.checks import ENGINES
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+@register(ENFORCEMENT)
+def check_identify(**_: Any) -> Iterable[CheckMessage]:
+    try:
+        if settings.METERED_IDENTIFY:
+            callable_at(settings.METERED_IDENTIFY)
+    except (ImportError, TypeError) as error:
+        hint = "Let it be the path of a function that takes a request, or unset it."
+        yield Error(f"METERED_IDENTIFY finds nobody: {error}.", hint=hint, id="billing_site.E022")
 
 
 HINT = "Add it in the admin, or mend the name in the decorator; until then its calls are answered by {status}."

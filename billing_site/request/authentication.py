@@ -1,4 +1,4 @@
-"""Who is calling: an API key, or the browser's session with its CSRF token."""
+"""Who is calling: an API key, whom the host product knows, or the browser's session with its CSRF token."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from typing import Any
 from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
-from django.middleware.csrf import CsrfViewMiddleware
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from billing.entitlements import api_keys
 from billing.entitlements.api_keys import BadCredentials, Caller
 from billing.models.api_keys import bears_checksum
+from billing_site.request import identified_by_host
 from billing_site.request.client_address import client_address
+from billing_site.request.csrf import CsrfFailed, check_csrf
 from usage.api.contract import find_caller
 
+__all__ = ["CsrfFailed", "Flooded", "GatewayAuthentication", "identify"]
+
 FLOOD_SECONDS = 60
-
-
-class CsrfFailed(Exception):
-    """A browser's request that changes something came without the session's CSRF token."""
 
 
 class Flooded(Exception):
@@ -36,23 +35,25 @@ class Flooded(Exception):
 def identify(request: HttpRequest) -> Caller | None:
     """The caller; None without any credentials. Raises BadCredentials, CsrfFailed, Flooded.
 
-    A key that is given must be good: a bad one never falls through to the session. Asks no engine for a key that
-    this process knows.
+    A key that is given must be good: a bad one never falls through to METERED_IDENTIFY or the session. Asks no engine
+    for a key that this process knows.
     """
     header = request.META.get("HTTP_AUTHORIZATION")
     if header is None:
-        return _by_session(request)
+        return identified_by_host.find(request) or _by_session(request)
+    scheme, _, key = header.partition(" ")
+    key, is_bearer = key.strip(), scheme.lower() == "bearer"
+    identity = api_keys.known(key) if is_bearer else None
+    if identity is None:
+        if not (is_bearer and bears_checksum(key)) and (caller := identified_by_host.find(request, scheme or "none")):
+            return caller
+        if not key and (is_bearer or not scheme):
+            raise BadCredentials("missing")
+        if not is_bearer:
+            raise BadCredentials("scheme")
+        identity = _look_up(request, key)
     # A key proves intent by itself; a cross-site page cannot send it.
     request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
-    scheme, _, key = header.partition(" ")
-    key = key.strip()
-    if not key and scheme.lower() in ("bearer", ""):
-        raise BadCredentials("missing")
-    if scheme.lower() != "bearer":
-        raise BadCredentials("scheme")
-    identity = api_keys.known(key)
-    if identity is None:
-        identity = _look_up(request, key)
     return Caller(identity.account, key, identity)
 
 
@@ -88,15 +89,8 @@ def _seconds_left(failures: str) -> int:
 def _by_session(request: HttpRequest) -> Caller | None:
     if settings.SESSION_COOKIE_NAME not in request.COOKIES or not request.user.is_authenticated:
         return None
-    reason = _CsrfCheck(lambda _: None).process_view(request, None, (), {})  # type: ignore[arg-type]
-    if reason is not None:
-        raise CsrfFailed(str(reason))
+    check_csrf(request)
     return Caller(int(request.user.pk))
-
-
-class _CsrfCheck(CsrfViewMiddleware):
-    def _reject(self, request: HttpRequest, reason: str) -> Any:
-        return reason
 
 
 class GatewayAuthentication(BaseAuthentication):

@@ -56,6 +56,7 @@ NOT_AUTHENTICATED = {
     "unknown": "There is no such API key.",
     "revoked": "This API key was revoked, or its user deactivated.",
     "expired": "This API key has expired.",
+    "refused": "These credentials are not accepted.",
 }
 
 

@@ -21,6 +21,12 @@ API_KEY_PREFIX = calls.text(
     "New keys begin with it, so that people and scanners of secrets know them. Keys made before stay valid.",
     default="mk_live_",
 )
+METERED_IDENTIFY = calls.text(
+    "METERED_IDENTIFY",
+    like.CALLABLE,
+    "A callable of the host product that finds who calls, by a JWT for example: it takes the request and gives a user,"
+    " an account's id, or None ([your-own-views.md](your-own-views.md)).",
+)
 MOST_API_KEYS = calls.number("MOST_API_KEYS", 50, "Live keys that an account may have by its own doing.", most=10_000)
 
 log = Group("Usage log and outbox")

@@ -115,6 +115,10 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
         [("http://127.0.0.1:12111", "STRIPE_API_BASE", "http://127.0.0.1:12111")],
     ),
     "API_KEY_PREFIX": (["with space", "a.b", "x" * 21], [("acme_", "API_KEY_PREFIX", "acme_")]),
+    "METERED_IDENTIFY": (
+        ["account_of", "a.b()", "1.a", "a..b"],
+        [("shop.tokens.account_of", "METERED_IDENTIFY", "shop.tokens.account_of")],
+    ),
     "MOST_API_KEYS": ([*NUMBER, "10001"], [("1", "MOST_API_KEYS", 1)]),
     "MOST_INVOICES_A_DAY": (NUMBER, [("1", "MOST_INVOICES_A_DAY", 1)]),
     "USAGE_LOG_MONTHS": (NUMBER, [("1", "USAGE_LOG_MONTHS", 1)]),

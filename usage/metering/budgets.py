@@ -50,8 +50,8 @@ class Bounds(NamedTuple):
 
 
 def bounds_of(snapshot: Snapshot, caller: Caller, now_ms: int) -> Bounds | None:
-    """None for a key without any budget, and for a session."""
-    if caller.identity is None:
+    """None for a key without any budget, and without a key."""
+    if caller.identity is None or not caller.identity.prefix:
         return None
     terms = snapshot.entitlement.plan.key_budgets.smaller(caller.identity.budgets)
     if terms is NONE:
