@@ -11,6 +11,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from billing.admin.base import ModelAdmin, ReadOnly
+from billing.users import fields_of_names
 
 admin.site.unregister([EmailAddress, Authenticator])
 
@@ -27,7 +28,7 @@ class SecondFactors(ReadOnly, ModelAdmin[Any]):
     list_display = ("user", "type", "created_at", "last_used_at")
     list_filter = ("type",)
     list_select_related = ("user",)
-    search_fields = ("user__username", "user__email")
+    search_fields = fields_of_names("user__")
     fields = ("user", "type", "created_at", "last_used_at")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -24,7 +25,7 @@ PAGES = {
         ("Coupons", "billing.coupon", "percent"),
     ],
     "Customers": [
-        ("Users", "auth.user", "person"),
+        ("Users", get_user_model()._meta.label_lower, "person"),
         ("Subscriptions", "billing.subscription", "autorenew"),
         ("Moves of subscribers", "billing.bulkmove", "group_work"),
         ("API keys", "billing.apikey", "key"),

@@ -14,6 +14,7 @@ class BillingSiteConfig(AppConfig):
             chain_checks,
             checks,
             payment_checks,
+            user_checks,
             variable_checks,
             webhook_checks,
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 from redis.exceptions import ResponseError
@@ -18,6 +17,7 @@ from billing.erasure import columns
 from billing.erasure.columns import NAMELESS, OWNER, Columns
 from billing.erasure.deletion import NotDeletable
 from billing.erasure.erase import ErasureWaits
+from billing.users import User
 from ratelimit.keys import AccountKeys, shard_of, stream
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import client, reaching_redis

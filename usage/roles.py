@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.management import create_permissions
+
+from billing.users import right
 
 SUPPORT, BILLING, CATALOGUE, AUDITOR = "support", "billing", "catalogue", "auditor"
 OF_THE_CATALOGUE: Final = ("plan", "feature", "route", "capability", "tokenpack", "modelprice")
@@ -37,8 +40,8 @@ CHANGES: Final = {
     CATALOGUE: tuple(f"billing.{verb}_{model}" for model in OF_THE_CATALOGUE for verb in ("add", "change", "delete")),
     AUDITOR: (),
 }
-SEEN: Final = ("auth.view_user", "auth.view_group", "account.view_emailaddress")
-"""Beside all that there is of billing and usage. Not second factors: who knows a secret can log in by it."""
+SEEN: Final = ("auth.view_group", "account.view_emailaddress")
+"""Beside users, and all that there is of billing and usage. Not second factors: who knows a secret can log in by it."""
 SEES_ALL: Final = (SUPPORT, BILLING, AUDITOR)
 APPS: Final = ("auth", "account", "billing", "usage")
 
@@ -52,7 +55,7 @@ def make(apps: Any, schema_editor: Any = None) -> None:
         group, is_new = groups.get_or_create(name=role)
         if not is_new:
             continue
-        seen = SEEN if role in SEES_ALL else [f"billing.view_{model}" for model in OF_THE_CATALOGUE]
+        seen = [right("view"), *SEEN] if role in SEES_ALL else [f"billing.view_{model}" for model in OF_THE_CATALOGUE]
         group.permissions.set([*_named(permissions, [*seen, *changes]), *(views if role in SEES_ALL else ())])
 
 
@@ -66,7 +69,7 @@ def grant(apps: Any, role: str, names: Iterable[str]) -> None:
 
 def _make_permissions(apps: Any) -> None:
     """Django makes them after the last migration only."""
-    for label in APPS:
+    for label in dict.fromkeys((*APPS, get_user_model()._meta.app_label)):
         config = apps.get_app_config(label)
         module = getattr(config, "models_module", None)  # an app of a migration has none, and is passed over without
         config.models_module = module or True

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from django.contrib import messages
 from django.contrib.admin.utils import quote, unquote
+from django.contrib.auth import get_user_model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -113,8 +114,9 @@ class ActionPages(ModelAdmin[M]):
         }
         if "back_url" not in context:
             context["back_url"] = self.way_back(request, row)
-        # The model's own, or the one for all.
-        templates = [f"admin/billing/{self.opts.model_name}/{template}", f"admin/billing/{template}"]
+        # The model's own, or the one for all. Users' are in one place, whatever their model is called.
+        own = "user" if self.model is get_user_model() else self.opts.model_name
+        templates = [f"admin/billing/{own}/{template}", f"admin/billing/{template}"]
         return TemplateResponse(request, templates, context)
 
     def back(self, request: HttpRequest, row: M, message: str, level: int = messages.SUCCESS) -> HttpResponse:

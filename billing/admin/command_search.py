@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django.contrib import admin
-from django.contrib.auth.models import User
 from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
@@ -15,6 +14,7 @@ from billing.admin.lists.searching import suggested
 from billing.entitlements.keys import find_by_key
 from billing.models import ApiKey, CreditNote, Invoice, Subscription
 from billing.models.api_keys import prefix_in
+from billing.users import User
 
 CUSTOMERS_SHOWN = 10
 LONGEST = 300

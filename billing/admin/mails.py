@@ -12,6 +12,7 @@ from unfold.paginator import InfinitePaginator
 
 from billing.admin.base import ModelAdmin, ReadOnly
 from billing.models import MailboxMessage, SentMail
+from billing.users import fields_of_names
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -37,7 +38,7 @@ class SentMailAdmin(ReadOnly, ModelAdmin[SentMail]):
     list_display_links = ["first_tried_at"]
     list_select_related = ["account"]
     list_filter = [StateFilter]
-    search_fields = ["account__username", "account__email"]
+    search_fields = fields_of_names("account__")
     search_help_text = "Username or e-mail"
     paginator = InfinitePaginator
     show_full_result_count = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import ForeignKey
 from django.http import HttpRequest, HttpResponseRedirect
@@ -12,6 +11,7 @@ from django.urls import reverse
 
 from billing.admin.base import M, ModelAdmin
 from billing.models import Erasure
+from billing.users import User, page
 
 ERASED = "The personal data of this account were erased. Nothing is added to it any more."
 
@@ -34,5 +34,5 @@ class OfAccount(ModelAdmin[M]):
     def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
         """The customer's page opens the form with its account in the address."""
         if request.GET.get("account") == str(obj.account_id):
-            return HttpResponseRedirect(reverse("admin:auth_user_change", args=[obj.account_id]))
+            return HttpResponseRedirect(reverse(page("change"), args=[obj.account_id]))
         return super().response_post_save_add(request, obj)

@@ -16,6 +16,7 @@ from billing.admin.base import ModelAdmin, ReadOnly
 from billing.admin.lists.filters import Consumers
 from billing.admin.lists.searching import SHOWN
 from billing.models import OutboxCursor, OutboxMessage
+from billing.users import fields_of_names
 
 MOVED = "The message was delivered or skipped since you looked; nothing was changed."
 
@@ -25,7 +26,7 @@ class OutboxMessageAdmin(ReadOnly, ModelAdmin[OutboxMessage]):
     """Kept as it was written, until OUTBOX_KEPT_DAYS have passed."""
 
     list_display = ["recorded_at", "account", "kind", "actor", "payload"]
-    search_fields = ["account__username", "account__email"]
+    search_fields = fields_of_names("account__")
     search_help_text = SHOWN
     by_account = "account"
     ordering = ["-pk"]
@@ -64,7 +65,7 @@ class OutboxCursorAdmin(ReadOnly, ActionPages[OutboxCursor]):
 
     list_display = ["consumer", "account", "state", "attempts", "error", "due_at"]
     list_filter = [StateFilter, Consumers]
-    search_fields = ["account__username", "account__email"]
+    search_fields = fields_of_names("account__")
     search_help_text = SHOWN
     by_account = "account"
     ordering = ["-attempts", "due_at"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import ProtectedError
 from django.db.models.deletion import Collector
@@ -12,6 +11,7 @@ from billing.erasure.erasers import erasers
 from billing.fence.fenced import push_on_commit
 from billing.models import BalanceEntry, BillingPeriod, Erasure, Invoice, Subscription, TokenPackPurchase, WindowOverage
 from billing.rules.refused import Refused
+from billing.users import User
 
 
 class NotDeletable(Refused):

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import transaction
 
@@ -23,6 +22,7 @@ from billing.payments.cards import methods
 from billing.rules.refused import Refused
 from billing.subscriptions import changes, renewal
 from billing.subscriptions.refusals import NoSubscription
+from billing.users import User, name_field
 
 SESSIONS_AT_ONCE = 1_000
 
@@ -110,7 +110,7 @@ def go_on(erasure: Erasure, now: datetime) -> Erasure:
     """Do what is left of it. Raises ErasureWaits."""
     account = erasure.account_id
     _delete_sessions(account)
-    username = User.objects.values_list("username", flat=True).get(pk=account)
+    username = User.objects.values_list(name_field(), flat=True).get(pk=account)
     for eraser in erasers():
         eraser.erase(account, username)
     with transaction.atomic():
@@ -151,12 +151,21 @@ def _leave_other_accounts(user: User) -> None:
         Invitation.objects.filter(email=user.email.lower()).delete()
 
 
+def _as_name(name: str) -> str:
+    """What an address has to look like, at a host that exists nowhere."""
+    return f"{name}@erased.invalid" if name_field() == "email" else name
+
+
 def _empty_user(user: User) -> None:
     _leave_other_accounts(user)
     name = f"{columns.NAMELESS}-{user.pk}"
-    while User.objects.filter(username=name).exclude(pk=user.pk).exists():
+    while User.objects.filter(**{name_field(): _as_name(name)}).exclude(pk=user.pk).exists():
         name += "-"
-    user.username, user.email, user.first_name, user.last_name, user.last_login = name, "", "", "", None
+    kept = {field.name for field in User._meta.get_fields()}
+    for field in {"username", "email", "first_name", "last_name"} & kept:
+        setattr(user, field, "")
+    setattr(user, name_field(), _as_name(name))
+    user.last_login = None
     user.save()
     user.groups.clear()
     user.user_permissions.clear()

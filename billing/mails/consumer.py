@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.db.models import F
 from django.utils import timezone, translation
 from django.utils.crypto import salted_hmac
@@ -22,6 +21,7 @@ from billing.mails.drafts import DRAFTS, IN_ANY_CASE, NOTICES, TO_STAFF
 from billing.mails.rendering import render
 from billing.models import OutboxMessage, Preferences, SentMail
 from billing.postgres.session_locks import held_alone
+from billing.users import User
 
 logger = logging.getLogger(__name__)
 SPACE: Final = 0x0A11

@@ -7,13 +7,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from django.contrib.auth.models import User
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from billing.models import OutboxMessage, Plan
 from billing.outbox import actor
 from billing.rules.money import in_currency, minor_units
+from billing.users import User
 
 
 class Link(NamedTuple):

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from email.utils import parseaddr
 from typing import Any, Final
 
-from django.contrib.auth.models import User
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import timezone
 
 from billing.models import MailboxMessage
+from billing.users import User
 
 KEPT: Final = 1_000
 """Mails: older ones go when new ones come."""

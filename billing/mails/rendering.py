@@ -7,7 +7,6 @@ from email.utils import parseaddr
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.core.mail import EmailMultiAlternatives
 from django.template import Context
 from django.template.loader import get_template, render_to_string
@@ -16,6 +15,7 @@ from django.utils.translation import get_language
 from billing.mails import unsubscribing
 from billing.mails.draft import Draft
 from billing.models import OutboxMessage
+from billing.users import User
 
 
 def render(draft: Draft, message: OutboxMessage, user: User, to: str, *, is_notice: bool) -> EmailMultiAlternatives:

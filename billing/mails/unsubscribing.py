@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.core import signing
 
 from billing.models import Preferences
+from billing.users import User
 
 SALT: Final = "billing.mails.unsubscribe"
 PATH: Final = "/dashboard/unsubscribe/{}/"

@@ -6,7 +6,6 @@ import hashlib
 import secrets
 from datetime import datetime
 
-from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Q
@@ -16,6 +15,7 @@ from billing.models.members import INVITATION_HOLDS_FOR, Role
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.refused import Refused
+from billing.users import User
 
 MOST_MAILS = 20
 """That one account may cause in 24 hours: each goes to somebody who has not asked for it."""

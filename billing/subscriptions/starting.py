@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from billing.invoicing.review import largest_invoice
@@ -19,6 +18,7 @@ from billing.subscriptions import changes, opening, quotes, trials
 from billing.subscriptions.coupons import discounts
 from billing.subscriptions.refusals import AlreadyOnPlan, NotOnSale, QuoteExpired, StartRefused
 from billing.subscriptions.staff_changes import Documents, documents_after, last_documents
+from billing.users import User
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context as allauth_context
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from billing.models import Preferences
+from billing.users import User
 from billing_site.library_settings import LOG_IN
 from billing_site.request.client_address import client_address
 

@@ -13,7 +13,6 @@ import re
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.db import transaction
 from django.dispatch import receiver
@@ -25,6 +24,7 @@ from billing.models import KnownPlace
 from billing.outbox.clock import ClockSkewed
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
+from billing.users import User
 from billing_site.request.client_address import client_address
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -23,6 +22,7 @@ from billing.members.rights import RIGHTS, Right
 from billing.models import Member, Preferences
 from billing.outbox import actor
 from billing.outbox.actor import acting_as
+from billing.users import User
 
 ACCOUNT: Final = "account"
 """In the session: which account a member acts for; the own one where it is missing."""

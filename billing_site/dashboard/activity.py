@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from django.contrib.auth.models import User
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.functional import Promise
@@ -17,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from billing.models import Invoice, OutboxMessage, Plan
 from billing.outbox import actor
 from billing.outbox.kinds import Happened
+from billing.users import User
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 
 NEWEST = 100

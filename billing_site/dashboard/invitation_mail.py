@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from billing.mails.draft import Draft, Link
 from billing.mails.rendering import dressed
+from billing.users import User
 
 
 def send_invitation(email: str, secret: str, owner: User, by: User) -> None:

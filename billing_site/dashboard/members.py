@@ -7,7 +7,6 @@ import logging
 from allauth.account.models import EmailAddress
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -20,6 +19,7 @@ from billing.members.membership import NotInvited
 from billing.members.rights import Right, rights_of
 from billing.models import Invitation, Member
 from billing.models.members import Role
+from billing.users import User
 from billing_site.dashboard.access import DashboardRequest, choose_account, dashboard_page
 from billing_site.dashboard.forms import back_to, saying_why_not
 from billing_site.dashboard.invitation_mail import send_invitation

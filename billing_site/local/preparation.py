@@ -57,7 +57,10 @@ def local_password(path: Path) -> str:
 def ensure_staff(password: str) -> None:
     """Make the admin's superuser, or give an existing one its rights and this password back."""
     users = get_user_model()
-    staff, _ = users.objects.get_or_create(username=STAFF, defaults={"email": "staff@example.com"})
+    address = {"email": "staff@example.com"}
+    by_address = users.USERNAME_FIELD == "email"
+    named = address if by_address else {users.USERNAME_FIELD: STAFF}
+    staff, _ = users.objects.get_or_create(**named, defaults=address)
     if not (staff.is_superuser and staff.is_staff and staff.is_active and staff.check_password(password)):
         staff.is_superuser = staff.is_staff = staff.is_active = True
         staff.set_password(password)

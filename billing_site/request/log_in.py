@@ -13,13 +13,13 @@ from functools import wraps
 from typing import Any, Final
 
 from allauth.account.auth_backends import AuthenticationBackend
-from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.forms import BaseForm
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from billing.users import User
 from billing_site.request.client_address import client_address
 from ratelimit import process_state
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.contrib.auth import get_user_model
 from django.core.cache import cache
 
 from billing.payments.unplaced import unplaced
 from billing.reports.ahead import Ahead, ahead
 from billing.reports.month import Month, money_of_month
 from billing.reports.recurring import PlanShare, plan_shares
+from billing.users import User, name_field
 from usage.reports.present import Used, near_quota, top_consumers
 from usage.reports.reservations import Everybody, of_everybody
 
@@ -48,7 +48,7 @@ def figures(now: datetime) -> Figures:
 def _read(now: datetime) -> Figures:
     near, top = near_quota(now), top_consumers(now, SHOWN)
     shown = {used.account for used in (*near[:SHOWN], *top)}
-    users = get_user_model().objects.filter(pk__in=shown).values_list("pk", "username")
+    users = User.objects.filter(pk__in=shown).values_list("pk", name_field())
     names = dict(users)
     month, coming = money_of_month(now), ahead(now)
     return Figures(

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from billing import users
 from billing.admin.invoicing.documents import amount_of
 from billing.http.fields import rfc3339
 from billing.reports.month import Amounts
@@ -47,7 +48,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         groups.append(("Agents", _agents(shown)))
     if may("usage.view_usagelog"):
         groups.append(("Machinery", _machinery(request, operations.read(now), now)))
-        if may("auth.view_user"):
+        if may(users.right("view")):
             context["used"] = [
                 ("Near the quota", _accounts(shown, shown.nearest), "Nobody has used 80 % of the quota."),
                 ("Most tokens of the present window", _accounts(shown, shown.top), "Nobody has used any."),
@@ -96,7 +97,7 @@ def _to_look_at(shown: Figures) -> list[Number]:
         Number(
             "Near the quota",
             f"{shown.near:,}{' or more' if shown.near >= MOST_NEAR else ''}",
-            _list("auth_user", quota="near"),
+            _list(users.label(), quota="near"),
             "80 % or more of the window's tokens",
         ),
         _bad(
@@ -191,7 +192,7 @@ def _accounts(shown: Figures, accounts: list[Used]) -> list[dict[str, Any]]:
     return [
         {
             "name": shown.names.get(used.account, f"account {used.account}"),
-            "url": reverse("admin:auth_user_change", args=[used.account]),
+            "url": reverse(users.page("change"), args=[used.account]),
             "tokens": used.tokens,
             "percent": used.percent if used.quota is not None else None,
         }

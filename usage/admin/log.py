@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -18,6 +17,7 @@ from billing.admin.lists.changelist import Rows
 from billing.admin.lists.ranges import Days
 from billing.models import Feature
 from billing.rules.periods import month_window
+from billing.users import User, name_field
 from usage.log import events
 from usage.models import UsageLog
 
@@ -169,6 +169,6 @@ class UsageLogAdmin(ReadOnly, ModelAdmin[UsageLog]):
 
 def _accounts(username: str) -> list[int]:
     """The account of that username, or else up to ACCOUNTS_FOUND whose usernames begin so."""
-    exact = list(User.objects.filter(username=username).values_list("pk", flat=True))
-    begun = User.objects.filter(username__istartswith=username).order_by("username")
+    exact = list(User.objects.filter(**{name_field(): username}).values_list("pk", flat=True))
+    begun = User.objects.filter(**{f"{name_field()}__istartswith": username}).order_by(name_field())
     return exact or list(begun.values_list("pk", flat=True)[:ACCOUNTS_FOUND])

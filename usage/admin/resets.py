@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
@@ -13,6 +12,7 @@ from django.utils import timezone
 from billing.admin.base import ModelForm
 from billing.admin.lists.searching import SHOWN
 from billing.admin.of_account import OfAccount
+from billing.users import User, fields_of_names
 from usage.drain import drain
 from usage.metering.reset import NothingUsed, reset_caught_up
 from usage.models import UsageReset
@@ -33,7 +33,7 @@ class UsageResetAdmin(OfAccount[UsageReset]):
     form = UsageResetForm
     list_display = ["account", "tokens", "reason", "reset_by", "reset_at", "window_starts_at"]
     list_select_related = ["account"]
-    search_fields = ["account__username", "account__email"]
+    search_fields = [*fields_of_names("account__")]
     search_help_text = SHOWN
     by_account = "account"
     autocomplete_fields = ["account"]

@@ -6,6 +6,7 @@ from django.contrib import admin
 from unfold.paginator import InfinitePaginator
 
 from billing.admin.base import ModelAdmin, ReadOnly
+from billing.users import fields_of_names
 from usage.models import ThresholdCrossed
 
 
@@ -15,7 +16,7 @@ class ThresholdCrossedAdmin(ReadOnly, ModelAdmin[ThresholdCrossed]):
     list_display_links = ["crossed_at"]
     list_select_related = ["account"]
     list_filter = ["limit"]
-    search_fields = ["account__username", "account__email"]
+    search_fields = fields_of_names("account__")
     search_help_text = "Username or e-mail"
     paginator = InfinitePaginator
     show_full_result_count = False

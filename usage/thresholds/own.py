@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.contrib.auth.models import User
 from django.db import transaction
 
 from billing.models import NoticeThreshold
 from billing.models.notices import MOST_OWN
+from billing.users import User
 from usage.log import crossings
 
 

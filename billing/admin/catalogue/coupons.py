@@ -25,6 +25,7 @@ from billing.models.coupons import CouponRedemptionQuerySet
 from billing.rules.money import in_currency
 from billing.subscriptions import refusals
 from billing.subscriptions.coupons import redeeming
+from billing.users import fields_of_names
 
 
 class CouponForm(HistoryForm):
@@ -147,7 +148,7 @@ class CouponRedemptionAdmin(ReadOnly, ActionPages[CouponRedemption]):
     list_display_links = ["account"]
     list_filter = [StateFilter, "coupon"]
     list_select_related = ["account", "coupon"]
-    search_fields = ["account__username", "account__email", "coupon__code"]
+    search_fields = [*fields_of_names("account__"), "coupon__code"]
     search_help_text = f"{SHOWN}, or a coupon's code"
     by_account = "account"
     fieldsets = [

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
@@ -25,6 +24,7 @@ from billing.api.sentences import to_staff
 from billing.models import CryptoRefund
 from billing.payments.chains import refunds
 from billing.payments.chains.refusals import ChainRefused
+from billing.users import User
 
 STATES = {
     "requested": "warning",

@@ -6,6 +6,7 @@ from django.contrib import admin
 
 from billing.admin.base import ModelAdmin, ReadOnly
 from billing.models import Erasure
+from billing.users import fields_of_names
 
 
 @admin.register(Erasure)
@@ -16,6 +17,6 @@ class ErasureAdmin(ReadOnly, ModelAdmin[Erasure]):
     list_display_links = ["account"]
     list_select_related = ["account", "asked_by"]
     list_filter = [("finished_at", admin.EmptyFieldListFilter)]
-    search_fields = ["account__username"]
+    search_fields = fields_of_names("account__")[:1]
     search_help_text = "Beginning of a username, such as erased-71"
     by_account = "account"

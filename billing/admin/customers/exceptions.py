@@ -15,6 +15,7 @@ from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.admin.lists.searching import SHOWN
 from billing.admin.of_account import OfAccount
 from billing.models import LimitOverride, TokenTopUp
+from billing.users import fields_of_names
 
 
 class ExceptionForm(HistoryForm):
@@ -31,7 +32,7 @@ class ExceptionAdmin(OfAccount[Any], HistoryAdmin[Any]):
     form = ExceptionForm
     autocomplete_fields = ["account"]
     list_select_related = ["account"]
-    search_fields = ["account__username", "account__email"]
+    search_fields = fields_of_names("account__")
     search_help_text = SHOWN
     by_account = "account"
 

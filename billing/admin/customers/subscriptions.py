@@ -19,6 +19,7 @@ from billing.models.subscriptions import SubscriptionQuerySet
 from billing.rules import money
 from billing.subscriptions.coupons import discounts
 from billing.subscriptions.current import CurrentSubscription, current_subscription
+from billing.users import fields_of_names
 
 
 class BillingPeriodInline(ReadOnly, TabularInline[BillingPeriod, Subscription]):
@@ -126,7 +127,7 @@ class SubscriptionAdmin(ReadOnly, OverageCapAdmin):
     list_filter = [ParkedFilter, EndingFilter, TrialFilter, PayingFilter, "status", "plan"]
     actions = ["move_chosen"]
     list_select_related = ["account", "plan", "scheduled_plan"]
-    search_fields = ["account__username", "account__email"]
+    search_fields = fields_of_names("account__")
     search_help_text = SHOWN
     by_account = "account"
     sortable_by = ()

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import ManyToManyField, OuterRef, QuerySet, Subquery
+from django.forms import modelform_factory
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -35,6 +36,7 @@ from billing.models import (
     WindowOverage,
 )
 from billing.rules.refused import Refused
+from billing.users import User, fields_of_names, name_field, right
 
 if TYPE_CHECKING:
     # One base is enough for the type checker: Unfold changes nothing that it sees.
@@ -48,7 +50,8 @@ else:
     class _GroupAdmin(DjangoGroupAdmin, ModelAdmin): ...
 
 
-admin.site.unregister(User)
+if admin.site.is_registered(User):
+    admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
@@ -67,6 +70,24 @@ class Choices:
         return field
 
 
+FIELDS = frozenset(field.name for field in User._meta.get_fields())
+DJANGOS_FIELDS = frozenset(
+    ("username", "first_name", "last_name", "email", "date_joined", "last_login", "is_staff", "is_active")
+)
+
+
+def of_the_model(fieldsets: Any) -> Any:
+    """Django's fieldsets with the model's own name, and without fields that it lacks; each field once."""
+    shown: set[str] = set()
+    kept = []
+    for title, about in fieldsets:
+        names = [name_field() if name == "username" else name for name in about["fields"]]
+        here = [name for name in names if name not in shown and (name in FIELDS or name not in DJANGOS_FIELDS)]
+        shown.update(here)
+        kept += [(title, {**about, "fields": tuple(here)})] if here else []
+    return kept
+
+
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 WITH_THEIR_USER = (AccountNote, ApiKey, ApiKeyUse, BillingDetails, BillingPeriod, Subscription, WindowOverage)
 
@@ -77,16 +98,22 @@ class UserAdmin(Choices, StartActions, MoneyActions, _UserAdmin):
     Registered by `usage.admin.customers`, which puts the customer's page before the form.
     """
 
-    form = UserChangeForm
-    add_form = UserCreationForm
+    fieldsets = of_the_model(_UserAdmin.fieldsets)
+    add_fieldsets = of_the_model(_UserAdmin.add_fieldsets)
+    form = modelform_factory(User, UserChangeForm, fields="__all__")
+    add_form = modelform_factory(User, UserCreationForm, fields=(name_field(),))
     change_password_form = AdminPasswordChangeForm
-    list_display = ["username", "email", "plan", "is_active", "is_staff", "date_joined", "last_login"]
+    list_display = [
+        *fields_of_names(),
+        *("plan", "is_active", "is_staff"),
+        *(name for name in ("date_joined", "last_login") if name in FIELDS),
+    ]
     list_filter = ["is_active", "is_staff", "is_superuser", "groups"]
     list_filter_sheet = False
     filter_horizontal = ()
-    search_fields = ["username", "email"]
+    search_fields = fields_of_names()
     search_help_text = SHOWN
-    sortable_by = ["username"]
+    sortable_by = fields_of_names()[:1]
     ordering = ["-pk"]
     actions_detail = ["start", "receive_money", "pay_out", "activate", "deactivate", "erase"]
 
@@ -105,7 +132,7 @@ class UserAdmin(Choices, StartActions, MoneyActions, _UserAdmin):
         return getattr(row, "plan_name", None)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        fixed = ("last_login", "date_joined")
+        fixed = tuple(name for name in ("last_login", "date_joined") if name in FIELDS)
         if obj is not None and obj.pk == request.user.pk:  # nobody shuts himself out
             return (*fixed, "is_active", "is_staff", "is_superuser")
         return fixed if request.user.is_superuser else (*fixed, *RIGHTS)
@@ -147,7 +174,7 @@ class UserAdmin(Choices, StartActions, MoneyActions, _UserAdmin):
         return bool(request.user.has_perm("billing.erase_account"))
 
     def has_change_user_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return bool(request.user.has_perm("auth.change_user"))
+        return bool(request.user.has_perm(right("change")))
 
     def sensible_actions(self, row: User) -> set[str]:
         if row.is_staff or row.is_superuser:

@@ -15,6 +15,7 @@ from billing.admin.lists.searching import SHOWN
 from billing.documents import issued
 from billing.documents.document import Document
 from billing.models import BalanceEntry, CreditNote, Payment
+from billing.users import name_field
 
 
 class MovementAdmin(ReadOnly, ModelAdmin[Any]):
@@ -74,7 +75,7 @@ class PaymentAdmin(MovementAdmin):
     ordering = ["-paid_at", "-pk"]
     fieldsets = [(None, {"fields": [("reference", "paid_at", "amount_shown"), ("invoice", "money_in", "reversal")]})]
 
-    @admin.display(ordering="invoice__account__username")
+    @admin.display(ordering=f"invoice__account__{name_field()}")
     def account(self, row: Payment) -> str:
         return str(row.invoice.account)
 

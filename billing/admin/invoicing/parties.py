@@ -13,6 +13,7 @@ from billing.admin.lists.filters import Countries
 from billing.admin.lists.searching import SHOWN
 from billing.admin.of_account import OfAccount
 from billing.models import BillingDetails, Seller, TaxRate
+from billing.users import fields_of_names
 
 ADDRESS: Any = ("Name and address", {"fields": ["name", "address", ("postcode", "city"), ("country", "vat_id")]})
 
@@ -65,7 +66,7 @@ class BillingDetailsAdmin(OfAccount[BillingDetails]):
     list_filter = [Countries, ("vat_id", admin.EmptyFieldListFilter)]
     sortable_by = ()
     ordering = ["-pk"]
-    search_fields = ["account__username", "account__email"]
+    search_fields = fields_of_names("account__")
     search_help_text = SHOWN
     by_account = "account"
     autocomplete_fields = ["account"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
+
+from billing.users import User, fields_of_names
 
 ACCOUNTS_FOUND = 50
 SHOWN = "Beginning of a username or e-mail"
@@ -14,11 +17,15 @@ SHOWN = "Beginning of a username or e-mail"
 
 def accounts_beginning(term: str, most: int = ACCOUNTS_FOUND) -> QuerySet[User]:
     """Those whose username or e-mail address begins so, in whatever case."""
-    return User.objects.filter(Q(username__istartswith=term) | Q(email__istartswith=term)).order_by("pk")[:most]
+    return User.objects.filter(_names("istartswith", term)).order_by("pk")[:most]
+
+
+def _names(lookup: str, term: str) -> Q:
+    return reduce(or_, (Q(**{f"{field}__{lookup}": term}) for field in fields_of_names()))
 
 
 def _exact(term: str) -> list[int]:
-    named = User.objects.filter(Q(username__iexact=term) | Q(email__iexact=term))
+    named = User.objects.filter(_names("iexact", term))
     return list(named.values_list("pk", flat=True)[:ACCOUNTS_FOUND])
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -22,6 +21,7 @@ from billing.models.payments.money import MANUAL
 from billing.payments.receive import receive
 from billing.payments.refunds import note_paid_out
 from billing.rules.money import in_currency
+from billing.users import User
 
 MAY_CHANGE = "change_invoices"
 

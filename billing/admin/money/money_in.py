@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -26,6 +25,7 @@ from billing.payments import reversals
 from billing.payments.correction import move
 from billing.payments.unplaced import unplaced
 from billing.rules.money import in_currency
+from billing.users import by_name
 
 MAY_CHANGE = "change_invoices"
 
@@ -206,7 +206,7 @@ def _owner(to: str) -> tuple[int, Invoice | None]:
     invoice = Invoice.objects.issued().filter(number=to.strip().upper()).first()
     if invoice is not None:
         return invoice.account_id, invoice
-    user = User.objects.filter(username=to.strip()).first()
+    user = by_name(to.strip())
     if user is None:
         raise BillingError("nowhere", to=to)
     return user.pk, None

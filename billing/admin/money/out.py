@@ -20,6 +20,7 @@ from billing.invoicing.ledger import lock
 from billing.models import Refund, Reversal
 from billing.payments import refunds
 from billing.payments.unplaced import owing
+from billing.users import name_field
 
 MAY_CHANGE = "change_invoices"
 STATE_COLOURS = {
@@ -66,7 +67,7 @@ class ReversalAdmin(ReadOnly, ModelAdmin[Reversal]):
     ]
     readonly_fields = ["amount_shown", "from_balance_shown"]
 
-    @admin.display(ordering="money_in__account__username")
+    @admin.display(ordering=f"money_in__account__{name_field()}")
     def account(self, row: Reversal) -> str:
         return str(row.money_in.account)
 

@@ -15,6 +15,7 @@ from billing.admin.base import ReadOnly, shown_once
 from billing.admin.lists.searching import SHOWN
 from billing.models import PaymentMethod, ProviderCustomer, ProviderEvent
 from billing.payments.cards import events, methods
+from billing.users import fields_of_names
 
 State = ProviderEvent.State
 
@@ -27,7 +28,7 @@ class PaymentMethodAdmin(ReadOnly, ActionPages[PaymentMethod]):
     list_display_links = ["card"]
     list_select_related = ["account"]
     list_filter = ["state", "is_default", "is_live"]
-    search_fields = ["account__username", "account__email", "reference"]
+    search_fields = [*fields_of_names("account__"), "reference"]
     search_help_text = f"{SHOWN}, or the provider's reference"
     by_account = "account"
     ordering = ["-pk"]

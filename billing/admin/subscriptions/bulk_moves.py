@@ -23,6 +23,7 @@ from billing.rules.plan_change import blockers
 from billing.subscriptions.bulk import moves
 from billing.subscriptions.bulk.moves import Tally
 from billing.subscriptions.refusals import PlanChangeRefused
+from billing.users import fields_of_names
 
 State = BulkMove.State
 
@@ -170,7 +171,7 @@ class BulkMoveItemAdmin(Movers, ReadOnly, ModelAdmin[BulkMoveItem]):
     list_display = ["subscription", "outcome_shown", "why", "price_before", "price_after", "invoice", "done_at"]
     list_select_related = ["subscription__account", "subscription__plan", "invoice"]
     list_filter = ["outcome", "foreseen", "move"]
-    search_fields = ["subscription__account__username", "subscription__account__email"]
+    search_fields = fields_of_names("subscription__account__")
     search_help_text = SHOWN
     by_account = "subscription__account"
     exclude = ["seen"]

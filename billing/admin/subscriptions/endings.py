@@ -18,6 +18,7 @@ from billing.http.fields import rfc3339
 from billing.models import Subscription
 from billing.rules.refused import Refused
 from billing.subscriptions import canceling, refusals, staff_ending
+from billing.users import page, right
 
 MAY_CHANGE = "change_subscriptions"
 ENDED = "The subscription has ended."
@@ -29,8 +30,8 @@ class EndingAdmin(ActionPages[Subscription]):
 
     def way_back(self, request: HttpRequest, row: Subscription) -> str:
         """The customer's page, which has everything of the account, for who may see it."""
-        if request.user.has_perm("auth.view_user"):
-            return reverse("admin:auth_user_change", args=[row.account_id])
+        if request.user.has_perm(right("view")):
+            return reverse(page("change"), args=[row.account_id])
         return super().way_back(request, row)
 
     @page_action("End", permission=MAY_CHANGE, icon="cancel", danger=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -29,6 +28,7 @@ from billing.models.plans import LONGEST_TRIAL
 from billing.rules.money import is_exact, minor_units
 from billing.subscriptions import refusals, starting
 from billing.subscriptions.starting import Terms
+from billing.users import User
 
 
 class PlanChoice(forms.ModelChoiceField):  # type: ignore[type-arg]

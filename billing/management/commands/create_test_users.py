@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
-from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import ProgrammingError, transaction
 from django.utils import timezone
@@ -16,6 +15,7 @@ from django.utils import timezone
 from billing.models import ApiKey, Plan, Subscription
 from billing.subscriptions import opening
 from billing.subscriptions.current import current_subscription
+from billing.users import User, name_field
 
 KEY_NAME = "made by create_test_users"
 
@@ -57,8 +57,8 @@ class Command(BaseCommand):
             self._print_table(users)
 
     def _test_user(self, plan: Plan, password: str | None, now: datetime) -> TestUser:
-        username = f"{plan.code}_user"
-        user, _ = User.objects.get_or_create(username=username, defaults={"password": make_password(None)})
+        username = f"{plan.code}_user" + ("@example.com" if name_field() == "email" else "")
+        user, _ = User.objects.get_or_create(**{name_field(): username}, defaults={"password": make_password(None)})
         if user.is_staff or user.is_superuser:
             raise CommandError(f"{username} exists and is staff; rename that user: test users are customers")
         if not user.is_active:

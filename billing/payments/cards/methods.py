@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
@@ -23,6 +22,7 @@ from billing.payments.cards.answers import Answer, Answered, Card, HostedPage, R
 from billing.payments.cards.configured import card_gateway
 from billing.payments.cards.gateway import Gateway
 from billing.postgres.any_of import any_of
+from billing.users import User
 
 T = TypeVar("T")
 State = PaymentMethod.State

@@ -8,7 +8,6 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from billing.invoicing.ledger import lock
@@ -18,6 +17,7 @@ from billing.payments.chains import configuration, uri
 from billing.payments.chains.addresses import NotAnAddress, checksummed
 from billing.payments.chains.reading import Node, Receipt
 from billing.payments.chains.refusals import ChainRefused
+from billing.users import User
 
 State = CryptoRefund.State
 NOBODYS = f"0x{'0' * 40}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from django.contrib import admin
-from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.urls import reverse
 from unfold.enums import ActionVariant
 
 from billing.admin.action_pages import ActionPages
 from billing.models import LimitOverride, Subscription, TokenTopUp
+from billing.users import User, page
 from usage.models import UsageReset
 
 
@@ -28,8 +28,8 @@ def groups(
     """Buttons under the heading of what they act on; headings without any are left out."""
     subscriptions: Any = admin.site.get_model_admin(Subscription)
     of_user = _of_row(request, users, user)
-    starting = reverse("admin:auth_user_start", args=[user.pk])
-    of_money = [reverse(f"admin:auth_user_{name}", args=[user.pk]) for name in ("receive_money", "pay_out")]
+    starting = reverse(page("start"), args=[user.pk])
+    of_money = [reverse(page(name), args=[user.pk]) for name in ("receive_money", "pay_out")]
     start = [] if pays else [button for button in of_user if button.url == starting]
     money = [button for button in of_user if button.url in of_money]
     about_user = [button for button in of_user if button.url not in (starting, *of_money)]
@@ -80,4 +80,4 @@ def add_url(model: Any, user: User) -> str:
 def _edit(request: HttpRequest, users: ActionPages[User], user: User) -> list[Button]:
     if not users.has_change_permission(request, user):
         return []
-    return [Button("Edit the user", reverse("admin:auth_user_edit", args=[user.pk]), "edit")]
+    return [Button("Edit the user", reverse(page("edit"), args=[user.pk]), "edit")]

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -19,6 +18,7 @@ from billing.admin.customers.users import UserAdmin
 from billing.admin.of_account import ERASED
 from billing.models import AccountNote, Erasure
 from billing.models.notes import LONGEST_NOTE
+from billing.users import User, fields_of_names, label
 from usage.admin.customers import actions, head, parts
 from usage.admin.customers.filters import QuotaFilter
 
@@ -40,9 +40,9 @@ class CustomerAdmin(UserAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         own = [
-            path("<int:account>/edit/", self.admin_site.admin_view(self.edit_view), name="auth_user_edit"),
-            path("<int:account>/note/", self.admin_site.admin_view(self.note_view), name="auth_user_note"),
-            path("<int:account>/part/<str:name>/", self.admin_site.admin_view(self.part_view), name="auth_user_part"),
+            path("<int:account>/edit/", self.admin_site.admin_view(self.edit_view), name=f"{label()}_edit"),
+            path("<int:account>/note/", self.admin_site.admin_view(self.note_view), name=f"{label()}_note"),
+            path("<int:account>/part/<str:name>/", self.admin_site.admin_view(self.part_view), name=f"{label()}_part"),
         ]
         return [*own, *super().get_urls()]
 
@@ -107,6 +107,6 @@ class AccountNoteAdmin(ReadOnly, ModelAdmin[AccountNote]):
 
     list_display = ["created_at", "account", "text", "author"]
     list_select_related = ["account", "author"]
-    search_fields = ["account__username", "account__email"]
+    search_fields = [*fields_of_names("account__")]
     search_help_text = "Username or e-mail"
     fields = ["account", "text", ("author", "created_at")]

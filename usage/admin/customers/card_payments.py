@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from billing.admin.invoicing.documents import amount_of
 from billing.models import PastDue, PaymentAttempt
 from billing.rules.past_due import paused_from
+from billing.users import User
 from usage.admin.customers.sections import Section, instant, link, list_url
 
 SHOWN = 10

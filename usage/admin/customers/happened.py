@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
@@ -27,6 +26,7 @@ from billing.models import (
     TokenTopUp,
 )
 from billing.outbox import actor
+from billing.users import User
 from usage.admin.customers.sections import Section, instant, list_url
 from usage.models import UsageReset
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from billing.admin.invoicing.documents import amount_of, redemption_link
@@ -16,6 +15,7 @@ from billing.models import Erasure, Invoice, Subscription
 from billing.rules.money import in_currency
 from billing.subscriptions.current import CurrentSubscription, current_subscription
 from billing.subscriptions.refusals import NoSubscription
+from billing.users import User
 from usage.admin.customers import card_payments
 from usage.reports.history import DAY, HistoryEntry, history
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.db.models import Model, Q
 from django.http import HttpRequest
@@ -31,6 +30,7 @@ from billing.models import (
     Subscription,
     TokenTopUp,
 )
+from billing.users import User
 from usage.admin.customers import card_payments, happened, reservations
 from usage.admin.customers.sections import Section, add_link, instant, link, list_url, may_see
 from usage.metering import admit

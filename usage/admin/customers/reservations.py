@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.contrib.auth.models import User
 from django.http import HttpRequest
 
+from billing.users import User
 from usage.admin.customers.sections import Section, instant, link, list_url
 from usage.models import Reservation
 from usage.reports.reservations import PAST, lost, open_reservations

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.models import User
 from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from billing.users import User
 from usage.admin.customers.actions import add_url
 
 LINK = '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>'

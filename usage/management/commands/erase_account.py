@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from billing.api.sentences import to_staff
 from billing.erasure import erase
 from billing.rules.refused import Refused
+from billing.users import User, by_name
 from usage.models import RetiredMonth
 
 
@@ -60,7 +60,7 @@ class Command(BaseCommand):
 
 def _user(text: str, *, is_id: bool) -> User:
     """Raises CommandError for none, and where it names two: a username may be digits."""
-    named = None if is_id else User.objects.filter(username=text).first()
+    named = None if is_id else by_name(text)
     numbered = User.objects.filter(pk=int(text)).first() if text.isdecimal() and len(text) < 19 else None
     if named is not None and numbered is not None and named != numbered:
         which = f"--id {named.pk} or --id {text}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from redis.exceptions import ResponseError
 
 from billing.management.progress import ProgressBar
+from billing.users import by_name
 from usage.reconciliation import reconcile
 from usage.reconciliation.compare import LogShortened
 from usage.reconciliation.drift import Drift
@@ -96,7 +96,7 @@ def _account(given: str) -> int:
     """By id, which may be that of a user who is gone, or by name."""
     if given.isascii() and given.isdecimal():
         return int(given)
-    found = get_user_model().objects.filter(username=given).values_list("pk", flat=True).first()
+    found = by_name(given)
     if found is None:
         raise CommandError(f"there is no user {given}")
-    return int(found)
+    return int(found.pk)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from billing.users import by_name
 from usage.drain import drain
 from usage.metering.reset import NothingUsed, reset_usage
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--reason", required=True, help="why; staff read it in the admin")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = get_user_model().objects.filter(username=options["username"]).first()
+        user = by_name(options["username"])
         if user is None:
             raise CommandError(f"there is no user {options['username']}")
         reason = options["reason"].strip()
