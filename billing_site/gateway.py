@@ -73,7 +73,7 @@ class Gateway:
             charge = charge_at(method, path, catalogue, access, request)
             return by_headers(request, charge) if charge.feature else charge
 
-        return _admit(request, charge_of, public=public)
+        return admit_by(request, charge_of, public=public)
 
 
 def admit_for(request: HttpRequest, method: str, path: str) -> HttpResponse | None:
@@ -84,10 +84,10 @@ def admit_for(request: HttpRequest, method: str, path: str) -> HttpResponse | No
     """
     assert find_admission(request) is None, "the gateway has admitted the door's own request: its view is not ungated"
     path = _normalised(path)
-    return _admit(request, lambda catalogue: charge_at(method, path, catalogue))
+    return admit_by(request, lambda catalogue: charge_at(method, path, catalogue))
 
 
-def _admit(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -> HttpResponse | None:
+def admit_by(request: HttpRequest, charge_of: ChargeOf, *, public: bool = False) -> HttpResponse | None:
     """Identify the caller and admit the call; None, or the refusal."""
     try:
         caller = identify(request)

@@ -18,6 +18,7 @@ from billing.http.views import ApiView
 from billing_site import error_pages, sandbox
 from billing_site.agent.views import AgentView
 from billing_site.dashboard import languages
+from billing_site.forward_auth.views import Authorize
 from billing_site.home import home
 from billing_site.index import Index
 from billing_site.mcp.views import Mcp
@@ -46,6 +47,7 @@ handler429 = error_pages.too_many_tries
 api: list[URLPattern | URLResolver] = [
     path("", Index.as_view(), name="index"),
     path("", include("billing.api.urls")),
+    re_path(r"^usage/authorize(?P<behind>/.*)?$", Authorize.as_view(), name="usage-authorize"),
     path("usage/", include("usage.api.urls")),
     re_path(r"^mcp/?$", Mcp.as_view(), name="mcp"),
 ]

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Collection
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -105,6 +106,14 @@ class Group:
         if not all(like.pattern.fullmatch(value) for value in values):
             raise _refused(name, like.meaning)
         return values
+
+    def networks(self, name: str, meaning: str, *, unset: str) -> list[IPv4Network | IPv6Network]:
+        takes = "networks such as 10.0.0.0/8 or addresses, separated by commas"
+        value = self._read(name, "", takes, meaning, unset)
+        try:
+            return [ip_network(part.strip()) for part in value.split(",")] if value else []
+        except ValueError:
+            raise _refused(name, takes) from None
 
     def folder(self, name: str, meaning: str, *, unset: str) -> Path | None:
         """A folder, which may still have to be made; None when unset."""

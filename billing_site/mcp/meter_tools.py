@@ -13,7 +13,8 @@ from django.http import HttpRequest
 from billing.catalogue.published import Catalogue
 from billing.rules.model_prices import MOST_TOKENS, UNITS
 from billing_site.mcp.tools import Arguments, tool
-from usage.api.reservation_charges import charge_of_asked, charge_of_work
+from usage.api.contract import charge_of_work
+from usage.api.reservation_charges import charge_of_asked
 from usage.api.reservation_serializers import LONGEST_RUN
 from usage.api.reservation_views import released, reserved, settled
 from usage.metering.call import ChargeRequest

@@ -21,15 +21,18 @@ def by_headers(request: HttpRequest, charge: ChargeRequest) -> ChargeRequest:
     return under_key(request, charge) if IDEMPOTENCY_KEY in request.META and charge.feature else charge
 
 
-def in_run(request: HttpRequest, charge: ChargeRequest) -> ChargeRequest:
-    """The charge bound to the run that the header names, unless its body names one; a bad name is not metered."""
+def in_run(request: HttpRequest, charge: ChargeRequest, *, guarded: bool = True) -> ChargeRequest:
+    """The charge bound to the run that the header names, unless its body names one; a bad name is not metered.
+
+    Without `guarded` the run's loops are not looked for: they are seen by the body.
+    """
     if charge.run:
         return charge
     name = request.META[USAGE_RUN]
     if not names_a_run(name):
         message = f"Give 1 to {LONGEST_RUN} printable ASCII characters."
         return ChargeRequest(invalid_key=message, invalid_name="Usage-Run")
-    return charge.in_run(name, charge.body_of or partial(body_of, request))
+    return charge.in_run(name, (charge.body_of or partial(body_of, request)) if guarded else None)
 
 
 def body_of(request: HttpRequest) -> bytes:

@@ -43,6 +43,14 @@ BEHIND_PROXY = proxy.flag(
 CLIENT_ADDRESS_HEADER = proxy.text(
     "CLIENT_ADDRESS_HEADER", like.HEADER, "The header in which the proxy always writes the client's address."
 )
+TRUSTED_PROXIES = proxy.networks(
+    "TRUSTED_PROXIES",
+    "Who may ask at `/api/v1/usage/authorize` about requests of others ([integrations](integrations/README.md)).",
+    unset="nobody",
+)
+AUTHORIZE_PREFLIGHTS = proxy.flag(
+    "AUTHORIZE_PREFLIGHTS", False, "Lets browsers' CORS preflights by there, which bring no key."
+)
 
 mails = Group("Mails")
 EMAIL = mails.email(

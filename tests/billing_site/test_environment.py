@@ -7,6 +7,7 @@ import re
 import runpy
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,10 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
                 {"1": "https://node/key", "8453": "http://b:8545"},
             )
         ],
+    ),
+    "TRUSTED_PROXIES": (
+        ["10.0.0.0/33", "localhost", "10.0.0.1/8", "10.0.0.1,,"],
+        [("10.0.0.0/8, ::1", "TRUSTED_PROXIES", [ip_network("10.0.0.0/8"), ip_network("::1")])],
     ),
     "CLIENT_ADDRESS_HEADER": (
         ["X Real IP", "X-Real-IP:", "X_Real_IP"],

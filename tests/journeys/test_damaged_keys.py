@@ -170,7 +170,7 @@ def test_what_happens_to_a_charge_after_its_keys_were_damaged(
     damaged(kind, what)
     kept_answers.keep(served, HttpResponse(b"scored"))
     voiding.void_failed_call(failed)
-    voiding.void_tracked_charge(bob.caller, UUID(tracked.decision.event), timezone.now())
+    voiding.void_tracked_charge(bob.account, UUID(tracked.decision.event), timezone.now())
     drain.drain()
     call_command("reconcile_usage", "--repair")
     process_state.start_anew()

@@ -136,7 +136,7 @@ def test_what_is_voided_after_the_close_is_given_back(mia: Customer) -> None:
     event = mia.post(TRACK, {"feature": "trace_start"}).json()["event"]
     close(mia)
     assert billed(mia) == (5, money("0.05"))
-    void_tracked_charge(mia.caller, UUID(event), timezone.now())
+    void_tracked_charge(mia.account, UUID(event), timezone.now())
     drain.drain()
     close(mia)
     assert billed(mia) == (0, 0)

@@ -95,6 +95,7 @@ class SourceFilter(admin.SimpleListFilter):
         return [
             (events.GATEWAY, "Gateway: a metered endpoint"),
             (events.TRACK, "Track: /usage/track"),
+            (events.AUTHORIZE, "Authorize: /usage/authorize, asked by a proxy"),
             (events.RESERVE, "Reserve: /usage/reservations"),
             (events.EVENTS, "Events: /usage/events"),
         ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -20,7 +20,9 @@ from ratelimit.headers import write_budgets
 from usage.metering.admission import Admission
 from usage.metering.call import ChargeRequest
 from usage.metering.retry_after import waits_for_more
+from usage.metering.voiding import METER_SCOPE
 
+WORK: Final = frozenset({"POST", "PATCH", "DELETE"})
 ChargeOf: TypeAlias = Callable[[Catalogue], ChargeRequest]
 
 
@@ -49,6 +51,13 @@ def charge_at(
     else:
         charge = ChargeRequest(feature)
     return charge._replace(capabilities=access.capabilities) if access.capabilities else charge
+
+
+def charge_of_work(request: HttpRequest, _: Catalogue) -> ChargeRequest:
+    """Nothing, not even a request of the minute, from who has the work done: the customer, who fills the minute, would
+    keep what was reserved from being settled, and what failed from being given back. Looking at it counts.
+    """
+    return ChargeRequest(counts=request.method not in WORK or not may_ask(request, METER_SCOPE))
 
 
 def attach(request: HttpRequest, caller: Caller, admission: Admission) -> None:

@@ -19,8 +19,6 @@ from usage.metering.reservations.opening import Asked
 from usage.metering.reservations.refusals import ReservationRefused
 from usage.metering.voiding import METER_SCOPE
 
-WORK = frozenset({"POST", "PATCH", "DELETE"})
-
 
 def charge_of_reservation(request: HttpRequest, catalogue: Catalogue) -> ChargeRequest:
     """The charge of the bound that a request asks for; none where the view is going to refuse the request."""
@@ -40,13 +38,6 @@ def charge_of_asked(request: HttpRequest, data: Any, catalogue: Catalogue) -> Ch
         return charge._replace(body_of=lambda: request.body)
     except (ReservationRefused, WrongUnits, RedisUnreachable):
         return ChargeRequest()
-
-
-def charge_of_work(request: HttpRequest, _: Catalogue) -> ChargeRequest:
-    """Nothing, not even a request of the minute, from who has the work done: the customer, who fills the minute, would
-    keep what was reserved from being settled. Looking at it counts.
-    """
-    return ChargeRequest(counts=request.method not in WORK or not may_ask(request, METER_SCOPE))
 
 
 def asked_of(given: dict[str, Any]) -> Asked:

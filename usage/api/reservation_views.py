@@ -22,8 +22,8 @@ from billing.http.pagination import NewestFirst
 from billing.http.problems import Problem
 from billing.http.views import ApiView, account_of
 from billing.rules.instants import from_ms
-from usage.api.contract import ChargedByView, admission_of, caller_of
-from usage.api.reservation_charges import asked_of, charge_of_reservation, charge_of_work
+from usage.api.contract import ChargedByView, admission_of, caller_of, charge_of_work
+from usage.api.reservation_charges import asked_of, charge_of_reservation
 from usage.api.reservation_sentences import problems
 from usage.api.reservation_serializers import (
     HeartbeatRequest,

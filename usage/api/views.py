@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from rest_framework.serializers import ValidationError
 from rest_framework.utils.mediatypes import media_type_matches
 
 from billing.catalogue.published import Catalogue
+from billing.entitlements.api_keys import Caller, is_of_staff
 from billing.entitlements.keys import keys_of
 from billing.http.json import NotJson, read_json
 from billing.http.openapi import METERED, problem
@@ -27,7 +29,7 @@ from billing.rules.entitlement import Metered
 from billing.rules.instants import from_ms
 from ratelimit.budgets import COUNTED
 from ratelimit.limits import BudgetStanding
-from usage.api.contract import ChargedByView, admission_of, caller_of
+from usage.api.contract import ChargedByView, admission_of, caller_of, charge_of_work
 from usage.api.serializers import (
     CheckRequest,
     CheckResponse,
@@ -169,12 +171,29 @@ def check_feature(code: str, admission: Admission) -> dict[str, Any]:
     return dict(CheckResponse(answer).data)
 
 
+VOIDED = [
+    OpenApiParameter(
+        "event", UUID, OpenApiParameter.PATH, description="As `/usage/track` or `/usage/authorize` gave it."
+    ),
+    OpenApiParameter(
+        "account", int, description="Whose charge it is (`X-Account-Id`), for a key of the staff's. Default: your own."
+    ),
+]
+
+
 class VoidEvent(ApiView):
-    """Take back a charge that `/usage/track` has made, within an hour, once. Needs a key with the scope `meter`."""
+    """Take back a charge that `/usage/track` or `/usage/authorize` has made, within an hour, once.
+
+    Needs a key with the scope `meter`; of another account's charges, one that belongs to a member of the staff. Counts
+    nothing against the minute.
+    """
+
+    access = ChargedByView(charge_of=charge_of_work)
+    query_fields = frozenset({"account"})
 
     @extend_schema(
         "voidUsageEvent",
-        parameters=[OpenApiParameter("event", UUID, OpenApiParameter.PATH, description="As `/usage/track` gave it.")],
+        parameters=VOIDED,
         request=None,
         responses={204: None} | problem(403, "forbidden", "not_voidable") | problem(409, "too_late", "already_voided"),
     )
@@ -183,11 +202,15 @@ class VoidEvent(ApiView):
         if not caller.may(voiding.METER_SCOPE):
             raise Problem(403, "forbidden", "This needs an API key with the scope `meter`, which staff issue.")
         try:
-            voiding.void_tracked_charge(caller, UUID(event), timezone.now())
+            voiding.void_tracked_charge(self._whose(request, caller), UUID(event), timezone.now())
         except voiding.EventNotFound:
             raise Problem(404, "not_found", "You have made no such charge.") from None
         except voiding.NotVoidable:
-            raise Problem(403, "not_voidable", "The gateway charged this for a call that was served.") from None
+            raise Problem(
+                403,
+                "not_voidable",
+                "The gateway charged this for a call that it has served.",
+            ) from None
         except voiding.TooLate:
             raise Problem(409, "too_late", "A charge can be voided within an hour.") from None
         except drain.Behind as error:
@@ -195,6 +218,15 @@ class VoidEvent(ApiView):
         except voiding.AlreadyVoided:
             raise Problem(409, "already_voided", "This charge was voided before.") from None
         return Response(status=204)
+
+    def _whose(self, request: Request, caller: Caller) -> int:
+        """The account that the query names, or the caller's own. Raises ValidationError, Problem."""
+        named = request.query_params.get("account", str(caller.account))
+        if not re.fullmatch(r"[0-9]{1,18}", named):
+            raise ValidationError({"account": ["Give the number of an account."]})
+        if int(named) != caller.account and not is_of_staff(caller):
+            raise Problem(403, "forbidden", "For other accounts this needs a key of a member of the staff.")
+        return int(named)
 
 
 def _left(admission: Admission) -> dict[str, Any]:

@@ -21,7 +21,9 @@ ADJUSTMENTS = frozenset({VOID, SETTLE})
 """Kinds that follow a charge, of which it has one at most."""
 STREAMED = frozenset({CHARGE, VOID, SETTLE, EXTEND})
 """Kinds that come by Redis' streams."""
-GATEWAY, TRACK, RESERVE, EVENTS, STAFF = "gateway", "track", "reserve", "events", "staff"
+GATEWAY, TRACK, AUTHORIZE, RESERVE, EVENTS, STAFF = "gateway", "track", "authorize", "reserve", "events", "staff"
+SERVED_ELSEWHERE = frozenset({TRACK, AUTHORIZE})
+"""Sources of charges for calls that others serve, who give them back when they fail."""
 RUN_NAMED = "usage_run"
 """The member of an event's metadata that names the run of its call."""
 # Metadata are looked through before they are written, so circles need no second look.

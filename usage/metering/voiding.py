@@ -13,7 +13,6 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, transaction
 from redis.exceptions import ResponseError
 
-from billing.entitlements.api_keys import Caller
 from billing.rules.entitlement import QUOTA
 from billing.rules.instants import from_ms, to_ms
 from ratelimit import limiter
@@ -157,18 +156,18 @@ def settle_charge(charge: UUID, now: datetime) -> Settled:
     )
 
 
-def void_tracked_charge(caller: Caller, charge: UUID, now: datetime) -> None:
-    """Take back a charge of `/usage/track`, once, within an hour; its Idempotency-Key is free then.
+def void_tracked_charge(account: int, charge: UUID, now: datetime) -> None:
+    """Take back a charge for a call that was served elsewhere, once, within an hour; its Idempotency-Key is free then.
 
     Raises EventNotFound, NotVoidable, TooLate, AlreadyVoided; drain.Behind.
     """
-    drain.catch_up(caller.account)
-    found = UsageLog.objects.filter(account=caller.account, id__in=[charge, adjustment_of(charge)])
+    drain.catch_up(account)
+    found = UsageLog.objects.filter(account=account, id__in=[charge, adjustment_of(charge)])
     rows = {row.id: row for row in found}
     row = rows.get(charge)
     if row is None or row.kind != events.CHARGE:
         raise EventNotFound
-    if row.source != events.TRACK:
+    if row.source not in events.SERVED_ELSEWHERE:
         raise NotVoidable
     if len(rows) > 1:
         raise AlreadyVoided

@@ -71,7 +71,7 @@ def take_back(process: Process, clock: Clock, call: Call) -> None:
     replace_if_cut()
     call.void = "asked"
     try:
-        voiding.void_tracked_charge(Caller(call.account), UUID(call.event), clock.now())
+        voiding.void_tracked_charge(call.account, UUID(call.event), clock.now())
     except (RedisUnreachable, streams.Behind, *NO_DATABASE):
         return
     except voiding.EventNotFound:

@@ -31,7 +31,7 @@ def charged(customer: Customer, source: str = "track") -> UUID:
 
 
 def take_back(customer: Customer, event: UUID) -> None:
-    voiding.void_tracked_charge(customer.caller, event, timezone.now())
+    voiding.void_tracked_charge(customer.account, event, timezone.now())
 
 
 class TestFailedCall:
