@@ -30,9 +30,6 @@ OPERATION: Final[dict[str, Any]] = {
             description="For a proxy that knows 2xx, 401 and 403 only: any other refusal is a 403, with its status in "
             "`X-Refusal-Status` and its body in `X-Refusal-Body`.",
         ),
-        OpenApiParameter(
-            "preflight", str, enum=["pass"], description="Lets a browser's CORS preflight by, which brings no key."
-        ),
         _answered("X-Account-Id", "Whose request it is; empty for a preflight."),
         _answered("X-Usage-Event", "The charge; empty where nothing was charged."),
         OpenApiParameter("X-Usage-Cost", int, OpenApiParameter.HEADER, description="Its tokens.", response=[200]),

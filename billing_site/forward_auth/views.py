@@ -19,8 +19,6 @@ from billing_site.gateway import admit_by
 from billing_site.request import refusals
 from usage.api.contract import find_admission
 
-OPTIONS: Final = {"as": "nginx", "preflight": "pass"}
-"""What a proxy's configuration may ask for in the query, which is the client's where the path is."""
 UNTRUSTED: Final = "This address is not among the proxies that are believed (TRUSTED_PROXIES)."
 LINKS: Final = ("type", "upgrade_url")
 
@@ -30,7 +28,7 @@ def tell(request: HttpRequest, problem: dict[str, Any]) -> HttpResponse:
     told = {name: urljoin(settings.SITE_URL, text) if name in LINKS else text for name, text in problem.items()}
     text = ExactJSONEncoder().encode(told)
     response = HttpResponse(text, status=problem["status"], content_type=MEDIA_TYPE)
-    if _options(request).get("as") == "nginx":  # it knows 401 and 403 only, and drops the body
+    if _is_for_nginx(request):  # it knows 401 and 403 only, and drops the body
         response["X-Refusal-Status"], response["X-Refusal-Body"] = str(problem["status"]), text
         response.status_code = 401 if problem["status"] == 401 else 403
     return response
@@ -51,15 +49,11 @@ class Authorize(ApiView):
         """Any method, without REST framework: it would refuse what the product's clients accept or send."""
         if not proxies.is_trusted(request):
             return problems.respond(request, 403, "forbidden", UNTRUSTED)
-        options = _options(request)
-        if wrong := [name for name, value in options.items() if OPTIONS.get(name) != value]:
-            known = " and ".join(f"{name}={value}" for name, value in OPTIONS.items())
-            return problems.respond(request, 400, "invalid", f"The query has {wrong[0]}; known are {known}.")
         try:
             asked = described.read(request, behind)
         except described.NotDescribed as error:
             return refusals.invalid_header(request, error.header, str(error))
-        if "preflight" in options and _is_preflight(request, asked):
+        if settings.AUTHORIZE_PREFLIGHTS and _is_preflight(request, asked):
             return _let_through("", "")
         # A page of another site can make a browser send its session, and what it sends cannot be told from here.
         request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
@@ -79,10 +73,11 @@ class Authorize(ApiView):
         """As `dispatch` answers."""
 
 
-def _options(request: HttpRequest) -> dict[str, str]:
+def _is_for_nginx(request: HttpRequest) -> bool:
+    """The proxy's configuration says it in the query, which is the client's where the path is."""
     match = request.resolver_match
     behind = match.kwargs.get("behind") or "" if match is not None else ""
-    return {} if described.is_by_path(request, behind) else request.GET.dict()
+    return request.GET.get("as") == "nginx" and not described.is_by_path(request, behind)
 
 
 def _is_preflight(request: HttpRequest, asked: described.Described) -> bool:

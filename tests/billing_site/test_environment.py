@@ -150,6 +150,7 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
             )
         ],
     ),
+    "AUTHORIZE_PREFLIGHTS": (FLAG, [("1", "AUTHORIZE_PREFLIGHTS", True)]),
     "TRUSTED_PROXIES": (
         ["10.0.0.0/33", "localhost", "10.0.0.1/8", "10.0.0.1,,"],
         [("10.0.0.0/8, ::1", "TRUSTED_PROXIES", [ip_network("10.0.0.0/8"), ip_network("::1")])],

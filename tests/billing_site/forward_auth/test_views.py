@@ -195,18 +195,18 @@ class TestWhoCalls:
             assert ask(bob.api)["X-Usage-Cost"] == "10"
         assert (commands, len(queries)) == (["EVALSHA"], 0)
 
-    def test_a_preflight_brings_no_key(self, bob: Customer) -> None:
+    def test_a_preflight_brings_no_key(self, bob: Customer, settings: Any) -> None:
         browser, asks = Client(), {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
         assert ask(browser, START, "OPTIONS", **asks).status_code == 401
-        response = ask(browser, START, "OPTIONS", "?preflight=pass", **asks)
+        settings.AUTHORIZE_PREFLIGHTS = True
+        response = ask(browser, START, "OPTIONS", **asks)
         assert (response.status_code, response["X-Account-Id"]) == (200, "")
         assert not has_rate_headers(response)
-        assert ask(browser, START, "POST", "?preflight=pass", **asks).status_code == 401
-        assert ask(browser, START, "OPTIONS", "?preflight=pass").status_code == 401
-        override = asks | {"X-HTTP-Method-Override": "POST"}
-        assert ask(browser, START, "OPTIONS", "?preflight=pass", **override).status_code == 401
-        assert browser.options(f"{DOOR}{START}?preflight=pass", headers=asks).status_code == 401, "the client's query"
-        assert left(ask(bob.api, START, "OPTIONS", "?preflight=pass", **asks)) == {"minute": 29, "quota": 500}
+        assert browser.options(f"{DOOR}{START}", headers=asks).status_code == 200
+        assert ask(browser, START, "POST", **asks).status_code == 401
+        assert ask(browser, START, "OPTIONS").status_code == 401
+        assert ask(browser, START, "OPTIONS", **asks, **{"X-HTTP-Method-Override": "POST"}).status_code == 401
+        assert left(ask(bob.api, START, "OPTIONS", **asks)) == {"minute": 29, "quota": 500}
 
 
 class TestRefusals:
@@ -250,10 +250,11 @@ class TestRefusals:
         assert response["WWW-Authenticate"] == "Bearer"
         assert ask(bob.api, query="?as=nginx").status_code == 200
 
-    @pytest.mark.parametrize("query", ["?as=apache", "?format=json", "?preflight=yes"])
-    def test_a_configuration_that_is_misspelt(self, bob: Customer, query: str) -> None:
-        assert code(ask(bob.api, query=query)) == (400, "invalid")
-        assert used(bob) == 0
+    def test_a_query_of_the_clients_asks_for_nothing(self, alice: Customer) -> None:
+        """Caddy leaves it there unless it is told otherwise; Envoy always."""
+        LimitOverride.objects.create(account=alice.user, limit="quota", maximum=5)
+        assert ask(alice.api, query="?depth=2&format=html").status_code == 429
+        assert alice.api.get(f"{DOOR}{START}?as=nginx").status_code == 429
 
 
 class TestHeadersOfTheCall:
