@@ -9,7 +9,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-NAMES = ("requirements", "requirements-chain", "requirements-dev", "requirements-bench", "requirements-card-server", "requirements-proxies")
+NAMES = (
+    "requirements",
+    "requirements-chain",
+    "requirements-dev",
+    "requirements-bench",
+    "requirements-card-server",
+    "requirements-proxies",
+)
 
 
 def wanted(name: str) -> list[Requirement]:

@@ -139,4 +139,3 @@ def exchange(front: Server, sent: bytes) -> bytes:
         except ConnectionError:
             pass  # closed with what it would not read
     return b"".join(parts)
-

@@ -232,9 +232,7 @@ def test_a_product_that_is_down_costs_nothing_where_the_proxy_can_say_so(
         assert tokens == ([10] if path == START else [])
 
 
-def test_a_site_that_is_down_serves_nobody(
-    proxy: Proxy, upstream: Upstream, bob: Customer, tmp_path: Path
-) -> None:
+def test_a_site_that_is_down_serves_nobody(proxy: Proxy, upstream: Upstream, bob: Customer, tmp_path: Path) -> None:
     upstream.seen.clear()
     with proxies.running(proxy, tmp_path, Behind(free_port(), upstream.port, "unused")) as front:
         for key in (bob.key, ""):
@@ -272,4 +270,3 @@ class _Headers(dict[str, Any]):
 
     def __init__(self, answer: Any) -> None:
         super().__init__({name: answer.headers[name] for name in ("RateLimit", "RateLimit-Policy")})
-
