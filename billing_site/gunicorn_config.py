@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from billing_site.operations import metrics_folder
 from billing_site.variables.web import PROMETHEUS_MULTIPROC_DIR, WEB_CONCURRENCY
 
 wsgi_app = "billing_site.wsgi:application"
@@ -40,7 +40,8 @@ own_metrics = None
 if PROMETHEUS_MULTIPROC_DIR:
     PROMETHEUS_MULTIPROC_DIR.mkdir(parents=True, exist_ok=True)
 else:
-    own_metrics = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-", dir=worker_tmp_dir)
+    own_metrics = os.environ[metrics_folder.VARIABLE] = metrics_folder.own_folder(worker_tmp_dir)
+ended_workers: set[int] = set()
 
 
 def post_worker_init(worker: Any) -> None:
@@ -58,10 +59,9 @@ def worker_exit(server: Any, worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Take a dead worker's gauges out of /metrics."""
-    from prometheus_client import multiprocess
-
-    multiprocess.mark_process_dead(worker.pid)
+    """Keep what a worker has counted, and not its files."""
+    ended_workers.add(worker.pid)
+    metrics_folder.add_ended(os.environ[metrics_folder.VARIABLE], ended_workers)
 
 
 def on_exit(server: Any) -> None:

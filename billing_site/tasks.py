@@ -5,10 +5,10 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from billing_site.staff_home import operations
+from billing_site.operations import last_beat
 
 
 @shared_task
 def note_beat() -> None:
     """Say that beat and a worker are alive: this task came from the one and ran in the other."""
-    operations.note_beat(timezone.now())
+    last_beat.note(timezone.now())

@@ -25,7 +25,10 @@ class SentMail(models.Model):
     class Meta:
         ordering = ["-pk"]
         default_permissions = ("view",)
-        indexes = [models.Index(fields=["account", "-id"], name="mails_of_account")]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="mails_of_account"),
+            models.Index(fields=["given_up_at"], name="mails_not_sent", condition=models.Q(sent_at=None)),
+        ]
         constraints = [
             models.CheckConstraint(name="mail_ends_once", condition=models.Q(sent_at=None) | models.Q(given_up_at=None))
         ]

@@ -20,22 +20,26 @@ DELETE FROM billing_outboxmessage WHERE id IN (
     ) LIMIT %s
 )
 """
+COUNTED = 10_000
+"""A backlog is counted up to so many: a close may leave ten times as many for a minute, and whoever asks asks often."""
 BACKLOG = """
 SELECT named.consumer, count(message.id), min(message.recorded_at)
 FROM unnest(%s::text[]) AS named (consumer) LEFT JOIN LATERAL (
-    SELECT message.id, message.recorded_at
-    FROM billing_outboxcursor AS cursor JOIN billing_outboxmessage AS message
+    SELECT message.id, message.recorded_at FROM (
+        SELECT account_id, delivered FROM billing_outboxcursor
+        WHERE consumer = named.consumer AND delivered < latest ORDER BY due_at LIMIT %s
+    ) AS cursor JOIN billing_outboxmessage AS message
         ON message.account_id = cursor.account_id AND message.position > cursor.delivered
-    WHERE cursor.consumer = named.consumer AND cursor.delivered < cursor.latest
     UNION ALL
-    SELECT id, recorded_at FROM billing_outboxmessage WHERE position IS NULL
+    (SELECT id, recorded_at FROM billing_outboxmessage WHERE position IS NULL ORDER BY id LIMIT %s)
+    LIMIT %s
 ) AS message ON true
 GROUP BY named.consumer
 """
 
 
 class Backlog(NamedTuple):
-    """What one consumer has not got yet."""
+    """What one consumer has not got yet. `messages` COUNTED means so many, or more."""
 
     consumer: str
     messages: int
@@ -44,7 +48,7 @@ class Backlog(NamedTuple):
 
 def backlogs(consumers: Iterable[str]) -> list[Backlog]:
     with connection.cursor() as cursor:
-        cursor.execute(BACKLOG, [list(consumers)])
+        cursor.execute(BACKLOG, [list(consumers), COUNTED, COUNTED, COUNTED])
         return [Backlog(*row) for row in cursor.fetchall()]
 
 

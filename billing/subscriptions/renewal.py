@@ -50,7 +50,9 @@ def renew_due(now: datetime, progress: Callable[[int], None] = lambda _: None) -
     too, nothing follows, and nothing more is billed to it, also when he is back. What was used above a quota before a
     change of plan is billed a month later where no period has closed since.
     """
-    return _renew_in_batches(now, progress, keep=True)
+    done = _renew_in_batches(now, progress, keep=True)
+    done.tally()
+    return done
 
 
 def dry_run(now: datetime, progress: Callable[[int], None] = lambda _: None) -> RenewalReport:

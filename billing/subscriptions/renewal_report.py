@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
+from billing import tallies
 from billing.invoicing.bills import Bill
 from billing.models.invoices import NOTHING
+
+TALLIES: Final = {result: f"closes-{result}" for result in ("renewed", "ended", "parked", "failed")}
+"""Under which names subscriptions are counted over all closes, by what became of them."""
 
 
 @dataclass
@@ -45,6 +50,17 @@ class RenewalReport:
         self.parked += other.parked
         self.ended += other.ended
         self.failed |= other.failed
+
+    def tally(self) -> None:
+        """Count it with the closes before it."""
+        of_this = {
+            "renewed": self.renewed,
+            "ended": self.ended,
+            "parked": len(self.parked),
+            "failed": len(self.failed),
+        }
+        for result, number in of_this.items():
+            tallies.add(TALLIES[result], number)
 
     def _count_amount(self, currency: str, amount: Decimal) -> None:
         self.amounts[currency] = self.amounts.get(currency, NOTHING) + amount

@@ -24,17 +24,19 @@ def parts(now: datetime) -> dict[str, str]:
 
 
 def gauges(now: datetime) -> Iterable[Metric]:
+    """Raises DatabaseError."""
     if not configuration.is_on():
         return
-    stalled = GaugeMetricFamily("chain_stalled", "1 while payments on a chain go unseen.", labels=["chain"])
-    parked = GaugeMetricFamily("chain_parked", "1 while a chain waits for staff.", labels=["chain"])
-    behind = GaugeMetricFamily("chain_cursor_behind_blocks", "Blocks below the head, not read.", labels=["chain"])
+    name = ["chain"]
+    stalled = GaugeMetricFamily("metered_chain_stalled", "1 while payments on a chain go unseen.", labels=name)
+    parked = GaugeMetricFamily("metered_chain_parked", "1 while a chain waits for staff.", labels=name)
+    behind = GaugeMetricFamily("metered_chain_cursor_behind_blocks", "Blocks below the head, not read.", labels=name)
     for chain in Chain.objects.enabled():
         stalled.add_metric([chain.caip2], chain.is_stalled(now))
         parked.add_metric([chain.caip2], chain.parked_at is not None)
         if chain.head_number is not None and chain.cursor_number is not None:
             behind.add_metric([chain.caip2], chain.head_number - chain.cursor_number)
-    transfers = GaugeMetricFamily("chain_transfers", "Transfers to deposit addresses, by state.", labels=["state"])
+    transfers = GaugeMetricFamily("metered_chain_transfers", "Transfers to deposits, by state.", labels=["state"])
     found = dict(ChainTransfer.objects.order_by().values_list("state").annotate(Count("pk")))
     for state in ChainTransfer.State.values:
         transfers.add_metric([state], found.get(state, 0))

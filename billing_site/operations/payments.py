@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import Error as DatabaseError
@@ -31,14 +31,14 @@ def health() -> dict[str, str]:
         return {}
 
 
-def metrics() -> Iterable[Metric]:
+def gauges(now: datetime) -> Iterable[Metric]:
     """Raises DatabaseError."""
     if card_gateway() is not None:
-        late = events.late(timezone.now())
-        yield GaugeMetricFamily("card_events_late", "Provider's events that wait for more than 15 minutes.", late)
-        yield GaugeMetricFamily("card_events_failed", "Provider's events that were given up.", events.failed())
+        late = events.late(now)
+        yield GaugeMetricFamily("metered_card_events_late", "Provider's events that wait for over 15 minutes.", late)
+        yield GaugeMetricFamily("metered_card_events_failed", "Provider's events that were given up.", events.failed())
         said = "Charges and refunds by card whose answer is not known for more than 15 minutes."
-        yield GaugeMetricFamily("card_attempts_unknown", said, unknown())
+        yield GaugeMetricFamily("metered_card_attempts_unknown", said, unknown())
 
 
 def unknown() -> int:

@@ -14,7 +14,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from billing.entitlements import snapshots
 from billing.http.access import Access, declares
-from billing_site.operations import chains, metrics, payments
+from billing_site.operations import chains, payments
+from billing_site.operations.exposition import exposition
 from billing_site.operations.schema import missing_migrations
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
@@ -57,7 +58,7 @@ def prometheus(request: HttpRequest) -> HttpResponse:
     given = request.META.get("HTTP_AUTHORIZATION", "")
     if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
         return HttpResponse("set Authorization: Bearer <METRICS_TOKEN>\n", status=401, content_type="text/plain")
-    return HttpResponse(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(exposition(), content_type=CONTENT_TYPE_LATEST)
 
 
 def _postgres() -> str:

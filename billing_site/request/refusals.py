@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from billing.entitlements.api_keys import BadCredentials
 from billing.http import overage, problems
+from billing_site.operations import metrics
 from billing_site.request.authentication import CsrfFailed, Flooded
 from usage.metering import refused_calls
 from usage.metering.admission import Admission
@@ -114,17 +115,20 @@ def turned_away(request: HttpRequest, error: BadCredentials | CsrfFailed | Flood
 
 def unauthenticated(request: HttpRequest, reason: str) -> HttpResponse:
     """The reason is that of BadCredentials."""
+    metrics.count_unidentified("unauthenticated")
     detail = f"{NOT_AUTHENTICATED[reason]} Send a valid API key as `Authorization: Bearer <key>`, or log in."
     headers = {"WWW-Authenticate": "Bearer"}
     return problems.respond(request, 401, "not_authenticated", detail, headers, reason=reason)
 
 
 def csrf_failed(request: HttpRequest, reason: str) -> HttpResponse:
+    metrics.count_unidentified("unauthenticated")
     detail = f"{reason} Send the csrftoken cookie's value as X-CSRFToken, or use an API key."
     return problems.respond(request, 403, "csrf_failed", detail)
 
 
 def flooded(request: HttpRequest, retry_after: int) -> HttpResponse:
+    metrics.count_unidentified("unauthenticated")
     detail = "Too many unknown API keys from this address."
     headers = {"Retry-After": str(retry_after)}
     return problems.respond(request, 429, "rate_limited", detail, headers, retry_after=retry_after)
@@ -136,6 +140,7 @@ def invalid_header(request: HttpRequest, name: str, message: str) -> HttpRespons
 
 
 def unavailable(request: HttpRequest, reason: Exception) -> HttpResponse:
+    metrics.count_unidentified("unavailable")
     logger.warning("%s %s is answered with 503: %s", request.method, request.path, reason)
     detail = "No decision can be made at the moment; the call was not served. Try again."
     if isinstance(reason, FeatureNotSold):

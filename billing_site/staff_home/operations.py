@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.core.cache import cache
 from redis.exceptions import RedisError
 
 from billing.models import OutboxCursor, WebhookEndpoint
+from billing_site.operations import last_beat
 from billing_site.operations.views import redis_state
 from ratelimit.servers.single import RedisUnreachable
 from usage.drain import drain
@@ -18,7 +18,6 @@ from usage.models import SetAsideEntry
 from usage.sync import outage
 from usage.sync.outage import asking_redis
 
-BEAT, KEPT_SECONDS = "last-beat", 30 * 86_400
 BEAT_IS_LATE = timedelta(minutes=1)
 DRAIN_IS_LATE_SECONDS = 60
 
@@ -43,16 +42,12 @@ class Operations:
     """Endpoints that were disabled because of their answers."""
 
 
-def note_beat(now: datetime) -> None:
-    cache.set(BEAT, now, KEPT_SECONDS)
-
-
 def read(now: datetime) -> Operations:
     redis, backlog, lag = redis_state(), None, 0.0
     if redis == "ok":  # asked before, as calls ask: the drain's way waits for seconds
         with suppress(RedisUnreachable, RedisError):
             backlog, lag = asking_redis(_backlog_and_lag)
-    beat_at = cache.get(BEAT)
+    beat_at = last_beat.read()
     return Operations(
         redis=redis,
         outage=outage.is_active(),

@@ -11,7 +11,7 @@ from ratelimit.servers.wire import pack
 
 logger = logging.getLogger(__name__)
 unreplicated = Counter(
-    "redis_unreplicated_scripts", "Scripts answered before REDIS_WAIT_REPLICAS replicas had confirmed them."
+    "metered_unreplicated_scripts", "Scripts answered before REDIS_WAIT_REPLICAS replicas had confirmed them."
 )
 
 

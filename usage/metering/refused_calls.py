@@ -36,7 +36,7 @@ INSERT INTO usage_refusedcalls AS kept (account_id, date, feature, reason, calls
     SELECT * FROM unnest(%s::bigint[], %s::date[], %s::text[], %s::text[], %s::bigint[])
 ON CONFLICT (account_id, date, feature, reason) DO UPDATE SET calls = kept.calls + EXCLUDED.calls
 """
-lost_refusals = Metric("usage_refused_calls_lost", "Refused calls that no day counts: PostgreSQL was gone for long.")
+lost_refusals = Metric("metered_refused_calls_lost", "Refused calls that no day counts: PostgreSQL was gone for long.")
 
 
 class Kind(NamedTuple):

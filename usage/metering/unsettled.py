@@ -26,7 +26,7 @@ NO_DATABASE = (OperationalError, InterfaceError)
 MOST = 10_000
 LAST_SECONDS = 2.0
 """For PostgreSQL to answer when the process ends: servers that end processes kill those that take long."""
-unsettled_charges = Counter("gateway_unsettled_charges", "Charges whose end neither engine could be told at once.")
+unsettled_charges = Counter("metered_unsettled_charges", "Charges whose end neither engine could be told at once.")
 _waiting: deque[tuple[Event, Callable[[], object]]] = process_state.remember(__name__, "_waiting", deque)
 _settling = process_state.remember(__name__, "_settling", threading.Lock)
 

@@ -85,19 +85,19 @@ class TestMetrics:
         with freeze_time(timezone.now() - timedelta(seconds=100)):
             happened(ALICE, 1, 2)
         happened(BOB, 3)
-        assert samples()["outbox_waiting_messages[log]"] == 3
+        assert samples()["metered_outbox_waiting_messages[log]"] == 3
         clock = Clock()
         deliver(clock, log=failing_on(2))
         found = samples()
-        assert (found["outbox_waiting_messages[log]"], found["outbox_failing_accounts[log]"]) == (1, 1)
-        assert found["outbox_oldest_seconds[log]"] == pytest.approx(100, abs=30)
+        assert (found["metered_outbox_waiting_messages[log]"], found["metered_outbox_failing_accounts[log]"]) == (1, 1)
+        assert found["metered_outbox_lag_seconds[log]"] == pytest.approx(100, abs=30)
         clock.tick(2)
         deliver(clock, log=Taker())
         found = samples()
         waiting, failing, oldest = (
-            "outbox_waiting_messages[log]",
-            "outbox_failing_accounts[log]",
-            "outbox_oldest_seconds[log]",
+            "metered_outbox_waiting_messages[log]",
+            "metered_outbox_failing_accounts[log]",
+            "metered_outbox_lag_seconds[log]",
         )
         assert (found[waiting], found[failing], found[oldest]) == (0, 0, 0)
 
@@ -106,7 +106,7 @@ class TestMetrics:
         happened(ALICE, 1)
         deliver(Clock(), log=Taker(), mail=failing_on(1))
         found = samples()
-        assert (found["outbox_waiting_messages[log]"], found["outbox_waiting_messages[mail]"]) == (0, 1)
+        assert (found["metered_outbox_waiting_messages[log]"], found["metered_outbox_waiting_messages[mail]"]) == (0, 1)
 
 
 class TestBeat:

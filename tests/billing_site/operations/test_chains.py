@@ -39,20 +39,20 @@ def parts() -> Any:
 def test_a_chain_that_is_read_is_well(chain: Chain) -> None:
     assert parts()["parts"]["eip155:1"] == "ok"
     found = samples()
-    assert (found[f"chain_stalled{NAME}"], found[f"chain_parked{NAME}"]) == (0, 0)
-    assert found[f"chain_cursor_behind_blocks{NAME}"] == 5
+    assert (found[f"metered_chain_stalled{NAME}"], found[f"metered_chain_parked{NAME}"]) == (0, 0)
+    assert found[f"metered_chain_cursor_behind_blocks{NAME}"] == 5
 
 
 def test_a_chain_that_nobody_reads_is_degraded(chain: Chain) -> None:
     Chain.objects.update(read_at=timezone.now() - timedelta(minutes=6))
     assert parts()["degraded"] == ["eip155:1"]
-    assert samples()[f"chain_stalled{NAME}"] == 1
+    assert samples()[f"metered_chain_stalled{NAME}"] == 1
 
 
 def test_a_parked_chain_is_degraded(chain: Chain) -> None:
     Chain.objects.update(parked_at=timezone.now())
     assert parts()["parts"]["eip155:1"] == "parked"
-    assert samples()[f"chain_parked{NAME}"] == 1
+    assert samples()[f"metered_chain_parked{NAME}"] == 1
 
 
 def test_where_none_is_configured_nothing_is_said(chain: Chain, settings: Any) -> None:

@@ -77,7 +77,7 @@ def test_events_that_wait_or_failed_are_a_degraded_part(card_server: CardServer,
     assert (answer.status_code, answer.json()["degraded"]) == (200, ["card_events"])
     event("failed", 200)
     text = Client().get("/metrics").text
-    assert "card_events_late 1.0" in text and "card_events_failed 1.0" in text
+    assert "metered_card_events_late 1.0" in text and "metered_card_events_failed 1.0" in text
     settings.STRIPE_SECRET_KEY = ""
     assert "card_events" not in Client().get("/health").text + Client().get("/metrics").text
 
@@ -92,7 +92,7 @@ def test_charges_whose_outcome_nobody_knows_are_a_degraded_part(buyer: Buyer, se
     PaymentAttempt.objects.filter(pk=attempt.pk).update(created_at=long_ago)
     answer = Client().get("/health")
     assert (answer.status_code, answer.json()["parts"]["card_attempts"]) == (200, "unknown outcomes")
-    assert "card_attempts_unknown 1.0" in Client().get("/metrics").text
+    assert "metered_card_attempts_unknown 1.0" in Client().get("/metrics").text
     buyer.beat(timezone.now() + timedelta(minutes=2))
     assert Client().get("/health").json()["parts"]["card_attempts"] == "ok"
     settings.STRIPE_SECRET_KEY = ""

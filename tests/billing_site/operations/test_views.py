@@ -85,7 +85,7 @@ def test_without_postgres_warm_accounts_are_served(bob: Customer, lose_postgres:
         200,
         {"status": "degraded", "parts": {"postgres": "unreachable", "redis": "ok"}, "degraded": ["postgres"]},
     )
-    assert samples()["postgres_up"] == 0
+    assert samples()["metered_postgres_up"] == 0
 
 
 @pytest.mark.django_db
@@ -124,6 +124,9 @@ def test_a_database_that_was_never_migrated_is_down(
 @pytest.mark.django_db
 class TestMetrics:
     def test_decisions_by_outcome(self, alice: Customer) -> None:
+        def name(outcome: str) -> str:
+            return "metered_decisions_total" + "".join(sorted((f"[{outcome}]", "[community]")))
+
         before = samples()
         for path in ("trace/start",) * 3 + ("graph/nodes",) * 2:
             alice.api.get(f"/api/v1/{path}")
@@ -134,35 +137,35 @@ class TestMetrics:
             alice.api.get("/api/v1/usage/current")
         after = samples()
         counted = {
-            outcome: after[f"gateway_decisions_total[{outcome}]"] - before[f"gateway_decisions_total[{outcome}]"]
+            outcome: after[name(outcome)] - before.get(name(outcome), 0)
             for outcome in ("admitted", "feature_not_in_plan", "replayed", "conflict", "refused")
         }
         assert counted == {"admitted": 10, "feature_not_in_plan": 2, "replayed": 1, "conflict": 1, "refused": 1}
-        assert after["gateway_admit_seconds_count"] - before["gateway_admit_seconds_count"] == 15
+        assert after["metered_decision_seconds_count"] - before["metered_decision_seconds_count"] == 15
 
     def test_what_waits_for_the_drain_and_how_long(self, bob: Customer) -> None:
-        assert (samples()["drain_backlog_entries"], samples()["drain_lag_seconds"]) == (0, 0)
+        assert (samples()["metered_drain_stream_entries"], samples()["metered_drain_lag_seconds"]) == (0, 0)
         for _ in range(3):
             bob.api.get("/api/v1/trace/start")
-        assert samples()["drain_backlog_entries"] == 3
+        assert samples()["metered_drain_stream_entries"] == 3
         entry, _ = store.client().xrange(stream(bob.account % 64), count=1)[0]
         born = int(entry.split(b"-")[0]) / 1000
         with moved_by_hand() as clock:
             clock.move_to(datetime.fromtimestamp(born + 7, UTC))
-            assert samples()["drain_lag_seconds"] == pytest.approx(7, abs=0.002)
+            assert samples()["metered_drain_lag_seconds"] == pytest.approx(7, abs=0.002)
         drain.drain()
-        assert (samples()["drain_backlog_entries"], samples()["drain_lag_seconds"]) == (0, 0)
+        assert (samples()["metered_drain_stream_entries"], samples()["metered_drain_lag_seconds"]) == (0, 0)
 
     def test_entries_that_were_set_aside(self, bob: Customer) -> None:
-        before = samples()["drain_set_aside_entries"]
+        before = samples()["metered_drain_set_aside_entries"]
         store.client().xadd(stream(1), {"e": b"nonsense"})
         drain.drain()
-        assert samples()["drain_set_aside_entries"] == before + 1
+        assert samples()["metered_drain_set_aside_entries"] == before + 1
 
     def test_without_redis(self, redis_gone: None) -> None:
         found = samples()
-        assert (found["redis_up"], found["postgres_up"]) == (0, 1)
-        assert "drain_lag_seconds" not in found
+        assert (found["metered_redis_up"], found["metered_postgres_up"]) == (0, 1)
+        assert "metered_drain_lag_seconds" not in found
 
     def test_a_token_guards_them(self, settings: Any) -> None:
         assert Client().get("/metrics").status_code == 200
@@ -176,4 +179,4 @@ class TestMetrics:
 
     def test_several_processes_are_added_up(self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(os.environ, "PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-        assert samples()["redis_up"] == 1
+        assert samples()["metered_redis_up"] == 1

@@ -18,7 +18,8 @@ from django.utils import timezone
 
 from billing.invoicing import credit_notes
 from billing.models import Invoice, LimitOverride, Plan, Subscription
-from billing_site.staff_home import figures, operations
+from billing_site.operations import last_beat
+from billing_site.staff_home import figures
 from billing_site.tasks import note_beat
 from tests.billing.ledger import pay_in_full, schedule
 from tests.billing.staff import text_of
@@ -36,9 +37,9 @@ CARD = re.compile(r'<a href="([^"]*)" class="home-number(.*?)</a>', re.DOTALL)
 
 @pytest.fixture(autouse=True)
 def no_cache() -> Iterator[None]:
-    cache.delete_many([figures.KEY, operations.BEAT])
+    cache.delete_many([figures.KEY, last_beat.KEY])
     yield
-    cache.delete_many([figures.KEY, operations.BEAT])
+    cache.delete_many([figures.KEY, last_beat.KEY])
 
 
 def cards(staff: Staff) -> dict[str, tuple[str, str]]:

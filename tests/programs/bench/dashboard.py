@@ -19,6 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from billing.models import Feature, Plan
 from billing.rules.periods import MONTH, month_window, period_start
 from billing.subscriptions import opening
+from billing_site.operations.exposition import exposition
 from tests.programs.bench import Row
 from tests.programs.bench.growth_log import MONTHS, grow
 from tests.programs.bench.stage import say
@@ -51,8 +52,17 @@ def run(*, quick: bool) -> list[Row]:
     with CaptureQueriesContext(connection) as seen:
         _seconds(client, "")
     queries = len(seen)
+    _exposed()  # what is kept for a minute
+    p50 = median(_exposed() for _ in range(times)) * 1000
+    found.append(Row("/metrics, p50", p50, "ms", f"≤ {MOST_MS}", None, p50 <= MOST_MS))
     found.append(Row("overview", queries, "queries", f"≤ {MOST_QUERIES}", None, queries <= MOST_QUERIES))
     return found
+
+
+def _exposed() -> float:
+    began = time.perf_counter()
+    exposition()
+    return time.perf_counter() - began
 
 
 def _logged_in(user: User) -> Client:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from datetime import datetime
 
 from django.conf import settings
-from prometheus_client import Counter
 from redis.exceptions import ResponseError
 
 from billing.rules import ids
@@ -38,8 +37,6 @@ from usage.sync.outage import asking_redis
 
 logger = logging.getLogger(__name__)
 TRIES = 5
-reservations_expired = Counter("usage_reservations_expired", "Reservations that nobody has settled in time.")
-tokens_uncollected = Counter("usage_tokens_uncollected", "Tokens above a bound that no quota had: nobody pays them.")
 
 
 def settle(held: Held, report: Report, now: datetime) -> Settlement:
@@ -66,7 +63,6 @@ def expire(held: Held, now: datetime) -> Settlement | None:
                 expire(find(held.account, child), now)
             continue
         if status is Finished.OK:
-            reservations_expired.inc()
             return _settlement(state, terms.maximum)
         if status not in (Finished.MOVED_ON, Finished.STALE):
             return None
@@ -88,7 +84,6 @@ def _end(held: Held, end_of: EndOf, now: datetime, report: Report) -> Settlement
         terms = terms_of(held, now)
         status, state = _finish(held, end_of, now, digest, terms, report=report)
         if status is Finished.OK:
-            tokens_uncollected.inc(max(state.cost - state.charged, 0))
             return _settlement(state, terms.maximum)
         if status is Finished.FINISHED:
             return _again(held, state, wanted, report, terms.maximum)
