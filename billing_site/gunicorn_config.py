@@ -10,6 +10,7 @@ from billing_site.variables.web import PROMETHEUS_MULTIPROC_DIR, WEB_CONCURRENCY
 
 wsgi_app = "billing_site.wsgi:application"
 workers = WEB_CONCURRENCY
+logger_class = "billing_site.operations.logs.web.Logger"
 worker_class = "billing_site.serving.worker.BufferingWorker"
 threads = 8
 # Of each worker. At the limit the oldest client that is waited for makes room. A connection may take two more

@@ -11,6 +11,7 @@ from billing_site.operations.log_lines import lines_from
 from billing_site.variables.calls import *
 from billing_site.variables.engines import *
 from billing_site.variables.local import *
+from billing_site.variables.log import *
 from billing_site.variables.money import *
 from billing_site.variables.site import *
 from billing_site.variables.web import *
@@ -198,4 +199,4 @@ if STRIPE_SECRET_KEY:
 BILLING_HAS_PAYMENT_METHOD = "billing.payments.cards.methods.accounts_with_a_card" if STRIPE_SECRET_KEY else ""
 
 # --- Logging: one line an event, to stderr
-LOGGING = lines_from(LOG_LEVEL)
+LOGGING = lines_from(LOG_LEVEL, LOG_FORMAT)

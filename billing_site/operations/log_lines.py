@@ -1,18 +1,27 @@
-"""The log: one line an event, to stderr."""
+"""The log: one line an event, to stderr, in one of two forms, with its request and account, and without secrets."""
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import Any, Final
+
+FORMATS: Final = ("line", "json")
 
 
-def lines_from(level: str) -> dict[str, Any]:
-    """What Django's LOGGING takes; `level` is the least that is written."""
+def formatter(form: str) -> logging.Formatter:
+    """Of one of FORMATS."""
+    from billing_site.operations.logs.formats import Json, Line
+
+    return Json() if form == "json" else Line()
+
+
+def lines_from(level: str, form: str = "line") -> dict[str, Any]:
+    """What Django's LOGGING takes; `level` is the least that is written, `form` one of FORMATS."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(request_id)s %(message)s"}},
-        "filters": {"request_id": {"()": "billing_site.request.request_id.RequestIdFilter"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
+        "formatters": {"ours": {"()": "billing_site.operations.log_lines.formatter", "form": form}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django": {"handlers": [], "propagate": True},

@@ -28,6 +28,7 @@ decision_seconds = Histogram(
 without_redis = Counter("metered_decisions_without_redis", "Calls decided on by PostgreSQL, by outcome.", ["outcome"])
 _observe = decision_seconds.observe
 _outcomes: Final = [outcome.name.lower() for outcome in sorted(Outcome)]  # by number, from 1
+_count_without_redis = [without_redis.labels(outcome).inc for outcome in _outcomes]
 _count_unidentified = {outcome: decisions.labels(outcome, "").inc for outcome in UNIDENTIFIED}
 # By plan, how an outcome is counted, by its number; the last one is of features that the plan lacks. It is no process
 # state that tests start anew: the library's own counters are not either.
@@ -41,7 +42,7 @@ def count(admission: Admission, seconds: float) -> None:
     counts = _of_plan.get(plan) or _counts_of(plan)
     counts[outcome - 1 if admission.entitled else -1]()
     if not admission.by_redis:
-        without_redis.labels(_outcomes[outcome - 1]).inc()
+        _count_without_redis[outcome - 1]()
 
 
 def count_unidentified(outcome: str) -> None:

@@ -1,4 +1,4 @@
-"""The site itself: its names, its secrets, who stands before it, mails, log-in, the log."""
+"""The site itself: its names, its secrets, who stands before it, mails, log-in."""
 
 from billing_site.environment import Group
 from billing_site.environment import patterns as like
@@ -67,15 +67,4 @@ STAFF_EMAIL = mails.text(
 )
 EMAIL_CONFIRMED_FIRST = mails.flag(
     "EMAIL_CONFIRMED_FIRST", False, "An address is confirmed before the first log-in, or else in its own time."
-)
-
-operations = Group("Log and metrics")
-LOG_LEVEL = operations.word(
-    "LOG_LEVEL",
-    "INFO",
-    ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-    "The least that is written to the log (stderr).",
-)
-METRICS_TOKEN = operations.text(
-    "METRICS_TOKEN", like.TOKEN, "`/metrics` wants it as a bearer token.", unset="whoever reaches the site reads them"
 )

@@ -23,6 +23,8 @@ from tests.billing.waiting import until
 from tests.cast import Customer
 from tests.usage.histories import charge
 from usage.drain import drain
+from usage.drain.batch import Drained
+from usage.management.commands.drain_usage import Summary
 from usage.metering.admit import admit
 from usage.metering.call import ChargeRequest
 from usage.models import SetAsideEntry, UsageLog
@@ -91,4 +93,14 @@ def test_following_it_goes_on_until_it_is_told_to_stop(bob: Customer, follower: 
     _, errors = follower.communicate(timeout=30)
     # The run's own engines keep nothing, to be fast, and the start-up checks say so.
     said = [line for line in errors.splitlines() if " ratelimit.checks " not in line]
-    assert (follower.returncode, said) == (0, [])
+    assert follower.returncode == 0
+    assert [line.partition(" - ")[2] for line in said] == ["the drain follows 64 streams"]
+
+
+def test_a_busy_minute_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    at = [0.0]
+    with caplog.at_level("INFO"):
+        summary = Summary(lambda: at[0])
+        for at[0], entries in ((1, 10), (30, 0), (59, 20), (61, 5), (90, 0), (130, 0), (191, 0)):
+            summary.add(Drained(entries))
+    assert caplog.messages == ["35 events drained in 61 s, 0.6 a second, in 3 passes, 0 set aside"]

@@ -6,8 +6,11 @@ import gc
 import logging
 import signal
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
@@ -15,6 +18,7 @@ from django.utils import timezone
 from ratelimit.checks import report_engines
 from ratelimit.servers.single import RedisUnreachable
 from usage.drain import batch, drain
+from usage.drain.batch import Drained
 from usage.models import SetAsideEntry
 from usage.reconciliation import set_aside
 from usage.sync import outage
@@ -22,6 +26,7 @@ from usage.sync import outage
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.2
 RETRY_SECONDS = 1.0
+SUMMARY_SECONDS = 60.0
 
 
 def collect_garbage_rarely() -> None:
@@ -31,6 +36,27 @@ def collect_garbage_rarely() -> None:
     """
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
+
+
+class Summary:
+    """One line about what was drained in each minute in which anything was; a minute without is silent."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.since = clock()
+        self.done = Drained()
+        self.passes = 0
+
+    def add(self, done: Drained) -> None:
+        self.done += done
+        self.passes += bool(done.entries)
+        seconds = self.clock() - self.since
+        if seconds < SUMMARY_SECONDS:
+            return
+        if self.done.entries:
+            told = self.done.entries, seconds, self.done.entries / seconds, self.passes, self.done.set_aside
+            logger.info("%d events drained in %.0f s, %.1f a second, in %d passes, %d set aside", *told)
+        self.since, self.done, self.passes = self.clock(), Drained(), 0
 
 
 class Command(BaseCommand):
@@ -61,7 +87,8 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        well = True
+        logger.info("the drain follows %d streams", settings.RATELIMIT_SHARDS)
+        well, summary = True, Summary()
         pause = 0.0
         while not stop.wait(pause):
             try:
@@ -74,6 +101,7 @@ class Command(BaseCommand):
                 well, pause = False, RETRY_SECONDS
                 connection.close()
                 continue
+            summary.add(done)
             if not well:
                 logger.warning("the drain goes on")
             well, pause = True, 0.0 if done.entries >= batch.BATCH else IDLE_SECONDS

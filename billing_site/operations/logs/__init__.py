@@ -1,0 +1,1 @@
+"""How log lines are written: of which request, in which form, and without secrets."""
