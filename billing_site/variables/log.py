@@ -12,7 +12,10 @@ LOG_LEVEL = operations.word(
     "The least that is written to the log (stderr).",
 )
 LOG_FORMAT = operations.word(
-    "LOG_FORMAT", "line", FORMATS, "Lines for people, or JSON objects for what collects logs ([observe.md](observe.md))."
+    "LOG_FORMAT",
+    "line",
+    FORMATS,
+    "Lines for people, or JSON for what collects logs ([observe.md](observe.md)).",
 )
 METRICS_TOKEN = operations.text(
     "METRICS_TOKEN", like.TOKEN, "`/metrics` wants it as a bearer token.", unset="whoever reaches the site reads them"
