@@ -1,11 +1,12 @@
 # make run | make test | make test-long | make coverage | make lint | make messages | make lock | make card-server | make proxies | make chaos | make soak | make bench | make bench-quick
+# make smoke BASE=https://… KEY=… [WRITE=1]
 # PYTHON chooses the interpreter that .venv is made with; with UPGRADE=1 `make lock` takes the newest versions.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-long coverage lint messages lock card-server proxies chaos soak bench bench-quick
+.PHONY: run test test-long coverage lint messages lock card-server proxies chaos soak bench bench-quick smoke
 
 # $(call install,FILE): make .venv and install FILE into it, unless exactly that was done before.
 define install
@@ -97,3 +98,9 @@ bench:
 bench-quick:
 	$(call install,requirements-bench.txt)
 	@$(BIN)/python -m tests.programs.bench --quick
+
+# Looks at a running site from outside, also at the one in production; Python alone, nothing is installed.
+smoke: export BASE := $(BASE)
+smoke: export KEY := $(KEY)
+smoke:
+	@$(PYTHON) -m tests.smoke $(if $(WRITE),--write)
