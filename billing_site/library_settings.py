@@ -32,6 +32,8 @@ SPECTACULAR: dict[str, Any] = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "billing_site.openapi.document.with_parts",
+        "billing_site.openapi.problem_types.with_problem_types",
+        "billing_site.openapi.samples.with_samples",
     ],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
@@ -45,12 +47,14 @@ SPECTACULAR: dict[str, Any] = {
     },
     "WEBHOOKS": "billing_site.openapi.webhooks.WEBHOOKS",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_SETTINGS": {
-        "deepLinking": False,  # its links stand inside of buttons, where nobody reaches them by keyboard
-        "displayRequestDuration": True,
+    # As JavaScript, since a plugin of docs.js is in it.
+    "SWAGGER_UI_SETTINGS": """{
+        "deepLinking": false,  // its links stand inside of buttons, where nobody reaches them by keyboard
+        "displayRequestDuration": true,
         "defaultModelsExpandDepth": 0,
-        "validatorUrl": None,  # nothing is sent to a validator elsewhere
-    },
+        "validatorUrl": null,  // nothing is sent to a validator elsewhere
+        "plugins": [CodeSamples]
+    }""",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

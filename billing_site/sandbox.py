@@ -44,7 +44,14 @@ ECHO = {
     "properties": {"path": {"type": "string"}, "method": {"type": "string"}, "input": {"type": "object"}},
     "required": ["path", "method", "input"],
 }
-AS_ASKED = {status: entry for code in (403, 409, 429, 503, "4XX", "5XX") for status, entry in problem(code).items()}
+AS_ASKED = (
+    problem(403, "forbidden")
+    | problem(409, "sandbox_failure")
+    | problem(429, "rate_limited")
+    | problem(503, "unavailable")
+    | problem("4XX")
+    | problem("5XX")
+)
 
 
 @extend_schema(
@@ -92,7 +99,8 @@ def obey(given: dict[str, Any]) -> None:
     if given.get("fail") == "exception":
         raise SandboxFailure("the view failed, as it was asked to")
     if status := _whole(given, "fail", 400, 599):
-        raise Problem(status, CODE_OF_STATUS.get(status, "sandbox_failure"), "Failed, as it was asked to.")
+        wait = {"retry_after": 1} if status == 429 else {}
+        raise Problem(status, CODE_OF_STATUS.get(status, "sandbox_failure"), "Failed, as it was asked to.", **wait)
 
 
 def _whole(given: dict[str, Any], name: str, least: int, most: int) -> int | None:

@@ -23,6 +23,7 @@ from billing_site.home import home
 from billing_site.index import Index
 from billing_site.mcp.views import Mcp
 from billing_site.openapi.errors import errors
+from billing_site.openapi.start import start
 from billing_site.openapi.view import schema_view
 from billing_site.operations import views as operations
 from billing_site.payments.webhook import webhook
@@ -65,6 +66,7 @@ urlpatterns = [
     re_path(r"^api/schema/?$", schema_view, name="schema"),
     re_path(r"^api/docs/?$", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     re_path(r"^api/docs/errors/?$", errors, name="errors"),
+    re_path(r"^api/docs/start/?$", start, name="start"),
     re_path(r"^api/auth/login/?$", log_in),  # one page behind each door
     path("api/auth/", include("rest_framework.urls")),
     re_path(r"^health/?$", operations.health),

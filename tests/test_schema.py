@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from django.http import HttpResponse
 
+from billing.http.error_codes import type_of
 from tests import schema
 
 EVENT = "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f"
@@ -39,6 +40,8 @@ UNAVAILABLE = {
     "code": "unavailable",
 }
 
+LIMITED = {"type": type_of(429, "rate_limited"), "status": 429, "code": "rate_limited", "retry_after": 2}
+
 
 def test_check_passes_what_is_documented() -> None:
     schema.check(answer(200, TRACKED, X_Usage_Cost="5", X_Usage_Event=EVENT), "POST", "/api/v1/usage/track")
@@ -66,7 +69,7 @@ def test_check_passes_what_is_documented() -> None:
         (answer(503, UNAVAILABLE | {"code": "busy"}, schema.PROBLEM), "GET", "/api/v1/plans", "unavailable"),
         (answer(503, UNAVAILABLE | {"status": 500}, schema.PROBLEM), "GET", "/api/v1/plans", "503"),
         (
-            answer(429, UNAVAILABLE | {"status": 429, "retry_after": 2}, schema.PROBLEM, Retry_After="1"),
+            answer(429, UNAVAILABLE | LIMITED, schema.PROBLEM, Retry_After="1"),
             "POST",
             "/api/v1/trace/start",
             "differ",

@@ -14,10 +14,10 @@ from billing.models import Route
 
 def first_call(request: HttpRequest, key: str) -> str:
     """A curl line, ready to paste, that calls this site."""
-    return f'curl -i -H "Authorization: Bearer {key}" {request.build_absolute_uri(_path())}'
+    return f'curl -i -H "Authorization: Bearer {key}" {request.build_absolute_uri(path_to_call())}'
 
 
-def _path() -> str:
+def path_to_call() -> str:
     """The cheapest metered path that every plan has and a GET reaches; else where an account stands."""
     routes = Route.objects.filter(feature__capability=None, method__in=[Route.Method.ANY, Route.Method.GET])
     plain = routes.exclude(path__contains="{").order_by("feature__tokens", "path")

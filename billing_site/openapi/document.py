@@ -17,9 +17,8 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 
-from billing.http import problems
 from billing.http.access import access_of
-from billing.http.error_codes import ERRORS, type_of
+from billing.http.error_codes import ERRORS
 from billing.http.fields import StrictSerializer
 from billing.http.openapi import IDEMPOTENCY_KEY, IDEMPOTENT, JSON_RPC, METERED, USAGE_RUN
 from billing.http.problems import MEDIA_TYPE
@@ -173,7 +172,7 @@ def _documented_paths(view: Any) -> tuple[str, ...]:
 
 def with_parts(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Postprocessing hook: add parts.yaml and the plain problems, and leave out tags that nothing has."""
-    parts = _with_types(copy.deepcopy(PARTS))
+    parts = copy.deepcopy(PARTS)
     result["info"] |= parts["info"]
     components = result["components"]
     for kind, members in parts["components"].items():
@@ -182,17 +181,6 @@ def with_parts(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     used = {tag for methods in result["paths"].values() for operation in methods.values() for tag in operation["tags"]}
     result["tags"] = [tag for tag in parts["tags"] if tag["name"] in used]
     return result
-
-
-def _with_types(node: Any) -> Any:
-    """parts.yaml with the `type` that belongs to the code of each example."""
-    if isinstance(node, list):
-        return [_with_types(child) for child in node]
-    if not isinstance(node, dict):
-        return node
-    if isinstance(node.get("code"), str) and "detail" in node:
-        return {"type": type_of(node["status"], node["code"]), **node}
-    return {name: _with_types(child) for name, child in node.items()}
 
 
 def _headers(names: tuple[str, ...]) -> dict[str, Any]:
@@ -204,11 +192,9 @@ def _plain_problems() -> dict[str, Any]:
         name: {
             "description": description,
             "headers": _headers(UNDECIDED_HEADERS if name == "Unavailable" else CALLER_HEADERS + USAGE_HEADERS),
-            "content": {
-                MEDIA_TYPE: {"schema": _problem(code), "example": problems.document(status, code, description)}
-            },
+            "content": {MEDIA_TYPE: {"schema": _problem(code)}},
         }
-        for name, (code, status, description, *_) in ((name, ERRORS[code]) for name, code in CODE_ALONE.items())
+        for name, (code, _, description, *_) in ((name, ERRORS[code]) for name, code in CODE_ALONE.items())
     }
 
 

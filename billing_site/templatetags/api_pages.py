@@ -20,6 +20,7 @@ from usage.metering.quota import of_included, overage_of, percentage_used
 
 register = template.Library()
 NAVIGATION: Final = (
+    ("Start here", "start"),
     ("Index", "index"),
     ("Usage", "usage-current"),
     ("Breakdown", "usage-breakdown"),

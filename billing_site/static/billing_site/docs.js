@@ -14,4 +14,21 @@ const set = () => {
     }
   }
 };
+// A plugin of Swagger UI: above an operation's responses, its samples in curl, Python and JavaScript.
+const CodeSamples = ({ React }) => ({
+  wrapComponents: {
+    responses: (Responses, system) => (properties) => {
+      const place = ["paths", properties.path, properties.method, "x-codeSamples"];
+      const samples = system.specSelectors.specJson().getIn(place)?.toJS() ?? [];
+      const part = (sample) => React.createElement("details", { key: sample.lang },
+        React.createElement("summary", null, sample.label),
+        React.createElement("pre", { tabIndex: 0 }, sample.source));
+      const title = React.createElement("div", { className: "opblock-section-header" },
+        React.createElement("h4", null, "Samples"));
+      return React.createElement(React.Fragment, null,
+        React.createElement("div", { className: "samples" }, samples.length ? title : null, ...samples.map(part)),
+        React.createElement(Responses, properties));
+    },
+  },
+});
 new MutationObserver(set).observe(document.getElementById("swagger-ui"), { childList: true, subtree: true });

@@ -27,7 +27,7 @@ from billing_site.sandbox import SandboxView
 from tests import schema
 from tests.cast import Customer
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 EVENT = "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f"
 SAMPLES = {"event": EVENT, "reservation": EVENT}
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -205,6 +205,27 @@ def test_every_example_fits_its_schema() -> None:
     assert len(found) > 20
     for pointer, example in found:
         assert [error.message for error in schema.validator(pointer).iter_errors(example)] == [], pointer
+
+
+def test_a_problem_is_told_by_its_code() -> None:
+    """A client finds the one type of a body by `code`, wherever a response may have several."""
+    schemas = document()["components"]["schemas"]
+    found = 0
+    for path, _, operation in operations():
+        for status, entry in operation["responses"].items():
+            content = resolved(entry).get("content", {}).get("application/problem+json")
+            if content is None or "oneOf" not in content["schema"]:
+                continue
+            found += 1
+            discriminator = content["schema"]["discriminator"]
+            assert discriminator["propertyName"] == "code"
+            assert {ref["$ref"] for ref in content["schema"]["oneOf"]} == set(discriminator["mapping"].values())
+            for code, reference in discriminator["mapping"].items():
+                says = schemas[reference.rpartition("/")[2]]["properties"]["code"]
+                assert code in (says.get("const"), *says.get("enum", [])), (path, status, code)
+                is_example = code == "sandbox_failure" or content["examples"][code]["value"]["code"] == code
+                assert is_example, (path, status, code)
+    assert found > 100
 
 
 # --- The sandbox
