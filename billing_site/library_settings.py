@@ -74,6 +74,24 @@ UNFOLD: dict[str, Any] = {
     "SIDEBAR": {"show_search": False, "navigation": "billing_site.admin_navigation.navigation"},
 }
 
+CORS: dict[str, Any] = {
+    "CORS_URLS_REGEX": r"^/api/(v1|schema)(/|$)",  # never the admin, the dashboard, or the log-in
+    "CORS_ALLOW_CREDENTIALS": False,  # a key is what a page of another origin has; never the session
+    "CORS_ALLOW_METHODS": ("GET", "POST", "PUT", "PATCH", "DELETE"),
+    "CORS_ALLOW_HEADERS": (
+        *("authorization", "content-type", "accept", "idempotency-key", "usage-run", "x-request-id"),
+        "mcp-protocol-version",
+    ),
+    "CORS_EXPOSE_HEADERS": (
+        *("X-Request-ID", "RateLimit-Policy", "RateLimit"),
+        *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+        *("X-Usage-Cost", "X-Usage-Event", "Idempotency-Replayed"),
+        *("Retry-After", "X-Should-Retry", "WWW-Authenticate"),
+    ),
+    "CORS_PREFLIGHT_MAX_AGE": 7200,  # seconds; browsers keep it no longer
+}
+"""django-cors-headers', where CORS_ALLOWED_ORIGINS names any origin."""
+
 CELERY: dict[str, Any] = {
     "CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP": True,
     "CELERY_BROKER_TRANSPORT_OPTIONS": {"visibility_timeout": 3600, "socket_connect_timeout": 3, "socket_timeout": 10},

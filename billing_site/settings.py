@@ -69,6 +69,10 @@ MIDDLEWARE = [
     "simple_history.middleware.HistoryRequestMiddleware",
     "billing_site.request.refused_reservations.RefusedReservations",
 ]
+if CORS_ALLOWED_ORIGINS:  # or nobody pays for it
+    INSTALLED_APPS.append("corsheaders")
+    MIDDLEWARE.insert(1, "corsheaders.middleware.CorsMiddleware")  # before the gateway: a preflight has no key
+    globals().update(library_settings.CORS)
 
 TEMPLATES = [
     {

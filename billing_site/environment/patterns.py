@@ -22,6 +22,10 @@ ORIGIN = Pattern(
     re.compile(r"https?://(\*\.)?([\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", re.ASCII),
     "origins such as https://example.com, separated by commas",
 )
+EXACT_ORIGIN = Pattern(
+    re.compile(r"https?://([\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", re.ASCII),
+    "origins such as https://example.com, without wildcards, separated by commas",
+)
 HEADER = Pattern(re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*"), "the name of a header, such as X-Real-IP")
 CALLABLE = Pattern(re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+"), "the path of a callable, such as shop.tokens.account_of")
 TOKEN = Pattern(re.compile(r"[!-~]+"), "printable ASCII without spaces")

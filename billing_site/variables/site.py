@@ -24,6 +24,12 @@ ALLOWED_HOSTS = site.words(
 CSRF_TRUSTED_ORIGINS = site.words(
     "CSRF_TRUSTED_ORIGINS", [], like.ORIGIN, "Other origins whose pages may send forms here."
 )
+CORS_ALLOWED_ORIGINS = site.words(
+    "CORS_ALLOWED_ORIGINS",
+    [],
+    like.EXACT_ORIGIN,
+    "Origins whose pages may call `/api/v1/` with an API key ([clients.md](clients.md#from-a-page-of-another-origin)).",
+)
 SITE_URL = site.text("SITE_URL", like.SITE, "Where links in mails lead.", default="http://localhost:8000")
 SIGN_UP = site.flag("SIGN_UP", True, "Whoever comes may make an account, on the default plan.")
 STATIC_ROOT = site.folder(

@@ -62,6 +62,16 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
         ["host", "https://host/path", "ftp://host", "https://"],
         [("https://*.a.example,http://b:81", "CSRF_TRUSTED_ORIGINS", ["https://*.a.example", "http://b:81"])],
     ),
+    "CORS_ALLOWED_ORIGINS": (
+        ["*", "null", "https://*.a.example", "https://host/path", "https://host/", "app"],
+        [
+            (
+                "https://app.example, http://localhost:5173",
+                "CORS_ALLOWED_ORIGINS",
+                ["https://app.example", "http://localhost:5173"],
+            )
+        ],
+    ),
     "CONN_MAX_AGE": (NUMBER_OR_NONE, []),
     "DATABASE_STATEMENT_TIMEOUT_MS": ([*NUMBER_OR_NONE, "2147483648"], [("0", "DATABASE_STATEMENT_TIMEOUT_MS", 0)]),
     "HTTPS": (FLAG, [("yes", "HTTPS", True), ("YES", "HTTPS", True), ("0", "HTTPS", False)]),
