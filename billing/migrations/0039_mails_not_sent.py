@@ -6,7 +6,7 @@ class Migration(migrations.Migration):
     atomic = False  # an index is built while mails are sent
 
     dependencies = [
-        ("billing", "0037_words_of_scopes"),
+        ("billing", "0038_webhooks"),
     ]
 
     operations = [
