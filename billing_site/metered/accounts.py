@@ -35,7 +35,7 @@ class Tracked:
 
     def give_back(self) -> None:
         """The work has failed: take the charge back, once, within an hour. Raises as voiding.void_tracked_charge."""
-        voiding.void_tracked_charge(Caller(self.account), UUID(self.event), timezone.now())
+        voiding.void_tracked_charge(self.account, UUID(self.event), timezone.now())
 
 
 def track(account: Any, feature: str, metadata: dict[str, Any] | None = None) -> Tracked:
