@@ -67,6 +67,12 @@ def check_redis(**_: Any) -> list[CheckMessage]:
     return messages
 
 
+def facts_of_redis() -> Mapping[str, Any]:
+    """What INFO says of the server that REDIS_URL names. Raises RedisError."""
+    with _client(settings.REDIS_URL) as named:
+        return cast(Mapping[str, Any], named.info())
+
+
 def _client(url: str, **changed: Any) -> redis.Redis:
     options = {"protocol": 2, "socket_timeout": PATIENCE_SECONDS, "socket_connect_timeout": PATIENCE_SECONDS}
     client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)

@@ -9,12 +9,20 @@ from django.db import OperationalError, connection
 
 def unreachable() -> str | None:
     """One line that names the engine that does not answer and says what to do; None when both answer."""
-    if not _postgres_answers():
-        where = settings.DATABASES["default"]["HOST"] or "its socket"
-        return _advice("PostgreSQL", settings.EMBEDDED_POSTGRES, where, "DATABASE_URL")
-    if not _redis_answers():
-        return _advice("Redis", settings.EMBEDDED_REDIS, _without_password(settings.REDIS_URL), "REDIS_URL")
-    return None
+    return unreachable_postgres() or unreachable_redis()
+
+
+def unreachable_postgres() -> str | None:
+    if _postgres_answers():
+        return None
+    where = settings.DATABASES["default"]["HOST"] or "its socket"
+    return _advice("PostgreSQL", settings.EMBEDDED_POSTGRES, where, "DATABASE_URL")
+
+
+def unreachable_redis() -> str | None:
+    if _redis_answers():
+        return None
+    return _advice("Redis", settings.EMBEDDED_REDIS, _without_password(settings.REDIS_URL), "REDIS_URL")
 
 
 def _advice(engine: str, embedded: bool, where: str, variable: str) -> str:
