@@ -15,6 +15,7 @@ from tests.cast import alice, bob, carol, clerk, customer, dave, erin, superuser
 from tests.catalogue import seed
 from tests.emptying import empty_database
 from tests.servers.card.running import card_server
+from tests.suites import suites_of
 
 
 def pytest_configure() -> None:
@@ -25,6 +26,12 @@ def pytest_configure() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     TransactionTestCase._fixture_teardown = empty_database  # type: ignore[attr-defined]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for suite in suites_of(item.nodeid.partition("::")[0]):
+            item.add_marker(suite)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ IDEMPOTENT: Final = {"x-idempotent": True}
 
 USAGE_RUN: Final = OpenApiParameter(
     "Usage-Run",
-    str,
+    {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[\x20-\x7e]+$"},
     OpenApiParameter.HEADER,
     description="The run of an agent that the call belongs to, 1 to 64 printable ASCII characters. The budgets of "
     "a run, where the key has any, hold for all calls that name it.",

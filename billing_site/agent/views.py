@@ -42,6 +42,7 @@ MESSAGE: Final = {
     "required": ["role"],
     "additionalProperties": {},
 }
+EVENTS = {"description": "Server-sent events: `data` of each is a chunk of OpenAI's protocol, of the last `[DONE]`."}
 UPSTREAM_PROBLEMS: Final = (
     problem(400, "upstream_refused") | problem(502, "upstream_failed") | problem(504, "upstream_timeout")
 )
@@ -74,7 +75,7 @@ class AgentView(SandboxView):
                 "additionalProperties": {},
             },
         },
-        responses={(200, "application/json"): {"anyOf": [ECHO, COMPLETION]}, (200, MEDIA_TYPE): {"type": "string"}}
+        responses={(200, "application/json"): {"anyOf": [ECHO, COMPLETION]}, (200, MEDIA_TYPE): EVENTS}
         | AS_ASKED
         | UPSTREAM_PROBLEMS,
         examples=[

@@ -16,6 +16,7 @@ from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
+from rest_framework.serializers import CharField
 
 from billing.http.access import access_of
 from billing.http.error_codes import ERRORS
@@ -82,6 +83,9 @@ class OperationSchema(AutoSchema):
         schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
         if isinstance(serializer, StrictSerializer):
             schema["additionalProperties"] = False
+            for name, field in serializer.fields.items():
+                if isinstance(field, CharField) and not field.allow_blank and name in schema["properties"]:
+                    schema["properties"][name].setdefault("minLength", 1)
         return schema
 
     def get_operation_id(self) -> str:

@@ -26,12 +26,12 @@ def in_run(request: HttpRequest, charge: ChargeRequest, *, guarded: bool = True)
 
     Without `guarded` the run's loops are not looked for: they are seen by the body.
     """
-    if charge.run:
-        return charge
     name = request.META[USAGE_RUN]
     if not names_a_run(name):
         message = f"Give 1 to {LONGEST_RUN} printable ASCII characters."
         return ChargeRequest(invalid_key=message, invalid_name="Usage-Run")
+    if charge.run:
+        return charge
     return charge.in_run(name, (charge.body_of or partial(body_of, request)) if guarded else None)
 
 
