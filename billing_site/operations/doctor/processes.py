@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from billing.models import OutboxCursor
 from billing.outbox.retention import backlogs
+from billing_site.operations import last_beat
 from billing_site.operations.doctor.finding import Finding, ok, warn
 from billing_site.staff_home import operations
 from usage.drain import drain
@@ -29,7 +30,7 @@ def beat() -> Iterable[Finding]:
         cache.client.get_client().ask_all_the_same("PING")  # type: ignore[attr-defined]
     except (RedisError, OSError):
         return [warn("beat", "not known without the cache", "Look again when it answers.")]
-    seen = cache.get(operations.BEAT)
+    seen = last_beat.read()
     if seen is None:
         return [warn("beat", "beat and a worker were never seen", START_BOTH)]
     ago = timezone.now() - seen

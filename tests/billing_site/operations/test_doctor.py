@@ -24,9 +24,9 @@ from django.utils import timezone
 from billing.models import Plan, Route
 from billing.outbox.models import OutboxMessage
 from billing_site.local.engines import Valkey
+from billing_site.operations import last_beat
 from billing_site.operations.doctor import Finding, State, engines, examine, processes, site
 from billing_site.operations.doctor.examination import ENGINES, REST
-from billing_site.staff_home import operations
 from tests.cast import Customer, Staff, call
 from tests.journeys.server import environment
 from tests.outages import SilentPostgres, no_redis, silent_postgres
@@ -42,9 +42,9 @@ NOWHERE = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "REDIS_URL": 
 
 @pytest.fixture(autouse=True)
 def nobody_was_seen() -> Iterator[None]:
-    cache.delete(operations.BEAT)
+    cache.delete(last_beat.KEY)
     yield
-    cache.delete(operations.BEAT)
+    cache.delete(last_beat.KEY)
 
 
 def doctor(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -71,7 +71,7 @@ def only(found: Any) -> tuple[str, str]:
 @pytest.mark.django_db(transaction=True)
 class TestCommand:
     def test_one_line_a_part(self, catalogue: None, superuser: Staff) -> None:
-        operations.note_beat(timezone.now())
+        last_beat.note(timezone.now())
         done = doctor(SITE_URL="https://a.example", ALLOWED_HOSTS="b.example")
         said = {line.split()[1]: line.split()[0] for line in done.stdout.splitlines()}
         assert list(dict.fromkeys(line.split()[1] for line in done.stdout.splitlines())) == SUBJECTS
@@ -167,9 +167,9 @@ class TestParts:
 
     def test_beat(self) -> None:
         assert only(processes.beat())[0] == "warn"
-        operations.note_beat(timezone.now() - timedelta(minutes=3))
+        last_beat.note(timezone.now() - timedelta(minutes=3))
         assert only(processes.beat()) == ("warn", "beat and a worker were last seen 3 min ago")
-        operations.note_beat(timezone.now())
+        last_beat.note(timezone.now())
         assert only(processes.beat())[0] == "ok"
 
     def test_drain(self, erin: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
