@@ -81,8 +81,8 @@ class _Types:
             name = code.replace("_", " ").title().replace(" ", "")
             meaning = ERRORS[code].meaning if code in ERRORS else ""
             properties = {"code": {"type": "string", "const": code}, **members}
-            if name in self.schemas:
-                raise TwoMeanings(f"{name} is a schema of something else")
+            if name in self.schemas:  # such as what a webhook tells of the same event
+                name += "Problem"
             self.schemas[name] = self._whole(meaning, properties, required)
             self.by_code[code] = name
         elif not members.keys() <= (known := self.schemas[self.by_code[code]]["properties"]).keys():

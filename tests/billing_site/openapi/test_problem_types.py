@@ -67,13 +67,12 @@ def test_a_products_own_code_has_a_schema_too() -> None:
     assert "examples" not in content(document, "/0", 409)
 
 
-@pytest.mark.parametrize(
-    ("responses", "schemas"),
-    [
-        ([problem(409, "too_late"), problem(409, "too_late", by={"type": "integer"})], {}),
-        ([problem(409, "too_late")], {"TooLate": {"type": "object", "properties": {}}}),
-    ],
-)
-def test_a_code_with_two_meanings_is_found_when_the_document_is_made(responses: Any, schemas: Any) -> None:
+def test_a_code_whose_name_is_taken_is_a_problem_by_name() -> None:
+    document = made(problem(409, "too_late"), TooLate={"type": "object", "properties": {}})
+    assert content(document, "/0", 409)["schema"] == {"$ref": "#/components/schemas/TooLateProblem"}
+    assert document["components"]["schemas"]["TooLate"] == {"type": "object", "properties": {}}
+
+
+def test_a_code_with_two_meanings_is_found_when_the_document_is_made() -> None:
     with pytest.raises(TwoMeanings):
-        made(*responses, **schemas)
+        made(problem(409, "too_late"), problem(409, "too_late", by={"type": "integer"}))
