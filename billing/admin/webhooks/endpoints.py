@@ -12,6 +12,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -101,20 +102,27 @@ class WebhookEndpointAdmin(ActionPages[WebhookEndpoint], FencedAdmin[WebhookEndp
         )
     ]
     fieldsets = [
-        (None, {"fields": [("whose", "shown_state", "created_at"), "url", "types"]}),
         ("Tries", {"fields": [("failing_since", "disabled_at", "previous_until"), "not_taken"]}),
     ]
     actions_detail = ["ping", "send_all_again", "rotate", "enable", "disable"]
 
     def get_fieldsets(self, request: HttpRequest, obj: WebhookEndpoint | None = None) -> Any:
-        return self.fieldsets if obj else self.add_fieldsets
+        if obj is None:
+            return self.add_fieldsets
+        types = "types" if self.has_change_permission(request, obj) else "types_shown"
+        about = {"fields": [("whose", "shown_state", "created_at"), "url", types]}
+        return [(None, about), *self.fieldsets]
 
     def get_readonly_fields(self, request: HttpRequest, obj: WebhookEndpoint | None = None) -> list[str]:
-        fixed = ["whose", "shown_state", "created_at", "failing_since", "disabled_at", "previous_until", "not_taken"]
-        return fixed if obj is None or obj.account_id is None else [*fixed, "url", "types"]
+        shown = ["whose", "shown_state", "created_at", "failing_since", "disabled_at", "previous_until", "not_taken"]
+        return [*shown, "types_shown"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and request.user.has_perm("billing.add_webhookendpoint"))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What a customer's is told is the customer's to say."""
+        return (obj is None or obj.account_id is None) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Of a customer's the customer decides, or an erasure."""
@@ -147,9 +155,14 @@ class WebhookEndpointAdmin(ActionPages[WebhookEndpoint], FencedAdmin[WebhookEndp
             return f"disabled: {row.get_disabled_reason_display()}"
         return "failing" if row.failing_since else "enabled"
 
+    @admin.display(description="types")
+    def types_shown(self, row: WebhookEndpoint) -> str:
+        return ", ".join(row.types) or "all"
+
     @admin.display(description="not taken")
     def not_taken(self, row: WebhookEndpoint) -> str:
-        return f"{WebhookDelivery.objects.dead().filter(endpoint=row.pk).count():,} deliveries"
+        count = WebhookDelivery.objects.dead().filter(endpoint=row.pk).count()
+        return f"{count:,} deliver{pluralize(count, 'y,ies')}"
 
     def save_model(self, request: HttpRequest, obj: WebhookEndpoint, form: Any, change: bool) -> None:
         given = {name: form.cleaned_data[name] for name in ("url", "types") if name in form.cleaned_data}

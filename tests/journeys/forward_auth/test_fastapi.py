@@ -20,7 +20,7 @@ from billing_site.local.engines.process import last_line, wait_until
 from billing_site.local.supervisor import Command
 from tests.cast import Customer, Staff
 from tests.contract import left
-from tests.journeys.forward_auth.test_proxies import FORGED, _Headers, ask, told, tokens_of
+from tests.journeys.forward_auth.test_proxies import FORGED, _Headers, ask, tokens_of, told
 from tests.journeys.server import CHECKOUT, Server, forget_catalogues
 from tests.journeys.server import running as running_site
 from tests.journeys.test_raw_paths import TARGETS, request
@@ -128,7 +128,7 @@ def test_no_spelling_is_served_uncharged(app: Server, erin: Customer) -> None:
     for target in TARGETS:
         with app.connect() as client:
             client.sendall(request(erin.key, "POST", target))
-            answer = b"".join(iter(lambda: client.recv(65536), b""))  # noqa: B023
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
         assert b" 500 " not in answer.partition(b"\r\n")[0], (target, answer)
         if b'"plan"' in answer:
             assert b"x-usage-cost: 10" in answer.lower(), target
