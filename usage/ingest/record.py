@@ -15,7 +15,7 @@ from django.db import transaction
 from billing.fence import push
 from billing.models import Fence, TokenTopUp
 from billing.postgres.any_of import any_of
-from billing.rules.ids import mint
+from billing.rules import ids
 from billing.rules.instants import to_ms
 from usage.ingest import received
 from usage.ingest.accounts import Accounts
@@ -90,7 +90,7 @@ def _event(each: Reported, accounts: Accounts, now: datetime) -> Event:
     at_ms = min(each.at_ms, now_ms)
     window_start, window_end = accounts.window(each.account, at_ms)
     return Event(
-        charge=mint(at_ms),
+        charge=ids.mint(at_ms),
         kind=CHARGE,
         account=each.account,
         window_start=window_start,

@@ -8,7 +8,7 @@ from random import Random
 
 from django.conf import settings
 
-from tests.programs.simulator import laws, operations, reservation_laws, reserving
+from tests.programs.simulator import laws, operations, reporting, reservation_laws, reserving
 from tests.programs.simulator.schedule import Process, State, describe
 from tests.programs.simulator.standings import Call
 from tests.programs.simulator.world import World
@@ -44,6 +44,7 @@ class History:
         self.operations_left = self.operations = self.random.randint(4, 40)
         self.faults = frozenset(fault for fault in FAULTS if self.random.random() < 0.3)
         self.reserves = self.random.random() < 0.5
+        self.reports = not self.reserves and Random(f"reports {seed}").random() < 0.5
         if self.reserves:  # they have more to look after at the end, and are to take no longer
             self.operations_left = self.operations = max(self.operations * 3 // 4, 4)
 
@@ -62,6 +63,7 @@ class History:
         found = laws.broken(world.truth, world.clock.now())
         if self.reserves:
             found += reservation_laws.broken(world.truth, world.clock.now())
+        found += reporting.broken(world.truth)
         if found:
             raise Failed("\n".join(found))
         return Outcome(self.operations, len(world.schedule.trace), world.truth.admissions)
@@ -118,6 +120,10 @@ class History:
             return lambda: operations.take_back(process, world.clock, again)
         if self.reserves and random.random() < 0.8:
             return self._reservation_task(process)
+        if self.reports and random.random() < 0.3:
+            world.calling.pop(process, None)
+            batch = reporting.wanted(random, world.truth, world.clock)
+            return lambda: reporting.report(process, world.truth, world.clock, batch)
         key = f"k{random.randint(1, 2)}" if random.random() < 0.25 else ""
         # Under a key the same request nearly always: another one is refused, and nothing else happens to it.
         feature = random.choice(sorted(FEATURES)) if not key or random.random() < 0.2 else "trace_start"

@@ -15,6 +15,8 @@ from tests.programs.simulator.database_faults import Observer
 from tests.programs.simulator.redis_faults import Ran, Server
 from tests.programs.simulator.schedule import Process
 from tests.programs.simulator.standings import Call, Quota, Standing, Untold
+from usage.ingest import received
+from usage.ingest.reported import Name, Reported
 from usage.log.batch import decode
 from usage.log.events import ADJUSTMENTS, CHARGE, Event, adjustment_of
 from usage.metering import fallback_charge
@@ -25,9 +27,10 @@ class LawBroken(Exception):
 
 
 class Truth:
-    def __init__(self, server: Server, observer: Observer) -> None:
+    def __init__(self, server: Server, observer: Observer, everybody: Iterable[str]) -> None:
         self.server = server
         self.observer = observer
+        self._everybody = frozenset(everybody)
         self.begin({}, lambda _: set())
 
     def begin(self, quotas: dict[int, int], asking_redis: Callable[[Process], set[str]]) -> None:
@@ -48,6 +51,10 @@ class Truth:
         """Charges that each process has in memory, whose end neither engine could be told."""
         self.given_up: set[str] = set()
         """Those that went with their process."""
+        self.reported: dict[Name, Reported] = {}
+        self.answered: set[Name] = set()
+        """Of those that were reported, which their senders were told of."""
+        self._reporting: dict[Process, list[str]] = {}
 
     # What Redis did
 
@@ -91,6 +98,8 @@ class Truth:
     # What PostgreSQL did
 
     def executed(self, process: Process, sql: str, parameters: Any, rows: int) -> None:
+        if sql is received.REMEMBER:
+            self._reporting[process] = parameters[-1]
         if sql is fallback_charge.EVENT and rows == 1 and parameters[6]:
             charge = self.call_of(parameters[1])
             starts_at: datetime = parameters[10]
@@ -106,6 +115,7 @@ class Truth:
             )
 
     def committed(self, process: Process) -> None:
+        self._note_reported(self._reporting.pop(process, []))
         event = self._inserted.pop(process, None)
         if event is None:
             return
@@ -123,6 +133,16 @@ class Truth:
             event.account, event.window_start, event.tokens, version, self._asking_redis(process)
         )
 
+    def _note_reported(self, charges: list[str]) -> None:
+        """Redis has still to be told of those that are committed."""
+        rows = self.observer.rows(
+            "SELECT event_id::text, account_id, extract(epoch FROM window_starts_at)::bigint, tokens, version"
+            " FROM usage_usagelog JOIN billing_fence ON subject = account_id WHERE id = ANY(%s::uuid[])",
+            charges,
+        )
+        for charge, account, window, tokens, version in rows if charges else ():
+            self.unpublished[charge] = Untold(account, window, tokens, version, set(self._everybody))
+
     def _note_unseen(self, event: Event, charges: Iterable[str]) -> None:
         """The side that has made this charge could not know of those; of another key it need not."""
         if key := self.call_of(event.charge).key:
@@ -131,8 +151,14 @@ class Truth:
 
     def commit_given_up(self, process: Process) -> Callable[[], None]:
         """To be called when it is executed late: nobody was admitted by it, but Redis has to be told of it."""
-        event = self._inserted.pop(process, None)
-        return lambda: self._note_untold(process, event) if event is not None else None
+        event, reported = self._inserted.pop(process, None), self._reporting.pop(process, [])
+
+        def executed_late() -> None:
+            self._note_reported(reported)
+            if event is not None:
+                self._note_untold(process, event)
+
+        return executed_late
 
     def call_of(self, event: str) -> Call:
         return next(call for call in reversed(self.calls) if event in call.minted)
@@ -185,7 +211,13 @@ class Truth:
         standing, waiting = self.standing(account, window), self.waiting(account)
         committed = any(str(entry.id) in standing.logged for entry in waiting)
         over = sum(abs(entry.tokens) for entry in waiting) if committed else 0
-        exact = self.losses or self.server.was_out_of_reach or standing.used <= judged <= standing.used + over
+        untold = sum(
+            charge.tokens
+            for charge in self.unpublished.values()
+            if (charge.account, charge.window_start) == (account, window)
+        )
+        is_near = standing.used - untold <= judged <= standing.used + over
+        exact = self.losses or self.server.was_out_of_reach or is_near
         if not exact:
             self.broken.append(
                 f"L2: Redis, asked by {by}, judged by {judged} of account {account}: {standing}, {over} over"

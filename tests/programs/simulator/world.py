@@ -39,7 +39,7 @@ PROCESSES = (("web 1", 2), ("web 2", 1), ("web 3", 1), ("drain 1", 1), ("drain 2
 FORGET_AFTER = 100
 EMPTY = (
     "TRUNCATE usage_usagelog, usage_windowusage, usage_featureusage, usage_dailyusage, usage_setasideentry,"
-    " usage_receipt, usage_redisoutage, usage_reservation",
+    " usage_receipt, usage_redisoutage, usage_reservation, usage_receivedevent",
     "DELETE FROM billing_limitoverride",
     "DELETE FROM billing_subscription",
     "DELETE FROM auth_user",
@@ -53,9 +53,9 @@ class World:
         self.clock, self.chance, self.faults = Clock(), Chance(), Faults()
         self.hangs = Hangs(closed_connection(), self.observer.await_end_of)
         self.server = Server(settings.REDIS_URL, self._ran)
-        self.truth = Truth(self.server, self.observer)
-        self.schedule = Schedule(self.observer.blockers, lambda _: cut(self.observer))
         self.names = [name for name, _ in PROCESSES]
+        self.truth = Truth(self.server, self.observer, self.names)
+        self.schedule = Schedule(self.observer.blockers, lambda _: cut(self.observer))
         self.ways = {name: Way(self.server, name, 10.0) for name in self.names}
         places = remembered()
         memories = {name: OwnGlobals(places) for name in self.names}
