@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
-from billing.models import Subscription, WindowOverage
+from billing.models import Feature, Plan, Subscription, WindowOverage
+from billing.rules.periods import month_window
 from billing.subscriptions import renewal
 from tests.billing.ledger import assert_explained
 from tests.billing.metered import assert_overage_explained, make_metered, overage_lines, use
@@ -18,8 +22,9 @@ from tests.top_ups import ARRIVED, ann, clock, spent, stands, top_up
 from tests.top_ups import use as call
 from tests.usage.histories import sums
 from tests.usage.ingest.reporting import report, reported
+from usage.ingest import received
 from usage.ingest.record import ingest
-from usage.models import DailyUsage, ThresholdCrossed, UsageLog, WindowUsage
+from usage.models import DailyUsage, ReceivedEvent, ThresholdCrossed, UsageLog, WindowUsage
 from usage.thresholds import look
 
 __all__ = ["ann", "clock"]
@@ -107,8 +112,6 @@ class TestBilled:
         assert_explained(subscription)
 
     def test_at_the_catalogues_price_of_the_day_it_is_reported(self, subscription: Subscription) -> None:
-        from billing.models import Feature
-
         Feature.objects.filter(code="trace_start").update(tokens=7)
         report(subscription.account_id, at("2025-10-20"), MIDDLE)
         assert sums(subscription.account_id) == {7}
@@ -154,3 +157,34 @@ class TestThresholds:
         assert look.look_at_marked(timezone.now, 5) == 1
         told = ThresholdCrossed.objects.filter(account=alice.user).order_by("pk")
         assert list(told.values_list("percent", "used")) == [(80, 80), (100, 100)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_plan_that_is_changed_while_they_are_recorded(
+    customer: Callable[..., Customer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The facts that were read are of before; the event belongs to the window that began with the change."""
+    account, now = customer("ann", "pro").account, timezone.now()
+    changed = now.replace(microsecond=0) - timedelta(seconds=1)
+    real, edits = received.remember, iter([True])
+
+    def remember(*arguments: Any) -> set[str]:
+        if next(edits, False):
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(change).result()
+        return real(*arguments)
+
+    def change() -> None:
+        try:
+            subscription = Subscription.objects.get(account=account)
+            subscription.plan = Plan.objects.get(code="starter")
+            subscription.former_quota_window_from = month_window(now).start
+            subscription.former_quota_window_until = changed
+            subscription.save()
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(received, "remember", remember)
+    assert ingest([reported(account, now)], "", now).accepted == 1
+    assert windows(account) == [(changed, month_window(now).end, 10)]
+    assert ReceivedEvent.objects.count() == 1
