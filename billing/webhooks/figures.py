@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from django.db.models import Count, Min, Q
 
 from billing.models import WebhookDelivery, WebhookEndpoint
+
+COUNTED: Final = 10_000
 
 
 class WebhookFigures(NamedTuple):
@@ -18,7 +20,7 @@ class WebhookFigures(NamedTuple):
     failing: int
     """Those that are enabled, and whose last try failed."""
     waiting: int
-    """Deliveries that are not at their end, those that wait for their next try included."""
+    """Deliveries that are not at their end, those that wait for their next try included; COUNTED: so many or more."""
     overdue_seconds: float
     """How long the one that is due first has waited for a sender; 0 where none has."""
 
@@ -32,4 +34,5 @@ def figures(now: datetime) -> WebhookFigures:
     first: datetime | None = pending.aggregate(first=Min("next_try_at"))["first"]
     overdue = max((now - first), timedelta(0)).total_seconds() if first else 0.0
     stopped = WebhookEndpoint.objects.stopped().count()
-    return WebhookFigures(counts["enabled"], stopped, counts["failing"], pending.count(), overdue)
+    waiting = pending.order_by()[:COUNTED].count()
+    return WebhookFigures(counts["enabled"], stopped, counts["failing"], waiting, overdue)

@@ -27,7 +27,7 @@ class Data(serializers.Serializer[Any]):
     )
 
 
-class SubscriptionChanged(Data):
+class SubscriptionChangedData(Data):
     """The plan of an account has changed, or how its subscription goes on."""
 
     change = serializers.ChoiceField(CHANGES)
@@ -37,7 +37,7 @@ class SubscriptionChanged(Data):
     cancel_at = TimeField(allow_null=True, help_text="It ends here instead of being renewed.")
 
 
-class DowngradeScheduled(Data):
+class DowngradeScheduledData(Data):
     """A lower plan, or one that can only follow then, is scheduled for the end of the period."""
 
     plan = serializers.CharField(help_text="The plan in force.")
@@ -45,14 +45,14 @@ class DowngradeScheduled(Data):
     effective_at = TimeField(allow_null=True, help_text="Null: it was taken back, or has happened, since.")
 
 
-class DowngradeCanceled(Data):
+class DowngradeCanceledData(Data):
     """The scheduled plan is not going to follow: the present one goes on."""
 
     plan = serializers.CharField(help_text="The plan in force.")
     target_plan = serializers.CharField(help_text="The one that was scheduled.")
 
 
-class PastDueBegan(Data):
+class PastDueBeganData(Data):
     """Nothing more is tried by itself to get an invoice paid."""
 
     plan = serializers.CharField(allow_null=True, help_text="Null: the account has no subscription any more.")
@@ -77,7 +77,7 @@ class InvoiceData(Data):
     due_at = TimeField(allow_null=True)
 
 
-class PaymentFailed(Data):
+class PaymentFailedData(Data):
     """A card was declined."""
 
     invoice = serializers.CharField(help_text="The invoice's number.")
@@ -87,7 +87,7 @@ class PaymentFailed(Data):
     next_try_at = TimeField(allow_null=True, help_text="Null: nothing more is tried by itself.")
 
 
-class PaymentActionRequired(Data):
+class PaymentActionRequiredData(Data):
     """The bank wants the customer to confirm a payment."""
 
     invoice = serializers.CharField(help_text="The invoice's number.")
@@ -96,7 +96,7 @@ class PaymentActionRequired(Data):
     url = serializers.URLField(help_text="Where the customer confirms it, after log-in.")
 
 
-class ThresholdReached(Data):
+class ThresholdReachedData(Data):
     """A part of the quota is used, or all of what is sold above it."""
 
     limit = serializers.ChoiceField(["included", "cap"], help_text="The quota, or what is sold above it as well.")
@@ -116,24 +116,24 @@ class KeyData(Data):
     replaces = serializers.CharField(allow_null=True, help_text="The `id` of the key that was rotated.")
 
 
-class Ping(Data):
+class PingData(Data):
     """Sent when somebody asks for it, to see whether messages arrive."""
 
 
 TYPES: Final[dict[str, type[Data]]] = {
-    "subscription.changed": SubscriptionChanged,
-    "subscription.downgrade_scheduled": DowngradeScheduled,
-    "subscription.downgrade_canceled": DowngradeCanceled,
-    "subscription.past_due": PastDueBegan,
+    "subscription.changed": SubscriptionChangedData,
+    "subscription.downgrade_scheduled": DowngradeScheduledData,
+    "subscription.downgrade_canceled": DowngradeCanceledData,
+    "subscription.past_due": PastDueBeganData,
     "invoice.issued": InvoiceData,
     "invoice.paid": InvoiceData,
     "invoice.reversed": InvoiceData,
-    "payment.failed": PaymentFailed,
-    "payment.action_required": PaymentActionRequired,
-    "usage.threshold_reached": ThresholdReached,
+    "payment.failed": PaymentFailedData,
+    "payment.action_required": PaymentActionRequiredData,
+    "usage.threshold_reached": ThresholdReachedData,
     "api_key.created": KeyData,
     "api_key.revoked": KeyData,
-    PING: Ping,
+    PING: PingData,
 }
 """In the order in which they are shown."""
 MEANINGS: Final[dict[str, Promise]] = {

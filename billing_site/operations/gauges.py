@@ -23,7 +23,7 @@ from billing import tallies
 from billing.models import OutboxCursor, SentMail, Subscription
 from billing.outbox.retention import COUNTED, backlogs
 from billing.subscriptions.renewal_report import TALLIES
-from billing_site.operations import chains, last_beat, payments
+from billing_site.operations import chains, last_beat, payments, webhooks
 from ratelimit.servers.single import RedisUnreachable
 from usage.drain import drain
 from usage.models import Reconciliation, RedisOutage, Reservation, SetAsideEntry
@@ -140,6 +140,7 @@ SOURCES: Final[list[Source]] = [
     _reconciled,
     payments.gauges,
     chains.gauges,
+    webhooks.gauges,
 ]
 """What PostgreSQL is asked. Each takes the present time and may raise DatabaseError; a new part adds its own here."""
 
