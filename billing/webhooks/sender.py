@@ -113,7 +113,7 @@ class Sender:
         try:
             answer = sending.send(delivery, self.clock())
             if not sending.note(delivery, answer, self.clock()):
-                logger.warning("the try of %s took longer than its lease", delivery)
+                logger.warning("the try of webhook delivery %s took longer than its lease", delivery.pk)
             self.sent += 1
         finally:
             with self._lock:
