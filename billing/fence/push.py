@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models import F, QuerySet
 
 from billing.fence.models import CATALOGUE, Fence
+from billing.postgres.any_of import any_of
 from ratelimit import counters
 from ratelimit.keys import AccountKeys
 from ratelimit.servers.single import RedisUnreachable
@@ -40,7 +41,7 @@ def push(subjects: Iterable[int]) -> int:
     """Raise these subjects' fences in Redis; returns how many were raised. What fails waits for the sweep."""
     pushed: list[Fence] = []
     try:
-        waiting = list(Fence.objects.filter(subject__in=list(subjects), version__gt=F("pushed")))
+        waiting = list(Fence.objects.filter(any_of("subject", subjects), version__gt=F("pushed")))
         for at in range(0, len(waiting), PUSHED_AT_ONCE):
             _push(batch := waiting[at : at + PUSHED_AT_ONCE])
             pushed += batch

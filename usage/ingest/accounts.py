@@ -9,12 +9,13 @@ from math import inf
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.db import connection
 
 from billing.bounded_cache import BoundedCache
 from billing.catalogue.published import catalogue, reload_catalogue
 from billing.entitlements import snapshots
 from billing.entitlements.many import facts_of
-from billing.models import Erasure, Fence, WindowOverage
+from billing.models import Fence, WindowOverage
 from billing.postgres.any_of import any_of
 from billing.rules.entitlement import Entitlement, Facts, entitle
 from billing.rules.instants import from_ms, from_seconds, to_ms, to_seconds
@@ -23,11 +24,16 @@ from billing.subscriptions import lapsed_top_ups
 from ratelimit import process_state
 from usage.ingest.windows import Windows
 from usage.log.events import Event
+from usage.log.sums import as_array
 from usage.models import WindowUsage
 
 LONGEST_WINDOW = timedelta(days=31)
-FRESH = 1, 1
-"""The fence of an account that has no row: its version, and that of the last change of a fact."""
+EXISTING = """
+SELECT owner.{pk}, coalesce(fence.version, 1), coalesce(fence.changed, 1)
+FROM {table} owner LEFT JOIN billing_fence fence ON fence.subject = owner.{pk}
+WHERE owner.{pk} = ANY (%s::bigint[])
+    AND NOT EXISTS (SELECT 1 FROM billing_erasure erased WHERE erased.account_id = owner.{pk})
+"""
 Window = tuple[int, int]
 """From its start to its end, in Unix seconds."""
 _known: BoundedCache[int, Facts] = process_state.remember(
@@ -41,9 +47,7 @@ class Accounts:
 
     def __init__(self, numbers: Collection[int], now: datetime) -> None:
         self._now = now
-        existing = get_user_model().objects.filter(any_of("pk", numbers)).values_list("pk", flat=True)
-        erased = Erasure.objects.filter(any_of("account", numbers)).values_list("account", flat=True)
-        self._facts = _read({*existing} - {*erased}, now)
+        self._facts = _read(numbers, now)
         self.catalogue = catalogue()
         if not _plans(self._facts.values()) <= self.catalogue.plans.keys():
             self.catalogue = reload_catalogue(self.catalogue.version + 1)
@@ -89,6 +93,8 @@ class Accounts:
 
     def top_ups_counted_after(self, event: Event) -> Iterator[int]:
         """Rows of the account's top-ups of the event's window that lapsed later, where it is stored what was spent."""
+        if not self._facts[event.account].top_ups:
+            return
         at = from_ms(event.charged_at_ms)
         window = Period(from_seconds(event.window_start), from_seconds(event.window_end))
         for top_up in self._facts[event.account].top_ups:
@@ -116,7 +122,9 @@ class Accounts:
     def _entitlement(self, account: int) -> Entitlement:
         """In which a top-up that has lapsed counts as not spent where nobody has counted it."""
         if account not in self._may:
-            facts = lapsed_top_ups.postponed(self._facts[account], self._now)
+            facts = self._facts[account]
+            if facts.top_ups:
+                facts = lapsed_top_ups.postponed(facts, self._now)
             self._may[account] = entitle(facts, self.catalogue.plans, self._now)
         return self._may[account]
 
@@ -148,23 +156,33 @@ class Accounts:
         return found
 
 
-def _read(accounts: Collection[int], now: datetime) -> dict[int, Facts]:
+def _read(numbers: Collection[int], now: datetime) -> dict[int, Facts]:
     """Their facts, from memory where it has no older ones. The first use of an account opens its subscription."""
-    fences = Fence.objects.filter(any_of("subject", accounts)).values_list("subject", "version", "changed")
-    # Before the facts: those that are newer than their version are only read once more.
-    held = {account: (version, changed) for account, version, changed in fences}
-    found = {
-        account: facts
-        for account in accounts
-        if (facts := _known.get(account)) is not None and facts.version >= held.get(account, FRESH)[1]
-    }
-    unknown = [account for account in accounts if account not in found]
-    versions = {account: version for account, (version, _) in held.items()}
+    fences, found = _fences(numbers), dict[int, Facts]()
+    for account, (_, changed) in fences.items():
+        if (known := _known.get(account)) is not None and known.version >= changed:
+            found[account] = known
+    unknown = [account for account in fences if account not in found]
+    versions = {account: fences[account][0] for account in unknown}
     for account, facts in (facts_of(unknown, versions) if unknown else {}).items():
         found[account] = _known.remember(account, facts)
     for account in set(unknown) - found.keys():
-        found[account] = snapshots.reload(account, versions.get(account, 1), to_ms(now)).facts
+        found[account] = snapshots.reload(account, versions[account], to_ms(now)).facts
     return found
+
+
+def _fences(numbers: Collection[int]) -> dict[int, tuple[int, int]]:
+    """Of those accounts that exist: the version of the fence, and that of the last change of a fact.
+
+    Before the facts: those that are newer than their version are only read once more.
+    """
+    users = get_user_model()._meta
+    quoted = connection.ops.quote_name
+    with connection.cursor() as cursor:
+        cursor.execute(
+            EXISTING.format(table=quoted(users.db_table), pk=quoted(str(users.pk.column))), [as_array(numbers)]
+        )
+        return {account: (version, changed) for account, version, changed in cursor.fetchall()}
 
 
 def _in_seconds(window: Period) -> Window:

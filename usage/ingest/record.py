@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from billing.fence import push
-from billing.models import Fence, TokenTopUp
-from billing.postgres.any_of import any_of
+from billing.models import TokenTopUp
 from billing.rules import ids
 from billing.rules.instants import to_ms
 from usage.ingest import received
@@ -23,10 +22,12 @@ from usage.ingest.reported import Ingested, Name, Reason, Reported
 from usage.log import partitions
 from usage.log.events import CHARGE, EVENTS, Event
 from usage.log.store import store
+from usage.log.sums import as_array
 
 AHEAD = timedelta(minutes=5)
 """So far a sender's clock may be ahead; what lies between now and then counts as of now."""
 TRIES = 5
+CHANGED = "SELECT subject, changed FROM billing_fence WHERE subject = ANY (%s::bigint[])"
 
 
 class Busy(Exception):
@@ -127,9 +128,9 @@ def _ensure_windows(new: Sequence[Event], accounts: Accounts) -> None:
 
     Raises _Changed where an edit since they were read makes a difference to the events; most make none.
     """
-    fences = Fence.objects.filter(any_of("subject", {event.account for event in new}))
-    changed = dict(fences.values_list("subject", "changed"))
-    stale = {account for account, version in changed.items() if version > accounts.version(account)}
+    with connection.cursor() as cursor:
+        cursor.execute(CHANGED, [as_array({event.account for event in new})])
+        stale = {account for account, changed in cursor.fetchall() if changed > accounts.version(account)}
     if not stale:
         return
     if not accounts.read_again(stale):

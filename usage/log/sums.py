@@ -19,7 +19,7 @@ CALLS_OF_KIND = f"CASE kind {_WHEN} ELSE 0 END"
 DAY_TOKENS_OF_KIND = f"CASE kind WHEN '{RESET}' THEN 0 ELSE tokens END"
 """What a row of the log adds to the tokens of its day: what staff gave back of a quota was used all the same."""
 
-# Arrays of numbers go as text (see `_array`), and features as places in an array of their own.
+# Arrays of numbers go as text (see `as_array`), and features as places in an array of their own.
 MOVED = """(
     SELECT account_id, to_timestamp(starts_at) AS starts_at, to_timestamp(ends_at) AS ends_at,
         (%s::text[])[feature] AS feature, date '1970-01-01' + day AS date, tokens, calls
@@ -83,13 +83,13 @@ def move(moves: Counter[Move], *, windows: bool = True, days: bool = True) -> No
         sums = moved.setdefault((account, start, end, feature, day), [0, 0])
         sums[0] += tokens * times
         sums[1] += CALLS.get(kind, 0) * times
-    columns = [_array(column) for column in (*zip(*moved, strict=True), *zip(*moved.values(), strict=True))]
+    columns = [as_array(column) for column in (*zip(*moved, strict=True), *zip(*moved.values(), strict=True))]
     with connection.cursor() as cursor:
         for statement in SUMS[0 if windows else 1 : None if days else -1]:
             cursor.execute(statement, [list(features), *columns])
 
 
-def _array(numbers: Iterable[int]) -> str:
+def as_array(numbers: Iterable[int]) -> str:
     """As PostgreSQL reads an array: psycopg looks at each element of a list, at twenty times the cost."""
     return f"{{{','.join(map(str, numbers))}}}"
 
@@ -100,7 +100,7 @@ def counters_of(moves: Iterable[Move]) -> list[WindowCounter]:
     if not ends:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(COUNTERS, [_array(column) for column in zip(*ends, strict=True)])
+        cursor.execute(COUNTERS, [as_array(column) for column in zip(*ends, strict=True)])
         found = cursor.fetchall()
     crossings.mark(window for window, (*_, is_due) in zip(ends, found, strict=True) if is_due)
     return [
