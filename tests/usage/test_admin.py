@@ -101,11 +101,18 @@ def test_a_username_finds_its_own_log_and_a_beginning_finds_all(staff: Client, a
 
 @pytest.mark.parametrize(
     ("query", "found"),
-    [("?kind__exact=void", 0), ("?source=track", 1), ("?feature=risk_score", 1), ("?feature=trace_start", 1)],
+    [
+        ("?kind__exact=void", 0),
+        ("?source=track", 1),
+        ("?source=events", 1),
+        ("?feature=risk_score", 1),
+        ("?feature=trace_start", 2),
+    ],
 )
 def test_filters(staff: Client, alice: Customer, query: str, found: int) -> None:
     charge(alice, timezone.now())
     charge(alice, timezone.now(), source=events.TRACK, feature="risk_score")
+    charge(alice, timezone.now(), source=events.EVENTS)
     assert len(shown(staff, query)) == found
 
 

@@ -11,12 +11,15 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from billing.models import ApiKey, Preferences
 from tests.billing.metered import use
 from tests.billing_site.dashboard.conftest import Person
 from tests.cast import Customer
+from tests.usage.ingest.reporting import reported
 from usage.drain import drain
+from usage.ingest.record import ingest
 from usage.metering import refused_calls
 from usage.models import RefusedCalls
 
@@ -55,6 +58,14 @@ def test_charges_and_voids_with_their_key(bob: Customer, bob_there: Person) -> N
         ["graph_query", "Charge", "3", f"{prefix}…"],
         ["trace_start", "Charge", "10", f"{prefix}…"],
     ]
+
+
+def test_what_was_reported_says_so(bob: Customer, bob_there: Person) -> None:
+    now = timezone.now()
+    ingest([reported(bob.account, now, metadata={"region": "eu"})], "", now)
+    assert rows(bob_there.open("usage/")) == [["trace_start", "Charge", "10", "reported"]]
+    (_, row) = file(bob_there)
+    assert row[2:7] == ["charge", "trace_start", "10", "events", ""]
 
 
 @pytest.mark.parametrize(
