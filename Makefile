@@ -49,6 +49,7 @@ lint:
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tests.programs.catalogues --check
 	$(BIN)/python -W "ignore:Got an error checking:RuntimeWarning" manage.py makemigrations --check --dry-run
+	$(BIN)/python -m tests.programs.migrations
 
 # What pages and mails say, into the German catalogue; docs/translations.md.
 messages:

@@ -173,6 +173,7 @@ TABLE: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     "WEB_SLOW_CLIENT_SECONDS": ([*NUMBER, "3601"], [("1", "WEB_SLOW_CLIENT_SECONDS", 1)]),
     "WEB_LARGEST_BODY_BYTES": (NUMBER, [("1", "WEB_LARGEST_BODY_BYTES", 1)]),
     "PROMETHEUS_MULTIPROC_DIR": (FOLDER, []),
+    "LOG_FORMAT": (["xml", "JSON"], [("json", "LOG_FORMAT", "json")]),
     "LOG_LEVEL": (["LOUD", "0", "INF"], [("DEBUG", "LOG_LEVEL", "DEBUG")]),
 }
 READ_ELSEWHERE = {"GUNICORN_CMD_ARGS", "HOST", "PORT", "LOCAL_DIR", "PAYMENTS"}
