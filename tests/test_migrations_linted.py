@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import billing
 from tests.programs import migrations
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)  # as `manage.py sqlmigrate`, whose SQL is looked at
 HARMFUL = {
     "a column that old code does not fill": (
         'migrations.AddField("plan", "planted", models.IntegerField(default=1))',
@@ -45,12 +46,13 @@ def plant(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any
     """Adds a migration to a copy of billing's, which then are billing's."""
 
     def planted(operation: str) -> str:
-        folder = tmp_path / "planted_migrations"
+        package = f"planted_{uuid.uuid4().hex}"  # Python imports each name once
+        folder = tmp_path / package
         shutil.copytree(Path(billing.__file__).parent / "migrations", folder)
         last = max(path.stem for path in folder.glob("[0-9]*.py"))
         (folder / "9999_planted.py").write_text(TEXT.format(last=last, operation=operation))
         monkeypatch.syspath_prepend(str(tmp_path))
-        settings.MIGRATION_MODULES = {"billing": "planted_migrations"}
+        settings.MIGRATION_MODULES = {"billing": package}
         return "billing.9999_planted"
 
     return planted
