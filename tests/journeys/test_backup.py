@@ -6,12 +6,9 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -22,12 +19,12 @@ from django.db import connection
 from billing_site.local.engines import Valkey
 from billing_site.local.engines.places import sockets_root
 from tests.cast import Customer
-from tests.journeys.server import CHECKOUT, environment, running
+from tests.journeys.server import CHECKOUT
+from tests.journeys.typing_commands import Site, commands
 from usage.drain import drain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = CHECKOUT / "docs" / "backup.md"
-SEEN = ("usage/current", "usage/breakdown", "billing/subscription", "billing/invoices", "usage/logs")
 OTHER = "restored"
 
 
@@ -49,45 +46,6 @@ def _version(program: Path) -> int:
 def _server_version() -> int:
     with psycopg.connect(settings.DATABASE_URL) as connected:
         return connected.info.server_version // 10_000
-
-
-def commands(heading: str) -> list[str]:
-    """The lines of a section of the page that are to be typed."""
-    section = PAGE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    return [line.strip() for line in section.splitlines() if line.startswith("    ")]
-
-
-@dataclass
-class Site:
-    """A database and a Redis, and who types commands beside them."""
-
-    database: str
-    redis: str
-    folder: Path
-    path: str
-
-    def type(self, lines: list[str]) -> str:
-        """Raises CalledProcessError at the first line that fails."""
-        own = environment(self.database) | {"REDIS_URL": self.redis}
-        own["PATH"] = os.pathsep.join((self.path, str(self._manage()), own["PATH"]))
-        argv = ["sh", "-eu", "-c", "\n".join(lines)]
-        done = subprocess.run(argv, cwd=self.folder, env=own, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, f"{lines}: {done.stdout[-2000:]} {done.stderr[-2000:]}"
-        return done.stdout
-
-    def _manage(self) -> Path:
-        program = self.folder / "bin" / "manage.py"
-        program.parent.mkdir(exist_ok=True)
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} {CHECKOUT}/manage.py "$@"\n')
-        program.chmod(0o755)
-        return program.parent
-
-    def seen_by(self, customer: Customer) -> dict[str, Any]:
-        """What the customer is told over HTTP, by path."""
-        with running(self.database, REDIS_URL=self.redis) as server, server.session(customer.key) as session:
-            told = {path: session.get(f"{server.url}/api/v1/{path}", timeout=60) for path in SEEN}
-            assert {path: answer.status_code for path, answer in told.items() if answer.status_code != 200} == {}
-            return {path: answer.json() for path, answer in told.items()}
 
 
 @pytest.fixture
@@ -140,13 +98,13 @@ def test_everybody_stands_where_he_stood(
     call(bob, 3)
     upgrade(bob)
     call(carol, 2)
-    old.type(commands("Back up"))
+    old.type(commands("backup.md", "Back up"))
     drain.drain()
     before = old.seen_by(bob)
     assert before["usage/current"]["tokens_used"] == 6 and len(before["billing/invoices"]["results"]) >= 1
     call(bob, 5)  # after the dump: lost, as the page says
     site = restored(empty_redis_beside)
-    said = site.type(commands("Restore"))
+    said = site.type(commands("backup.md", "Restore"))
     assert "2 counters published" in said
     after = site.seen_by(bob)
     assert after == before
@@ -154,13 +112,13 @@ def test_everybody_stands_where_he_stood(
 
 def test_beside_the_redis_that_was_in_use(bob: Customer, old: Site, restored: Callable[[str], Site]) -> None:
     call(bob, 3)
-    old.type(commands("Back up"))
+    old.type(commands("backup.md", "Back up"))
     call(bob, 2)
     drain.drain()  # after the dump, and out of Redis: not billed
     call(bob, 4)  # waits in Redis: nothing of it is lost
     site = restored(old.redis)
-    site.type(commands("Restore")[:-2])
-    said = site.type(commands("An old dump beside a newer Redis"))
+    site.type(commands("backup.md", "Restore")[:-2])
+    said = site.type(commands("backup.md", "An old dump beside a newer Redis"))
     assert "4 events drained" in said
     now = site.seen_by(bob)
     assert now["usage/current"]["tokens_used"] == (3 + 4) * 2 == now["usage/breakdown"]["total"]
@@ -171,11 +129,11 @@ def test_without_the_repair_redis_judges_by_what_it_knows(
     bob: Customer, old: Site, restored: Callable[[str], Site]
 ) -> None:
     call(bob, 3)
-    old.type(commands("Back up"))
+    old.type(commands("backup.md", "Back up"))
     call(bob, 2)
     drain.drain()
     site = restored(old.redis)
-    site.type(commands("Restore")[:-1])
+    site.type(commands("backup.md", "Restore")[:-1])
     with pytest.raises(AssertionError, match=r"drift"):
         site.type(["manage.py reconcile_usage"])
     site.type(["manage.py reconcile_usage --repair", "manage.py reconcile_usage"])
