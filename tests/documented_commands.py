@@ -88,6 +88,10 @@ RUN_BY: Final = {
         f"{HERE}::test_a_reservation_and_its_end"
     ),
     ("docs/agents.md", "curl -N"): f"{HERE}::test_a_chat_as_a_stream",
+    ("docs/backup.md", ""): "tests/journeys/test_backup.py::test_everybody_stands_where_he_stood",
+    ("docs/backup.md", "manage.py reconcile_usage --repair"): (
+        "tests/journeys/test_backup.py::test_beside_the_redis_that_was_in_use"
+    ),
     ("docs/clients.md", "openapi-python-client"): f"{CLIENTS}::test_what_is_used_and_a_charge",
     ("docs/clients.md", "npx openapi-typescript"): f"{CLIENTS}::test_typescript_narrows_by_code",
     ("docs/erasure.md", "manage.py erase_account USERNAME --dry-run"): (
@@ -96,6 +100,9 @@ RUN_BY: Final = {
     ("docs/erasure.md", "manage.py erase_account USERNAME "): "tests/usage/test_erasure.py::test_by_name_or_number",
     ("docs/events.md", "curl"): EVENTS,
     ("docs/observe.md", "promtool"): OBSERVE,
+    ("docs/upgrade.md", ""): "tests/journeys/test_upgrade.py::test_a_site_with_data_comes_to_the_new_schema",
+    ("docs/upgrade.md", "manage.py doctor"): "tests/billing_site/operations/test_doctor.py::test_one_line_a_part",
+    ("docs/upgrade.md", "make smoke"): "tests/journeys/test_smoke.py::test_it_reads_and_changes_nothing",
     ("docs/webhooks.md", "curl"): WEBHOOKS,
 }
 """Page and beginning of a command (the longest counts; "" is every other of the page) -> the test that runs it."""
