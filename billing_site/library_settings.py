@@ -80,7 +80,7 @@ CORS: dict[str, Any] = {
     "CORS_ALLOW_METHODS": ("GET", "POST", "PUT", "PATCH", "DELETE"),
     "CORS_ALLOW_HEADERS": (
         *("authorization", "content-type", "accept", "idempotency-key", "usage-run", "x-request-id"),
-        "mcp-protocol-version",
+        *("if-none-match", "mcp-protocol-version"),
     ),
     "CORS_EXPOSE_HEADERS": (
         *("X-Request-ID", "RateLimit-Policy", "RateLimit"),

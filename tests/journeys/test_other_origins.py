@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -98,7 +99,7 @@ class TestInABrowser:
         address = f"{site.url}/api/v1/usage/current"
         answer = fetch(playwright_browser, elsewhere, address, headers={"Authorization": "Bearer nonsense"})
         assert answer["status"] == 401
-        assert '"reason":"unknown"' in answer["body"]
+        assert json.loads(answer["body"])["reason"] == "unknown"
 
     def test_a_page_of_an_origin_that_is_not_named_reads_nothing(
         self, playwright_browser: Any, site: Server, elsewhere: str, alice: Customer
@@ -146,7 +147,8 @@ def test_every_header_of_the_document_can_be_read() -> None:
 def test_every_header_that_operations_take_can_be_sent() -> None:
     taken = {
         parameter["name"].lower()
-        for methods in document()["paths"].values()
+        for path, methods in document()["paths"].items()
+        if not path.endswith("/authorize")  # proxies ask it, no pages
         for operation in methods.values()
         for parameter in operation.get("parameters", [])
         if parameter["in"] == "header"

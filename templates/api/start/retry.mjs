@@ -1,8 +1,10 @@
-const headers = { Authorization: `Bearer ${process.env.KEY}`, "Content-Type": "application/json" };
-
 // Send a request, and send it again when the answer says after how many seconds.
 async function call(method, path, body, tries = 5) {
-  headers["Idempotency-Key"] = crypto.randomUUID(); // so that sending it again charges nothing twice
+  const headers = {
+    Authorization: `Bearer ${process.env.KEY}`,
+    "Content-Type": "application/json",
+    "Idempotency-Key": crypto.randomUUID(), // so that sending it again charges nothing twice
+  };
   let response;
   for (let tried = 0; tried < tries; tried++) {
     response = await fetch(process.env.BASE + path, { method, headers, body: body && JSON.stringify(body) });
