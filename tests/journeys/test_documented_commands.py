@@ -59,7 +59,7 @@ def test_a_first_call_beside_make_run(site: Site) -> None:
     assert told.startswith("HTTP/1.1 200 OK")
     assert "\nX-Usage-Cost: 10" in told
     assert re.search(r'^RateLimit: "minute";r=29;t=60, "quota";r=490;t=\d+', told, re.MULTILINE)
-    current = json.loads(told.rpartition("\n")[2] or told.splitlines()[-1])
+    current = json.loads(told[told.rindex('{"tokens_used"') :])
     assert (current["tokens_used"], current["tokens_remaining"], current["plan"]) == (10, 490, "starter")
 
 
