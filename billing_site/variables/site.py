@@ -30,7 +30,12 @@ CORS_ALLOWED_ORIGINS = site.words(
     like.EXACT_ORIGIN,
     "Origins whose pages may call `/api/v1/` with an API key ([clients.md](clients.md#from-a-page-of-another-origin)).",
 )
-SITE_URL = site.text("SITE_URL", like.SITE, "Where links in mails lead.", default="http://localhost:8000")
+SITE_URL = site.text(
+    "SITE_URL",
+    like.SITE,
+    "Where links in mails lead, and in refusals that proxies pass on.",
+    default="http://localhost:8000",
+)
 SIGN_UP = site.flag("SIGN_UP", True, "Whoever comes may make an account, on the default plan.")
 STATIC_ROOT = site.folder(
     "STATIC_ROOT",

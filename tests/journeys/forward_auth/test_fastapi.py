@@ -138,9 +138,11 @@ def test_a_site_that_does_not_answer_serves_nobody(bob: Customer, tmp_path: Path
     with product(free_port(), "", tmp_path) as app:
         down = ask(app, START, bob.key, "POST")
         assert told(down, 503)["code"] == "unavailable" and down.headers["Retry-After"] == "1"
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        with product(silent.getsockname()[1], "", tmp_path, seconds=0.3) as app:
-            assert told(ask(app, START, bob.key, "POST"), 503)["code"] == "unavailable"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        product(silent.getsockname()[1], "", tmp_path, seconds=0.3) as app,
+    ):
+        assert told(ask(app, START, bob.key, "POST"), 503)["code"] == "unavailable"
     assert not UsageLog.objects.exists()
 
 
