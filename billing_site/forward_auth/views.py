@@ -17,7 +17,7 @@ from billing.http.views import ApiView
 from billing_site.forward_auth import described, documented, proxies
 from billing_site.gateway import admit_by
 from billing_site.request import refusals
-from usage.api.contract import find_admission
+from usage.api.contract import admission_of
 
 UNTRUSTED: Final = "This address is not among the proxies that are believed (TRUSTED_PROXIES)."
 LINKS: Final = ("type", "upgrade_url")
@@ -58,10 +58,9 @@ class Authorize(ApiView):
         # A page of another site can make a browser send its session, and what it sends cannot be told from here.
         request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
         refusal = admit_by(request, lambda catalogue: asked.charge_of(request, catalogue))
-        admission = find_admission(request)
-        if refusal is not None or admission is None:
-            assert refusal is not None
+        if refusal is not None:
             return refusal
+        admission = admission_of(request)
         return _let_through(str(admission.caller.account), admission.snapshot.entitlement.plan.code)
 
     @extend_schema("authorizeUsage", **documented.OPERATION)

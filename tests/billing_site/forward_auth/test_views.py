@@ -174,6 +174,14 @@ class TestWhoIsBelieved:
         assert code(ask(bob.api, **{"X-Real-IP": "127.0.0.1"})) == (403, "forbidden")
 
 
+def test_a_proxy_beside_a_site_of_https_is_not_sent_elsewhere(bob: Customer, settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    client = Client(headers={"authorization": f"Bearer {bob.key}"})
+    assert ask(client).status_code == 200
+    assert client.get(f"{DOOR}{START}").status_code == 200
+    assert client.get("/api/v1/plans").status_code == 301
+
+
 class TestWhoCalls:
     def test_keys_alone(self, bob: Customer) -> None:
         for headers in ({}, {"authorization": "Bearer made.up"}, {"authorization": "Basic x"}):

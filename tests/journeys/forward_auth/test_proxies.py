@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
@@ -129,6 +130,20 @@ def test_a_call_is_charged_once_and_the_product_is_told_whose_it_is(
         assert left(_Headers(answer)) == {"minute": 29, "quota": 490}
         assert answer.headers["X-Usage-Event"] == seen.headers["x-usage-event"]
         assert answer.headers["X-Usage-Cost"] == "10"
+
+
+def test_a_body_in_chunks_reaches_the_product(front: Server, upstream: Upstream, bob: Customer) -> None:
+    answer = ask(front, START, bob.key, "POST", data=iter([b"x" * 70_000, b"y" * 70_000]))
+    assert (answer.status_code, answer.json()["bytes"]) == (200, 140_000), answer.text
+    assert list(tokens_of(bob).values()) == [10]
+
+
+def test_clients_at_once_get_what_the_quota_has(front: Server, upstream: Upstream, bob: Customer) -> None:
+    LimitOverride.objects.create(account=bob.user, limit="quota", maximum=70)
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda _: ask(front, START, bob.key), range(24)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 7 + [429] * 17
+    assert len(upstream.seen) == 7 and list(tokens_of(bob).values()) == [10] * 7
 
 
 def test_a_path_without_a_route_costs_a_request(front: Server, upstream: Upstream, bob: Customer) -> None:
