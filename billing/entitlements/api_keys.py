@@ -141,9 +141,3 @@ class Caller:
 def without_key(account: int) -> Caller:
     """Who was identified otherwise than by a key or the session: as by a key without a scope."""
     return Caller(account, "", Identity(account, "", "", LARGEST_VERSION, NEVER))
-
-
-def is_of_staff(caller: Caller) -> bool:
-    """Whether the key may be used for other accounts, too: it belongs to a member of the staff. Asks PostgreSQL."""
-    staff = get_user_model().objects.filter(pk=caller.account, is_staff=True, is_active=True)
-    return caller.identity is not None and staff.exists()

@@ -1,6 +1,6 @@
 """ASGI middleware: the billing site decides on each request before the app sees it, and failures are given back.
 
-app.add_middleware(Metered, site="http://127.0.0.1:8000", key="of a member of the staff, scope meter")
+app.add_middleware(Metered, site="http://127.0.0.1:8000", key="of the scope meter")
 """
 
 from __future__ import annotations

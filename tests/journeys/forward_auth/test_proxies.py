@@ -96,7 +96,7 @@ def front(fronted: Server, upstream: Upstream, catalogue: None) -> Server:
 
 
 def operators_key() -> str:
-    user = get_user_model().objects.create_user("olga", is_staff=True)
+    user = get_user_model().objects.create_user("olga")
     return ApiKey.issue(account=user, name="proxy", scope="meter")[1]
 
 
