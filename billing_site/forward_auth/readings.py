@@ -58,7 +58,7 @@ def _resolved(path: str) -> str:
 
 
 OTHERWISE: Final[tuple[Callable[[str], str], ...]] = (
-    lambda path: re.sub(r"^//+[^/]*", "", path),  # a host's name after two slashes
+    lambda path: re.sub(r"^//+[^/?#]*", "", path),  # a host's name after two slashes
     lambda path: re.split(r"[?#]", path)[0],  # decoded before the query is cut off
     lambda path: path.replace("\\", "/"),
     lambda path: re.sub(r";[^/]*", "", path),  # parameters of a segment
