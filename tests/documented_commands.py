@@ -70,6 +70,7 @@ FIRST_RUN: Final = "tests/billing_site/local/test_run.py::test_a_fresh_checkout_
 HERE: Final = "tests/journeys/test_documented_commands.py"
 CLIENTS: Final = "tests/journeys/test_generated_clients.py"
 EVENTS: Final = "tests/journeys/test_events.py::test_what_the_page_shows"
+PROXIES: Final = "tests/journeys/forward_auth"
 OBSERVE: Final = "tests/billing_site/operations/test_observe.py::test_the_rules_are_rules_and_do_what_they_should"
 WEBHOOKS: Final = "tests/billing/webhooks/test_docs.py::test_the_documented_requests_do_what_it_says"
 
@@ -99,6 +100,10 @@ RUN_BY: Final = {
     ),
     ("docs/erasure.md", "manage.py erase_account USERNAME "): "tests/usage/test_erasure.py::test_by_name_or_number",
     ("docs/events.md", "curl"): EVENTS,
+    ("docs/integrations/README.md", "BILLING_SITE="): f"{PROXIES}/test_fastapi.py::test_served_refused_and_told",
+    ("docs/integrations/README.md", "curl"): (
+        f"{PROXIES}/test_proxies.py::test_a_call_is_charged_once_and_the_product_is_told_whose_it_is"
+    ),
     ("docs/observe.md", "promtool"): OBSERVE,
     ("docs/upgrade.md", ""): "tests/journeys/test_upgrade.py::test_a_site_with_data_comes_to_the_new_schema",
     ("docs/upgrade.md", "manage.py doctor"): "tests/billing_site/operations/test_doctor.py::test_one_line_a_part",
@@ -116,6 +121,7 @@ NOT_RUN: Final = {
     ("README.md", "manage.py createsuperuser"): "Django's own, and it asks for a password",
     ("docs/agents.md", "claude mcp add"): "a program of somebody else's, which needs an account",
     ("docs/clients.md", "python -m pip install ./client"): "tests do not change the environment that they run in",
+    ("docs/integrations/README.md", "pip install"): "the tests' own environment has them (requirements-dev.txt)",
     ("docs/payments-cards.md", "make run PAYMENTS=demo"): PARTS,
     ("docs/payments-cards.md", "stripe"): "a program of Stripe's, which needs an account there",
     (
