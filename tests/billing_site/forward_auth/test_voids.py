@@ -1,0 +1,60 @@
+"""Charges of /usage/authorize are given back by who has the operator's key, and by nobody who pays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from billing.models import LimitOverride
+from tests.billing_site.forward_auth.test_views import START, ask, charges, code, trusted
+from tests.billing_site.test_gateway import used
+from tests.cast import Customer
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def operator(customer: Callable[..., Customer]) -> Customer:
+    return customer("olga", "community", scope="meter")
+
+
+def test_the_operator_gives_a_failed_call_back(operator: Customer, bob: Customer) -> None:
+    event = ask(bob.api)["X-Usage-Event"]
+    path = f"/api/v1/usage/events/{event}?account={bob.account}"
+    assert operator.api.delete(path).status_code == 204
+    assert used(bob) == 0
+    assert code(operator.api.delete(path)) == (409, "already_voided")
+    assert sorted(charges(bob)) == [("charge", 10, "authorize"), ("void", -10, "authorize")]
+
+
+def test_whoever_pays_does_not(bob: Customer, dave: Customer) -> None:
+    event = ask(bob.api)["X-Usage-Event"]
+    path = f"/api/v1/usage/events/{event}"
+    assert code(bob.api.delete(path)) == (403, "forbidden")
+    assert code(bob.api.delete(f"{path}?account={bob.account}")) == (403, "forbidden")
+    assert code(dave.api.delete(path)) == (404, "not_found")
+    assert used(bob) == 10
+
+
+def test_an_account_that_is_none(operator: Customer, bob: Customer) -> None:
+    event = ask(bob.api)["X-Usage-Event"]
+    for named, status in (("x", 400), ("-1", 400), ("9" * 18, 404), ("9" * 40, 400), (str(operator.account), 404)):
+        response = operator.api.delete(f"/api/v1/usage/events/{event}?account={named}")
+        assert response.status_code == status, named
+
+
+def test_a_call_of_the_gateway_stays(operator: Customer, bob: Customer) -> None:
+    event = bob.api.get(START)["X-Usage-Event"]
+    response = operator.api.delete(f"/api/v1/usage/events/{event}?account={bob.account}")
+    assert code(response) == (403, "not_voidable")
+
+
+def test_it_is_refused_by_no_minute(operator: Customer, bob: Customer) -> None:
+    LimitOverride.objects.create(account=operator.user, limit="minute", maximum=1)
+    events = [ask(bob.api)["X-Usage-Event"] for _ in range(3)]
+    for event in events:
+        assert operator.api.delete(f"/api/v1/usage/events/{event}?account={bob.account}").status_code == 204
+
+
+__all__ = ["trusted"]
