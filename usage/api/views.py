@@ -176,7 +176,9 @@ VOIDED = [
         "event", UUID, OpenApiParameter.PATH, description="As `/usage/track` or `/usage/authorize` gave it."
     ),
     OpenApiParameter(
-        "account", int, description="Whose charge it is, as `X-Account-Id` had it. Default: the key's own account."
+        "account",
+        int,
+        description="Whose charge it is, as `X-Account-Id` had it: then it is found at once, and no other's is taken back.",
     ),
 ]
 
@@ -184,8 +186,8 @@ VOIDED = [
 class VoidEvent(ApiView):
     """Take back a charge that `/usage/track` or `/usage/authorize` has made, within an hour, once.
 
-    Needs a key with the scope `meter`, which is the operator's and acts for every account. Counts nothing against the
-    minute.
+    Needs a key with the scope `meter`: it is the operator's, so it gives back what a proxy has asked for of every
+    account; of `/usage/track`, what its own account was charged. Counts nothing against the minute.
     """
 
     access = ChargedByView(charge_of=charge_of_work)
@@ -202,9 +204,9 @@ class VoidEvent(ApiView):
         if not caller.may(voiding.METER_SCOPE):
             raise Problem(403, "forbidden", "This needs an API key with the scope `meter`, which staff issue.")
         try:
-            voiding.void_tracked_charge(self._whose(request, caller), UUID(event), timezone.now())
+            self._void(request, caller, UUID(event))
         except voiding.EventNotFound:
-            raise Problem(404, "not_found", "There is no such charge of the account.") from None
+            raise Problem(404, "not_found", "There is no such charge.") from None
         except voiding.NotVoidable:
             raise Problem(
                 403,
@@ -219,12 +221,19 @@ class VoidEvent(ApiView):
             raise Problem(409, "already_voided", "This charge was voided before.") from None
         return Response(status=204)
 
-    def _whose(self, request: Request, caller: Caller) -> int:
-        """The account that the query names, or the caller's own. Raises ValidationError."""
-        named = request.query_params.get("account", str(caller.account))
-        if not re.fullmatch(r"[0-9]{1,18}", named):
-            raise ValidationError({"account": ["Give the number of an account."]})
-        return int(named)
+    def _void(self, request: Request, caller: Caller, charge: UUID) -> None:
+        """Of the account that the query names; or else the caller's own charge, or one that a proxy has asked for."""
+        now, named = timezone.now(), request.query_params.get("account")
+        if named is not None:
+            if not re.fullmatch(r"[0-9]{1,18}", named):
+                raise ValidationError({"account": ["Give the number of an account."]})
+            if int(named) not in (caller.account, voiding.account_asked_for(charge, now)):
+                raise voiding.EventNotFound
+            return voiding.void_tracked_charge(int(named), charge, now)
+        try:
+            voiding.void_tracked_charge(caller.account, charge, now)
+        except voiding.EventNotFound:
+            voiding.void_tracked_charge(voiding.account_asked_for(charge, now), charge, now)
 
 
 def _left(admission: Admission) -> dict[str, Any]:

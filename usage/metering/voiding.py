@@ -19,6 +19,7 @@ from ratelimit import limiter
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Voided
 from ratelimit.limits import Limit
+from ratelimit.scripts import LARGEST_SKEW_MS
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.drain import drain
@@ -40,7 +41,7 @@ METER_SCOPE = "meter"
 
 
 class EventNotFound(Exception):
-    """The account has made no such charge."""
+    """There is no such charge, or none of the account."""
 
 
 class NotVoidable(Exception):
@@ -182,6 +183,28 @@ def void_tracked_charge(account: int, charge: UUID, now: datetime) -> None:
         status = _take_back_in_postgres(event, now_ms)
     if status is not Voided.VOIDED:
         raise AlreadyVoided
+
+
+def account_called(charge: UUID, now: datetime) -> int:
+    """Whose call it is that was charged, by the log; where it is not there yet, all shards are drained first.
+
+    Raises EventNotFound; drain.Behind.
+    """
+    minted_ms = int.from_bytes(charge.bytes[:6])
+    if charge.version != 7 or minted_ms > to_ms(now) + LARGEST_SKEW_MS:
+        raise EventNotFound
+    at = from_ms(minted_ms)
+    minted = at, at + timedelta(seconds=1)
+    calls = (events.AUTHORIZE, events.GATEWAY)
+    rows = UsageLog.objects.filter(id=charge, kind=events.CHARGE, source__in=calls, charged_at__range=minted)
+    whose: int | None = rows.values_list("account", flat=True).first()
+    if whose is None:
+        with suppress(RedisUnreachable):
+            drain.catch_up_everywhere()
+        whose = rows.values_list("account", flat=True).first()
+    if whose is None:
+        raise EventNotFound
+    return whose
 
 
 def _was_reset(row: UsageLog) -> bool:

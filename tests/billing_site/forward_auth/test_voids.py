@@ -10,6 +10,7 @@ from billing.models import LimitOverride
 from tests.billing_site.forward_auth.test_views import START, ask, charges, code, trusted
 from tests.billing_site.test_gateway import used
 from tests.cast import Customer
+from usage.drain import drain
 
 pytestmark = pytest.mark.django_db
 
@@ -28,12 +29,30 @@ def test_the_operator_gives_a_failed_call_back(operator: Customer, bob: Customer
     assert sorted(charges(bob)) == [("charge", 10, "authorize"), ("void", -10, "authorize")]
 
 
-def test_whoever_pays_does_not(bob: Customer, dave: Customer) -> None:
+@pytest.mark.parametrize("is_drained", [True, False])
+def test_without_its_account_it_is_found(operator: Customer, bob: Customer, is_drained: bool) -> None:
+    event = ask(bob.api)["X-Usage-Event"]
+    if is_drained:
+        drain.drain()
+    path = f"/api/v1/usage/events/{event}"
+    assert operator.api.delete(path).status_code == 204
+    assert used(bob) == 0
+    assert code(operator.api.delete(path)) == (409, "already_voided")
+
+
+def test_what_another_account_tracked_stays(operator: Customer, dave: Customer) -> None:
+    event = dave.post("/api/v1/usage/track", {"feature": "trace_start"}).json()["event"]
+    path = f"/api/v1/usage/events/{event}"
+    assert code(operator.api.delete(path)) == (404, "not_found")
+    assert code(operator.api.delete(f"{path}?account={dave.account}")) == (404, "not_found")
+    assert used(dave) == 10
+
+
+def test_whoever_pays_does_not(bob: Customer) -> None:
     event = ask(bob.api)["X-Usage-Event"]
     path = f"/api/v1/usage/events/{event}"
     assert code(bob.api.delete(path)) == (403, "forbidden")
     assert code(bob.api.delete(f"{path}?account={bob.account}")) == (403, "forbidden")
-    assert code(dave.api.delete(path)) == (404, "not_found")
     assert used(bob) == 10
 
 
