@@ -161,7 +161,7 @@ class TestThresholds:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_plan_that_is_changed_while_they_are_recorded(
-    customer: Callable[..., Customer], monkeypatch: pytest.MonkeyPatch
+    clock: Any, customer: Callable[..., Customer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The facts that were read are of before; the event belongs to the window that began with the change."""
     account, now = customer("ann", "pro").account, timezone.now()
