@@ -1,13 +1,10 @@
 """The site's settings on the test run's own engines."""
 
-import os
-
 import freezegun
 
 from tests import engines
 
 engines.start()
-os.environ.setdefault("SECRET_KEY", "tests")
 freezegun.configure(extend_ignore_list=["_pytest.timing"])  # how long a test takes is not for its clock to say
 
 from billing_site.settings import *  # noqa: E402, F403

@@ -16,7 +16,7 @@ MIDDLE_OF_MARCH = "2031-03-14T10:20:30.400Z"
 @contextmanager
 def moved_by_hand(start: str = MIDDLE_OF_MARCH) -> Iterator[Any]:
     """Time stands still at `start` until the yielded clock's `tick(seconds)` or `move_to(instant)`."""
-    with _by_the_process(), freeze_time(start) as clock:
+    with _by_the_process(), freeze_time(start, real_asyncio=True) as clock:  # loops of async views go on
         yield clock
 
 

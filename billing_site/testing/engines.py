@@ -17,6 +17,7 @@ MARK = "METERED_TEST_RUN"  # set by the first process of a run for the processes
 
 def start() -> None:
     """Point DATABASE_URL and REDIS_URL at engines of this run, unless the caller of the run set them."""
+    os.environ.setdefault("SECRET_KEY", "tests")
     home = Path(os.environ[MARK]) if MARK in os.environ else _new_home()
     first = os.environ.setdefault(MARK, str(home)) and not os.environ.get("PYTEST_XDIST_WORKER")
     if "DATABASE_URL" not in os.environ:

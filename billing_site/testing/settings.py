@@ -9,7 +9,6 @@ from billing_site.testing.settings import *
 
 from billing_site.settings import CACHES, DATABASES
 
-SECRET_KEY = "tests"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 WHITENOISE_AUTOREFRESH = True  # or every client of a test looks through all static files first
@@ -28,7 +27,6 @@ __all__ = [
     "PASSWORD_HASHERS",
     "REDIS_PROBE_MS",
     "REDIS_TIMEOUT_MS",
-    "SECRET_KEY",
     "USAGE_LOG_MONTHS_AHEAD",
     "WHITENOISE_AUTOREFRESH",
 ]
