@@ -23,7 +23,7 @@ def moved_by_hand(start: str = MIDDLE_OF_MARCH) -> Iterator[Any]:
 @contextmanager
 def _by_the_process() -> Iterator[None]:
     """Set where it is held: an override of all settings could end before one of pytest's that began in it, and stay."""
-    held = settings._wrapped
+    held = settings._wrapped  # type: ignore[misc]
     before = held.RATELIMIT_CLOCK
 
     def say(clock: str) -> None:

@@ -33,7 +33,7 @@ def empty_engines() -> Iterator[None]:
     from ratelimit import process_state
     from ratelimit.store import client
 
-    TransactionTestCase._fixture_teardown = empty_database  # type: ignore[method-assign,assignment]
+    TransactionTestCase._fixture_teardown = empty_database  # type: ignore[attr-defined]
     client().flushall()
     process_state.start_anew()
     yield

@@ -19,6 +19,7 @@ from billing.admin.lists.searching import SHOWN
 from billing.api.sentences import to_staff
 from billing.models import WebhookDelivery
 from billing.rules.refused import Refused
+from billing.users import fields_of_names
 from billing.webhooks import endpoints
 
 
@@ -42,7 +43,7 @@ class WebhookDeliveryAdmin(ReadOnly, ActionPages[WebhookDelivery]):
     list_display_links = ["created_at"]
     list_select_related = ["endpoint", "message"]
     list_filter = [StateFilter]
-    search_fields = ["endpoint__account__username", "endpoint__account__email", "message_id"]
+    search_fields = [*fields_of_names("endpoint__account__"), "message_id"]
     search_help_text = f"Message's id. {SHOWN}"
     by_account = "endpoint__account"
     ordering = ["-pk"]

@@ -25,6 +25,7 @@ from billing.admin.lists.searching import SHOWN
 from billing.api.sentences import to_staff
 from billing.models import WebhookDelivery, WebhookEndpoint
 from billing.rules.refused import Refused
+from billing.users import fields_of_names
 from billing.webhooks import addresses, endpoints
 from billing.webhooks.types import SUBSCRIBABLE
 
@@ -88,7 +89,7 @@ class WebhookEndpointAdmin(ActionPages[WebhookEndpoint], FencedAdmin[WebhookEndp
     list_display = ["url", "whose", "shown_state", "failing_since", "created_at"]
     list_filter = [StateFilter, WhoseFilter]
     list_select_related = ["account"]
-    search_fields = ["url", "account__username", "account__email"]
+    search_fields = ["url", *fields_of_names("account__")]
     search_help_text = f"Address. {SHOWN}"
     by_account = "account"
     ordering = ["-pk"]
