@@ -83,7 +83,9 @@ class Served:
 def by_uvicorn(made: Host) -> Iterator[Served]:
     port = free_port()
     argv = [sys.executable, "-m", "uvicorn", "billing_site.asgi:application", "--port", str(port)]
-    process = subprocess.Popen(argv, cwd=CHECKOUT, env=made.environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        argv, cwd=CHECKOUT, env=made.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
     def is_up() -> bool:
         assert process.poll() is None
@@ -109,8 +111,9 @@ def served(request: pytest.FixtureRequest, shop: Host, keys: dict[str, str]) -> 
 
 
 @pytest.fixture
-def starter(keys: dict[str, str]) -> str:
-    return keys["starter"]
+def business(keys: dict[str, str]) -> str:
+    """Without a quota, and with more requests a minute than these tests make."""
+    return keys["business"]
 
 
 def cost_of(served: Served, key: str, method: str, path: str, **options: Any) -> tuple[int, str | None, int]:
@@ -131,7 +134,7 @@ def cost_of(served: Served, key: str, method: str, path: str, **options: Any) ->
         ("POST", "/shop/quotes", {"json": {"pieces": "x"}}, (500, "0", 0)),
         ("POST", "/shop/quotes", {"data": b"{", "json": None}, (415, "0", 0)),
         ("GET", "/shop/quotes", {}, (200, None, 0)),
-        ("GET", "/shop/insights", {}, (403, None, 0)),
+        ("GET", "/shop/insights", {}, (200, None, 0)),
         ("GET", "//shop/report", {}, (404, None, 0)),
         ("GET", "/shop%2freport", {}, (200, "40", 40)),
         ("GET", "/shop/%72eport", {}, (200, "40", 40)),
@@ -139,9 +142,9 @@ def cost_of(served: Served, key: str, method: str, path: str, **options: Any) ->
     ],
 )
 def test_what_a_call_costs(
-    served: Served, starter: str, method: str, path: str, options: dict[str, Any], expected: tuple[Any, ...]
+    served: Served, business: str, method: str, path: str, options: dict[str, Any], expected: tuple[Any, ...]
 ) -> None:
-    assert cost_of(served, starter, method, path, **options) == expected
+    assert cost_of(served, business, method, path, **options) == expected
 
 
 def test_nobody_is_let_in_without_a_key(served: Served) -> None:
