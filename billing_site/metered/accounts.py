@@ -41,7 +41,8 @@ class Tracked:
 def track(account: Any, feature: str, metadata: dict[str, Any] | None = None) -> Tracked:
     """Charge the account for a call of the feature, as POST /usage/track does.
 
-    Raises NotAdmitted, FeatureNotSold, Unavailable; ValidationError for metadata that cannot be stored.
+    Raises NotAdmitted, FeatureNotSold, Unavailable; BadCredentials for a user who is deactivated; ValidationError for
+    metadata that cannot be stored.
     """
     given = TrackRequest(data={"feature": feature} | ({} if metadata is None else {"metadata": metadata}))
     given.is_valid(raise_exception=True)
