@@ -72,6 +72,7 @@ CLIENTS: Final = "tests/journeys/test_generated_clients.py"
 EVENTS: Final = "tests/journeys/test_events.py::test_what_the_page_shows"
 PROXIES: Final = "tests/journeys/forward_auth"
 OBSERVE: Final = "tests/billing_site/operations/test_observe.py::test_the_rules_are_rules_and_do_what_they_should"
+OWN_VIEWS: Final = "tests/journeys/test_your_own_views.py"
 WEBHOOKS: Final = "tests/billing/webhooks/test_docs.py::test_the_documented_requests_do_what_it_says"
 
 RUN_BY: Final = {
@@ -109,6 +110,12 @@ RUN_BY: Final = {
     ("docs/upgrade.md", "manage.py doctor"): "tests/billing_site/operations/test_doctor.py::test_one_line_a_part",
     ("docs/upgrade.md", "make smoke"): "tests/journeys/test_smoke.py::test_it_reads_and_changes_nothing",
     ("docs/webhooks.md", "curl"): WEBHOOKS,
+    ("docs/your-own-views.md", "export "): f"{OWN_VIEWS}::shop",
+    ("docs/your-own-views.md", "python manage.py"): f"{OWN_VIEWS}::shop",
+    ("docs/your-own-views.md", "python manage.py create_test_users"): f"{OWN_VIEWS}::keys",
+    ("docs/your-own-views.md", "python -m pytest"): f"{OWN_VIEWS}::test_the_example_passes_its_own_tests",
+    ("docs/your-own-views.md", "gunicorn"): f"{OWN_VIEWS}::served",
+    ("docs/your-own-views.md", "curl"): f"{OWN_VIEWS}::test_the_pages_call",
 }
 """Page and beginning of a command (the longest counts; "" is every other of the page) -> the test that runs it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -145,6 +146,16 @@ def test_what_a_call_costs(
     served: Served, business: str, method: str, path: str, options: dict[str, Any], expected: tuple[Any, ...]
 ) -> None:
     assert cost_of(served, business, method, path, **options) == expected
+
+
+def test_the_pages_call(served: Served, business: str) -> None:
+    (line,) = [line for line in lines() if line.startswith("curl")]
+    line = line.replace("http://127.0.0.1:8000", served.url)
+    argv = ["bash", "-c", f"no_proxy=* {line}"]
+    done = subprocess.run(
+        argv, env={**os.environ, "KEY": business}, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "200 OK" in done.stdout and "x-usage-cost: 40" in done.stdout.lower()
 
 
 def test_nobody_is_let_in_without_a_key(served: Served) -> None:

@@ -10,6 +10,7 @@ import pytest
 from rest_framework.exceptions import ValidationError
 
 from billing_site.metered import (
+    BadCredentials,
     FeatureNotSold,
     NotAdmitted,
     ReservationRefused,
@@ -98,6 +99,14 @@ class TestTrack:
         with pytest.raises(ValidationError):
             track(bob.user, "trace_start", metadata)
         assert used(bob) == 0
+
+
+def test_a_deactivated_user_is_charged_nothing(bob: Customer) -> None:
+    bob.user.is_active = False
+    bob.user.save()
+    for ask in (track, check, reserve):
+        with pytest.raises(BadCredentials):
+            ask(bob.user, "trace_start", **({"tokens": 5} if ask is reserve else {}))
 
 
 def test_what_is_asked_is_answered_as_over_http(bob: Customer) -> None:
