@@ -65,4 +65,5 @@ def test_no_file_names_an_index(name: str) -> None:
 def test_the_site_is_tested_in_the_versions_that_it_runs_in(name: str) -> None:
     pins = locked(name)
     for known, (requirement, _) in locked("requirements").items():
-        assert pins[known][0].specifier == requirement.specifier, "run `make lock`"
+        # On which platforms it is needed at all may differ.
+        assert pins[known][0].specifier == requirement.specifier, f"{known}: run `make lock`"
