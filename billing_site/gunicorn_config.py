@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 from billing_site.operations import metrics_folder
 from billing_site.variables.web import PROMETHEUS_MULTIPROC_DIR, WEB_CONCURRENCY
 
+OURS = ("ratelimit", "billing", "usage", "billing_site")
 wsgi_app = "billing_site.wsgi:application"
 workers = WEB_CONCURRENCY
 logger_class = "billing_site.operations.logs.web.Logger"
@@ -43,6 +45,15 @@ if PROMETHEUS_MULTIPROC_DIR:
 else:
     own_metrics = os.environ[metrics_folder.VARIABLE] = metrics_folder.own_folder(worker_tmp_dir)
 ended_workers: set[int] = set()
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Let a worker import all of our code anew: some of it is in this process since before an update, and is forked.
+
+    A worker of both would not start, or run half of each. The worker's own class is the one thing that stays.
+    """
+    for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+        del sys.modules[name]
 
 
 def post_worker_init(worker: Any) -> None:

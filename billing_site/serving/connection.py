@@ -136,6 +136,8 @@ class Connection(TConn):
         """When what it is in now has begun: the wait for a request, or for an answer to be taken."""
         self.deadline = float("inf")
         self.in_thread = False
+        self.is_new = True
+        """No request of it was answered: its client is about to send one, and may not send it twice."""
         self.stays = True
         """A further request may come."""
         self.refused = False
@@ -168,7 +170,7 @@ class Connection(TConn):
         behind = channel.incoming.take(len(channel.incoming))
         if self.parser is not None:
             behind = self.parser.unreader.take_buffered() + behind
-        channel.sent_continue = False
+        channel.sent_continue = self.is_new = False
         self.frame = Frame(self._largest_body)
         if behind:
             self.receive(behind)

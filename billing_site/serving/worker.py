@@ -59,7 +59,7 @@ class BufferingWorker(ThreadWorker):
         conn = Connection(self.cfg, raw, client, listener.getsockname(), LARGEST_BODY, self._on_unsent)
         self.connections.add(conn)
         self.nr_conns = len(self.connections)
-        conn.allow(SLOW_CLIENT_SECONDS if self.alive else LINGER_SECONDS)
+        conn.allow(SLOW_CLIENT_SECONDS if self.alive else self.cfg.graceful_timeout / 2)
         self._step(conn, self._receive)
         return True
 
@@ -87,8 +87,9 @@ class BufferingWorker(ThreadWorker):
         self._swept = now
         half = self.cfg.graceful_timeout / 2
         for conn in list(self.connections):
-            if not self.alive and not conn.in_thread:  # an idle client may be sending, and is answered if it is quick
-                conn.deadline = min(conn.deadline, now + (min(LINGER_SECONDS, half) if conn.is_idle else half))
+            if not self.alive and not conn.in_thread:  # a kept connection may be closed at any time, and clients know
+                kept = conn.is_idle and not conn.is_new
+                conn.deadline = min(conn.deadline, now + (min(LINGER_SECONDS, half) if kept else half))
             if conn.deadline <= now:
                 self._expire(conn)
 

@@ -79,13 +79,22 @@ def gunicorn(django_db_setup: None, django_db_blocker: Any) -> Iterator[Server]:
 
 
 @contextmanager
-def running(database: str, *arguments: str, **variables: str) -> Iterator[Server]:
-    """A server of the caller's own, with more of gunicorn's arguments and variables."""
+def running(
+    database: str, *arguments: str, checkout: Path = CHECKOUT, held: socket.socket | None = None, **variables: str
+) -> Iterator[Server]:
+    """A server of the caller's own, with more of gunicorn's arguments and variables, and of another checkout's code.
+
+    `held` is a socket that is handed over to it, as systemd does, and that outlives it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "gunicorn.log"
-        server = Server(free_port())
+        server = Server(held.getsockname()[1] if held else free_port())
         argv = [*_argv(server.port), *arguments]
-        command = Command("web", argv, log=log, env=environment(database) | variables, cwd=CHECKOUT)
+        if held:
+            argv = ["bash", "-c", f'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&{held.fileno()}', "-", *argv]
+        descriptors = [held.fileno()] if held else []
+        env = environment(database) | variables
+        command = Command("web", argv, log=log, env=env, cwd=checkout, descriptors=descriptors)
         command.start()
         assert command.process is not None
         server.process = command.process

@@ -2,69 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from billing_site.local.engines.process import wait_until
-from billing_site.local.supervisor import Command
 from tests.cast import Customer
-from tests.journeys.server import CHECKOUT, Server, forget_catalogues, running
+from tests.journeys.nginx import needs_nginx, nginx_before
+from tests.journeys.server import Server, forget_catalogues, running
 from tests.journeys.test_raw_paths import reached, request
-from tests.ports import free_port
 from tests.slow_clients import SENT, SlowClients
 
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(NGINX is None, reason="nginx is not installed (Debian's package nginx)"),
-]
+pytestmark = [pytest.mark.django_db(transaction=True), needs_nginx]
 EACH = 40
-FOLDERS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 @pytest.fixture(scope="module")
-def proxied(
-    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+def proxied(django_db_setup: None, django_db_blocker: Any) -> Iterator[Server]:
     """A server as its clients see it: nginx, with the site behind it."""
     with django_db_blocker.unblock():
         database = connection.settings_dict["NAME"]
-    port, folder = free_port(), tmp_path_factory.mktemp("nginx")
-    with running(database, BEHIND_PROXY="1", CLIENT_ADDRESS_HEADER="X-Real-IP") as site:
-        command = Command("nginx", _argv(folder, port, site.port), log=folder / "log", env=os.environ, cwd=CHECKOUT)
-        command.start()
-        front = Server(port)
-        try:
-            wait_until(lambda: _listens(front), 30, "nginx does not come up")
-            yield front
-        finally:
-            command.stop()
-
-
-def _argv(folder: Path, port: int, behind: int) -> list[str]:
-    given = (CHECKOUT / "docs" / "nginx.conf").read_text()
-    ours = given.replace("listen 80;", f"listen 127.0.0.1:{port};").replace("127.0.0.1:8000", f"127.0.0.1:{behind}")
-    assert ours.count(str(port)) == 1 and ours.count(str(behind)) == 1
-    (folder / "site.conf").write_text(ours)
-    paths = "".join(f"{name}_temp_path {folder}/{name};\n" for name in FOLDERS)
-    head = "user root;\n" if os.geteuid() == 0 else ""
-    head += f"daemon off;\npid {folder}/pid;\nevents {{ worker_connections 1024; }}\n"
-    (folder / "nginx.conf").write_text(f"{head}http {{\naccess_log off;\n{paths}include {folder}/site.conf;\n}}\n")
-    return [str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
-
-
-def _listens(front: Server) -> bool:
-    try:
-        front.connect(5).close()
-    except OSError:
-        return False
-    return True
+    variables = {"BEHIND_PROXY": "1", "CLIENT_ADDRESS_HEADER": "X-Real-IP"}
+    with running(database, **variables) as site, nginx_before(site.port) as front:
+        yield front
 
 
 def exchange(front: Server, sent: bytes) -> bytes:
