@@ -81,6 +81,7 @@ RUN_BY: Final = {
     ("README.md", "curl -si"): f"{HERE}::test_a_first_call_beside_make_run",
     ("README.md", "curl -s "): f"{HERE}::test_a_first_call_beside_make_run",
     ("README.md", "manage.py migrate && manage.py seed_catalogue"): FIRST_RUN,
+    ("README.md", "manage.py doctor"): "tests/billing_site/operations/test_doctor.py::test_one_line_a_part",
     ("README.md", "gunicorn"): "tests/journeys/test_restarts.py::test_reload_and_stop_fail_no_request",
     ("README.md", "celery --app billing_site worker"): FIRST_RUN,
     ("README.md", "celery --app billing_site beat"): FIRST_RUN,
@@ -109,6 +110,7 @@ RUN_BY: Final = {
     ("docs/upgrade.md", ""): "tests/journeys/test_upgrade.py::test_a_site_with_data_comes_to_the_new_schema",
     ("docs/upgrade.md", "manage.py doctor"): "tests/billing_site/operations/test_doctor.py::test_one_line_a_part",
     ("docs/upgrade.md", "make smoke"): "tests/journeys/test_smoke.py::test_it_reads_and_changes_nothing",
+    ("docs/operate.md", ""): "tests/deploy/test_empty_server.py::test_from_an_empty_server_to_a_charged_call",
     ("docs/webhooks.md", "curl"): WEBHOOKS,
     ("docs/your-own-views.md", "export "): f"{OWN_VIEWS}::shop",
     ("docs/your-own-views.md", "python manage.py"): f"{OWN_VIEWS}::shop",
@@ -120,6 +122,7 @@ RUN_BY: Final = {
 """Page and beginning of a command (the longest counts; "" is every other of the page) -> the test that runs it."""
 
 PARTS: Final = "its parts are: tests/billing_site/local/test_card_demo.py, test_chain_demo.py"
+NO_DOCKER: Final = "it needs a Docker daemon; the image's steps are run by tests/deploy/test_container.py"
 NOT_RUN: Final = {
     ("README.md", "make test "): "it is the run that this test is a part of",
     ("README.md", "make test-long"): "it is this run, with more examples",
@@ -129,6 +132,8 @@ NOT_RUN: Final = {
     ("docs/agents.md", "claude mcp add"): "a program of somebody else's, which needs an account",
     ("docs/clients.md", "python -m pip install ./client"): "tests do not change the environment that they run in",
     ("docs/integrations/README.md", "pip install"): "the tests' own environment has them (requirements-dev.txt)",
+    ("docs/operate.md", "export POSTGRES_PASSWORD"): NO_DOCKER,
+    ("docs/operate.md", "docker"): NO_DOCKER,
     ("docs/payments-cards.md", "make run PAYMENTS=demo"): PARTS,
     ("docs/payments-cards.md", "stripe"): "a program of Stripe's, which needs an account there",
     (
