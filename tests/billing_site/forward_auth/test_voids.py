@@ -46,6 +46,7 @@ def test_what_another_account_tracked_stays(operator: Customer, dave: Customer) 
     assert code(operator.api.delete(path)) == (404, "not_found")
     assert code(operator.api.delete(f"{path}?account={dave.account}")) == (404, "not_found")
     assert used(dave) == 10
+    assert dave.api.delete(f"{path}?account={dave.account}").status_code == 204
 
 
 def test_whoever_pays_does_not(bob: Customer) -> None:
