@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import re_path
 
+from billing_site.environment import known
 from billing_site.operations.log_lines import FORMATS, formatter
 from billing_site.operations.logs import secrets
 from billing_site.operations.logs.secrets import SECRET, without_secrets
@@ -109,6 +111,13 @@ def test_the_sites_own_by_their_values(monkeypatch: pytest.MonkeyPatch, settings
     monkeypatch.setenv("EMAIL_URL", "smtp+tls://me:p%40ssw0rd-of-mail@host:587")
     text = f"{settings.SECRET_KEY} metrics-{HUSH} https://node.example/v3/{HUSH} p%40ssw0rd-of-mail p@ssw0rd-of-mail"
     assert without_secrets(text) == " ".join([SECRET] * 5)
+
+
+def test_each_variable_that_is_a_secret_is_known() -> None:
+    looks = re.compile(r"(^|_)(KEY|SECRET|TOKEN|PASSWORD|URLS?)(_|$)")
+    open_ones = {"API_KEY_PREFIX", "SITE_URL", "AGENT_UPSTREAM_URL"}
+    named = {name for name in known.variables if looks.search(name)} - open_ones
+    assert named == {*secrets.OWN, *secrets.WITH_PASSWORDS}
 
 
 def test_short_values_are_no_secrets(settings: Any) -> None:
