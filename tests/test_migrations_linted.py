@@ -74,6 +74,6 @@ def test_what_stops_nobody_passes(plant: Any, what: str) -> None:
 
 def test_ours_pass() -> None:
     names = migrations.new_ones()
-    assert "billing.0038_mails_not_sent" in names
+    assert any(name.endswith("_mails_not_sent") for name in names)
     assert migrations.lint(names) == 0
     assert all(reason.endswith(".") for reason in migrations.EXCEPTIONS.values())
