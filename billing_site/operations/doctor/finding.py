@@ -41,8 +41,8 @@ def fail(subject: str, says: str, do: str) -> Finding:
 
 
 def of_checks(subject: str, messages: Iterable[CheckMessage]) -> list[Finding]:
-    """What start-up checks found, one line each."""
+    """What start-up checks found, one line each, the worst first: Django runs them in no order."""
     return [
         Finding(subject, State.FAIL if one.is_serious() else State.WARN, f"{one.msg} ({one.id})", str(one.hint or ""))
-        for one in messages
+        for one in sorted(messages, key=lambda one: (-one.level, str(one.id)))
     ]
