@@ -25,6 +25,7 @@ LINKS: Final = {
     "token_packs": "token-packs",
     "coupon": "billing-coupon",
     "keys": "keys",
+    "webhooks": "webhooks",
     "usage": "usage-current",
     "usage_breakdown": "usage-breakdown",
     "usage_history": "usage-history",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.suites import SUITES, suites_of
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "coverage.md"
 TEXT = PAGE.read_text()
+OF_THIS_RUN = ("PYTEST_", "METERED_TEST_RUN", "DATABASE_URL", "REDIS_URL", "CACHE_URL", "BROKER_URL")
 ROWS = [line.split("|")[1:-1] for line in TEXT.splitlines() if line.startswith("| ")]
 
 
@@ -45,17 +47,22 @@ def test_what_it_names_exists() -> None:
         assert command in get_commands(), command
 
 
+def collected(suite: str, *places: str) -> list[str]:
+    """The cases that pytest finds there by the marker, in a run of its own; none is run."""
+    options = ("-n", "0", "-q", "--collect-only", "-p", "no:randomly", "-m", suite)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OF_THIS_RUN)}
+    command = [sys.executable, "-m", "pytest", *options, *places]
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return [line for line in told.stdout.splitlines() if "::" in line]
+
+
 @pytest.fixture(scope="module")
 def cases() -> Counter[str]:
     """Of each suite, as pytest collects them by its marker; none is run."""
     found: Counter[str] = Counter()
     places = sorted({place for its in SUITES.values() for place in its})
-    chosen = ("-m", " or ".join(SUITES))
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "--collect-only", "-p", "no:randomly", *chosen, *places]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    for line in told.stdout.splitlines():
-        if "::" in line:
-            found.update(suites_of(line.partition("::")[0]))
+    for line in collected(" or ".join(SUITES), *places):
+        found.update(suites_of(line.partition("::")[0]))
     return found
 
 
@@ -67,22 +74,7 @@ def test_a_suite_is_as_large_as_it_says(suite: str, cases: Counter[str]) -> None
 
 def test_a_marker_chooses_its_suite_alone() -> None:
     place = "tests/billing/admin"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-n",
-        "0",
-        "-q",
-        "--collect-only",
-        "-p",
-        "no:randomly",
-        "-m",
-        "crypto",
-        place,
-    ]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    chosen = {line.partition("::")[0] for line in told.stdout.splitlines() if "::" in line}
+    chosen = {line.partition("::")[0] for line in collected("crypto", place)}
     assert chosen and all(path.startswith(f"{place}/chains/") for path in chosen)
 
 
