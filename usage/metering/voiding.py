@@ -186,7 +186,9 @@ def void_tracked_charge(account: int, charge: UUID, now: datetime) -> None:
 
 
 def account_called(charge: UUID, now: datetime) -> int:
-    """Whose call it is that was charged, by the log; where it is not there yet, all shards are drained first.
+    """Whose call was charged, by the log, but for what its account has tracked or reserved: that is its own.
+
+    Where it is not there yet, all shards are drained first.
 
     Raises EventNotFound; drain.Behind.
     """
@@ -195,7 +197,7 @@ def account_called(charge: UUID, now: datetime) -> int:
         raise EventNotFound
     at = from_ms(minted_ms)
     minted = at, at + timedelta(seconds=1)
-    calls = (events.AUTHORIZE, events.GATEWAY)
+    calls = (events.AUTHORIZE, events.GATEWAY, events.EVENTS)
     rows = UsageLog.objects.filter(id=charge, kind=events.CHARGE, source__in=calls, charged_at__range=minted)
     whose: int | None = rows.values_list("account", flat=True).first()
     if whose is None:

@@ -11,6 +11,7 @@ from tests.billing_site.forward_auth.test_views import START, ask, charges, code
 from tests.billing_site.test_gateway import used
 from tests.cast import Customer
 from usage.drain import drain
+from usage.models import UsageLog
 
 pytestmark = pytest.mark.django_db
 
@@ -68,6 +69,14 @@ def test_a_call_of_the_gateway_stays(operator: Customer, bob: Customer) -> None:
     event = bob.api.get(START)["X-Usage-Event"]
     response = operator.api.delete(f"/api/v1/usage/events/{event}?account={bob.account}")
     assert code(response) == (403, "not_voidable")
+
+
+def test_what_was_reported_stays(operator: Customer, bob: Customer) -> None:
+    told = {"id": "1", "feature": "trace_start", "account": bob.account}
+    assert operator.post("/api/v1/usage/events", {"events": [told]}).json()["accepted"] == 1
+    event = str(UsageLog.objects.get(account=bob.user).id)
+    for query in ("", f"?account={bob.account}"):
+        assert code(operator.api.delete(f"/api/v1/usage/events/{event}{query}")) == (403, "not_voidable")
 
 
 def test_it_is_refused_by_no_minute(operator: Customer, bob: Customer) -> None:
