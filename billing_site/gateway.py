@@ -27,7 +27,7 @@ from billing.entitlements.api_keys import BadCredentials
 from billing.http.access import access_of
 from billing.models.features import normalised_path
 from billing_site.operations import metrics
-from billing_site.request import chunked, refusals
+from billing_site.request import chunked, options, refusals
 from billing_site.request.authentication import CsrfFailed, Flooded, identify
 from billing_site.request.charge_headers import by_headers
 from billing_site.request.request_user import has_failed
@@ -73,7 +73,7 @@ class Gateway:
             charge = charge_at(method, path, catalogue, access, request)
             return by_headers(request, charge) if charge.feature else charge
 
-        return admit_by(request, charge_of, public=public)
+        return admit_by(request, charge_of, public=public) or (None if public else options.answer(request, view))
 
 
 def admit_for(request: HttpRequest, method: str, path: str) -> HttpResponse | None:

@@ -54,6 +54,8 @@ class Access:
         )
 
 
+REMEMBERED: Final = frozenset({"", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""The methods whose declarations are remembered: anybody may send made-up ones, which would push these out."""
 UNDECLARED: Final = Access()
 PUBLIC: Final = Access(public=True)
 NOTHING_HERE: Final = Access(public=True)
@@ -76,14 +78,26 @@ def access_of(view: Any, method: str = "") -> Access:
     UNDECLARED for most. A class is found behind what `as_view()` made of it, and behind decorators that update what
     they wrap (functools.wraps), as Django's do.
     """
+    if method not in REMEMBERED:
+        return _access_of(view, method)
     try:
         return _remembered(view, method)
     except TypeError:  # a host's callable that cannot be hashed
         return _access_of(view, method)
 
 
+def is_of_class(view: Any) -> bool:
+    """Whether a class made the view, which so has a method for each of HTTP's that it answers, OPTIONS among them."""
+    return _class_of(view) is not view
+
+
+def _class_of(view: Any) -> Any:
+    """The class that made the view: REST framework's, or Django's. The view itself where none did."""
+    return getattr(view, "cls", None) or getattr(view, "view_class", view)
+
+
 def _access_of(view: Any, method: str) -> Access:
-    view_class = getattr(view, "cls", None) or getattr(view, "view_class", view)  # REST framework's, Django's
+    view_class = _class_of(view)
     found = _declared(view_class)
     if view_class is not view:
         found = found.narrowed(_declared(view))

@@ -48,6 +48,19 @@ class TestHostViews:
         problem(Client().options("/host/plain"), 401, "not_authenticated")
         assert host_urls.runs == []
 
+    def test_options_does_not_run_what_cannot_tell_it_from_get(self, host: Customer) -> None:
+        for name in ("plain", "form", "stream"):
+            response = host.api.options(f"/host/{name}")
+            assert (response.status_code, response.content, response.get("X-Usage-Cost")) == (204, b"", None)
+        assert left(response) == {"minute": 27, "quota": 500}
+        assert host_urls.runs == []
+
+    def test_options_runs_a_class_that_answers_it_and_what_is_not_metered(self, host: Customer) -> None:
+        Route.objects.create(path="/host/namesake", feature=Feature.objects.get(code="host"))
+        assert host.api.options("/host/namesake")["Allow"] == "GET, HEAD, OPTIONS"
+        assert Client().options("/host/Items/7/parts").status_code == 200
+        assert host_urls.runs == ["OPTIONS"]
+
     def test_a_key_needs_no_csrf_token(self, host: Customer) -> None:
         client = Client(enforce_csrf_checks=True, headers={"authorization": f"Bearer {host.key}"})
         assert client.post("/host/plain", b"{}", "application/json").status_code == 200

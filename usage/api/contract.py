@@ -43,10 +43,9 @@ def charge_at(
     `access` and `request` are the view's; without them the path alone counts. OPTIONS is not metered. Capabilities
     that the view needs are asked for in either case.
     """
-    if method == "OPTIONS":
-        return ChargeRequest()
-    feature = catalogue.feature_at(method, path)
-    if feature is None and isinstance(access, ChargedByView) and request is not None:
+    is_metered = method != "OPTIONS"
+    feature = catalogue.feature_at(method, path) if is_metered else None
+    if is_metered and feature is None and isinstance(access, ChargedByView) and request is not None:
         charge = access.charge_of(request, catalogue)
     else:
         charge = ChargeRequest(feature)

@@ -12,7 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from billing.http.access import PUBLIC, UNDECLARED, Access, access_of, declares
+from billing.http.access import PUBLIC, UNDECLARED, Access, _remembered, access_of, declares
 from billing.http.views import ApiView
 
 UNGATED = Access(ungated=True)
@@ -79,3 +79,24 @@ def test_what_a_view_declares(view: Any, access: Access) -> None:
 
 def test_what_declares_nothing_is_gated_and_not_public() -> None:
     assert (UNDECLARED.public, UNDECLARED.ungated) == (False, False)
+
+
+def test_made_up_methods_push_nothing_out_of_what_is_remembered() -> None:
+    view = Django.as_view()
+    access_of(view, "GET")
+    before = _remembered.cache_info().currsize
+    for number in range(50):
+        assert access_of(view, f"M{number:04}") == UNGATED
+    assert _remembered.cache_info().currsize == before
+
+
+def test_a_method_of_a_hosts_own_is_read_as_well() -> None:
+    class Propfind(View):
+        http_method_names = (*View.http_method_names, "propfind")
+
+        @declares(UNGATED)
+        def propfind(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse()
+
+    view = Propfind.as_view()
+    assert [access_of(view, method) for method in ("GET", "PROPFIND")] == [UNDECLARED, UNGATED]
