@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import Feature, Route
+from billing_site.metered import metered
 from billing_site.metered.checks import check_metered_views
 from ratelimit import process_state
 from tests.billing_site.metered import views
@@ -63,8 +65,9 @@ class TestEveryKindOfView:
             problem(response, 429, "quota_exceeded", QUOTA_MEMBERS)
         assert views.runs == []
 
-    def test_head_is_charged_as_get_and_options_is_not(self, bob: Customer, kind: str) -> None:
-        assert bob.api.options(f"/own/{kind}").get("X-Usage-Cost") is None
+    def test_head_is_charged_as_get_and_options_is_not_and_runs_nothing(self, bob: Customer, kind: str) -> None:
+        response = bob.api.options(f"/own/{kind}")
+        assert (response.status_code in (200, 204), response.get("X-Usage-Cost"), views.runs) == (True, None, [])
         assert bob.api.head(f"/own/{kind}")["X-Usage-Cost"] == ("0" if kind == "function-of-rest" else "2")  # it is 405
 
 
@@ -82,6 +85,15 @@ def test_it_finds_its_caller(bob: Customer) -> None:
 def test_an_heir_may_cost_another_thing(bob: Customer) -> None:
     assert [bob.api.get(f"/own/{kind}")["X-Usage-Cost"] for kind in ("heir", "dear-heir")] == ["2", "7"]
     assert bob.post("/own/heir", {})["X-Usage-Cost"] == "2"
+
+
+def test_the_declaration_nearest_to_the_url_or_the_method_counts(bob: Customer) -> None:
+    assert bob.api.get("/own/dear-in-the-urls")["X-Usage-Cost"] == "7"
+    assert [
+        bob.api.get("/own/dear-but-for-post")["X-Usage-Cost"],
+        bob.post("/own/dear-but-for-post", {})["X-Usage-Cost"],
+    ] == ["7", "2"]
+    assert len(views.runs) == 3
 
 
 def test_each_method_of_a_class_costs_its_own(bob: Customer) -> None:
@@ -167,6 +179,15 @@ class TestRequires:
         assert (body["feature"], body["capability"]) == ("host", "investigator")
         assert bob.api.get("/own/investigators")["X-Usage-Cost"] == "3"
 
+    @pytest.mark.parametrize("kind", ["investigators", "both", "items"])
+    def test_options_needs_it_too(self, alice: Customer, kind: str) -> None:
+        assert problem(alice.api.options(f"/own/{kind}"), 403, "feature_not_in_plan", LACKING)["feature"] is None
+        assert views.runs == []
+
+    def test_options_is_answered_without_running_a_function(self, bob: Customer) -> None:
+        response = bob.api.options("/own/investigators")
+        assert (response.status_code, response.content, left(response)["minute"], views.runs) == (204, b"", 29, [])
+
     def test_an_upgrade_opens_it_at_once(self, alice: Customer) -> None:
         assert alice.api.get("/own/investigators").status_code == 403
         assert alice.post("/api/v1/billing/upgrade", {"target_plan": "starter"}).status_code == 200
@@ -180,7 +201,7 @@ HIDDEN = ("hidden", "half-hidden", "hidden-later", "hidden-class", "hidden-async
 class TestHidden:
     """What the gateway cannot see is not served: nobody is served uncharged by mistake."""
 
-    @pytest.mark.parametrize("kind", [*HIDDEN, "calls-another"])
+    @pytest.mark.parametrize("kind", [*HIDDEN, "calls-another", "calls-another-of-its-own", "class-calls-another"])
     def test_it_does_not_run(self, bob: Customer, kind: str, caplog: pytest.LogCaptureFixture) -> None:
         for client in (bob.api, Client()):
             response = client.get(f"/own/{kind}")
@@ -190,11 +211,25 @@ class TestHidden:
             )
             assert body["status"] == 401 or "could not be charged" in body["detail"]
         assert (views.runs, used(bob)) == ([], 0)
-        assert "let the decorator be the outermost one" in caplog.text
+        assert "decorator be the outermost one" in caplog.text
 
     def test_below_the_api_neither(self, bob: Customer) -> None:
         problem(bob.api.get("/api/v1/own/hidden"), 503, "unavailable")
         assert (views.runs, used(bob)) == ([], 0)
+
+    def test_a_method_that_another_one_calls_does_not(self, bob: Customer) -> None:
+        problem(bob.api.put("/own/dear-but-for-post"), 503, "unavailable")
+        assert (views.runs, used(bob)) == ([], 0)
+
+    def test_a_route_for_the_path_lets_no_other_view_in(self, bob: Customer) -> None:
+        Route.objects.create(path="/own/calls-another", feature=Feature.objects.create(code="host", tokens=1))
+        problem(bob.api.get("/own/calls-another"), 503, "unavailable")
+        assert (views.runs, used(bob)) == ([], 0)
+
+    def test_two_prices_of_one_function_are_refused_where_they_are_written(self) -> None:
+        with pytest.raises(ImproperlyConfigured, match=r"risk_score.*wallet_scan"):
+            metered("wallet_scan")(views.plain)
+        assert metered("risk_score")(views.plain).access.feature == "risk_score"
 
     def test_a_view_that_is_called_by_hand_does_not(self, bob: Customer) -> None:
         request = RequestFactory().get("/own/plain")

@@ -200,6 +200,30 @@ def calls_another(request: HttpRequest) -> HttpResponse:
     return plain(request)
 
 
+@metered("wallet_scan")
+def calls_another_of_its_own(request: HttpRequest) -> HttpResponse:
+    return plain(request)
+
+
+@metered("wallet_scan")
+class CallsAnother(View):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return plain(request)
+
+
+@metered("wallet_scan")
+class DearButForPost(View):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return answer(request, "dear get")
+
+    @metered("risk_score")
+    def post(self, request: HttpRequest) -> HttpResponse:
+        return answer(request, "cheap post")
+
+    def put(self, request: HttpRequest) -> HttpResponse:
+        return self.post(request)
+
+
 @api_view(["GET"])
 @metered("risk_score")
 def within_api_view(request: Request) -> Response:
@@ -257,6 +281,10 @@ urlpatterns = [
     path("own/hidden-async-class", hides_later(Async.as_view())),
     path("own/within-api-view", within_api_view),
     path("own/calls-another", calls_another),
+    path("own/calls-another-of-its-own", calls_another_of_its_own),
+    path("own/class-calls-another", CallsAnother.as_view()),
+    path("own/dear-but-for-post", DearButForPost.as_view()),
+    path("own/dear-in-the-urls", metered("wallet_scan")(Decorated.as_view())),
     path("own/unknown", unknown),
     path("own/unknown-capability", unknown_capability),
     path("own/tracks", tracks),
