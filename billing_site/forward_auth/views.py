@@ -14,7 +14,7 @@ from billing.http.access import Access
 from billing.http.json import ExactJSONEncoder
 from billing.http.problems import MEDIA_TYPE
 from billing.http.views import ApiView
-from billing_site.forward_auth import described, documented, proxies
+from billing_site.forward_auth import browsers, described, documented, proxies
 from billing_site.gateway import admit_by
 from billing_site.request import refusals
 from usage.api.contract import admission_of
@@ -55,8 +55,9 @@ class Authorize(ApiView):
             return refusals.invalid_header(request, error.header, str(error))
         if settings.AUTHORIZE_PREFLIGHTS and _is_preflight(request, asked):
             return _let_through("", "")
-        # A page of another site can make a browser send its session, and what it sends cannot be told from here.
-        request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
+        browsers.forget_cookies(request)
+        if browsers.sends_by_itself(request):
+            return refusals.unauthenticated(request, "scheme")
         refusal = admit_by(request, lambda catalogue: asked.charge_of(request, catalogue))
         if refusal is not None:
             return refusal

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from billing.models import Budget, LimitOverride
 from billing.models.api_keys import ApiKey
+from tests.billing_site.request import test_identified_by_host as by_host
 from tests.billing_site.test_gateway import used
 from tests.cast import Customer
 from tests.contract import has_rate_headers, left
@@ -63,6 +64,28 @@ class TestWhoCalls:
         browser.force_login(bob.user)
         assert code(ask(browser)) == (401, "not_authenticated"), "another site's page makes it send its session"
         assert used(bob) == 0
+
+    @pytest.mark.parametrize("by", ["by_user", "by_jwt", "by_basic"])
+    def test_nothing_that_a_browser_sends_by_itself_reaches_the_host(
+        self, bob: Customer, settings: Any, by: str
+    ) -> None:
+        """A form of another site's makes it send cookies and Basic credentials, and the proxy asks for it by GET."""
+        settings.METERED_IDENTIFY = f"{by_host.__name__}.{by}"
+        browser = Client()
+        browser.force_login(bob.user)
+        browser.cookies[by_host.COOKIE] = by_host.token(bob.account)
+        for headers in ({}, {"Authorization": "Basic Ym9iOmJvYg=="}, {"Authorization": "negotiate  x"}):
+            assert code(ask(browser, START, "POST", **headers)) == (401, "not_authenticated")
+        assert used(bob) == 0
+
+    def test_a_token_that_a_browser_does_not_send_by_itself_does(self, bob: Customer, settings: Any) -> None:
+        settings.METERED_IDENTIFY = f"{by_host.__name__}.by_jwt"
+        client = Client(enforce_csrf_checks=True)
+        client.cookies["other"] = "1"
+        bearer = f"Bearer {by_host.token(bob.account)}"
+        response = ask(client, START, "POST", Authorization=bearer)
+        assert (response["X-Account-Id"], response["X-Usage-Cost"]) == (str(bob.account), "10")
+        assert "Set-Cookie" not in response.headers and not response.cookies
 
     def test_a_proxys_post_needs_no_csrf_token(self, bob: Customer) -> None:
         strict = Client(enforce_csrf_checks=True, headers={"authorization": f"Bearer {bob.key}"})
