@@ -75,7 +75,9 @@ UNFOLD: dict[str, Any] = {
 }
 
 CORS: dict[str, Any] = {
-    "CORS_URLS_REGEX": r"^/api/(v1|schema)(/|$)",  # never the admin, the dashboard, or the log-in
+    # Never the admin, the dashboard, or the log-in; nor the door of proxies, of which some take the 200 of a preflight
+    # for leave to serve what they ask about.
+    "CORS_URLS_REGEX": r"^/api/(v1(?!/usage/authorize)|schema)(/|$)",
     "CORS_ALLOW_CREDENTIALS": False,  # a key is what a page of another origin has; never the session
     "CORS_ALLOW_METHODS": ("GET", "POST", "PUT", "PATCH", "DELETE"),
     "CORS_ALLOW_HEADERS": (

@@ -10,6 +10,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -137,6 +138,17 @@ def test_a_preflight_of_another_origin_is_told_nothing(site: Server) -> None:
         headers = {"Origin": origin} | PREFLIGHT
         answer = requests.options(f"{site.url}/api/v1/trace/start", headers=headers, timeout=60)
         assert "Access-Control-Allow-Origin" not in answer.headers, origin
+
+
+@pytest.mark.parametrize("path", ["", "/", "/api/v1/trace/start"])
+def test_at_the_door_of_proxies_a_preflight_is_the_doors_business(site: Server, elsewhere: str, path: str) -> None:
+    """A proxy that asks by its client's method takes 200 for "serve it"."""
+    for headers in ({}, {"X-HTTP-Method-Override": "POST"}):
+        asked = {"Origin": elsewhere} | PREFLIGHT | headers
+        address = f"{site.url}/api/v1/usage/authorize{quote(path)}"
+        answer = requests.options(address, headers=asked, timeout=60)
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+        assert not [name for name in answer.headers if name.lower().startswith("access-control")]
 
 
 def test_every_header_of_the_document_can_be_read() -> None:
