@@ -23,8 +23,8 @@ def make_webhooks(message: OutboxMessage) -> None:
     tell = TOLD.get(message.kind)
     if tell is None:
         return
-    endpoints = list(WebhookEndpoint.objects.listening(message.account_id))
-    if not endpoints:
+    listening = WebhookEndpoint.objects.listening(message.account_id)
+    if not listening.exists():
         return
     now, version = timezone.now(), message.position
     assert version is not None  # the dispatcher has given it
@@ -33,6 +33,9 @@ def make_webhooks(message: OutboxMessage) -> None:
             told = list(tell(message))
         except ObjectDoesNotExist:
             return  # the row went with its account
+        # Held until the deliveries are there: who disables an endpoint meanwhile would not find them, to end them.
+        held = listening.select_for_update(of=("self",), no_key=True).order_by("pk")
+        endpoints = list(held) if told else []
         for type_, data in told:
             if wanted := [endpoint for endpoint in endpoints if endpoint.takes(type_)]:
                 common = {"version": version, "account": message.account_id}
