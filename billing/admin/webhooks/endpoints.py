@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import pluralize
@@ -17,39 +15,16 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from billing.admin.action_pages import ActionPages, confirmed_action
-from billing.admin.base import FencedAdmin, ModelForm
+from billing.admin.base import FencedAdmin
 from billing.admin.lists.searching import SHOWN
+from billing.admin.webhooks.forms import EndpointForm, judge
 from billing.api.sentences import to_staff
 from billing.models import WebhookDelivery, WebhookEndpoint
 from billing.rules.refused import Refused
 from billing.users import fields_of_names
-from billing.webhooks import addresses, endpoints
-from billing.webhooks.types import SUBSCRIBABLE
-
-
-class EndpointForm(ModelForm[WebhookEndpoint]):
-    types = forms.MultipleChoiceField(
-        required=False,
-        choices=[(name, name) for name in SUBSCRIBABLE],
-        widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="Choose none to get all of them, also those that come later.",
-    )
-
-    def clean_url(self) -> str:
-        url = str(self.cleaned_data["url"])
-        try:
-            addresses.check(url)
-        except addresses.UrlRefused as refused:
-            raise ValidationError(to_staff(refused)) from None
-        return url
-
-    def clean(self) -> Any:
-        if self.instance.pk is None and endpoints.endpoints_of(None).count() >= endpoints.MOST:
-            raise ValidationError(to_staff(endpoints.TooManyEndpoints(most=endpoints.MOST)))
-        return super().clean()
+from billing.webhooks import endpoints
 
 
 class WhoseFilter(admin.SimpleListFilter):
@@ -164,6 +139,23 @@ class WebhookEndpointAdmin(ActionPages[WebhookEndpoint], FencedAdmin[WebhookEndp
     def not_taken(self, row: WebhookEndpoint) -> str:
         count = WebhookDelivery.objects.dead().filter(endpoint=row.pk).count()
         return f"{count:,} deliver{pluralize(count, 'y,ies')}"
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        """Django opens a transaction in it, so the name is looked up before."""
+        may = self.has_change_permission(request) if object_id else self.has_add_permission(request)
+        if request.method == "POST" and may:
+            posted = request.POST.get("url", "").strip()  # as the field cleans it
+            request.judged = judge(posted)  # type: ignore[attr-defined]
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_form(
+        self, request: HttpRequest, obj: WebhookEndpoint | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change, **kwargs)  # a class of this request's own
+        form.judged = getattr(request, "judged", None)
+        return form
 
     def save_model(self, request: HttpRequest, obj: WebhookEndpoint, form: Any, change: bool) -> None:
         given = {name: form.cleaned_data[name] for name in ("url", "types") if name in form.cleaned_data}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.utils import timezone
 
 from billing.models import WebhookDelivery, WebhookEndpoint
-from billing.webhooks import endpoints
+from billing.webhooks import addresses, endpoints
 from tests.billing.webhooks.conftest import debug, receiver
 from tests.billing.webhooks.telling import dispatch, listen, make_key, told, try_next
 from tests.cast import Customer, Staff
@@ -53,6 +55,40 @@ def test_an_address_that_is_not_public_is_refused(superuser: Staff, settings: An
     answer = superuser.send(f"{ENDPOINTS}add/", url="https://169.254.169.254/latest/", types=[])
     assert "network that is not public" in answer.content.decode()
     assert not WebhookEndpoint.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_names_are_looked_up_outside_of_transactions(
+    superuser: Staff, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that does not answer would keep the page's transaction open."""
+    inside, truly = [], socket.getaddrinfo
+
+    def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host == "hooks.test":
+            inside.append(connection.in_atomic_block)
+            host = "127.0.0.1"
+        return truly(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    superuser.send(f"{ENDPOINTS}add/", url=" http://hooks.test/one ", types=[])
+    row = WebhookEndpoint.objects.get()
+    superuser.send(f"{ENDPOINTS}{row.pk}/change/", url="http://hooks.test/other", types=[])
+    row.refresh_from_db()
+    assert row.url == "http://hooks.test/other"
+    assert inside == [False, False]
+
+
+def test_who_may_not_change_an_endpoint_has_no_name_looked_up(
+    clerk: Staff, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(addresses, "check", asked.append)
+    clerk.may("billing.view_webhookendpoint")
+    new = endpoints.create(None, receiver.url, (), timezone.now(), by_staff=clerk.user.pk)
+    for page in ("add/", f"{new.endpoint.pk}/change/"):
+        assert clerk.send(f"{ENDPOINTS}{page}", url="http://hooks.test/").status_code == 403
+    assert not asked
 
 
 def test_what_was_not_taken_is_sent_again_one_or_all(superuser: Staff, bob: Customer, receiver: Receiver) -> None:
