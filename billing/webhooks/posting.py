@@ -1,7 +1,9 @@
 """One POST: to the address that was judged, without redirects, over within a deadline whatever the receiver does.
 
-The library's timeouts are for each read: a receiver that drips would hold the caller for hours. So a timer shuts the
-connection, by a second handle that TLS does not take over.
+The library's timeouts are for each read: a receiver that drips would hold the caller for hours. The look-up of a name
+ends when the resolver ends it, and no sooner. So a thread posts, and its caller waits for as long as the deadline lets:
+then it shuts the connection, by a second handle that TLS does not take over, and goes on. A thread that still looks a
+name up ends with that, and connects to nothing any more.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 import requests
@@ -48,37 +51,37 @@ class Answer:
 
 
 class _Deadline:
-    """Shuts a thread's connections once its time is over."""
+    """Shuts a thread's connections once it has passed."""
 
-    def __init__(self, seconds: float) -> None:
-        self.has_passed = False
+    def __init__(self) -> None:
+        self._has_passed = False
         self._lock = threading.Lock()
         self._handles: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._pass)
-        self._timer.daemon = True
+
+    def check(self) -> None:
+        """Raises TimeoutError."""
+        if self._has_passed:
+            raise TimeoutError
 
     def watch(self, connected: socket.socket) -> None:
         with self._lock:
             handle = connected.dup()
             self._handles.append(handle)
-            if self.has_passed:
+            if self._has_passed:
                 _shut(handle)
 
-    def _pass(self) -> None:
+    def let_pass(self) -> None:
         with self._lock:
-            self.has_passed = True
+            self._has_passed = True
             for handle in self._handles:
                 _shut(handle)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def watching(self) -> Iterator[None]:
         _of_thread.deadline = self
-        self._timer.start()
         try:
             yield
         finally:
-            self._timer.cancel()
-            del _of_thread.deadline
             with self._lock:
                 for handle in self._handles:
                     handle.close()
@@ -98,6 +101,7 @@ class _Watched:
 
     def _new_conn(self) -> socket.socket:
         addresses.judge(self.host)  # an address by now
+        _of_thread.deadline.check()
         connected: socket.socket = super()._new_conn()  # type: ignore[misc]
         _of_thread.deadline.watch(connected)
         return connected
@@ -121,16 +125,24 @@ class _HttpsPool(HTTPSConnectionPool):
 
 def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float = SECONDS) -> Answer:
     """Send a body. Never within a transaction. Raises nothing: what goes wrong is in the answer."""
-    began, deadline = time.monotonic(), _Deadline(seconds)
-    with deadline.running(), _session(seconds) as session:
+    began, deadline, answers = time.monotonic(), _Deadline(), SimpleQueue[Answer]()
+
+    def work() -> None:
         try:
-            addresses.parts_of(url)
-            answer = _asked(session, url, body, headers)
+            with deadline.watching(), _session(seconds) as session:
+                addresses.parts_of(url)
+                answers.put(_asked(session, url, body, headers))
         except Exception as error:  # whatever a receiver, or its address, makes the libraries raise
-            answer = Answer(error=_named(error))
-    if deadline.has_passed:
+            answers.put(Answer(error=_named(error)))
+
+    # A daemon: a look-up that hangs holds no process back from its end.
+    threading.Thread(target=work, name="webhook post", daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except Empty:
+        deadline.let_pass()
         answer = Answer(error="timeout")
-    return Answer(answer.status, answer.error, answer.text, answer.retry_after, time.monotonic() - began)
+    return replace(answer, seconds=time.monotonic() - began)
 
 
 def _session(seconds: float) -> HTTPSession:

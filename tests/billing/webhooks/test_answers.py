@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from typing import Any
 
@@ -64,6 +66,28 @@ def test_a_receiver_that_drips_is_cut_off_in_time(receiver: Receiver, behave: An
     answer = post(receiver.url, b"{}", {}, seconds=0.4)
     assert (answer.status, answer.error) == (None, "timeout")
     assert answer.seconds < 5
+
+
+def test_a_look_up_that_hangs_is_cut_off_in_time_and_nothing_is_sent_after_it(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go, truly = threading.Event(), socket.getaddrinfo
+
+    def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host == "hanging.test":
+            let_go.wait(10)
+            host = "127.0.0.1"
+        return truly(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    before = set(threading.enumerate())
+    answer = post(f"http://hanging.test:{receiver.server_port}/hook", b"{}", {}, seconds=0.4)
+    assert (answer.status, answer.error) == (None, "timeout")
+    assert answer.seconds < 5
+    let_go.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert not receiver.got
 
 
 def test_the_deadline_is_fifteen_seconds() -> None:
