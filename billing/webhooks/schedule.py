@@ -23,7 +23,7 @@ JITTER: Final = 0.1
 """At most so much of a delay is added to it, so that what failed at once does not come back at once."""
 LONGEST_RETRY_AFTER: Final = timedelta(hours=24)
 GIVEN_UP_AFTER: Final = timedelta(days=5)
-"""Of failing without a success in between: the endpoint is disabled."""
+"""Of failing without a success in between: the next delivery that has had all its tries disables the endpoint."""
 
 
 def next_try(

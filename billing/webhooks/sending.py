@@ -62,7 +62,7 @@ def note(delivery: WebhookDelivery, answer: Answer, now: datetime) -> bool:
             outcome = {"next_try_at": again} if again else {"state": State.DEAD, "next_try_at": None, "ended_at": now}
         if not _under_lease(delivery, said | outcome):
             return False
-        _judge(endpoint, answer, now)
+        _judge(endpoint, answer, outcome.get("state") == State.DEAD, now)
     return True
 
 
@@ -76,8 +76,11 @@ def _as_try(answer: Answer, now: datetime) -> dict[str, Any]:
     return {"at": now.isoformat(), "status": answer.status, "error": answer.error, "milliseconds": took}
 
 
-def _judge(endpoint: WebhookEndpoint, answer: Answer, now: datetime) -> None:
-    """One that is gone, or has failed for days, is disabled, and its owner is told."""
+def _judge(endpoint: WebhookEndpoint, answer: Answer, is_dead: bool, now: datetime) -> None:
+    """One that is gone, or has failed for days, is disabled, and its owner is told.
+
+    It is given up with a delivery that has had all its tries: in the days before, perhaps nothing was tried.
+    """
     if answer.is_taken:
         if endpoint.failing_since is not None:
             endpoint.failing_since = None
@@ -85,7 +88,7 @@ def _judge(endpoint: WebhookEndpoint, answer: Answer, now: datetime) -> None:
         return
     if answer.status == GONE:
         disable(endpoint, Reason.GONE, now)
-    elif schedule.is_given_up(endpoint.failing_since, now):
+    elif is_dead and schedule.is_given_up(endpoint.failing_since, now):
         disable(endpoint, Reason.FAILING, now)
     elif endpoint.failing_since is None:
         endpoint.failing_since = now

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from freezegun import freeze_time
 
+from tests.billing.webhooks.telling import NOON
 from tests.servers.webhooks.receiver import Receiver, running
 
 
@@ -25,3 +27,9 @@ def receiver() -> Iterator[Receiver]:
 def other_receiver() -> Iterator[Receiver]:
     with running() as it:
         yield it
+
+
+@pytest.fixture
+def noon() -> Iterator[Any]:
+    with freeze_time(NOON, tick=True) as clock:
+        yield clock

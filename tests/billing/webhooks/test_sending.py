@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from freezegun import freeze_time
 from standardwebhooks import WebhookVerificationError
 
 from billing.models import OutboxMessage, WebhookDelivery, WebhookMessage
@@ -27,15 +25,9 @@ from tests.billing.webhooks.telling import (
 from tests.cast import Customer
 from tests.servers.webhooks.receiver import Receiver, answering
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 State = WebhookDelivery.State
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def noon() -> Iterator[Any]:
-    with freeze_time(NOON, tick=True) as clock:
-        yield clock
 
 
 @pytest.fixture
@@ -176,39 +168,6 @@ def test_410_disables_it_at_once_and_tells_the_owner(bob: Customer, receiver: Re
     make_key(bob.account)
     dispatch()
     assert WebhookMessage.objects.count() == 2, "what happens meanwhile is not kept for it"
-
-
-def test_five_days_of_failing_disable_it(bob: Customer, receiver: Receiver, noon: Any) -> None:
-    receiver.behave = answering(500)
-    new = listen(bob.account, receiver.url)
-    told(bob.account)
-    try_next(NOON + timedelta(minutes=1))
-    assert anew(new.endpoint).failing_since is not None
-    noon.move_to(NOON + 5 * DAY)
-    told(bob.account)
-    while try_next(NOON + 5 * DAY):
-        pass
-    assert anew(new.endpoint).is_enabled
-    noon.move_to(NOON + 5 * DAY + timedelta(minutes=2))
-    try_next(NOON + 5 * DAY + timedelta(minutes=2))
-    row = anew(new.endpoint)
-    assert (row.state, row.disabled_reason) == ("disabled", "failing")
-    assert OutboxMessage.objects.filter(kind=Happened.WEBHOOK_DISABLED).count() == 1
-
-
-def test_one_success_begins_the_five_days_anew(bob: Customer, receiver: Receiver, noon: Any) -> None:
-    receiver.behave = answering(500)
-    new = listen(bob.account, receiver.url)
-    told(bob.account)
-    try_next(NOON + timedelta(minutes=1))
-    receiver.behave = answering(204)
-    try_next(NOON + 4 * DAY)
-    assert anew(new.endpoint).failing_since is None
-    receiver.behave = answering(500)
-    noon.move_to(NOON + 6 * DAY)
-    told(bob.account)
-    try_next(NOON + 6 * DAY + timedelta(minutes=1))
-    assert anew(new.endpoint).is_enabled
 
 
 def test_the_operators_is_told_of_everybody_and_staff_of_its_end(
