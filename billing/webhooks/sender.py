@@ -1,7 +1,8 @@
 """Sending on threads, so that a receiver that is slow holds up nobody but itself.
 
 A place is held for as long as an answer takes. So an endpoint gets a few places, and those that have not shown that
-they answer quickly share one half of them: the other half is left to those that have.
+they answer quickly share one half of them: the other half is left to those that have. After a start nobody has. So
+those of one account get only a part of all places, and of that half.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from datetime import datetime
 from typing import Final
 
 from django.db import DatabaseError, connection
+from django.db.models import Q
 from django.utils import timezone
 
 from billing.bounded_cache import BoundedCache
@@ -27,6 +29,9 @@ PLACES: Final = 16
 """Tries that one process makes at once."""
 OF_A_QUICK_ONE: Final = 4
 OF_ANOTHER: Final = 2
+OF_AN_ACCOUNT: Final = PLACES // 2
+"""Also where all its endpoints are quick: they may begin to hang together. The operator counts as an account."""
+OF_AN_ACCOUNTS_OTHERS: Final = 3
 FOR_ALL_OTHERS: Final = PLACES // 2
 QUICK_SECONDS: Final = 2.0
 
@@ -38,15 +43,25 @@ class Sender:
         self.clock = clock
         self.stopping = threading.Event()
         self.sent = 0
+        self._ticking = threading.Lock()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._running: Counter[int] = Counter()
-        """Tries that go on, by endpoint."""
+        self._running: Counter[tuple[int | None, int]] = Counter()
+        """Tries that go on, by account and endpoint."""
         self._quick: BoundedCache[int, bool] = BoundedCache(10_000)
         """Endpoints, and whether the last answer came within QUICK_SECONDS."""
 
     def tick(self) -> None:
         """See that somebody is at what is due. Starts threads and waits for none of them. Raises DatabaseError."""
+        if not self._ticking.acquire(blocking=False):
+            return  # another thread of this process is at it
+        try:
+            self._start()
+        finally:
+            self._ticking.release()
+
+    def _start(self) -> None:
+        """The caller holds `_ticking`: two at once would fill the same places twice."""
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         room = PLACES - len(self._threads)
         if room <= 0 or self.stopping.is_set():
@@ -92,24 +107,35 @@ class Sender:
         with self._lock:
             claimed = self._free().claim(self.clock())
             if claimed is not None:
-                self._running[claimed.endpoint_id] += 1
+                self._running[_whose(claimed)] += 1
         return claimed
 
     def _free(self) -> WebhookDeliveryQuerySet:
         """Deliveries to endpoints that have a place left. The caller holds the lock."""
-        others = sum(count for endpoint, count in self._running.items() if not self._quick.get(endpoint))
-        full = [endpoint for endpoint, count in self._running.items() if count >= self._most(endpoint)]
+        by_account: Counter[int | None] = Counter()
+        others: Counter[int | None] = Counter()
+        for (account, endpoint), count in self._running.items():
+            by_account[account] += count
+            if not self._quick.get(endpoint):
+                others[account] += count
+        full = [endpoint for (_, endpoint), count in self._running.items() if count >= self._most(endpoint)]
         rows: WebhookDeliveryQuerySet = WebhookDelivery.objects.exclude(endpoint__in=full)
-        if others >= FOR_ALL_OTHERS:
-            rows = rows.filter(endpoint__in=[endpoint for endpoint, is_quick in self._quick.items() if is_quick])
+        quick = Q(endpoint__in=[endpoint for endpoint, is_quick in self._quick.items() if is_quick])
+        if others.total() >= FOR_ALL_OTHERS:
+            rows = rows.filter(quick)
+        for account, count in by_account.items():
+            if count >= OF_AN_ACCOUNT:
+                rows = rows.exclude(endpoint__account=account)
+            elif others[account] >= OF_AN_ACCOUNTS_OTHERS:
+                rows = rows.filter(quick | ~Q(endpoint__account=account))
         return rows
 
     def _most(self, endpoint: int) -> int:
         return OF_A_QUICK_ONE if self._quick.get(endpoint) else OF_ANOTHER
 
     def _try(self, delivery: WebhookDelivery) -> None:
-        endpoint = delivery.endpoint_id
         began = time.monotonic()
+        connection.close()  # else each place would keep one while its receiver hangs
         try:
             answer = sending.send(delivery, self.clock())
             if not sending.note(delivery, answer, self.clock()):
@@ -117,6 +143,10 @@ class Sender:
             self.sent += 1
         finally:
             with self._lock:
-                self._running[endpoint] -= 1
+                self._running[_whose(delivery)] -= 1
                 self._running += Counter()  # drops what is 0
-                self._quick.remember(endpoint, time.monotonic() - began <= QUICK_SECONDS)
+                self._quick.remember(delivery.endpoint_id, time.monotonic() - began <= QUICK_SECONDS)
+
+
+def _whose(delivery: WebhookDelivery) -> tuple[int | None, int]:
+    return delivery.endpoint.account_id, delivery.endpoint_id

@@ -1,46 +1,26 @@
-"""Senders at work: on threads, in several processes, killed; all is sent, and a slow receiver delays nobody else."""
+"""Senders at work: on threads, in several processes, killed; all is sent, once."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
 from billing import tasks
-from billing.models import OutboxMessage, WebhookDelivery, WebhookEndpoint
-from billing.webhooks.sender import FOR_ALL_OTHERS, OF_ANOTHER, PLACES, Sender
+from billing.models import OutboxMessage, WebhookDelivery
+from billing.webhooks.sender import Sender
 from tests.billing.outbox.test_killed import process
 from tests.billing.waiting import until
+from tests.billing.webhooks.senders import all_are, happen, sending
 from tests.billing.webhooks.telling import dispatch, listen, listen_as_operator, make_key
 from tests.cast import Customer
-from tests.servers.webhooks.receiver import Receiver, answering, running, waiting_for
+from tests.servers.webhooks.receiver import Receiver, answering, waiting_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 State = WebhookDelivery.State
-
-
-@contextmanager
-def sending() -> Iterator[Sender]:
-    sender = Sender()
-    try:
-        yield sender
-    finally:
-        assert sender.stop(60)
-
-
-def happen(account: int, times: int) -> None:
-    for number in range(times):
-        make_key(account, f"key {number}")
-    dispatch()
-
-
-def all_are(state: str) -> bool:
-    return not WebhookDelivery.objects.exclude(state=state).exists()
 
 
 def test_each_message_is_sent_once_to_each_endpoint(alice: Customer, bob: Customer, receiver: Receiver) -> None:
@@ -153,50 +133,6 @@ def test_a_sender_that_is_killed_in_a_try_is_followed_after_its_lease(bob: Custo
         assert sender.run_until_idle(60)
     assert [got.id for got in receiver.got] == [row.message_id] * 2
     assert all_are(State.DELIVERED)
-
-
-def test_a_slow_receiver_does_not_delay_anothers(alice: Customer, bob: Customer, receiver: Receiver) -> None:
-    let_go = threading.Event()
-    with running() as slow:
-        slow.behave = waiting_for(let_go, answering(200))
-        listen(alice.account, slow.url)
-        listen(bob.account, receiver.url)
-        happen(alice.account, 30)  # each of them is due before any of Bob's
-        happen(bob.account, 30)
-        with sending() as sender:
-            until(lambda: sender.tick() is None and len(receiver.got) == 30)
-            assert len(slow.got) <= OF_ANOTHER
-            let_go.set()
-            assert sender.run_until_idle(60)
-        assert len(slow.got) == 30
-    assert all_are(State.DELIVERED)
-
-
-def test_many_slow_receivers_leave_half_of_the_places_to_others(bob: Customer, receiver: Receiver) -> None:
-    let_go = threading.Event()
-    with running() as slow:
-        listen(bob.account, receiver.url)
-        happen(bob.account, 1)
-        with sending() as sender:
-            assert sender.run_until_idle(60)  # it is known to be quick now
-            slow.behave = waiting_for(let_go, answering(200))
-            for number in range(PLACES):
-                made = listen_as_operator(f"{slow.url}/{number}") if number < 5 else None
-                if made is None:
-                    _another_operators(f"{slow.url}/{number}")
-            happen(bob.account, 20)
-            until(lambda: sender.tick() is None and len(receiver.got) == 21)
-            assert len(slow.got) <= FOR_ALL_OTHERS
-            let_go.set()
-            assert sender.run_until_idle(60)
-    assert all_are(State.DELIVERED)
-
-
-def _another_operators(url: str) -> None:
-    """Beyond the five that are allowed."""
-    row = WebhookEndpoint.objects.filter(account=None).latest("pk")
-    row.pk, row.url = None, url
-    row.save()
 
 
 def test_the_task_and_the_command_send(bob: Customer, receiver: Receiver, capsys: pytest.CaptureFixture[str]) -> None:
