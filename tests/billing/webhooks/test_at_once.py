@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from billing.models import WebhookDelivery, WebhookEndpoint
 from billing.webhooks import endpoints
-from billing.webhooks.sender import Sender
+from billing.webhooks.sender import OF_AN_ACCOUNTS_OTHERS, Sender
 from tests.billing.waiting import somebody_waits_for_a_row, until
 from tests.billing.webhooks.telling import dispatch, listen, make_key
 from tests.cast import Customer
@@ -86,7 +86,7 @@ def test_deleted_or_disabled_while_its_messages_are_being_sent(bob: Customer, re
     dispatch()
     sender = Sender()
     sender.tick()
-    receiver.wait_for(4)
+    receiver.wait_for(OF_AN_ACCOUNTS_OTHERS)
     gone = at_once(
         lambda: endpoints.delete(bob.account, deleted.pk),
         lambda: endpoints.change(bob.account, disabled.pk, timezone.now(), {"enabled": False}),
@@ -95,6 +95,6 @@ def test_deleted_or_disabled_while_its_messages_are_being_sent(bob: Customer, re
     assert not any(isinstance(each, Exception) for each in gone), gone
     let_go.set()
     assert sender.run_until_idle(60)
-    assert len(receiver.got) == 4, "nothing more is sent"
+    assert len(receiver.got) == OF_AN_ACCOUNTS_OTHERS, "nothing more is sent"
     assert not WebhookDelivery.objects.exclude(endpoint=disabled, state="dead").exists()
     assert WebhookDelivery.objects.count() == 4
