@@ -31,7 +31,7 @@ def figures(now: datetime) -> WebhookFigures:
         enabled=Count("pk", filter=enabled), failing=Count("pk", filter=enabled & Q(failing_since__isnull=False))
     )
     pending = WebhookDelivery.objects.filter(state=WebhookDelivery.State.PENDING)
-    first: datetime | None = pending.aggregate(first=Min("next_try_at"))["first"]
+    first: datetime | None = WebhookDelivery.objects.to_be_sent().aggregate(first=Min("next_try_at"))["first"]
     overdue = max((now - first), timedelta(0)).total_seconds() if first else 0.0
     stopped = WebhookEndpoint.objects.stopped().count()
     waiting = pending.order_by()[:COUNTED].count()

@@ -46,12 +46,15 @@ class WebhookMessage(models.Model):
 
 
 class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
+    def to_be_sent(self) -> WebhookDeliveryQuerySet:
+        """Those that are tried: of endpoints that are enabled, and whose customer is not deactivated."""
+        endpoints = WebhookEndpoint.objects.filter(pk=OuterRef("endpoint"), state=WebhookEndpoint.State.ENABLED)
+        served = endpoints.filter(Q(account__isnull=True) | Q(account__is_active=True))
+        return self.filter(Exists(served), state=WebhookDelivery.State.PENDING)
+
     def due(self, now: datetime) -> WebhookDeliveryQuerySet:
-        """Those that may be claimed: of endpoints that are enabled, those that wait longest first."""
-        enabled = WebhookEndpoint.objects.filter(pk=OuterRef("endpoint"), state=WebhookEndpoint.State.ENABLED)
-        return self.filter(Exists(enabled), state=WebhookDelivery.State.PENDING, next_try_at__lte=now).order_by(
-            "next_try_at"
-        )
+        """Those that may be claimed, the one that waits longest first."""
+        return self.to_be_sent().filter(next_try_at__lte=now).order_by("next_try_at")
 
     def dead(self) -> WebhookDeliveryQuerySet:
         return self.filter(state=WebhookDelivery.State.DEAD)

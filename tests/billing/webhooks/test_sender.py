@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
@@ -11,6 +12,8 @@ from django.utils import timezone
 
 from billing import tasks
 from billing.models import OutboxMessage, WebhookDelivery
+from billing.users import User
+from billing.webhooks.figures import figures
 from billing.webhooks.sender import Sender
 from tests.billing.outbox.test_killed import process
 from tests.billing.waiting import until
@@ -49,6 +52,24 @@ def test_two_senders_send_once(bob: Customer, receiver: Receiver) -> None:
     assert all_are(State.DELIVERED)
     assert len(receiver.got) == len({got.id for got in receiver.got}) == 40
     assert one.sent + other.sent == 40
+
+
+def test_whoever_is_deactivated_is_told_nothing_until_he_is_back(
+    alice: Customer, bob: Customer, receiver: Receiver
+) -> None:
+    listen(alice.account, receiver.url + "/alice")
+    listen(bob.account, receiver.url + "/bob")
+    happen(alice.account, 1)
+    happen(bob.account, 1)
+    User.objects.filter(pk=bob.account).update(is_active=False)
+    with sending() as sender:
+        assert sender.run_until_idle(60)
+    assert [got.path.rpartition("/")[2] for got in receiver.got] == ["alice"]
+    assert figures(timezone.now() + timedelta(hours=1)).overdue_seconds == 0
+    User.objects.filter(pk=bob.account).update(is_active=True)
+    with sending() as sender:
+        assert sender.run_until_idle(60)
+    assert all_are(State.DELIVERED)
 
 
 FOLLOW = """
