@@ -105,7 +105,8 @@ def _store(account: _Account, top_ups: Sequence[TopUp]) -> None:
         return
     rows = TokenTopUp.objects.filter(pk__in=[top_up.row for top_up in top_ups], spent=None)
     with transaction.atomic():
-        # Locked before the version is compared: a reset, or a change of a top-up, takes what is stored here back.
+        # Locked before the version is compared: a reset, an event that is reported late, or a change of a top-up takes
+        # what is stored here back. Each of them locks the rows, counted or not, until the fence that it raises is seen.
         list(rows.select_for_update().order_by("pk"))
         if fence_version(account.number) != account.version:
             return

@@ -91,15 +91,14 @@ class Accounts:
             windows = self._windows_of(account)
         return _in_seconds(windows.at(at))
 
-    def top_ups_counted_after(self, event: Event) -> Iterator[int]:
-        """Rows of the account's top-ups of the event's window that lapsed later, where it is stored what was spent."""
+    def top_ups_lapsing_after(self, event: Event) -> Iterator[int]:
+        """Rows of the account's top-ups of the event's window that lapse later: it may have been spent of them."""
         if not self._facts[event.account].top_ups:
             return
         at = from_ms(event.charged_at_ms)
         window = Period(from_seconds(event.window_start), from_seconds(event.window_end))
         for top_up in self._facts[event.account].top_ups:
-            lapsed_later = top_up.expires_at is not None and top_up.expires_at > at
-            if lapsed_later and top_up.spent is not None and window.contains(top_up.starts_at):
+            if top_up.expires_at is not None and top_up.expires_at > at and window.contains(top_up.starts_at):
                 yield top_up.row
 
     def over_quota(self) -> list[int]:

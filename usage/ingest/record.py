@@ -114,11 +114,11 @@ def _record(events: Mapping[Name, Event], accounts: Accounts, by: str, now: date
         store(new)
         touched = {event.account for event in new}
         # In the order of everybody who moves these rows: sums, top-ups, fences.
-        counted = _lock_counted_top_ups(new, accounts)
+        lapsing = _lock_lapsing_top_ups(new, accounts)
         push.invalidate_counters(touched)
         _ensure_windows(new, accounts)
-        if counted:
-            TokenTopUp.objects.filter(pk__in=counted).update(spent=None)
+        if lapsing:
+            TokenTopUp.objects.filter(pk__in=lapsing, spent__isnull=False).update(spent=None)
         transaction.on_commit(lambda: push.push(touched), robust=True)
     return len(new)
 
@@ -140,9 +140,12 @@ def _ensure_windows(new: Sequence[Event], accounts: Accounts) -> None:
             raise _Changed
 
 
-def _lock_counted_top_ups(new: Iterable[Event], accounts: Accounts) -> list[int]:
-    """Top-ups that lapsed after one of the events, and of which somebody has counted what was spent: more was."""
-    rows = {row for event in new for row in accounts.top_ups_counted_after(event)}
+def _lock_lapsing_top_ups(new: Iterable[Event], accounts: Accounts) -> list[int]:
+    """Top-ups that lapse after one of the events. Where somebody has counted what was spent of one, more was.
+
+    Those that nobody has counted, too: who has counted without the events waits here, and then finds the fence raised.
+    """
+    rows = {row for event in new for row in accounts.top_ups_lapsing_after(event)}
     if not rows:
         return []
     locked = TokenTopUp.objects.filter(pk__in=rows).select_for_update().order_by("pk")

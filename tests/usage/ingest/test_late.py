@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,17 +11,20 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from billing.fence import push
 from billing.models import Feature, Plan, Subscription, WindowOverage
 from billing.rules.periods import month_window
 from billing.subscriptions import renewal
 from tests.billing.ledger import assert_explained
 from tests.billing.metered import assert_overage_explained, make_metered, overage_lines, use
+from tests.billing.waiting import somebody_waits_for_a_row, until
 from tests.cast import Customer
 from tests.factories import at, make_plan, make_subscription, money
 from tests.top_ups import ARRIVED, ann, clock, spent, stands, top_up
 from tests.top_ups import use as call
 from tests.usage.histories import sums
 from tests.usage.ingest.reporting import report, reported
+from usage.drain import drain
 from usage.ingest import received
 from usage.ingest.record import ingest
 from usage.models import DailyUsage, ReceivedEvent, ThresholdCrossed, UsageLog, WindowUsage
@@ -146,6 +149,38 @@ class TestTopUps:
         assert ingest([*late, *present[:10]], "", now).over_quota == []
         assert ingest(present, "", now).over_quota == [ann.account]
         assert stands(ann) == (160, 150, 0)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_while_somebody_counts_what_was_spent(
+        self, ann: Customer, clock: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """He reads the log before the event is committed, and stores what he found when it is."""
+        before = timezone.now()
+        top_up(ann)
+        call(ann, 10)
+        clock.tick(timedelta(days=3, seconds=ARRIVED))
+        drain.drain()
+        now, real, counting = timezone.now(), push.invalidate_counters, list[Future[object]]()
+
+        def count() -> object:
+            try:
+                return stands(ann)
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(1) as thread:
+
+            def invalidate_counters(accounts: Iterable[int]) -> None:
+                real(accounts)
+                counting.append(thread.submit(count))
+                until(somebody_waits_for_a_row)
+
+            monkeypatch.setattr(push, "invalidate_counters", invalidate_counters)
+            late = [reported(ann.account, before + timedelta(days=1)) for _ in range(2)]
+            assert ingest(late, "", now).accepted == 2
+        counting[0].result()
+        assert stands(ann) == (30, 130, 100)
+        assert spent() == [30]
 
 
 class TestThresholds:
