@@ -40,12 +40,14 @@ USAGE_LOG_EXPORTS = (
     log.folder("USAGE_LOG_EXPORTS", "Where months that left are exported to.", unset="`.local/usage-log`")
     or PLACES.local / "usage-log"
 )
-# Billing looks at a window again for 100 days after its end.
+# Billing looks at a window again for 100 days after its end. Events are known for that long too, whatever the variable
+# says: if it is raised, one that was counted and is sent again would be taken a second time.
+LATE_EVENT_DAYS_MOST = 90
 LATE_EVENT_DAYS = log.number(
     "LATE_EVENT_DAYS",
     35,
     "Days after which an event of `POST /usage/events` is too old ([events.md](events.md)).",
-    most=90,
+    most=LATE_EVENT_DAYS_MOST,
 )
 USAGE_LOG_DROP = log.flag("USAGE_LOG_DROP", False, "Tables of months that left are dropped, once exported, nightly.")
 OUTBOX_LEASE_SECONDS = log.number(

@@ -27,8 +27,8 @@ PURGE = """
 DELETE FROM usage_receivedevent WHERE ctid IN (SELECT ctid FROM usage_receivedevent WHERE received_at < %s LIMIT %s)
 """
 PURGED_AT_ONCE = 10_000
-KEPT_LONGER = timedelta(days=1)
-"""Than an event is taken after its time: one that is sent again is known for as long as it would be taken."""
+KEPT = timedelta(days=settings.LATE_EVENT_DAYS_MOST + 1)
+"""Longer than any event is taken after its time, also when LATE_EVENT_DAYS is raised: who sends it again is known."""
 
 
 def remember(events: Mapping[Name, str], by: str, now: datetime) -> set[str]:
@@ -55,7 +55,7 @@ def known(names: Iterable[Name]) -> set[Name]:
 
 def purge(now: datetime) -> int:
     """Forget events that would not be taken any more, some at a time; returns how many."""
-    before, forgotten = now - timedelta(days=settings.LATE_EVENT_DAYS) - KEPT_LONGER, 0
+    before, forgotten = now - KEPT, 0
     while True:
         with connection.cursor() as cursor:
             cursor.execute(PURGE, [before, PURGED_AT_ONCE])

@@ -103,7 +103,7 @@ class RetiredMonth(models.Model):
 class ReceivedEvent(models.Model):
     """An event that was reported by who serves the calls, known by the id that its sender gave it: so it counts once.
 
-    `event_id` is its row of the log. Forgotten after LATE_EVENT_DAYS and a day.
+    `event_id` is its row of the log. Forgotten after LATE_EVENT_DAYS_MOST and a day.
     """
 
     pk = models.CompositePrimaryKey("account_id", "source", "sent_id")

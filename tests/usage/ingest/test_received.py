@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from tests.cast import Customer
 from tests.clock import moved_by_hand
+from tests.usage.histories import sums
 from tests.usage.ingest.reporting import reported
 from usage import tasks
 from usage.ingest import received
@@ -20,8 +21,9 @@ from usage.models import ReceivedEvent
 pytestmark = pytest.mark.django_db
 
 
-def test_each_as_long_as_it_would_be_taken(bob: Customer, settings: Any) -> None:
+def test_each_as_long_as_it_would_ever_be_taken(bob: Customer, settings: Any) -> None:
     """One of a clock that was ahead is known for five minutes more."""
+    settings.LATE_EVENT_DAYS = 90
     days = timedelta(days=settings.LATE_EVENT_DAYS)
     with moved_by_hand() as clock:
         ahead = reported(bob.account, timezone.now() + timedelta(minutes=5))
@@ -38,9 +40,20 @@ def test_each_as_long_as_it_would_be_taken(bob: Customer, settings: Any) -> None
         assert ingest([ahead], "", timezone.now()).rejected == {0: Reason.TOO_OLD}
 
 
+def test_also_where_later_ones_are_taken_from_now_on(bob: Customer, settings: Any) -> None:
+    with moved_by_hand() as clock:
+        early = reported(bob.account, timezone.now())
+        assert ingest([early], "", timezone.now()).accepted == 1
+        clock.tick(timedelta(days=60))
+        tasks.purge_received_events()
+        settings.LATE_EVENT_DAYS = 90
+        assert ingest([early], "", timezone.now()).duplicates == 1
+        assert sums(bob.account) == {10}
+
+
 def test_some_at_a_time(bob: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(received, "PURGED_AT_ONCE", 2)
     now = timezone.now()
     ingest([reported(bob.account, now) for _ in range(5)], "", now)
-    assert received.purge(now + timedelta(days=35)) == 0
-    assert received.purge(now + timedelta(days=37)) == 5
+    assert received.purge(now + timedelta(days=90)) == 0
+    assert received.purge(now + timedelta(days=92)) == 5
