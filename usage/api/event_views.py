@@ -19,7 +19,7 @@ from billing.http.openapi import problem
 from billing.http.problems import Problem
 from billing.http.views import ApiView
 from billing.rules.instants import to_ms
-from usage.api.contract import caller_of
+from usage.api.contract import ChargedByView, caller_of, charge_of_work
 from usage.api.event_reading import Unreadable, read_cloud_event, read_plain
 from usage.api.event_sentences import sentence
 from usage.api.event_serializers import (
@@ -93,8 +93,10 @@ class Events(ApiView):
     """Report usage that has happened, in a batch.
 
     Each event counts once, however often it is sent, and no limit refuses it: the next call is judged with it.
+    Counts nothing against the minute. The key acts for every account: it belongs to the operator's own servers.
     """
 
+    access = ChargedByView(charge_of=charge_of_work)
     parser_classes = [PlainParser, CloudEventsParser, CloudEventParser]
 
     @extend_schema(

@@ -102,12 +102,19 @@ class TestRecorded:
         assert answer(dave, event("a", alice.account))["accepted"] == 1
         assert sums(alice.account) == {10}
 
-    def test_the_request_counts_one_of_the_minute_however_many_events_it_has(self, dave: Customer) -> None:
-        LimitOverride.objects.create(account=dave.user, limit="minute", maximum=2)
-        response = send(dave, *[event(str(n)) for n in range(50)])
-        assert left(response) == {"minute": 1}
-        assert (send(dave).status_code, send(dave, event("later")).status_code) == (200, 429)
-        assert sums(dave.account) == {500}
+    def test_the_request_counts_none_of_the_minute(self, customer: Callable[..., Customer]) -> None:
+        """One event a request, as a device sends them; the key's own minute refuses none either."""
+        sender = customer("sender", "community", scope="meter")
+        LimitOverride.objects.create(account=sender.user, limit="minute", maximum=1)
+        Budget.objects.create(key_id=sender.caller.key_prefix, requests_per_minute=1)
+        assert sender.api.get(CURRENT).status_code == 200
+        assert [answer(sender, event(str(n)))["accepted"] for n in range(3)] == [1, 1, 1]
+        assert sums(sender.account) == {30}
+        assert sender.api.get(CURRENT).status_code == 429
+
+    def test_without_the_scope_it_counts_one(self, bob: Customer) -> None:
+        LimitOverride.objects.create(account=bob.user, limit="minute", maximum=1)
+        assert [send(bob, event("a")).status_code for _ in range(2)] == [403, 429]
 
     def test_an_empty_batch(self, dave: Customer) -> None:
         assert answer(dave) == {"accepted": 0, "duplicates": 0, "rejected": [], "over_quota": []}
