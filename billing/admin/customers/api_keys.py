@@ -72,7 +72,8 @@ class ApiKeyAdmin(ActionPages[ApiKey], OfAccount[ApiKey], FencedAdmin[ApiKey]):
             None,
             {
                 "fields": ["account", ("name", "scope"), "expiry_date"],
-                "description": "The key is shown once, on the page that follows. Only its hash is kept.",
+                "description": "The key is shown once, on the page that follows. Only its hash is kept. One of scope"
+                " meter acts for every account: it belongs to your own servers only, never to a customer or his agent.",
             },
         )
     ]
