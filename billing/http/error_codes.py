@@ -113,8 +113,8 @@ ERRORS: Final[dict[str, ErrorCode]] = {
         ErrorCode(
             "not_voidable",
             403,
-            "The gateway charged this for a call that was served.",
-            "Only charges of `POST /api/v1/usage/track` can be voided.",
+            "This was charged for a call that was served, or for usage that was reported: it stands.",
+            "Only charges of `POST /api/v1/usage/track` and of `/api/v1/usage/authorize` can be voided.",
         ),
         ErrorCode(
             "not_found",

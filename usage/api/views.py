@@ -209,7 +209,7 @@ class VoidEvent(ApiView):
             raise Problem(
                 403,
                 "not_voidable",
-                "The gateway charged this for a call that it has served.",
+                "This was charged for a call that was served, or for usage that was reported: it stands.",
             ) from None
         except voiding.TooLate:
             raise Problem(409, "too_late", "A charge can be voided within an hour.") from None

@@ -205,6 +205,13 @@ class TestWhoMay:
         charge = UsageLog.objects.get().event_id
         problem(dave.api.delete(f"{EVENTS}/{charge}"), 403, "not_voidable")
 
+    def test_nor_of_what_was_reported_for_another(self, dave: Customer, bob: Customer) -> None:
+        answer(dave, event("a", bob.account))
+        charge = UsageLog.objects.get().event_id
+        for named in ("", f"?account={bob.account}"):
+            body = problem(dave.api.delete(f"{EVENTS}/{charge}{named}"), 403, "not_voidable")
+            assert "gateway" not in body["detail"]
+
     @pytest.mark.django_db(transaction=True)
     def test_budgets_of_the_key_are_for_calls(self, customer: Callable[..., Customer]) -> None:
         sender = customer("sender", "business", scope="meter")
