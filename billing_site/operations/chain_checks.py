@@ -23,10 +23,10 @@ def check_deposit_keys(**_: Any) -> Iterable[CheckMessage]:
             check_xpub(xpub)
         except NotAPublicKey as error:
             hint = f"CHAIN_XPUBS, chain {chain_id}: {error}. If it is a private key, move the money to another one."
-            yield Error("What should be an extended public key is none.", hint=hint, id="billing_site.E020")
+            yield Error("What should be an extended public key is none.", hint=hint, id="billing_site.E026")
     if len(set(settings.CHAIN_XPUBS.values())) < len(settings.CHAIN_XPUBS):
         yield Error(
             "Two chains share an extended public key: their addresses would be the same.",
             hint="Give each chain in CHAIN_XPUBS an account of its own in the wallet.",
-            id="billing_site.E021",
+            id="billing_site.E027",
         )

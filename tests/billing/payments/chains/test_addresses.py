@@ -53,14 +53,14 @@ def test_what_is_no_public_key_of_an_account_is_refused_and_not_repeated(text: s
         check_xpub(text)
     assert not text or len(text) < 10 or text not in str(refused.value)
     settings.CHAIN_XPUBS = {"1": text}
-    found = [message for message in run_checks(tags=[ENFORCEMENT]) if message.id == "billing_site.E020"]
+    found = [message for message in run_checks(tags=[ENFORCEMENT]) if message.id == "billing_site.E026"]
     assert len(found) == 1
     assert not text or len(text) < 10 or text not in f"{found[0].msg} {found[0].hint}"
 
 
 def test_one_key_for_two_chains_is_refused(settings: Any) -> None:
     settings.CHAIN_XPUBS = {"1": XPUB, "10": XPUB}
-    assert "billing_site.E021" in {message.id for message in run_checks(tags=[ENFORCEMENT])}
+    assert "billing_site.E027" in {message.id for message in run_checks(tags=[ENFORCEMENT])}
 
 
 def test_every_request_has_an_address_of_its_own(shop: Shop, bob: Customer, carol: Customer) -> None:
