@@ -15,7 +15,10 @@ def unreachable() -> str | None:
 def unreachable_postgres() -> str | None:
     if _postgres_answers():
         return None
-    where = settings.DATABASES["default"]["HOST"] or "its socket"
+    database = settings.DATABASES["default"]
+    where, port = database["HOST"] or "its socket", database.get("PORT")
+    if port and database["HOST"] and not where.startswith("/"):
+        where = f"{where}:{port}"
     return _advice("PostgreSQL", settings.EMBEDDED_POSTGRES, where, "DATABASE_URL")
 
 

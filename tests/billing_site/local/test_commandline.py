@@ -36,7 +36,7 @@ def test_without_postgresql_a_command_says_how_to_start_one() -> None:
     done = manage("migrate", DATABASE_URL=NOWHERE)
     assert done.returncode == 1
     assert done.stderr == (
-        "manage.py: no PostgreSQL answers on 127.0.0.1: "
+        "manage.py: no PostgreSQL answers on 127.0.0.1:1: "
         "check DATABASE_URL, or unset it and start the embedded one with `make run`\n"
     )
 
