@@ -17,6 +17,7 @@ import jwt
 import pytest
 import requests
 
+from billing_site import urls as site_urls
 from billing_site.local.engines.process import wait_until
 from tests.hosts import Host, host
 from tests.journeys.server import CHECKOUT, UP_SECONDS
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = CHECKOUT / "docs" / "your-own-views.md"
 PATHS = ".:docs/examples"
 SECRET = "in a real product this comes from the environment"
+PYTHON = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 SHELL = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
@@ -146,6 +148,14 @@ def test_what_a_call_costs(
     served: Served, business: str, method: str, path: str, options: dict[str, Any], expected: tuple[Any, ...]
 ) -> None:
     assert cost_of(served, business, method, path, **options) == expected
+
+
+def test_who_copies_the_page_or_the_example_has_the_sites_error_pages() -> None:
+    """Without them the pages are blank, and a failure below the API is no problem+json."""
+    (printed,) = [block for block in PYTHON if "urlpatterns" in block]
+    handlers = {name for name in vars(site_urls) if name.startswith("handler")}
+    for text in (printed, (PAGE.parent / "examples" / "shop" / "urls.py").read_text()):
+        assert handlers == set(re.findall(r"\bsite\.(handler\d+)\b", text))
 
 
 def test_the_pages_call(served: Served, business: str) -> None:

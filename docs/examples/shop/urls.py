@@ -5,7 +5,8 @@ from django.urls import include, path
 from billing_site import urls as site
 from shop import views
 
-handler400, handler403, handler404, handler500 = site.handler400, site.handler403, site.handler404, site.handler500
+handler400, handler403, handler404 = site.handler400, site.handler403, site.handler404
+handler429, handler500 = site.handler429, site.handler500
 
 urlpatterns = [
     path("shop/report", views.report),
