@@ -86,6 +86,8 @@ class CloudEventParser(CloudEventsParser):
     media_type = "application/cloudevents+json"
 
     def events_of(self, body: Any) -> list[Any]:
+        if not isinstance(body, dict):
+            raise ValidationError({"events": [f"Give one event; a list is {CloudEventsParser.media_type}."]})
         return [body]
 
 

@@ -189,6 +189,7 @@ class TestCloudEvents:
         response = dave.api.post(EVENTS, json.dumps(cloud), content_type=CLOUD)
         assert response.json()["accepted"] == 1
         problem(dave.api.post(EVENTS, json.dumps(cloud), content_type=CLOUD_BATCH), 400, "invalid", {"errors"})
+        problem(dave.api.post(EVENTS, json.dumps([cloud]), content_type=CLOUD), 400, "invalid", {"errors"})
 
 
 class TestWhoMay:
