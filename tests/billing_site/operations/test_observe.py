@@ -14,6 +14,7 @@ import yaml
 from django.utils import timezone
 
 from billing.models import Chain
+from ratelimit.limits import Outcome
 from tests.billing_site.operations.test_metrics import names
 from tests.cast import Customer
 from tests.journeys.server import CHECKOUT
@@ -66,6 +67,7 @@ def test_what_is_named_exists_and_what_exists_is_explained(known: set[str]) -> N
         assert {name for name in NAME.findall(text) if name not in known} == set(), text
     page = (CHECKOUT / "docs" / "observe.md").read_text()
     assert set(NAME.findall(page)) == base
+    assert {f"`{outcome.name.lower()}`" for outcome in Outcome} <= set(re.findall(r"`\w+`", page))
     drawn = {name.removesuffix("_bucket") for query in queries() for name in NAME.findall(query)}
     assert base - drawn == {"metered_fallback_since_timestamp_seconds"}
 
