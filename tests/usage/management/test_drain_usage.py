@@ -22,9 +22,9 @@ from ratelimit.store import client
 from tests.billing.waiting import until
 from tests.cast import Customer
 from tests.usage.histories import charge
-from usage.drain import drain
+from usage.drain import batch, drain
 from usage.drain.batch import Drained
-from usage.management.commands.drain_usage import Summary
+from usage.management.commands.drain_usage import Summary, next_pause
 from usage.metering.admit import admit
 from usage.metering.call import ChargeRequest
 from usage.models import SetAsideEntry, UsageLog
@@ -104,3 +104,13 @@ def test_a_busy_minute_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
         for at[0], entries in ((1, 10), (30, 0), (59, 20), (61, 5), (90, 0), (130, 0), (191, 0)):
             summary.add(Drained(entries))
     assert caplog.messages == ["35 events drained in 61 s, 0.6 a second, in 3 passes, 0 set aside"]
+
+
+def test_a_drain_without_work_looks_less_often_and_a_busy_one_at_once() -> None:
+    pauses = [0.0]
+    for _ in range(5):
+        pauses.append(next_pause(pauses[-1], 0))
+    assert pauses[1:] == [0.2, 0.4, 0.8, 1.0, 1.0]
+    assert next_pause(1.0, 1) == 0.2
+    assert next_pause(0.2, batch.BATCH - 1) == 0.2
+    assert next_pause(0.2, batch.BATCH) == 0.0

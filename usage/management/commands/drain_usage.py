@@ -24,7 +24,8 @@ from usage.reconciliation import set_aside
 from usage.sync import outage
 
 logger = logging.getLogger(__name__)
-IDLE_SECONDS = 0.2
+LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.2, 1.0
+"""Between two looks at the streams: twice as long each time that nothing was there. Reports may lag two seconds."""
 RETRY_SECONDS = 1.0
 SUMMARY_SECONDS = 60.0
 
@@ -104,4 +105,11 @@ class Command(BaseCommand):
             summary.add(done)
             if not well:
                 logger.warning("the drain goes on")
-            well, pause = True, 0.0 if done.entries >= batch.BATCH else IDLE_SECONDS
+            well, pause = True, next_pause(pause, done.entries)
+
+
+def next_pause(pause: float, entries: int) -> float:
+    """Seconds until the next look at the streams, after a `pause` and a look that found so many entries."""
+    if entries >= batch.BATCH:
+        return 0.0
+    return LEAST_PAUSE_SECONDS if entries else min(max(2 * pause, LEAST_PAUSE_SECONDS), MOST_PAUSE_SECONDS)
