@@ -69,21 +69,11 @@ BEAT_SCHEDULE: dict[str, Entry] = {
     },
     "look-at-thresholds": {
         "task": "usage.tasks.look_at_thresholds",
-        "schedule": timedelta(seconds=2),
-        "options": {"expires": 2},
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 5},
     },
-    "sweep-fences": {
-        "task": "billing.tasks.sweep_fences",
-        "schedule": timedelta(seconds=1),
-        "options": {"expires": 1},
-    },
-    "dispatch-outbox": {
-        "task": "billing.tasks.dispatch_outbox",
-        "schedule": timedelta(seconds=1),
-        "options": {"expires": 1},
-    },
-    "send-webhooks": {
-        "task": "billing.tasks.send_webhooks",
+    "every-second": {
+        "task": "billing.tasks.every_second",
         "schedule": timedelta(seconds=1),
         "options": {"expires": 1},
     },

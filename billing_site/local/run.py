@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HEALTH_SECONDS = 60
+ALONE = ("--without-mingle", "--without-gossip", "--without-heartbeat")
+"""A worker talks to no other worker: what it would hear, and be woken for, is of no use here."""
 GRACEFUL_SECONDS = 3  # for requests that are being answered when the end comes
 
 
@@ -192,7 +194,7 @@ class Run:
         bind = ["--bind", self._address, "--graceful-timeout", str(GRACEFUL_SECONDS)]
         commands = {
             "web": [python, "-m", "gunicorn", "--config", "python:billing_site.gunicorn_config", *bind],
-            "worker": [*celery, "worker", *quiet, "--pool", "threads", "--concurrency", "2", "--without-mingle"],
+            "worker": [*celery, "worker", *quiet, "--pool", "threads", "--concurrency", "2", *ALONE],
             "beat": [*celery, "beat", *quiet, "--schedule", beat_file, "--pidfile", ""],
             "drain": [python, "manage.py", "drain_usage", "--follow"],
         }

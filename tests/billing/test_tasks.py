@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from celery.schedules import crontab
+from django.db import OperationalError
 
 from billing import tasks
 from billing.models import Invoice, Subscription
@@ -61,3 +62,24 @@ def test_a_failure_is_logged_and_does_not_stop_the_others(
         tasks.apply_due_changes()
     assert Invoice.objects.filter(account=carol.account).count() == 2
     assert "1 subscriptions could not be renewed" in caplog.text
+
+
+def test_what_fails_in_a_second_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran = []
+
+    def lost() -> None:
+        raise OperationalError("the server is gone")
+
+    def broken() -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(tasks.push, "sweep", lost)
+    monkeypatch.setattr(tasks.dispatcher(), "tick", broken)
+    monkeypatch.setattr(tasks.webhook_sender(), "tick", lambda: ran.append("webhooks"))
+    with caplog.at_level("ERROR"):
+        tasks.every_second()
+    assert ran == ["webhooks"]
+    assert "sweep_fences waits for PostgreSQL: the server is gone" in caplog.text
+    assert "dispatch_outbox has failed" in caplog.text

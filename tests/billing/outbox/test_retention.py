@@ -111,7 +111,7 @@ class TestMetrics:
 
 class TestBeat:
     def test_it_dispatches_every_second(self) -> None:
-        (entry,) = [entry for entry in BEAT_SCHEDULE.values() if entry["task"] == "billing.tasks.dispatch_outbox"]
+        (entry,) = [entry for entry in BEAT_SCHEDULE.values() if entry["task"] == tasks.every_second.name]
         assert entry["schedule"] == timedelta(seconds=1)
 
     @pytest.mark.django_db(transaction=True)
@@ -119,7 +119,7 @@ class TestBeat:
         assert consumers.configured()["log"] is consumers.write_to_log
         happened(ALICE, 7)
         with caplog.at_level("INFO", logger="billing.outbox.consumers"):
-            tasks.dispatch_outbox()
+            tasks.every_second()
             until(lambda: not any(worker.is_alive() for worker in tasks.dispatcher().workers))
         assert f"account {ALICE}: subscription.renewed {{'period': 7}}" in caplog.text
 
