@@ -206,11 +206,12 @@ class Truth:
     def check_judged(self, account: int, window: int, judged: int, by: str) -> None:
         """As long as nothing was lost and nothing decided elsewhere, what Redis judges by is what was really used.
 
-        A drain that died before it acknowledged may have it judge by more, until the next one; never by less.
+        A drain that died before it acknowledged may have it judge by more, until the next one; never by less. So may
+        usage that was reported: its counter is newer than what waits for the drain, of which voids make no room then.
         """
         standing, waiting = self.standing(account, window), self.waiting(account)
         committed = any(str(entry.id) in standing.logged for entry in waiting)
-        over = sum(abs(entry.tokens) for entry in waiting) if committed else 0
+        over = sum(abs(entry.tokens) if committed else max(-entry.tokens, 0) for entry in waiting)
         untold = sum(
             charge.tokens
             for charge in self.unpublished.values()
