@@ -103,7 +103,8 @@ CASES: list[tuple[Callable[[Customer], object], Happened, str]] = [
 
 
 def test_every_mail_is_looked_at() -> None:
-    elsewhere = {Happened.TRIAL_ENDING, Happened.DISPUTE_OPENED, *(kind for _, kind, *_ in OF_PAYMENTS)}
+    of_webhooks = {Happened.WEBHOOK_DISABLED, Happened.OPERATORS_WEBHOOK_DISABLED}
+    elsewhere = {Happened.TRIAL_ENDING, Happened.DISPUTE_OPENED, *of_webhooks, *(kind for _, kind, *_ in OF_PAYMENTS)}
     assert {kind for _, kind, _ in CASES} | elsewhere == set(DRAFTS)
 
 
