@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -51,8 +52,8 @@ class Host:
 
 @contextmanager
 def host(name: str, settings_module: str, **variables: str) -> Iterator[Host]:
-    """On the run's PostgreSQL, in a database that is dropped afterwards."""
-    database = f"host_{name}"
+    """On the run's PostgreSQL, in a database of this process that is dropped afterwards."""
+    database = f"host_{name}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     url = urlunsplit(urlsplit(settings.DATABASE_URL)._replace(path="/postgres"))
     with psycopg.connect(url, autocommit=True) as connection, tempfile.TemporaryDirectory(dir=sockets_root()) as home:
         connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
