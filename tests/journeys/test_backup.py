@@ -25,7 +25,7 @@ from usage.drain import drain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = CHECKOUT / "docs" / "backup.md"
-OTHER = "restored"
+OTHER = f"restored_{os.getpid()}"
 
 
 def tools() -> str | None:
