@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.template.defaultfilters import pluralize
 
+from billing.management.following import IDLE_SECONDS, follow
 from billing.models import OutboxCursor
 from billing.outbox import consumers
 from billing.outbox.dispatcher import Dispatcher
 from billing.outbox.models import lease
 
 logger = logging.getLogger(__name__)
-IDLE_SECONDS = 0.5
-RETRY_SECONDS = 1.0
 
 
 class Command(BaseCommand):
@@ -48,23 +45,11 @@ class Command(BaseCommand):
             raise CommandError(f"{failing} {waits} for a message that fails; see Outbox deliveries in the admin")
 
     def _follow(self, dispatcher: Dispatcher) -> None:
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        well, pause = True, 0.0
-        while not stop.wait(pause):
-            try:
-                pause = 0.0 if dispatcher.tick() else IDLE_SECONDS
-            except DatabaseError as error:
-                # One line for each change of state: an outage is not told every second.
-                if well:
-                    logger.error("the outbox waits for PostgreSQL: %s", str(error).strip())
-                well, pause = False, RETRY_SECONDS
-                connection.close()
-                continue
-            if not well:
-                logger.warning("the outbox goes on")
-            well = True
+        def step() -> float:
+            pause = 0.0 if dispatcher.tick() else IDLE_SECONDS
             if stuck := dispatcher.stuck():
                 raise CommandError(f"all threads of {', '.join(stuck)} hang; start this command again")
+            return pause
+
+        follow(step, "the outbox", logger, (DatabaseError,))
         dispatcher.stop(lease().total_seconds())

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
-from typing import Any, Final
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
+from billing.management.following import IDLE_SECONDS, follow
 from billing.models import WebhookEndpoint
 from billing.models.webhooks.deliveries import LEASE
 from billing.webhooks.sender import Sender
 
 logger = logging.getLogger(__name__)
-IDLE_SECONDS: Final = 0.5
-RETRY_SECONDS: Final = 1.0
 
 
 class Command(BaseCommand):
@@ -48,21 +45,9 @@ class Command(BaseCommand):
             self.stdout.write(f"{failing} {fails}; see Webhook deliveries in the admin")
 
     def _follow(self, sender: Sender) -> None:
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        well, pause = True, 0.0
-        while not stop.wait(pause):
-            try:
-                sender.tick()
-            except DatabaseError as error:
-                # One line for each change of state: an outage is not told every second.
-                if well:
-                    logger.error("webhooks wait for PostgreSQL: %s", str(error).strip())
-                well, pause = False, RETRY_SECONDS
-                connection.close()
-                continue
-            if not well:
-                logger.warning("webhooks go on")
-            well, pause = True, IDLE_SECONDS
+        def step() -> float:
+            sender.tick()
+            return IDLE_SECONDS
+
+        follow(step, "the sender of webhooks", logger, (DatabaseError,))
         sender.stop(LEASE.total_seconds())

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import gc
 import logging
-import signal
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
+from billing.management.following import follow
 from ratelimit.checks import report_engines
 from ratelimit.servers.single import RedisUnreachable
 from usage.drain import batch, drain
@@ -26,7 +25,6 @@ from usage.sync import outage
 logger = logging.getLogger(__name__)
 LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.2, 1.0
 """Between two looks at the streams: twice as long each time that nothing was there. Reports may lag two seconds."""
-RETRY_SECONDS = 1.0
 SUMMARY_SECONDS = 60.0
 
 
@@ -85,27 +83,18 @@ class Command(BaseCommand):
     def _follow(self) -> None:
         collect_garbage_rarely()
         report_engines()
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
         logger.info("the drain follows %d streams", settings.RATELIMIT_SHARDS)
-        well, summary = True, Summary()
-        pause = 0.0
-        while not stop.wait(pause):
-            try:
-                outage.end_if_abandoned(timezone.now())
-                done = drain.drain()
-            except (RedisUnreachable, OperationalError, InterfaceError) as error:
-                # One line for each change of state: an outage is not told five times a second.
-                if well:
-                    logger.error("the drain waits for an engine: %s", str(error).strip())
-                well, pause = False, RETRY_SECONDS
-                connection.close()
-                continue
+        summary, pause = Summary(), 0.0
+
+        def step() -> float:
+            nonlocal pause
+            outage.end_if_abandoned(timezone.now())
+            done = drain.drain()
             summary.add(done)
-            if not well:
-                logger.warning("the drain goes on")
-            well, pause = True, next_pause(pause, done.entries)
+            pause = next_pause(pause, done.entries)
+            return pause
+
+        follow(step, "the drain", logger, (RedisUnreachable, OperationalError, InterfaceError))
 
 
 def next_pause(pause: float, entries: int) -> float:
