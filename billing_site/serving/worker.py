@@ -20,6 +20,7 @@ from billing_site.serving.connection import BLOCK, LINGER_SECONDS, Connection
 from billing_site.serving.refusals import LARGEST_BODY, SLOW_CLIENT_SECONDS, refusal
 
 SWEEP_SECONDS: Final = 0.25
+STOPPING_SWEEP_SECONDS: Final = 0.1
 SEND_BUFFER: Final = 4 * BLOCK
 """Bytes that the kernel takes ahead of the client. It would take megabytes, whose slow way out looks like none."""
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -79,10 +80,15 @@ class BufferingWorker(ThreadWorker):
         conn.in_thread, conn.deadline = True, float("inf")
         self.tpool.submit(self._answer, conn)
 
+    def wait_for_and_dispatch_events(self, timeout: float | None = None) -> None:
+        """A worker that stops looks often: waiting out a whole second, it could end with its graceful time and be
+        killed before it has written what it has counted."""
+        super().wait_for_and_dispatch_events(timeout if self.alive else STOPPING_SWEEP_SECONDS)
+
     def murder_pending(self) -> None:
         """Disconnect clients whose time is over."""
         now = time.monotonic()
-        if now < self._swept + SWEEP_SECONDS:
+        if now < self._swept + (SWEEP_SECONDS if self.alive else STOPPING_SWEEP_SECONDS):
             return
         self._swept = now
         half = self.cfg.graceful_timeout / 2
