@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,15 @@ def forget_catalogues() -> None:
 def _argv(port: int) -> list[str]:
     config = ["--config", "python:billing_site.gunicorn_config", "--bind", f"127.0.0.1:{port}"]
     return [sys.executable, "-m", "gunicorn", *config, "--workers", "2", "--graceful-timeout", "1"]
+
+
+def open_files(pid: int) -> list[str]:
+    """What the process has open, by the kernel's names: a path, `socket:[…]`, `anon_inode:[…]`."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(link))
+    return found
 
 
 def environment(database: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from billing_site.local.engines.process import wait_until
 from tests.billing_site.mcp.rpc import ACCEPT, message
 from tests.cast import Customer
 from tests.journeys.mcp_client import GENERATIONS, connected, error_of, raised
-from tests.journeys.server import CHECKOUT, Server, environment, running
+from tests.journeys.server import CHECKOUT, Server, environment, open_files, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SCORE = {"address": "0xabc"}
@@ -185,8 +185,7 @@ class TestWorkers:
 
 def loops(pid: int) -> int:
     """Event loops of the process, by what they wait with: the web server has one."""
-    waits = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
-    return waits.count("anon_inode:[eventpoll]")
+    return open_files(pid).count("anon_inode:[eventpoll]")
 
 
 def locks_awaited() -> int:

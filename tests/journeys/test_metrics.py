@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from billing_site.local.engines.process import wait_until
 from billing_site.operations.metrics_folder import VARIABLE
 from tests.cast import Customer
-from tests.journeys.server import Server, running
+from tests.journeys.server import Server, open_files, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CALLS = 24
@@ -59,6 +59,5 @@ def folder_of(server: Server) -> str:
     """Where the server's workers add up: it has made the folder itself, as no variable names one."""
     variables = Path(f"/proc/{server.workers()[0]}/environ").read_bytes()
     assert VARIABLE.encode() not in variables, "the folder was given"
-    held = Path(f"/proc/{server.process.pid}/fd")
-    (folder,) = {os.readlink(link) for link in held.iterdir() if "metered-metrics-" in os.readlink(link)}
+    (folder,) = {name for name in open_files(server.process.pid) if "metered-metrics-" in name}
     return folder

@@ -224,7 +224,7 @@ def test_what_moves_on_staffs_pages_moves_under_the_policy(chromium: Chromium, s
         within = tab.page
         tab.open("/admin/")
         within.keyboard.press("Control+k")
-        within.locator("#search-input-command").wait_for()
+        within.wait_for_function("document.activeElement.id === 'search-input-command'")
         within.keyboard.type("plan")
         within.locator("#command-results-list").get_by_text("Plan").first.wait_for()
         tab.open("/admin/billing/limitoverride/add/")

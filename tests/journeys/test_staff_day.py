@@ -43,8 +43,9 @@ def test_a_day(chromium: Chromium, staff: User, alice: Customer, dave: Customer)
         page.get_by_text("Parked since").wait_for()
         page.get_by_role("link", name="Release").wait_for()
 
+        page.wait_for_load_state()  # until then nobody listens
         page.keyboard.press("Control+k")
-        page.get_by_placeholder("Type to search").wait_for()
+        page.wait_for_function("document.activeElement.id === 'search-input-command'")  # Escape is heard there alone
         page.keyboard.press("Escape")
         page.get_by_role("button", name="Search customers").click()
         page.get_by_placeholder("Type to search").press_sequentially("alice")
