@@ -30,6 +30,7 @@ from tests.ports import free_port
 
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
 UP_SECONDS = 90.0
+LOG_SHOWN = 10_000
 NOT_OF_THE_RUN = ("PYTEST_XDIST_WORKER", "COVERAGE_PROCESS_CONFIG", "PROMETHEUS_MULTIPROC_DIR")
 """Variables that a process beside the run does not inherit: it is no worker of it, and tracing would cost a third."""
 
@@ -111,6 +112,7 @@ def running(
             yield server
         finally:
             command.stop()
+            print(log.read_text()[-LOG_SHOWN:])  # pytest shows it where the test fails
 
 
 @pytest.fixture
