@@ -17,6 +17,7 @@ from billing.payments.chains import watcher
 from billing.payments.chains.requests import Standing, request_payment, standing
 from billing.payments.chains.rpc import RpcNode
 from billing.payments.chains.watcher import Look
+from billing_site.local.engines.process import wait_until
 from tests.cast import Customer
 from tests.factories import LONG_AGO
 from tests.ports import free_port
@@ -59,9 +60,16 @@ class Shop:
         return watcher.tick(self.chain, self.node, now or timezone.now())
 
     def read(self) -> None:
-        """All that counts by now."""
-        while self.tick() in (Look.READ, Look.MOVED):
-            pass
+        """All that counts by now. The lock of a watcher that was killed may be free a moment later only."""
+        look = Look.BUSY
+
+        def is_let_in() -> bool:
+            nonlocal look
+            look = self.tick()
+            return look is not Look.BUSY
+
+        while look in (Look.BUSY, Look.READ, Look.MOVED):
+            wait_until(is_let_in, 60, "somebody goes on reading the chain")
 
     def sure(self) -> None:
         """Mine until all that was paid counts, and read it."""
