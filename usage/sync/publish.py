@@ -21,8 +21,9 @@ from usage.sync.shard_locks import holding_off_drains
 
 
 def publish_account(keys: AccountKeys, known: Versions, window: Period) -> None:
-    """Publish the newest versions, or those this process knows if they are newer, and the present window's counter.
+    """Publish the newest versions, or those this process knows if they are newer, and the counters of the window on.
 
+    Of a later window too: the process will judge by it without publishing again, and it may have been charged already.
     A push that a lost server took with it is made good, or older facts would look fresh: also one that was pushed and
     lost after the versions had been read, so they are read once more. Records of Idempotency-Keys go along.
     Raises RedisUnreachable, or django's OperationalError.
@@ -30,7 +31,7 @@ def publish_account(keys: AccountKeys, known: Versions, window: Period) -> None:
     with holding_off_drains([shard_of(keys.account)]):
         published, versions = None, _newest(keys, known)
         while versions != published:
-            rows = WindowUsage.objects.filter(account_id=keys.account, starts_at=window.start)
+            rows = WindowUsage.objects.filter(account_id=keys.account, starts_at__gte=window.start)
             records = idempotency.to_restore(keys.account, timezone.now())
             counters.publish(store(), keys, versions, [counter_of(row, keys) for row in rows], records)
             published, versions = versions, _newest(keys, known)

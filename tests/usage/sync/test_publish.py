@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from ratelimit.keys import AccountKeys
 from ratelimit.servers.single import Command
 from ratelimit.store import client, store
 from tests.cast import Customer
+from tests.clock import moved_by_hand
 from tests.usage.histories import admit
 from usage.drain import drain
+from usage.models import WindowUsage
 from usage.sync import publish
 
 pytestmark = pytest.mark.django_db
@@ -55,3 +58,20 @@ def test_a_fence_that_is_pushed_after_redis_has_lost_the_account_gives_no_second
     push.sweep()
     assert client().exists(keys.fence)
     assert admit(bob).quota.used == 20
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_later_window_that_was_charged_already_is_published(bob: Customer, lost: bool) -> None:
+    """Charged by a process whose clock is ahead. The one that publishes does not do so again when the window begins."""
+    april, may = datetime(2031, 4, 1, tzinfo=UTC), datetime(2031, 5, 1, tzinfo=UTC)
+    with moved_by_hand("2031-03-31T23:59:59Z") as clock:
+        assert admit(bob).quota.used == 10
+        drain.drain()
+        WindowUsage.objects.create(account_id=bob.account, starts_at=april, ends_at=may, tokens=5, revision=1)
+        snapshots._accounts.clear()
+        if lost:
+            client().flushall()
+        store().ping()
+        assert admit(bob).quota.used == 20
+        clock.tick(1)
+        assert admit(bob).quota.used == 15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.conftest import forget_everything
 from usage.drain import drain
 from usage.metering.admit import admit
 from usage.metering.call import ChargeRequest
+from usage.models import WindowUsage
 from usage.sync import rebuild
 
 pytestmark = pytest.mark.django_db
@@ -73,6 +75,30 @@ def test_more_counters_than_a_batch(
     monkeypatch.setattr(rebuild, "BATCH", 2)
     assert init_redis_keys() == "3 counters published\n"
     assert [used(customer) for customer in (bob, carol, dave)] == [10, 10, 10]
+
+
+def test_the_windows_of_an_account_are_told_in_one_step(bob: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its fence lets calls be judged, in whichever window: that one was told alone would be a second quota."""
+    spend(bob, 1)
+    drain.drain()
+    present = WindowUsage.objects.get(account_id=bob.account)
+    for months in (1, 2):
+        begins, ends = (
+            present.ends_at + timedelta(days=31 * (months - 1)),
+            present.ends_at + timedelta(days=31 * months),
+        )
+        WindowUsage.objects.create(account_id=bob.account, starts_at=begins, ends_at=ends, tokens=5, revision=1)
+    publish, steps = counters.publish, list[int]()
+
+    def noted(redis: Any, keys: AccountKeys, versions: Any, of_account: Any, records: Any) -> Any:
+        steps.append(len(of_account))
+        return publish(redis, keys, versions, of_account, records)
+
+    monkeypatch.setattr(counters, "publish", noted)
+    monkeypatch.setattr(rebuild, "BATCH", 2)
+    forget_everything()
+    assert init_redis_keys() == "3 counters published\n"
+    assert (steps, used(bob)) == ([3], 20)
 
 
 @pytest.mark.parametrize("changes", [0, 1, 2])
