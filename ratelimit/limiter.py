@@ -123,14 +123,20 @@ def admit(
     within: budgets.Asked | None = None,
     now_ms: int | None = None,
     epoch: int | None = None,
+    revision: int | None = None,
 ) -> Decision | StaleFacts:
     """Judge and charge in one Redis command; all limits or none.
 
     `audit` is the event written in the same step, `event` its id. `now_ms` replaces the server's clock (tests).
     `within` are budgets that are judged as well.
     `epoch` is the server's when this account was published to it; raises ServerChanged when another one answers now.
+    `revision`: it was not published; StaleFacts where the server knows less of the quota than this revision of it. The
+    call is then one of a single quota, without `keyed`, `opened` and `within`.
     """
     call = pack_call(charged_at_ms, now_ms or 0, *take)
+    if revision is not None:
+        first = Command(scripts.ADMIT_FIRST, asked.names, (*asked.words, call, audit, revision))
+        return _decision(store.run(first, epoch=epoch), asked, event)
     if keyed is None and opened is None and within is None:
         command = Command(asked.script, asked.names, (*asked.words, call, audit), asked.packed(call, audit))
         return _decision(store.run(command, epoch=epoch), asked, event)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from billing.catalogue.published import catalogue
-from billing.entitlements.snapshots import pauses, terms_of
+from billing.entitlements.facts import pauses, terms_of
 from billing.models import LimitOverride, Subscription, TokenTopUp
 from billing.postgres.any_of import any_of
 from billing.rules.entitlement import Entitlement, Facts, Override, entitle

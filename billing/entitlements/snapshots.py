@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.db import InterfaceError, OperationalError
 
 from billing.bounded_cache import BoundedCache
 from billing.catalogue.published import Catalogue, catalogue, reload_catalogue
-from billing.fence.push import fence_version
-from billing.models import BillingPeriod, LimitOverride, PastDue, Subscription, TokenTopUp
+from billing.entitlements.facts import read_facts
 from billing.postgres.guard import waiting_for_postgres
-from billing.rules.entitlement import Entitlement, Facts, Override, entitle
-from billing.rules.instants import EPOCH, from_ms
-from billing.rules.past_due import paused_from
+from billing.rules.entitlement import Entitlement, Facts, entitle
+from billing.rules.instants import from_ms
 from billing.rules.plan_offers import PlanOffer, cheapest
-from billing.subscriptions import lapsed_top_ups, opening
-from billing.subscriptions.refusals import NoSubscription
+from billing.subscriptions import lapsed_top_ups
 from ratelimit import process_state
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Versions
+from ratelimit.store import store
 
 
 @dataclass(slots=True)
 class Published:
     """To which server an account was published, 0 when it has to be published again, and how often it was.
 
+    `read_at`: the server that answered before the facts were read; it is asked first whether it knows the account, as
+    it does where another process has published it. 0: it does not.
     Shared by all its snapshots: threads whose clocks differ by a millisecond may have one each.
     """
 
     epoch: int = 0
     times: int = 0
+    read_at: int = 0
 
 
 @dataclass(slots=True)
@@ -141,7 +138,8 @@ def _count_lapsed(known: Snapshot, now_ms: int) -> Snapshot:
 
 
 def _read(account: int, now_ms: int) -> Snapshot:
-    facts, now = _read_facts(account, from_ms(now_ms)), from_ms(now_ms)
+    now, epoch = from_ms(now_ms), store().epoch
+    facts = read_facts(account, now)
     present = catalogue()
     if not {facts.plan, facts.scheduled_plan} - {""} <= present.plans.keys():
         present = reload_catalogue(present.version + 1)
@@ -156,6 +154,7 @@ def _read(account: int, now_ms: int) -> Snapshot:
         versions=Versions(str(facts.version).encode(), present.version_text),
         from_ms=now_ms,
         until_ms=entitlement.valid_until_ms,
+        published=Published(read_at=epoch),
     )
     return _accounts.remember(account, fresh)
 
@@ -163,61 +162,3 @@ def _read(account: int, now_ms: int) -> Snapshot:
 def _shared(entitlement: Entitlement) -> Entitlement:
     """One object for all accounts that may do the same: a worker remembers many of them."""
     return _entitlements.get(entitlement) or _entitlements.remember(entitlement, entitlement)
-
-
-def _read_facts(account: int, now: datetime) -> Facts:
-    version = fence_version(account)
-    try:
-        subscription = opening.get_or_open_subscription(account, now)
-    except NoSubscription:
-        subscription = None
-    overrides = LimitOverride.objects.filter(account=account).order_by("-created_at", "-pk")
-    return Facts(
-        account=account,
-        version=version,
-        **(_sold(subscription) if subscription is not None else _without_subscription(account)),
-        paused_at=pauses([account]).get(account),
-        overrides=tuple(Override(o.limit, o.maximum, o.expires_at) for o in overrides),
-        top_ups=tuple(row.terms for row in TokenTopUp.objects.filter(account=account)),
-    )
-
-
-def pauses(accounts: Collection[int]) -> dict[int, datetime]:
-    """From when on the plans of accounts are not served; those with nothing past due are left out."""
-    since, grace = PastDue.objects.since(accounts), settings.PAST_DUE_GRACE_DAYS
-    return {account: at for account, first in since.items() if (at := paused_from(first, grace)) is not None}
-
-
-def terms_of(subscription: Subscription) -> dict[str, Any]:
-    """Of Facts, all that the row and its plans say."""
-    return {
-        "active": subscription.account.is_active,
-        "plan": sys.intern(subscription.plan.code),
-        "anchor": subscription.anchor,
-        "scheduled_plan": subscription.scheduled_plan.code if subscription.scheduled_plan else "",
-        "scheduled_at": subscription.scheduled_at,
-        "ends_at": subscription.ends_at,
-        "former_quota_window_from": subscription.former_quota_window_from,
-        "former_quota_window_until": subscription.former_quota_window_until,
-        "overage_cap": subscription.overage_cap_tokens,
-    }
-
-
-def _sold(subscription: Subscription) -> dict[str, Any]:
-    return terms_of(subscription) | _overage_sold(subscription)
-
-
-def _overage_sold(subscription: Subscription) -> dict[str, Any]:
-    """The terms of the period opened last; nothing, and no query, where the plan can sell no overage."""
-    if not subscription.plan.may_sell_overage:
-        return {}
-    last = BillingPeriod.objects.filter(subscription=subscription, ends_at=subscription.period_ends_at)
-    return {
-        "overage_price": last.values_list("overage_price", flat=True).first(),
-        "overage_price_until": subscription.period_ends_at,
-    }
-
-
-def _without_subscription(account: int) -> dict[str, Any]:
-    is_active = get_user_model().objects.filter(pk=account, is_active=True).exists()
-    return {"active": is_active, "plan": "", "anchor": EPOCH}

@@ -27,7 +27,7 @@ from billing.models import ApiKey
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules import ids
 from billing.rules.entitlement import Metered
-from billing.rules.instants import to_ms
+from billing.rules.instants import from_ms, to_ms
 from ratelimit import limiter, process_state
 from ratelimit.budgets import Asked
 from ratelimit.limits import Decision, Outcome
@@ -156,8 +156,11 @@ def _decide(
 def _ask_redis(call: Call) -> Decision | limiter.StaleFacts | None:
     """None: the request's Idempotency-Key has become free meanwhile, or its budgets are counted now; so ask again."""
     snapshot, redis = call.snapshot, store()
+    revision = None
     if snapshot.published.epoch != redis.epoch:
-        _publish(snapshot)
+        revision = _first_look(call) if snapshot.published.read_at == redis.epoch else None
+        if revision is None:
+            _publish(snapshot)
     answer = limiter.admit(
         redis,
         call.template.command,
@@ -169,14 +172,28 @@ def _ask_redis(call: Call) -> Decision | limiter.StaleFacts | None:
         opened=call.opened if call.request.expires_in_ms else None,
         within=call.within,
         now_ms=call.now_ms if settings.RATELIMIT_CLOCK == "process" else None,
-        epoch=snapshot.published.epoch,
+        epoch=snapshot.published.epoch if revision is None else snapshot.published.read_at,
+        revision=revision,
     )
+    if revision is not None and isinstance(answer, Decision):
+        snapshot.published.epoch = snapshot.published.read_at
     if call.within is not None and isinstance(answer, Decision) and answer.outcome is Outcome.UNCOUNTED:
         _count_anew(call, call.within)
         return None
     if call.keyed is not None and isinstance(answer, Decision) and answer.audit:
         return kept_answers.look_up(call, answer)
     return answer
+
+
+def _first_look(call: Call) -> int | None:
+    """The revision that Redis has to know of the account's counter; None where the account has to be published to it.
+
+    Most accounts were published by another process, or before this one began. Then Redis knows what PostgreSQL does:
+    each fact raises the fence, which every call compares, and each row of the log raises its counter's revision.
+    """
+    if call.keyed is not None or call.within is not None or call.request.expires_in_ms or len(call.limits) > 2:
+        return None
+    return publish.known_revision(call.snapshot.facts.account, call.snapshot.entitlement.window, from_ms(call.now_ms))
 
 
 def _count_anew(call: Call, within: Asked) -> None:
@@ -218,7 +235,7 @@ def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int, publish
     if stale.account < facts.version or stale.catalogue < catalogue.version:
         with _publishing[facts.account % len(_publishing)]:
             if snapshot.published.times == published_times:
-                snapshot.published.epoch = 0
+                snapshot.published.epoch = snapshot.published.read_at = 0
     if stale.catalogue > catalogue.version and published.reload_catalogue(stale.catalogue).version < stale.catalogue:
         push.raise_above_redis(CATALOGUE, stale.catalogue)
         published.reload_catalogue(stale.catalogue + 1)

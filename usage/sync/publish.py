@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
+from django.db import connection
 from django.utils import timezone
 
 from billing.fence.models import CATALOGUE
@@ -16,8 +18,28 @@ from ratelimit.keys import AccountKeys, shard_of
 from ratelimit.limiter import Versions
 from ratelimit.store import store
 from usage.log import idempotency
-from usage.models import WindowUsage
+from usage.models import IdempotencyRecord, WindowUsage
 from usage.sync.shard_locks import holding_off_drains
+
+KNOWN = f"""
+SELECT coalesce((SELECT revision FROM {WindowUsage._meta.db_table} WHERE account_id = %s AND starts_at = %s), 0),
+    EXISTS (SELECT FROM {WindowUsage._meta.db_table} WHERE account_id = %s AND starts_at > %s)
+    OR %s AND EXISTS (SELECT FROM {IdempotencyRecord._meta.db_table} WHERE account_id = %s AND expires_at > %s)
+"""
+
+
+def known_revision(account: int, window: Period, now: datetime) -> int | None:
+    """The revision of PostgreSQL's counter of a window, by which Redis can be asked whether it knows the account.
+
+    None where that counter does not tell all: of a later window that was charged already, as by a process whose clock
+    is ahead, or of Idempotency-Keys that a charge of another window may have opened.
+    Raises django's OperationalError.
+    """
+    is_young = now < window.start + 2 * idempotency.RECORD_LIFE
+    with connection.cursor() as cursor:
+        cursor.execute(KNOWN, [account, window.start, account, window.start, is_young, account, now])
+        revision, has_others = cursor.fetchone()
+    return None if has_others else revision
 
 
 def publish_account(keys: AccountKeys, known: Versions, window: Period) -> None:

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.catalogue import plans
-from billing.entitlements import snapshots
+from billing.entitlements import facts, snapshots
 from billing.fence import push
 from billing.models import ApiKey, BillingPeriod, Plan, Subscription
 from ratelimit import process_state
@@ -252,7 +252,7 @@ class TestFirstUse:
         def first(_: int) -> None:
             try:
                 snapshots._accounts.clear()
-                snapshots._read_facts(newcomer.pk, timezone.now())
+                facts.read_facts(newcomer.pk, timezone.now())
             finally:
                 connections.close_all()
 
