@@ -12,7 +12,8 @@ from django.db import OperationalError, connection
 from billing.catalogue import published
 from billing.postgres.guard import guard
 from ratelimit import process_state
-from ratelimit.keys import shard_of
+from ratelimit.keys import AccountKeys, shard_of
+from ratelimit.store import client
 from tests.billing.waiting import locks, until
 from tests.cast import Customer
 from usage.drain import drain
@@ -73,7 +74,8 @@ def test_a_counter_is_not_told_while_its_events_are_committed_but_still_pending(
     assert admit.admit(bob.caller, lambda _: charge).quota.used == 10
     shard, used = shard_of(bob.account), []
     with draining([shard]):
-        process_state.start_anew()  # as in another process, which has to be told to Redis first
+        process_state.start_anew()  # as in another process, which has to tell Redis first
+        client().delete(AccountKeys(bob.account).fence)
         thread = in_thread(lambda: used.append(admit.admit(bob.caller, lambda _: charge).quota.used))
         until(waiting_for_a_shard)
         assert drain_oldest([shard]).entries == 1
