@@ -3,6 +3,7 @@
 SECTIONS = {
     "hot-path": "tests.programs.bench.hot_path",
     "served": "tests.programs.bench.served",
+    "whole-cost": "tests.programs.bench.whole_cost",
     "growth-accounts": "tests.programs.bench.growth_accounts",
     "growth-log": "tests.programs.bench.growth_log",
     "growth-limit": "tests.programs.bench.growth_limit",
@@ -20,6 +21,7 @@ SETTINGS = {
     "hot-path": "tests.programs.bench.peer_settings",
     "reservations": "tests.programs.bench.peer_settings",
     "served": "tests.programs.bench.served_settings",
+    "whole-cost": "tests.programs.bench.served_settings",
 }
 """Other sections run on `tests.programs.bench.settings`."""
 PINNED = ("hot-path", "reservations", "growth-limit", "growth-cluster")
