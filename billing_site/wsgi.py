@@ -1,5 +1,6 @@
 """The WSGI entry point."""
 
+import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
@@ -8,6 +9,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_site.settings")
 
 application = get_wsgi_application()
 
-from billing_site.operations.checks import at_start  # noqa: E402  # the apps are loaded only now
+from django.urls import get_resolver  # noqa: E402  # the apps are loaded only now
+
+from billing_site.operations.checks import at_start  # noqa: E402
 
 at_start()
+get_resolver().url_patterns  # noqa: B018  # asking for them imports every view, as the first request would
+# All of this lives as long as the process. Looking through it for garbage would halt every thread of the server for a
+# tenth of a second, again and again.
+gc.collect()
+gc.freeze()
