@@ -10,6 +10,7 @@ from typing import Protocol
 from billing_site.local.engines.process import EngineError, end, last_line, spawn
 
 POLL_SECONDS = 0.1
+CALM_POLL_SECONDS = 1.0  # once all have started well: each look wakes an idle machine
 QUICK_DEATH_SECONDS = 20  # a process that lived longer than this had started well
 DELAYS_SECONDS = (0.5, 1, 2, 4, 8)  # before each restart after deaths in a row
 
@@ -108,7 +109,7 @@ class Supervisor:
             if time.monotonic() > deadline:
                 return False
             self.tend()
-            time.sleep(POLL_SECONDS)
+            time.sleep(CALM_POLL_SECONDS if self._is_calm() else POLL_SECONDS)
         return True
 
     def stop(self, first: Sequence[str] = ()) -> None:
@@ -123,6 +124,10 @@ class Supervisor:
         for service in reversed(rest):
             service.stop()
         self.services.clear()
+
+    def _is_calm(self) -> bool:
+        well_since = time.monotonic() - QUICK_DEATH_SECONDS
+        return not self._due and all(started < well_since for started in self._started.values())
 
     def _bury(self, service: Service, how: str, now: float) -> None:
         lived = now - self._started[service.name]
