@@ -54,7 +54,7 @@ def push(subjects: Iterable[int]) -> int:
 def push_all() -> int:
     """Raise every fence that waits for it; returns how many. Raises RedisUnreachable: then some still wait."""
     raised, last = 0, CATALOGUE - 1
-    while batch := list(_unpushed().filter(subject__gt=last)[:SWEEP_BATCH]):
+    while batch := list(unpushed().filter(subject__gt=last)[:SWEEP_BATCH]):
         for at in range(0, len(batch), PUSHED_AT_ONCE):
             _push(batch[at : at + PUSHED_AT_ONCE])
         _mark_pushed(batch)
@@ -73,10 +73,11 @@ def invalidate_counters(accounts: Iterable[int]) -> None:
 
 def sweep() -> int:
     """Push what a process that died between commit and push has left behind."""
-    return push(_unpushed().values_list("subject", flat=True)[:SWEEP_BATCH])
+    return push(unpushed().values_list("subject", flat=True)[:SWEEP_BATCH])
 
 
-def _unpushed() -> QuerySet[Fence]:
+def unpushed() -> QuerySet[Fence]:
+    """What waits for the sweep, or for the push on commit that is on its way."""
     return Fence.objects.filter(version__gt=F("pushed")).order_by("subject")
 
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import DatabaseError, OperationalError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from billing.catalogue.published import reload_catalogue
 from billing.entitlements import snapshots
@@ -33,6 +33,11 @@ AT_ONCE: Final = 200
 AFTER_A_FAILURE: Final = timedelta(minutes=1)
 
 
+def marked(now: datetime) -> QuerySet[WindowUsage]:
+    """Counters to be looked at."""
+    return WindowUsage.objects.filter(look_at__lte=now)
+
+
 def look_at_marked(clock: Callable[[], datetime], seconds: float) -> int:
     """Look at what was marked, for so many seconds at most; how many thresholds were told.
 
@@ -40,8 +45,8 @@ def look_at_marked(clock: Callable[[], datetime], seconds: float) -> int:
     """
     told, until = 0, time.monotonic() + seconds
     while True:
-        marked = WindowUsage.objects.filter(look_at__lte=clock()).order_by("look_at", "account_id", "starts_at")
-        batch = list(marked.values_list("account_id", "starts_at")[:AT_ONCE])
+        in_order = marked(clock()).order_by("look_at", "account_id", "starts_at")
+        batch = list(in_order.values_list("account_id", "starts_at")[:AT_ONCE])
         for account, starts_at in batch:
             if time.monotonic() > until:
                 return told
@@ -67,8 +72,8 @@ def look(account: int, starts_at: datetime, now: datetime) -> bool:
     """Look at one counter, if it is still marked and nobody else is at it; whether a threshold was told."""
     snapshot = _present(account, now)
     with transaction.atomic():
-        marked = WindowUsage.objects.select_for_update(skip_locked=True).filter(look_at__lte=now)
-        counter = marked.filter(account_id=account, starts_at=starts_at).first()
+        free = marked(now).select_for_update(skip_locked=True)
+        counter = free.filter(account_id=account, starts_at=starts_at).first()
         if counter is None or _is_stale(snapshot):
             return False  # in the second case it stays marked
         limits = _watched(snapshot, counter)

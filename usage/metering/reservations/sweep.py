@@ -6,13 +6,14 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from redis.exceptions import ResponseError
 
 from billing.rules.instants import from_ms, to_ms
 from ratelimit import reservations
+from ratelimit.keys import due_reservations
 from ratelimit.servers.single import RedisUnreachable
-from ratelimit.store import store
+from ratelimit.store import client, reaching_redis, store
 from usage.drain import drain
 from usage.log.events import REFUSED
 from usage.log.reservation_facts import OPEN
@@ -26,6 +27,13 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 500
 LOST_AFTER = timedelta(hours=1)
 """So long after its time a reservation is looked for, of which Redis does not say that it is due."""
+
+
+def may_be_due(now: datetime) -> bool:
+    """False: `expire_due` would find nothing. Raises RedisUnreachable."""
+    with reaching_redis():
+        is_open = client().exists(*map(due_reservations, range(settings.RATELIMIT_SHARDS)))
+    return bool(is_open) or _lost(now).exists()
 
 
 def expire_due(now: datetime) -> int:
@@ -72,10 +80,8 @@ def _expire(account: int, reservation: str, now: datetime) -> int:
 
 
 def _expire_lost(now: datetime) -> int:
-    """Those that Redis does not hold, and those of which it does not say that they are due."""
-    late = Q(by_redis=False, expires_at__lte=now) | Q(expires_at__lt=now - LOST_AFTER)
     done = 0
-    for row in Reservation.objects.filter(late, state=OPEN).order_by("expires_at")[:AT_ONCE]:
+    for row in _lost(now).order_by("expires_at")[:AT_ONCE]:
         try:
             held = find(row.account_id, str(row.pk))
             if finishing.expire(held, now) is not None:
@@ -85,3 +91,9 @@ def _expire_lost(now: datetime) -> int:
         except (RedisUnreachable, ReservationRefused, drain.Behind) as error:
             logger.warning("reservation %s expires later: %s", row.pk, error)
     return done
+
+
+def _lost(now: datetime) -> QuerySet[Reservation]:
+    """Those that Redis does not hold, and those of which it does not say that they are due."""
+    late = Q(by_redis=False, expires_at__lte=now) | Q(expires_at__lt=now - LOST_AFTER)
+    return Reservation.objects.filter(late, state=OPEN)
