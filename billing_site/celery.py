@@ -1,4 +1,4 @@
-"""The Celery app and the whole beat schedule."""
+"""The Celery app, and what beat does by the clock. What it does when there is work for it is in `lookout`."""
 
 import os
 from datetime import timedelta
@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import beat_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_site.settings")
 
@@ -26,11 +27,6 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "task": "billing.tasks.apply_due_changes",
         "schedule": timedelta(minutes=1),
         "options": {"expires": 55},
-    },
-    "move-subscribers": {
-        "task": "billing.tasks.move_subscribers",
-        "schedule": timedelta(seconds=10),
-        "options": {"expires": 10},
     },
     "finish-erasures": {
         "task": "billing.tasks.finish_erasures",
@@ -62,21 +58,6 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "schedule": timedelta(minutes=1),
         "options": {"expires": 60},
     },
-    "expire-reservations": {
-        "task": "usage.tasks.expire_reservations",
-        "schedule": timedelta(seconds=5),
-        "options": {"expires": 5},
-    },
-    "look-at-thresholds": {
-        "task": "usage.tasks.look_at_thresholds",
-        "schedule": timedelta(seconds=5),
-        "options": {"expires": 5},
-    },
-    "every-second": {
-        "task": "billing.tasks.every_second",
-        "schedule": timedelta(seconds=1),
-        "options": {"expires": 1},
-    },
     "purge-webhooks": {
         "task": "billing.tasks.purge_webhooks",
         "schedule": crontab(hour=3, minute=15),
@@ -86,11 +67,6 @@ BEAT_SCHEDULE: dict[str, Entry] = {
         "task": "billing.tasks.purge_outbox",
         "schedule": timedelta(hours=1),
         "options": {"expires": 3000},
-    },
-    "sweep-provider-events": {
-        "task": "billing.tasks.sweep_provider_events",
-        "schedule": timedelta(seconds=30),
-        "options": {"expires": 30},
     },
     "poll-provider-events": {
         "task": "billing.tasks.poll_provider_events",
@@ -128,3 +104,11 @@ app = Celery("billing_site")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.beat_schedule = BEAT_SCHEDULE
 app.autodiscover_tasks()
+
+
+@beat_init.connect
+def look_for_work(**_: object) -> None:
+    """Begin once beat's own process is ready: before, Django is not."""
+    from billing_site.lookout import Lookout
+
+    Lookout().start()

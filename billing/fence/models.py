@@ -13,7 +13,7 @@ class Fence(models.Model):
     """Raised by database triggers in the transaction that changes a fact, so no door can forget it.
 
     A row whose `version` is above `pushed` waits to be pushed to Redis: on commit by the process that wrote, and by a
-    sweep every second when that process died in between. An account without a row stands at version 1.
+    sweep within a second when that process died in between. An account without a row stands at version 1.
 
     `changed` is the version at which a fact last changed. Above it stand raises that only make Redis learn a counter:
     a snapshot of version `changed` or later is not stale.
