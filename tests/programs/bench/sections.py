@@ -15,6 +15,7 @@ SECTIONS = {
     "drain": "tests.programs.bench.drain",
     "closing": "tests.programs.bench.closing",
     "rebuild": "tests.programs.bench.rebuild",
+    "idle": "tests.programs.bench.idle",
     "memory": "tests.programs.bench.memory",
 }
 SETTINGS = {
