@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import beat_init
+from celery.signals import beat_embedded_init, beat_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_site.settings")
 
@@ -107,6 +107,7 @@ app.autodiscover_tasks()
 
 
 @beat_init.connect
+@beat_embedded_init.connect  # `celery worker -B`
 def look_for_work(**_: object) -> None:
     """Begin once beat's own process is ready: before, Django is not."""
     from billing_site.lookout import Lookout
