@@ -10,11 +10,11 @@ class BillingSiteConfig(AppConfig):
     def ready(self) -> None:
         from billing_site.accounts import places  # noqa: F401  # listens to log-ins
         from billing_site.metered import checks as metered_checks  # noqa: F401
-        from billing_site.operations import (  # noqa: F401  # registers them
-            chain_checks,
-            checks,
-            payment_checks,
-            user_checks,
-            variable_checks,
-            webhook_checks,
+        from billing_site.operations.checks import (  # noqa: F401  # registers them
+            cards,
+            chains,
+            settings,
+            users,
+            variables,
+            webhooks,
         )

@@ -17,9 +17,9 @@ from django.utils import timezone
 from billing.models import Feature, Plan, Route
 from billing_site.operations import chains
 from billing_site.operations import payments as cards
-from billing_site.operations.checks import ENFORCEMENT, check_mails, check_what_is_open
+from billing_site.operations.checks.cards import check_real_money
+from billing_site.operations.checks.settings import ENFORCEMENT, check_mails, check_what_is_open
 from billing_site.operations.doctor.finding import Finding, fail, of_checks, ok, warn
-from billing_site.operations.payment_checks import check_real_money
 
 SECONDS: Final = 4.0
 SMTP: Final = "django.core.mail.backends.smtp.EmailBackend"

@@ -12,7 +12,7 @@ from django.core.checks import run_checks
 from django.utils import timezone
 
 from billing.erasure import deletion, erase
-from billing_site.operations import checks
+from billing_site.operations.checks import settings as checks
 from tests.cast import Customer
 
 

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.models import PaymentAttempt, ProviderEvent
-from billing_site.operations import checks
+from billing_site.operations.checks import settings as checks
 from tests.billing.payments.cards.buyer import Buyer, buyer
 from tests.servers.card.running import CardServer
 

@@ -12,7 +12,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from billing_site.operations import checks
+from billing_site.operations.checks import settings as checks
 from ratelimit import store
 from ratelimit.keys import stream
 from ratelimit.servers import single

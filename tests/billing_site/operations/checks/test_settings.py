@@ -18,14 +18,14 @@ from django.db import connection
 from redis import Redis
 
 from billing_site.local.engines import Valkey
-from billing_site.operations import checks
+from billing_site.operations.checks import settings as checks
 from ratelimit.checks import ENGINES, check_redis, report_engines
 from tests.outages import lose_postgres
 from tests.ratelimit.cluster import the_cluster
 from tests.ratelimit.conftest import connect, private_server
 
 __all__ = ["lose_postgres", "private_server"]  # fixtures
-CHECKOUT = Path(__file__).resolve().parents[3]
+CHECKOUT = Path(__file__).resolve().parents[4]
 Start = Callable[..., Valkey]
 
 

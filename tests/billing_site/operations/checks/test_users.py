@@ -9,7 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser, AbstractUser, User
 from django.db import models
 from django.test.utils import isolate_apps
 
-from billing_site.operations.user_checks import faults_of
+from billing_site.operations.checks.users import faults_of
 
 
 def test_djangos_own_is_good() -> None:

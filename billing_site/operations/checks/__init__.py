@@ -1,0 +1,1 @@
+"""What is checked at the start, and before a deployment."""
