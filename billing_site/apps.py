@@ -13,6 +13,10 @@ class BillingSiteConfig(AppConfig):
         from billing_site.operations.checks import (  # noqa: F401  # registers them
             cards,
             chains,
+            deployment,
+            middleware,
+            paths,
+            postgres,
             settings,
             users,
             variables,

@@ -8,6 +8,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_site.settings")
 
 application = get_asgi_application()
 
-from billing_site.operations.checks.settings import at_start  # noqa: E402  # the apps are loaded only now
+from billing_site.operations.checks.start import at_start  # noqa: E402  # the apps are loaded only now
 
 at_start()

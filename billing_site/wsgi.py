@@ -11,7 +11,7 @@ application = get_wsgi_application()
 
 from django.urls import get_resolver  # noqa: E402  # the apps are loaded only now
 
-from billing_site.operations.checks.settings import at_start  # noqa: E402
+from billing_site.operations.checks.start import at_start  # noqa: E402
 
 at_start()
 get_resolver().url_patterns  # noqa: B018  # asking for them imports every view, as the first request would

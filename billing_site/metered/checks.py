@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from billing.http.access import access_of
 from billing.models import Capability, Feature
 from billing_site.metered.decorators import MeteredAs
-from billing_site.operations.checks.settings import ENFORCEMENT
+from billing_site.operations.checks.start import ENFORCEMENT
 from billing_site.request.identified_by_host import callable_at
 from ratelimit.checks import ENGINES
 

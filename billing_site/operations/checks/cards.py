@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-from billing_site.operations.checks.settings import ENFORCEMENT
+from billing_site.operations.checks.start import ENFORCEMENT
 
 SECRET_KEY: Final = re.compile(r"(sk|rk)_(test|live)_\w+")
 

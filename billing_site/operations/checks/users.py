@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, register
 from django.db.models import IntegerField
 
-from billing_site.operations.checks.settings import ENFORCEMENT
+from billing_site.operations.checks.start import ENFORCEMENT
 
 NEEDED = ("email", "password", "is_active", "is_staff", "is_superuser", "groups", "date_joined", "last_login")
 

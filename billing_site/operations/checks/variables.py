@@ -9,7 +9,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Warning, register
 
 from billing_site.environment import known
-from billing_site.operations.checks.settings import ENFORCEMENT
+from billing_site.operations.checks.start import ENFORCEMENT
 
 
 @register(ENFORCEMENT)

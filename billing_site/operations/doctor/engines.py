@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from billing_site.celery import app
 from billing_site.local.reachability import unreachable_postgres, unreachable_redis
-from billing_site.operations.checks.settings import check_postgres
+from billing_site.operations.checks.postgres import check_postgres
 from billing_site.operations.doctor.finding import Finding, Unanswered, fail, of_checks, ok, warn
 from billing_site.operations.schema import missing_migrations
 from ratelimit.checks import check_redis, facts_of_redis

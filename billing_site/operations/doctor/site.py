@@ -18,7 +18,8 @@ from billing.models import Feature, Plan, Route
 from billing_site.operations import chains
 from billing_site.operations import payments as cards
 from billing_site.operations.checks.cards import check_real_money
-from billing_site.operations.checks.settings import ENFORCEMENT, check_mails, check_what_is_open
+from billing_site.operations.checks.deployment import check_mails, check_what_is_open
+from billing_site.operations.checks.start import ENFORCEMENT
 from billing_site.operations.doctor.finding import Finding, fail, of_checks, ok, warn
 
 SECONDS: Final = 4.0

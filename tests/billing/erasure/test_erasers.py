@@ -12,14 +12,14 @@ from django.core.checks import run_checks
 from django.utils import timezone
 
 from billing.erasure import deletion, erase
-from billing_site.operations.checks import settings as checks
+from billing_site.operations.checks.start import ENFORCEMENT
 from tests.cast import Customer
 
 
 @pytest.mark.parametrize("name", ["tests.no_such_module", "tests.factories"])
 def test_one_that_is_not_there_or_lacks_a_function_is_told(settings: Any, name: str) -> None:
     settings.ACCOUNT_ERASERS = ["usage.erasure", name]
-    (found,) = [message for message in run_checks(tags=[checks.ENFORCEMENT]) if message.id == "billing_site.E018"]
+    (found,) = [message for message in run_checks(tags=[ENFORCEMENT]) if message.id == "billing_site.E018"]
     assert name.rpartition(".")[2] in found.msg
 
 

@@ -12,7 +12,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from billing_site.operations.checks import settings as checks
+from billing_site.operations.checks.postgres import check_postgres
 from ratelimit import store
 from ratelimit.keys import stream
 from ratelimit.servers import single
@@ -100,7 +100,7 @@ class TestMigrations:
             503,
             {"status": "down", "parts": {"postgres": "not migrated", "redis": "ok"}, "degraded": ["postgres"]},
         )
-        (message,) = [found for found in checks.check_postgres() if found.id == "billing_site.E015"]
+        (message,) = [found for found in check_postgres() if found.id == "billing_site.E015"]
         assert "lacks 1 of" in message.msg and "usage.0001_initial" in message.msg
 
     def test_one_that_only_newer_code_has(self) -> None:
@@ -115,7 +115,7 @@ def test_a_database_that_was_never_migrated_is_down(
         connection.close()
         monkeypatch.setitem(connection.settings_dict, "NAME", "postgres")  # there on every server, without tables
         response = Client().get("/health")
-        found = [message.id for message in checks.check_postgres()]
+        found = [message.id for message in check_postgres()]
         connection.close()
     assert (response.status_code, response.json()["parts"]["postgres"]) == (503, "not migrated")
     assert "billing_site.E015" in found

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 
 from billing.models import Plan
 from billing.models.budgets import Budget
-from billing_site.operations.checks.settings import at_start
+from billing_site.operations.checks.start import at_start
 from ratelimit import process_state
 from tests.billing_site.metered import views
 from tests.billing_site.test_gateway import used

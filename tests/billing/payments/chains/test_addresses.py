@@ -13,7 +13,7 @@ from eth_account import Account
 from billing.models import Chain, DepositAddress, Invoice
 from billing.payments.chains.addresses import NotAPublicKey, address_at, check_xpub, give_out
 from billing.payments.chains.uri import qr_svg, transfer_uri
-from billing_site.operations.checks.settings import ENFORCEMENT
+from billing_site.operations.checks.start import ENFORCEMENT
 from tests.cast import Customer
 from tests.chains import SEED, WALLET, Shop, bill_of
 from tests.servers.chain.node import MNEMONIC, XPUB
