@@ -225,13 +225,13 @@ class VoidEvent(ApiView):
         if named is not None:
             if not re.fullmatch(r"[0-9]{1,18}", named):
                 raise ValidationError({"account": ["Give the number of an account."]})
-            if int(named) != caller.account and int(named) != voiding.account_called(charge, now):
+            if int(named) != caller.account and int(named) != voiding.account_charged(charge, now):
                 raise voiding.EventNotFound
             return voiding.void_tracked_charge(int(named), charge, now)
         try:
             voiding.void_tracked_charge(caller.account, charge, now)
         except voiding.EventNotFound:
-            voiding.void_tracked_charge(voiding.account_called(charge, now), charge, now)
+            voiding.void_tracked_charge(voiding.account_charged(charge, now), charge, now)
 
 
 def _left(admission: Admission) -> dict[str, Any]:

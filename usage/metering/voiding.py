@@ -185,12 +185,10 @@ def void_tracked_charge(account: int, charge: UUID, now: datetime) -> None:
         raise AlreadyVoided
 
 
-def account_called(charge: UUID, now: datetime) -> int:
-    """Whose call was charged, by the log, but for what its account has tracked or reserved: that is its own.
+def account_charged(charge: UUID, now: datetime) -> int:
+    """The account that a call was charged to, by the log. What it has tracked or reserved itself is not found.
 
-    Where it is not there yet, all shards are drained first.
-
-    Raises EventNotFound; drain.Behind.
+    Where the charge is not there yet, all shards are drained first. Raises EventNotFound; drain.Behind.
     """
     minted_ms = int.from_bytes(charge.bytes[:6])
     if charge.version != 7 or minted_ms > to_ms(now) + LARGEST_SKEW_MS:
