@@ -8,7 +8,7 @@ from billing.admin.catalogue import coupons, features, model_prices, plans, toke
 from billing.admin.chains import chains
 from billing.admin.chains import payments as chain_payments
 from billing.admin.chains import refunds as chain_refunds
-from billing.admin.customers import api_keys, erasures, exceptions, users
+from billing.admin.customers import api_keys, erasures, exceptions, groups, users
 from billing.admin.customers import subscriptions as customers
 from billing.admin.invoicing import invoices, movements, parties
 from billing.admin.money import money_in, out
@@ -33,6 +33,7 @@ __all__ = [
     "erasures",
     "exceptions",
     "features",
+    "groups",
     "invoices",
     "mails",
     "model_prices",

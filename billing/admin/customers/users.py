@@ -1,24 +1,22 @@
-"""Admin pages of users and groups: Django's own, in Unfold's look, with customers' states told to the gateway."""
+"""Admin pages of users: Django's own, in Unfold's look, with customers' states told to the gateway."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import ManyToManyField, OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.forms import modelform_factory
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from billing.admin.action_pages import confirmed_action, page_action
 from billing.admin.base import ModelAdmin, once
+from billing.admin.customers.groups import Choices
 from billing.admin.lists.searching import SHOWN, suggested
 from billing.admin.money.accounts import MoneyActions, balances_of
 from billing.admin.subscriptions.starting import StartActions
@@ -41,33 +39,13 @@ from billing.users import User, fields_of_names, name_field, right
 if TYPE_CHECKING:
     # One base is enough for the type checker: Unfold changes nothing that it sees.
     class _UserAdmin(DjangoUserAdmin[User]): ...
-
-    class _GroupAdmin(DjangoGroupAdmin): ...
 else:
 
     class _UserAdmin(DjangoUserAdmin, ModelAdmin): ...
 
-    class _GroupAdmin(DjangoGroupAdmin, ModelAdmin): ...
-
 
 if admin.site.is_registered(User):
     admin.site.unregister(User)
-admin.site.unregister(Group)
-
-
-class Choices:
-    """Many rows are chosen in one field that is searched by typing: two lists side by side are wider than a screen."""
-
-    def formfield_for_manytomany(
-        self, db_field: ManyToManyField[Any, Any], request: HttpRequest | None = None, **kwargs: Any
-    ) -> Any:
-        field = super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
-        if field is not None:
-            # Given in `kwargs`, Unfold would take away the class by which its script knows it.
-            field.widget = UnfoldAdminSelect2MultipleWidget()
-            field.widget.choices = field.choices
-            field.help_text = db_field.help_text  # without Django's words on the Control key
-        return field
 
 
 FIELDS = frozenset(field.name for field in User._meta.get_fields())
@@ -245,19 +223,3 @@ def _why_kept(user: User) -> str:
 
 def _may_touch(request: HttpRequest, user: User | None) -> bool:
     return user is None or request.user.is_superuser or not (user.is_staff or user.is_superuser)
-
-
-@admin.register(Group)
-class GroupAdmin(Choices, _GroupAdmin):
-    """What a group may do is a superuser's business: whoever can write it gives its members, and himself, any right."""
-
-    filter_horizontal = ()
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser)
-
-    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        return bool(request.user.is_superuser)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        return bool(request.user.is_superuser)
