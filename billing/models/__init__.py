@@ -7,9 +7,10 @@ from billing.models.billing_periods import BillingPeriod
 from billing.models.budgets import Budget
 from billing.models.bulk_moves import BulkMove, BulkMoveItem
 from billing.models.coupons import Coupon, CouponRedemption
+from billing.models.credit_notes import CreditNote
 from billing.models.erasures import Erasure
 from billing.models.features import Feature, Route
-from billing.models.invoices import CreditNote, Invoice, InvoiceLine
+from billing.models.invoices import Invoice, InvoiceLine
 from billing.models.mails import KnownPlace, MailboxMessage, SentMail
 from billing.models.members import Invitation, Member
 from billing.models.model_prices import ModelPrice

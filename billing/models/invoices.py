@@ -1,8 +1,8 @@
-"""What was billed and credited. Documents are immutable once issued; every cent has a line."""
+"""What was billed. Documents are immutable once issued; every cent has a line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from decimal import Decimal
 
 from django.conf import settings
@@ -11,6 +11,7 @@ from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from billing.models.billing_periods import BillingPeriod
+from billing.models.credit_notes import CreditNote
 from billing.models.subscriptions import Subscription
 from billing.models.taxes import InvoiceTax
 from billing.rules.tax import UNTAXED, Treatment, gross
@@ -241,33 +242,3 @@ class InvoiceLine(models.Model):
 
 NOT_SOLD = (InvoiceLine.Kind.TAX, InvoiceLine.Kind.BALANCE)
 """Lines that follow from the others."""
-
-
-class CreditNote(models.Model):
-    """Takes `amount` off an invoice: off what is still due there first, the rest becomes balance."""
-
-    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="credit_notes")
-    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="credit_notes")
-    number = models.CharField(max_length=20, unique=True)
-    amount = models.DecimalField(max_digits=18, decimal_places=4, help_text="With tax.")
-    net = models.DecimalField(max_digits=18, decimal_places=4)
-    tax = models.DecimalField(max_digits=18, decimal_places=4, default=0)
-    currency = models.CharField(max_length=3)
-    reason = models.CharField(max_length=200)
-    issued_at = models.DateTimeField()
-
-    class Meta:
-        ordering = ["-issued_at", "-pk"]
-        indexes = [models.Index(fields=["-issued_at", "-id"], name="credit_note_issued")]
-        constraints = [
-            models.CheckConstraint(name="credit_note_positive", condition=Q(amount__gt=0)),
-            models.CheckConstraint(name="credit_note_adds_up", condition=Q(amount=F("net") + F("tax"))),
-        ]
-
-    def __str__(self) -> str:
-        return self.number
-
-    def prices(self) -> Mapping[Treatment, Decimal]:
-        """What it takes off each treatment, in the terms of the invoice's lines."""
-        taxes = list(self.taxes.all())
-        return {each.of.treatment: each.price for each in taxes} if taxes else {UNTAXED: self.amount}
