@@ -25,7 +25,7 @@ from billing.catalogue import published
 from billing.entitlements import last_used
 from billing.entitlements.api_keys import BadCredentials
 from billing.http.access import access_of
-from billing.models.features import normalised_path
+from billing.models.catalogue.features import normalised_path
 from billing_site.operations import metrics
 from billing_site.request import chunked, options, refusals
 from billing_site.request.authentication import CsrfFailed, Flooded, identify

@@ -16,7 +16,7 @@ from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
 from billing.models import Feature, ModelPrice, Plan, Route
 from billing.models.budgets import terms_of
-from billing.models.features import normalised_path
+from billing.models.catalogue.features import normalised_path
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules.entitlement import Metered
 from billing.rules.model_prices import ModelRates

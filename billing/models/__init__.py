@@ -6,16 +6,18 @@ from billing.models.api_keys import ApiKey, ApiKeyUse
 from billing.models.billing_periods import BillingPeriod
 from billing.models.budgets import Budget
 from billing.models.bulk_moves import BulkMove, BulkMoveItem
-from billing.models.coupons import Coupon, CouponRedemption
+from billing.models.catalogue.coupons import Coupon, CouponRedemption
+from billing.models.catalogue.features import Feature, Route
+from billing.models.catalogue.model_prices import ModelPrice
+from billing.models.catalogue.notices import NoticeThreshold
+from billing.models.catalogue.plans import Capability, Plan
+from billing.models.catalogue.token_packs import TokenPack, TokenPackPurchase
 from billing.models.credit_notes import CreditNote
 from billing.models.erasures import Erasure
-from billing.models.features import Feature, Route
 from billing.models.invoices import Invoice, InvoiceLine
 from billing.models.mails import KnownPlace, MailboxMessage, SentMail
 from billing.models.members import Invitation, Member
-from billing.models.model_prices import ModelPrice
 from billing.models.notes import AccountNote
-from billing.models.notices import NoticeThreshold
 from billing.models.overage import WindowOverage
 from billing.models.parties import BillingDetails, Seller, TaxRate
 from billing.models.payments.chains import (
@@ -35,13 +37,11 @@ from billing.models.payments.money import MoneyIn, Refund, Reversal
 from billing.models.payments.past_due import PastDue
 from billing.models.payments.payment_attempts import PaymentAttempt
 from billing.models.payments.payment_methods import PaymentMethod, ProviderCustomer, ProviderEvent, ProviderPoll
-from billing.models.plans import Capability, Plan
 from billing.models.preferences import Preferences
 from billing.models.settlements import BalanceEntry, DocumentNumber, Payment
 from billing.models.stored_responses import StoredResponse
 from billing.models.subscriptions import Subscription
 from billing.models.taxes import CreditNoteTax, InvoiceTax
-from billing.models.token_packs import TokenPack, TokenPackPurchase
 from billing.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookMessage
 from billing.outbox.models import OutboxCursor, OutboxMessage
 

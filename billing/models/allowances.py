@@ -13,7 +13,7 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from billing.fence.fenced import FencedModel
-from billing.models.plans import LARGEST_RATE
+from billing.models.catalogue.plans import LARGEST_RATE
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.top_ups import TopUp

@@ -9,8 +9,8 @@ from django.contrib.postgres.constraints import ExclusionConstraint
 from django.db import models
 from django.db.models import F, Func, Q, Value
 
-from billing.models.coupons import Coupon
-from billing.models.plans import Plan
+from billing.models.catalogue.coupons import Coupon
+from billing.models.catalogue.plans import Plan
 from billing.models.subscriptions import Subscription
 from billing.rules.periods import Period
 from billing.rules.plan_change import PlanTerms

@@ -11,7 +11,7 @@ from django.db.models import Q
 from billing.fence.fenced import FencedModel
 from billing.fence.models import CATALOGUE
 from billing.models.api_keys import ApiKey
-from billing.models.plans import LARGEST_RATE, Plan
+from billing.models.catalogue.plans import LARGEST_RATE, Plan
 from billing.rules.budgets import NONE, Budgets
 from ratelimit.limits import LARGEST_NUMBER
 

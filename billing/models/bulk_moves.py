@@ -7,8 +7,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from billing.models.catalogue.plans import Plan
 from billing.models.invoices import Invoice
-from billing.models.plans import Plan
 from billing.models.subscriptions import Subscription
 
 

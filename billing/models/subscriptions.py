@@ -13,7 +13,7 @@ from django.db import models, transaction
 from django.db.models import F, Q
 
 from billing.fence.fenced import FencedModel
-from billing.models.plans import Plan
+from billing.models.catalogue.plans import Plan
 from billing.models.trials import Trial
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.utils.functional import cached_property
 
-from billing.models.plans import Plan
+from billing.models.catalogue.plans import Plan
 from billing.payment_methods import accounts_with_payment_method
 from billing.rules.periods import Period
 

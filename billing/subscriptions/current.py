@@ -12,7 +12,7 @@ from decimal import Decimal
 from billing.catalogue import prices
 from billing.invoicing import ledger, taxation
 from billing.models import BillingPeriod, CouponRedemption, Plan, Subscription
-from billing.models.coupons import MOST_PERIODS
+from billing.models.catalogue.coupons import MOST_PERIODS
 from billing.rules import periods
 from billing.rules.money import in_currency
 from billing.subscriptions import opening, renewal_rule

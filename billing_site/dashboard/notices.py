@@ -18,7 +18,7 @@ from billing.entitlements import snapshots
 from billing.mails import unsubscribing
 from billing.members.rights import Right
 from billing.models import NoticeThreshold, Preferences
-from billing.models.notices import MOST_OWN
+from billing.models.catalogue.notices import MOST_OWN
 from billing.rules.instants import to_ms
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from usage.models import ThresholdCrossed

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from billing.models.features import normalised_path
+from billing.models.catalogue.features import normalised_path
 
 ABSOLUTE: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE | re.ASCII)
 PLAIN: Final = re.compile(r"(?!//)(?:/(?!\.)[^%;#\\/?\x00-\x20\x7f-\U0010ffff]*)+")

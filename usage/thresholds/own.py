@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import transaction
 
 from billing.models import NoticeThreshold
-from billing.models.notices import MOST_OWN
+from billing.models.catalogue.notices import MOST_OWN
 from billing.users import User
 from usage.log import crossings
 

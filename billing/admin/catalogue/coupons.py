@@ -21,7 +21,7 @@ from billing.admin.invoicing.documents import periods_shown
 from billing.admin.lists.searching import SHOWN
 from billing.api.sentences import to_staff
 from billing.models import Coupon, CouponRedemption
-from billing.models.coupons import CouponRedemptionQuerySet
+from billing.models.catalogue.coupons import CouponRedemptionQuerySet
 from billing.rules.money import in_currency
 from billing.subscriptions import refusals
 from billing.subscriptions.coupons import redeeming

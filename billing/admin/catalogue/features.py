@@ -16,7 +16,7 @@ from billing.admin.base import ModelForm, TabularInline
 from billing.admin.history import HistoryAdmin, HistoryForm
 from billing.http.access import NOTHING_HERE, access_of
 from billing.models import Feature, Route
-from billing.models.features import normalised_path
+from billing.models.catalogue.features import normalised_path
 from billing.rules.routes import PARAMETER, shape
 
 SAMPLES = ("1", "x", "00000000-0000-4000-8000-000000000000")

@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFiel
 from billing.admin.base import FencedAdmin, ModelForm
 from billing.api.sentences import to_staff
 from billing.models import ModelPrice
-from billing.models.model_prices import RATES, followed
+from billing.models.catalogue.model_prices import RATES, followed
 from billing.rules import model_prices
 from billing.rules.model_prices import LARGEST_RATE, MOST_UNITS, PER_TOKEN, UNITS, ModelRates, WrongUnits
 

@@ -23,7 +23,7 @@ from billing.admin.subscriptions.moving import MovingAdmin
 from billing.api.sentences import to_staff
 from billing.catalogue import plans
 from billing.models import Capability, Plan, Subscription
-from billing.models.plans import PlanQuerySet
+from billing.models.catalogue.plans import PlanQuerySet
 from billing.rules import money
 from billing.rules.overage import shown_price
 

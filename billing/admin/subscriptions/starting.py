@@ -24,7 +24,7 @@ from billing.admin.invoicing.documents import amount_of, documents_shown
 from billing.admin.subscriptions.offers import REFUSALS
 from billing.api.sentences import to_staff
 from billing.models import Plan, Subscription
-from billing.models.plans import LONGEST_TRIAL
+from billing.models.catalogue.plans import LONGEST_TRIAL
 from billing.rules.money import is_exact, minor_units
 from billing.subscriptions import refusals, starting
 from billing.subscriptions.starting import Terms

@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from billing.models import Coupon, CouponRedemption, Subscription
-from billing.models.coupons import CouponQuerySet, CouponRedemptionQuerySet
+from billing.models.catalogue.coupons import CouponQuerySet, CouponRedemptionQuerySet
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.subscriptions.changes import locked

@@ -11,7 +11,7 @@ from billing.fence.models import CATALOGUE
 from billing.mails import unsubscribing
 from billing.members.rights import Role
 from billing.models import Fence, Member, NoticeThreshold, Preferences
-from billing.models.notices import MOST_OWN
+from billing.models.catalogue.notices import MOST_OWN
 from tests.billing.forms import edit_plan
 from tests.cast import Customer, Staff
 

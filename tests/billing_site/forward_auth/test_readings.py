@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.models.features import normalised_path
+from billing.models.catalogue.features import normalised_path
 from billing_site.forward_auth.readings import PLAIN, Unreadable, readings
 
 START = "/api/v1/trace/start"

@@ -14,7 +14,7 @@ from django.db.models.functions import Upper
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
-from billing.models.plans import Plan
+from billing.models.catalogue.plans import Plan
 from billing.rules.discount import discount
 from billing.rules.money import UnknownCurrency, is_exact, minor_units
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from billing.fence.fenced import FencedModel
-from billing.models.plans import Capability, code_validator
+from billing.models.catalogue.plans import Capability, code_validator
 from billing.rules.routes import has_parameters, shape, why_no_route
 
 LARGEST_COST = 10**9

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from billing.fence.fenced import FencedModel
-from billing.models.features import Feature
+from billing.models.catalogue.features import Feature
 from billing.rules.model_prices import LARGEST_RATE, ModelRates
 
 RATES = ("input", "cache_read", "cache_write", "output", "fixed")

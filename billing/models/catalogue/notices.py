@@ -9,7 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
-from billing.models.plans import Plan
+from billing.models.catalogue.plans import Plan
 
 MOST_OWN: Final = 10
 """Thresholds that an account may add to its plan's."""

@@ -13,8 +13,8 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from billing.models.allowances import TokenTopUp
+from billing.models.catalogue.plans import code_validator
 from billing.models.invoices import Invoice
-from billing.models.plans import code_validator
 from billing.rules.money import UnknownCurrency, is_exact, minor_units
 from ratelimit.limits import LARGEST_NUMBER
 
