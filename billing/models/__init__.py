@@ -11,7 +11,7 @@ from billing.models.catalogue.features import Feature, Route
 from billing.models.catalogue.model_prices import ModelPrice
 from billing.models.catalogue.notices import NoticeThreshold
 from billing.models.catalogue.plans import Capability, Plan
-from billing.models.catalogue.token_packs import TokenPack, TokenPackPurchase
+from billing.models.catalogue.token_packs import TokenPack
 from billing.models.credit_notes import CreditNote
 from billing.models.erasures import Erasure
 from billing.models.invoices import Invoice, InvoiceLine
@@ -42,6 +42,7 @@ from billing.models.settlements import BalanceEntry, DocumentNumber, Payment
 from billing.models.stored_responses import StoredResponse
 from billing.models.subscriptions import Subscription
 from billing.models.taxes import CreditNoteTax, InvoiceTax
+from billing.models.token_pack_purchases import TokenPackPurchase
 from billing.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookMessage
 from billing.outbox.models import OutboxCursor, OutboxMessage
 

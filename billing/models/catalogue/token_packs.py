@@ -1,10 +1,9 @@
-"""Tokens that customers buy on top of their quota, and who bought which."""
+"""Tokens that customers buy on top of their quota."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -12,9 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
-from billing.models.allowances import TokenTopUp
 from billing.models.catalogue.plans import code_validator
-from billing.models.invoices import Invoice
 from billing.rules.money import UnknownCurrency, is_exact, minor_units
 from ratelimit.limits import LARGEST_NUMBER
 
@@ -62,30 +59,3 @@ class TokenPack(models.Model):
             raise ValidationError({"currency": str(error)}) from error
         if self.price is not None and not is_exact(self.price, self.currency):
             raise ValidationError({"price": f"{self.currency} has {decimals} decimals; {self.price} has more."})
-
-
-class TokenPackPurchase(models.Model):
-    """Written by `billing.entitlements.token_packs` and `billing.invoicing.pack_activation` alone."""
-
-    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="token_pack_purchases")
-    pack = models.ForeignKey(TokenPack, on_delete=models.PROTECT, related_name="purchases")
-    invoice = models.OneToOneField(
-        Invoice,
-        null=True,
-        on_delete=models.PROTECT,
-        related_name="token_pack_purchase",
-        help_text="None of a pack that costs nothing, unless zero invoices are issued.",
-    )
-    tokens = models.PositiveBigIntegerField(help_text="As they were sold.")
-    valid_days = models.PositiveIntegerField(null=True)
-    bought_at = models.DateTimeField()
-    top_up = models.OneToOneField(
-        TokenTopUp, null=True, on_delete=models.SET_NULL, related_name="purchase", help_text="None until they count."
-    )
-    activated_at = models.DateTimeField(null=True)
-
-    class Meta:
-        ordering = ["-bought_at", "-pk"]
-
-    def __str__(self) -> str:
-        return f"{self.account}: {self.pack}"
