@@ -8,7 +8,10 @@ import pytest
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PURE_MODULES = [
-    *(f"billing.rules.{file.stem}" for file in sorted((PROJECT_ROOT / "billing" / "rules").glob("[a-z]*.py"))),
+    *(
+        ".".join(file.relative_to(PROJECT_ROOT).with_suffix("").parts)
+        for file in sorted((PROJECT_ROOT / "billing" / "rules").rglob("[a-z]*.py"))
+    ),
     "ratelimit.limits",
     "ratelimit.headers",
     "usage.metering.quota",

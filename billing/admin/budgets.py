@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from billing.admin.base import StackedInline
 from billing.models import ApiKey, Budget, Plan
-from billing.rules.budgets import Budgets
+from billing.rules.tokens.budgets import Budgets
 
 
 class _Budgets(StackedInline[Budget, Any]):

@@ -11,10 +11,10 @@ from rest_framework.fields import SkipField
 
 from billing.http.fields import MoneyField, NumberOrUnlimited, TimeField
 from billing.models import Feature, ModelPrice, Plan
-from billing.rules.model_prices import PER_TOKEN
 from billing.rules.money import in_currency
-from billing.rules.overage import shown_price
 from billing.rules.plan_change import Available
+from billing.rules.tokens.model_prices import PER_TOKEN
+from billing.rules.tokens.overage import shown_price
 from billing.subscriptions.offers import Offers
 
 STARTER = {

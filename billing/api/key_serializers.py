@@ -13,7 +13,7 @@ from billing.entitlements.keys import CUSTOMERS_SCOPES, LONGEST_OVERLAP
 from billing.http.fields import StrictSerializer, TimeField
 from billing.models import ApiKey
 from billing.models.budgets import LARGEST, terms_of
-from billing.rules.budgets import Budgets
+from billing.rules.tokens.budgets import Budgets
 
 LONGEST_NAME = 50
 EXAMPLE = {

@@ -18,10 +18,10 @@ from billing.models import Feature, ModelPrice, Plan, Route
 from billing.models.budgets import terms_of
 from billing.models.catalogue.features import normalised_path
 from billing.postgres.guard import waiting_for_postgres
-from billing.rules.entitlement import Metered
-from billing.rules.model_prices import ModelRates
-from billing.rules.plan_offers import PlanOffer
+from billing.rules.entitlements.entitlement import Metered
+from billing.rules.entitlements.plan_offers import PlanOffer
 from billing.rules.routes import ParameterRoutes, has_parameters, why_no_route
+from billing.rules.tokens.model_prices import ModelRates
 from ratelimit import process_state
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from billing.bounded_cache import BoundedCache
 from billing.models import ApiKey, Fence
 from billing.models.api_keys import prefix_in
 from billing.models.budgets import terms_of
-from billing.rules.budgets import NONE, Budgets
+from billing.rules.tokens.budgets import NONE, Budgets
 from ratelimit import process_state
 from ratelimit.limits import LARGEST_VERSION
 

@@ -14,9 +14,9 @@ from django.db import connection, models
 
 from billing.fence.models import Fence
 from billing.models import BillingPeriod, LimitOverride, PastDue, Plan, Subscription, TokenTopUp
-from billing.rules.entitlement import Facts, Override
+from billing.rules.entitlements.entitlement import Facts, Override
 from billing.rules.instants import EPOCH
-from billing.rules.past_due import paused_from
+from billing.rules.payments.past_due import paused_from
 from billing.subscriptions import opening
 from billing.subscriptions.refusals import NoSubscription
 

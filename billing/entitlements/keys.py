@@ -20,8 +20,8 @@ from billing.models.api_keys import prefix_in
 from billing.models.budgets import terms_of
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
-from billing.rules.budgets import NONE
 from billing.rules.refused import Refused
+from billing.rules.tokens.budgets import NONE
 
 LONGEST_OVERLAP: Final = timedelta(days=30)
 LONGEST_LIFE: Final = timedelta(days=365_250)

@@ -10,8 +10,8 @@ from billing.catalogue.published import catalogue
 from billing.entitlements.facts import pauses, terms_of
 from billing.models import LimitOverride, Subscription, TokenTopUp
 from billing.postgres.any_of import any_of
-from billing.rules.entitlement import Entitlement, Facts, Override, entitle
-from billing.rules.top_ups import TopUp
+from billing.rules.entitlements.entitlement import Entitlement, Facts, Override, entitle
+from billing.rules.tokens.top_ups import TopUp
 from billing.subscriptions import lapsed_top_ups
 
 NO_VERSIONS: Mapping[int, int] = {}

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from billing.entitlements import snapshots
 from billing.rules.instants import to_ms
-from billing.rules.overage import Overage
+from billing.rules.tokens.overage import Overage
 from billing.subscriptions.overage.usage import used_in
 
 

@@ -13,9 +13,9 @@ from billing.bounded_cache import BoundedCache
 from billing.catalogue.published import Catalogue, catalogue, reload_catalogue
 from billing.entitlements.facts import read_facts
 from billing.postgres.guard import waiting_for_postgres
-from billing.rules.entitlement import Entitlement, Facts, entitle
+from billing.rules.entitlements.entitlement import Entitlement, Facts, entitle
+from billing.rules.entitlements.plan_offers import PlanOffer, cheapest
 from billing.rules.instants import from_ms
-from billing.rules.plan_offers import PlanOffer, cheapest
 from billing.subscriptions import lapsed_top_ups
 from ratelimit import process_state
 from ratelimit.keys import AccountKeys

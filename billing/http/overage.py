@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from billing.http.fields import MoneyField
-from billing.rules.overage import Overage, shown_price
+from billing.rules.tokens.overage import Overage, shown_price
 
 OVERAGE = {
     "tokens_used": 250,

@@ -9,7 +9,7 @@ from django.conf import settings
 from billing.models import Invoice, PastDue
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
-from billing.rules.past_due import paused_from
+from billing.rules.payments.past_due import paused_from
 
 
 def begin(invoice: Invoice, now: datetime) -> None:

@@ -16,7 +16,7 @@ from billing.fence.fenced import FencedModel
 from billing.models.catalogue.plans import LARGEST_RATE
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
-from billing.rules.top_ups import TopUp
+from billing.rules.tokens.top_ups import TopUp
 from ratelimit.limits import LARGEST_NUMBER
 
 

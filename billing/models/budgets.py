@@ -12,7 +12,7 @@ from billing.fence.fenced import FencedModel
 from billing.fence.models import CATALOGUE
 from billing.models.api_keys import ApiKey
 from billing.models.catalogue.plans import LARGEST_RATE, Plan
-from billing.rules.budgets import NONE, Budgets
+from billing.rules.tokens.budgets import NONE, Budgets
 from ratelimit.limits import LARGEST_NUMBER
 
 OF_THE_KEY: Final = Budgets._fields[:3]

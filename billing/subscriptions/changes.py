@@ -17,9 +17,9 @@ from billing.invoicing import issuing, review
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
+from billing.rules.entitlements.plan_offers import NO_PLAN
 from billing.rules.periods import Period, nth_period
 from billing.rules.plan_change import Available, Direction, available, blockers
-from billing.rules.plan_offers import NO_PLAN
 from billing.rules.proration import Proration
 from billing.subscriptions import opening, quotes, renewal, trials
 from billing.subscriptions.coupons import discounts

@@ -1,4 +1,4 @@
-"""Finds out what was spent of top-ups that have lapsed, once, and stores it: see `billing.rules.top_ups`.
+"""Finds out what was spent of top-ups that have lapsed, once, and stores it: see `billing.rules.tokens.top_ups`.
 
 What was used of a window up to an instant is asked of the function that BILLING_USED_UNTIL names. Until every call of
 before the lapse must have arrived, what it says is kept in this process alone, and is asked for again; so it also is
@@ -20,10 +20,10 @@ from django.utils.module_loading import import_string
 from billing.fence.fenced import push_on_commit
 from billing.fence.push import fence_version
 from billing.models import TokenTopUp
-from billing.rules.entitlement import Facts, window_at
+from billing.rules.entitlements.entitlement import Facts, window_at
+from billing.rules.entitlements.plan_offers import PlanOffer
 from billing.rules.periods import Period
-from billing.rules.plan_offers import PlanOffer
-from billing.rules.top_ups import TopUp, edges_until, of_window, spent_of
+from billing.rules.tokens.top_ups import TopUp, edges_until, of_window, spent_of
 from ratelimit.scripts import LARGEST_SKEW_MS
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from billing.rules.model_prices import Units
+from billing.rules.tokens.model_prices import Units
 
 
 class AnswerFailed(Exception):

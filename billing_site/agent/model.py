@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from rest_framework.exceptions import ValidationError
 
-from billing.rules.model_prices import Units
+from billing.rules.tokens.model_prices import Units
 from billing_site.agent.answer import AnswerFailed
 from billing_site.agent.chat import Chat, whole
 from billing_site.agent.events import DONE, event_of

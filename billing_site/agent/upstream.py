@@ -17,7 +17,7 @@ import urllib3
 from django.conf import settings
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from billing.rules.model_prices import Units
+from billing.rules.tokens.model_prices import Units
 from billing_site.agent.answer import AnswerFailed
 from billing_site.agent.chat import Chat
 from billing_site.agent.events import DONE, TooLong, data_of, event_of

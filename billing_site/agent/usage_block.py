@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing.rules.model_prices import Units
+from billing.rules.tokens.model_prices import Units
 
 
 def units_of(usage: Any) -> Units | None:

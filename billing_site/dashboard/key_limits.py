@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy
 
 from billing.models import ApiKey
 from billing.models.budgets import LARGEST, terms_of
-from billing.rules.budgets import Budgets
 from billing.rules.instants import from_ms
+from billing.rules.tokens.budgets import Budgets
 from ratelimit.budgets import COUNTED
 from usage.metering import admit
 

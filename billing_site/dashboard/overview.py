@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.utils.formats import date_format
 
 from billing.models import Invoice
-from billing.rules.forecast import DayUsage, forecast
+from billing.rules.entitlements.forecast import DayUsage, forecast
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.plans import following_amount, present
 from ratelimit.limits import Standing

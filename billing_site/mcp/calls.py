@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from billing.http.exception_handler import exception_handler
 from billing.http.json import ExactJSONEncoder
-from billing.rules.model_prices import WrongUnits
+from billing.rules.tokens.model_prices import WrongUnits
 from billing_site.mcp.tools import Tool, ToolFailed
 from usage.api.contract import admission_of, caller_of
 from usage.metering.admit import Unavailable

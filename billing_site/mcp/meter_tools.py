@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.http import HttpRequest
 
 from billing.catalogue.published import Catalogue
-from billing.rules.model_prices import MOST_TOKENS, UNITS
+from billing.rules.tokens.model_prices import MOST_TOKENS, UNITS
 from billing_site.mcp.tools import Arguments, tool
 from usage.api.contract import charge_of_work
 from usage.api.reservation_charges import charge_of_asked

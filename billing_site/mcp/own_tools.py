@@ -17,7 +17,7 @@ from billing.api.document_serializers import InvoiceSerializer
 from billing.api.document_views import issued_to
 from billing.api.plan_change_views import preview
 from billing.models import Feature, ModelPrice, Plan
-from billing.rules import model_prices
+from billing.rules.tokens import model_prices
 from billing.subscriptions.offers import Offers
 from billing_site.mcp.meter_tools import UNITS_SCHEMA
 from billing_site.mcp.tools import ToolFailed, tool

@@ -10,7 +10,7 @@ from rest_framework.serializers import ValidationError
 
 from billing.http import problems
 from billing.http.problems import Problem
-from billing.rules.model_prices import WrongUnits
+from billing.rules.tokens.model_prices import WrongUnits
 from billing_site.request import refusals
 from usage.api import reservation_sentences
 from usage.metering.admit import Unavailable

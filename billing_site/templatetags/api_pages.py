@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from billing.rules.overage import Overage
+from billing.rules.tokens.overage import Overage
 from ratelimit.limits import Standing
 from usage.api.contract import find_admission
 from usage.metering.quota import of_included, overage_of, percentage_used

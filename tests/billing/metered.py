@@ -13,7 +13,7 @@ from billing.entitlements.snapshots import snapshot
 from billing.models import InvoiceLine, Plan, WindowOverage
 from billing.rules.ids import mint
 from billing.rules.instants import to_ms, to_seconds
-from billing.rules.overage import cost
+from billing.rules.tokens.overage import cost
 from ratelimit import process_state
 from tests.factories import make_plan, money
 from usage.log.events import CHARGE, Event

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from billing.catalogue.published import Catalogue
-from billing.rules.model_prices import WrongUnits
+from billing.rules.tokens.model_prices import WrongUnits
 from ratelimit.servers.single import RedisUnreachable
 from usage.api.contract import may_ask
 from usage.api.reservation_serializers import ReserveRequest

@@ -10,7 +10,7 @@ from rest_framework.serializers import ValidationError
 from billing.api.sentences import to_customer
 from billing.http.error_codes import ERRORS
 from billing.http.problems import Problem
-from billing.rules.model_prices import WrongUnits
+from billing.rules.tokens.model_prices import WrongUnits
 from ratelimit.servers.single import RedisUnreachable
 from usage.drain import drain
 from usage.metering.reservations.refusals import (

@@ -9,8 +9,8 @@ from rest_framework import serializers
 
 from billing.api.sentences import to_customer
 from billing.http.fields import NumberOrUnlimited, StrictSerializer
-from billing.rules import model_prices
-from billing.rules.model_prices import MOST_TOKENS, UNITS, WrongUnits
+from billing.rules.tokens import model_prices
+from billing.rules.tokens.model_prices import MOST_TOKENS, UNITS, WrongUnits
 from usage.log.reservation_facts import OPEN
 from usage.metering.reservations.ends import COMPLETE, OUTCOMES
 from usage.metering.reservations.opening import MOST_SECONDS, SECONDS

@@ -6,7 +6,7 @@ from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 
-from billing.rules.suggestion import Kind, Suggestion
+from billing.rules.entitlements.suggestion import Kind, Suggestion
 
 
 def reason_of(suggestion: Suggestion) -> str:

@@ -9,8 +9,8 @@ from rest_framework import serializers
 
 from billing.http.fields import MoneyField, NumberOrUnlimited, StrictSerializer
 from billing.http.overage import OVERAGE, OverageSerializer
-from billing.rules.budgets import Budgets
-from billing.rules.suggestion import Kind, Suggestion
+from billing.rules.entitlements.suggestion import Kind, Suggestion
+from billing.rules.tokens.budgets import Budgets
 from usage.api.sentences import reason_of
 from usage.log.metadata import fault_of
 from usage.metering.call import LONGEST_RUN, names_a_run

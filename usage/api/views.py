@@ -24,9 +24,9 @@ from billing.http.openapi import METERED, problem
 from billing.http.problems import Problem
 from billing.http.views import ApiView
 from billing.models.api_keys import prefix_in
-from billing.rules.budgets import Budgets
-from billing.rules.entitlement import Metered
+from billing.rules.entitlements.entitlement import Metered
 from billing.rules.instants import from_ms
+from billing.rules.tokens.budgets import Budgets
 from ratelimit.budgets import COUNTED
 from ratelimit.limits import BudgetStanding
 from usage.api.contract import ChargedByView, admission_of, caller_of, charge_of_work

@@ -17,7 +17,7 @@ from billing.entitlements import snapshots
 from billing.entitlements.many import facts_of
 from billing.models import Fence, WindowOverage
 from billing.postgres.any_of import any_of
-from billing.rules.entitlement import Entitlement, Facts, entitle
+from billing.rules.entitlements.entitlement import Entitlement, Facts, entitle
 from billing.rules.instants import from_ms, from_seconds, to_ms, to_seconds
 from billing.rules.periods import Period
 from billing.subscriptions import lapsed_top_ups

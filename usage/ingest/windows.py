@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from billing.rules.entitlement import Facts, facts_at
+from billing.rules.entitlements.entitlement import Facts, facts_at
+from billing.rules.entitlements.plan_offers import PlanOffer, offer_of
 from billing.rules.periods import Period
-from billing.rules.plan_offers import PlanOffer, offer_of
 from billing.rules.usage_window import quota_window, window_on
 
 

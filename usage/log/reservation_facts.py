@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from billing.rules.model_prices import ModelRates
+from billing.rules.tokens.model_prices import ModelRates
 from usage.log.events import CHARGE, EXTEND, LATEST_MS, SETTLE, VOID, Event, MalformedEvent
 
 OPEN, SETTLED, RELEASED, EXPIRED = "open", "settled", "released", "expired"

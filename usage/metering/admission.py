@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from billing.entitlements.api_keys import Caller
 from billing.entitlements.snapshots import Snapshot
-from billing.rules.entitlement import MINUTE, QUOTA
+from billing.rules.entitlements.entitlement import MINUTE, QUOTA
 from billing.rules.instants import from_ms
 from ratelimit.limits import Decision, KeptAnswer, Outcome, Standing
 from usage.log.batch import decode

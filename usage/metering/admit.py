@@ -26,7 +26,7 @@ from billing.fence.models import CATALOGUE
 from billing.models import ApiKey
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules import ids
-from billing.rules.entitlement import Metered
+from billing.rules.entitlements.entitlement import Metered
 from billing.rules.instants import from_ms, to_ms
 from ratelimit import limiter, process_state
 from ratelimit.budgets import Asked

@@ -12,8 +12,8 @@ from django.db.models import Sum
 
 from billing.entitlements.api_keys import Caller
 from billing.entitlements.snapshots import Snapshot
-from billing.rules.budgets import NONE, day_of, key_limits, month_of, run_limits
 from billing.rules.instants import from_ms, to_ms
+from billing.rules.tokens.budgets import NONE, day_of, key_limits, month_of, run_limits
 from ratelimit import budgets
 from ratelimit.budgets import COUNTED, Asked
 from ratelimit.in_process import InProcessWindows, share_of

@@ -11,9 +11,9 @@ from django.conf import settings
 from billing.bounded_cache import BoundedCache
 from billing.entitlements.api_keys import Caller
 from billing.entitlements.snapshots import Snapshot
-from billing.rules.entitlement import QUOTA, Metered, Stretch, changes_ahead, stretches
+from billing.rules.entitlements.entitlement import QUOTA, Metered, Stretch, changes_ahead, stretches
 from billing.rules.instants import from_ms
-from billing.rules.model_prices import ModelRates
+from billing.rules.tokens.model_prices import ModelRates
 from ratelimit import process_state, reservations
 from ratelimit.budgets import Asked
 from ratelimit.headers import RateLimitHeaders, WithOverage

@@ -18,7 +18,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from billing.fence.fenced import push_on_commit
 from billing.fence.models import CATALOGUE
 from billing.models import Fence
-from billing.rules.entitlement import MINUTE
+from billing.rules.entitlements.entitlement import MINUTE
 from billing.rules.instants import from_ms
 from ratelimit.in_process import InProcessWindows, share_of
 from ratelimit.limiter import StaleFacts

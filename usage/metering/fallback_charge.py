@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
 from billing.fence import push
-from billing.rules.entitlement import QUOTA
+from billing.rules.entitlements.entitlement import QUOTA
 from billing.rules.instants import from_ms, from_seconds
 from usage.log import crossings, idempotency, keyed_charges, partitions, reserved, sums
 from usage.log.batch import EventBatch

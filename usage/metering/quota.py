@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from billing.rules.entitlement import Entitlement
-from billing.rules.overage import Overage
+from billing.rules.entitlements.entitlement import Entitlement
+from billing.rules.tokens.overage import Overage
 from ratelimit.limits import Standing
 
 

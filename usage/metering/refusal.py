@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from billing.rules.budgets import Budgets
-from billing.rules.entitlement import MINUTE, Entitlement, Metered, entitle
+from billing.rules.entitlements.entitlement import MINUTE, Entitlement, Metered, entitle
 from billing.rules.instants import from_ms
-from billing.rules.model_prices import MOST_TOKENS, affordable
+from billing.rules.tokens.budgets import Budgets
+from billing.rules.tokens.model_prices import MOST_TOKENS, affordable
 from ratelimit.budgets import COUNTED
 from ratelimit.limits import BudgetStanding, Outcome, Part, whole_seconds
 from usage.metering.admission import Admission

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from django.conf import settings
 from redis.exceptions import ResponseError
 
-from billing.rules.entitlement import MINUTE, Entitlement, Metered, stretches
+from billing.rules.entitlements.entitlement import MINUTE, Entitlement, Metered, stretches
 from ratelimit import limiter
 from ratelimit.limiter import AdmitCommand, StaleFacts
 from ratelimit.limits import MINUTE_MS, Limit, Standing, Take, whole_seconds

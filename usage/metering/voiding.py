@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, transaction
 from redis.exceptions import ResponseError
 
-from billing.rules.entitlement import QUOTA
+from billing.rules.entitlements.entitlement import QUOTA
 from billing.rules.instants import from_ms, to_ms
 from ratelimit import limiter
 from ratelimit.keys import AccountKeys

@@ -8,8 +8,8 @@ from django.db.models import Sum
 
 from billing.entitlements import snapshots
 from billing.entitlements.snapshots import Snapshot
-from billing.rules import forecast as rule
-from billing.rules.forecast import DayUsage, Forecast
+from billing.rules.entitlements import forecast as rule
+from billing.rules.entitlements.forecast import DayUsage, Forecast
 from billing.rules.instants import to_ms
 from billing.rules.periods import Period
 from usage.models import DailyUsage, WindowUsage

@@ -13,12 +13,12 @@ from billing.bounded_cache import BoundedCache
 from billing.entitlements.snapshots import Snapshot
 from billing.invoicing.review import largest_invoice
 from billing.models import Plan, TokenPack
-from billing.rules import suggestion as rule
-from billing.rules.forecast import Forecast
+from billing.rules.entitlements import suggestion as rule
+from billing.rules.entitlements.forecast import Forecast
+from billing.rules.entitlements.suggestion import Kind, PackOffer, Suggestion, Way
 from billing.rules.money import in_currency
 from billing.rules.plan_change import Available
 from billing.rules.refused import Refused
-from billing.rules.suggestion import Kind, PackOffer, Suggestion, Way
 from billing.subscriptions.offers import Offers
 from billing.subscriptions.previews import calculate_proration
 from ratelimit import process_state

@@ -22,7 +22,7 @@ from billing.fence.models import CATALOGUE, Fence
 from billing.models import NoticeThreshold
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
-from billing.rules.entitlement import Entitlement
+from billing.rules.entitlements.entitlement import Entitlement
 from billing.rules.instants import to_ms, to_seconds
 from usage.models import ThresholdCrossed, WindowUsage
 from usage.thresholds.rule import ALL, Crossing, Told, Watched, look_from, newly_crossed

@@ -19,8 +19,8 @@ from billing.admin.base import FencedAdmin, ModelForm
 from billing.api.sentences import to_staff
 from billing.models import ModelPrice
 from billing.models.catalogue.model_prices import RATES, followed
-from billing.rules import model_prices
-from billing.rules.model_prices import LARGEST_RATE, MOST_UNITS, PER_TOKEN, UNITS, ModelRates, WrongUnits
+from billing.rules.tokens import model_prices
+from billing.rules.tokens.model_prices import LARGEST_RATE, MOST_UNITS, PER_TOKEN, UNITS, ModelRates, WrongUnits
 
 NAMES = {"input": "input", "cache_read": "read from a cache", "cache_write": "written to a cache", "output": "output"}
 HELP = {

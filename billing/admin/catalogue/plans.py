@@ -25,7 +25,7 @@ from billing.catalogue import plans
 from billing.models import Capability, Plan, Subscription
 from billing.models.catalogue.plans import PlanQuerySet
 from billing.rules import money
-from billing.rules.overage import shown_price
+from billing.rules.tokens.overage import shown_price
 
 BLANK_IS_UNLIMITED = ("monthly_token_quota", "requests_per_minute")
 

@@ -21,7 +21,7 @@ from billing.admin.subscriptions.offers import REFUSALS
 from billing.api.sentences import to_staff
 from billing.entitlements.overage import overage_now
 from billing.models import Subscription, WindowOverage
-from billing.rules.overage import shown_price
+from billing.rules.tokens.overage import shown_price
 from billing.subscriptions.overage import cap
 from ratelimit.limits import LARGEST_NUMBER
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from billing.mails.draft import Draft, Link, instant, number
 from billing.models import OutboxMessage
-from billing.rules.overage import shown_price
+from billing.rules.tokens.overage import shown_price
 
 
 def crossed(message: OutboxMessage) -> Draft | None:

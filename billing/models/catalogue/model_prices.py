@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from billing.fence.fenced import FencedModel
 from billing.models.catalogue.features import Feature
-from billing.rules.model_prices import LARGEST_RATE, ModelRates
+from billing.rules.tokens.model_prices import LARGEST_RATE, ModelRates
 
 RATES = ("input", "cache_read", "cache_write", "output", "fixed")
 _bounded = [MaxValueValidator(LARGEST_RATE)]

@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from billing.models.invoices import Invoice
 from billing.models.payments.payment_methods import PaymentMethod
-from billing.rules.declines import DeclineKind
+from billing.rules.payments.declines import DeclineKind
 
 
 class PaymentAttemptQuerySet(models.QuerySet["PaymentAttempt"]):

@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from billing.rules.declines import DeclineKind
+from billing.rules.payments.declines import DeclineKind
 
 T_co = TypeVar("T_co", covariant=True)
 

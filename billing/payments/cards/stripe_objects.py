@@ -25,8 +25,8 @@ from billing.payments.cards.answers import (
     SetUp,
     SetUpState,
 )
-from billing.rules.declines import DeclineKind, kind_of
 from billing.rules.money import from_minor, minor_units, to_minor
+from billing.rules.payments.declines import DeclineKind, kind_of
 
 Json = Mapping[str, Any]
 #: Decimals of Stripe's units where they are not those of ISO 4217.

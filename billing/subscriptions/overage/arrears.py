@@ -17,8 +17,8 @@ from billing.invoicing.bills import Bill, Line
 from billing.invoicing.ledger import Kind
 from billing.models import BillingPeriod, Invoice, InvoiceLine, WindowOverage
 from billing.postgres.any_of import any_of
-from billing.rules.overage import Stretch, above_quota, cost, shown_price
 from billing.rules.periods import Period
+from billing.rules.tokens.overage import Stretch, above_quota, cost, shown_price
 from billing.subscriptions.overage.closing import Closing, closings
 from billing.subscriptions.overage.past import Pasts
 from billing.subscriptions.overage.usage import Asked, asked, used_tokens

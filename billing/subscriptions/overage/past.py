@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from billing.models import LimitOverride, Plan, TokenTopUp
-from billing.rules.entitlement import Facts
-from billing.rules.included import HeldOverride, HeldQuota, Past
+from billing.rules.entitlements.entitlement import Facts
+from billing.rules.entitlements.included import HeldOverride, HeldQuota, Past
+from billing.rules.entitlements.plan_offers import PlanOffer
 from billing.rules.periods import Period
-from billing.rules.plan_offers import PlanOffer
-from billing.rules.top_ups import TopUp
+from billing.rules.tokens.top_ups import TopUp
 from billing.rules.usage_window import WindowHolder
 from billing.subscriptions import lapsed_top_ups
 

@@ -21,7 +21,7 @@ from billing.payments.cards.charging.pages import Ways
 from billing.payments.cards.charging.paying import ChargeDeclined
 from billing.payments.cards.configured import card_gateway
 from billing.payments.cards.gateway import Gateway
-from billing.rules.declines import kind_of
+from billing.rules.payments.declines import kind_of
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import saying_why_not
 from billing_site.dashboard.payments import declines

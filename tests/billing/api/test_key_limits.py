@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from billing.models import Budget
-from billing.rules.budgets import Budgets
+from billing.rules.tokens.budgets import Budgets
 from tests.billing.api.test_keys import KEYS, change, create, kinds, mia, rotate, works
 from tests.cast import Customer
 

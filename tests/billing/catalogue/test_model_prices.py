@@ -14,7 +14,7 @@ from billing.catalogue import published
 from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
 from billing.models import Feature, ModelPrice
-from billing.rules.model_prices import ModelRates, cost
+from billing.rules.tokens.model_prices import ModelRates, cost
 from ratelimit import keys
 from tests.redis_commands import version_in_redis
 

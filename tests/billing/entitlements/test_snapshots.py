@@ -16,7 +16,7 @@ from billing.catalogue.published import Catalogue
 from billing.entitlements import snapshots
 from billing.fence.push import fence_version
 from billing.models import LimitOverride, Plan, Route
-from billing.rules.entitlement import Metered
+from billing.rules.entitlements.entitlement import Metered
 from tests.cast import Customer
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from billing.rules.entitlement import Entitlement, Facts, Override
+from billing.rules.entitlements.entitlement import Entitlement, Facts, Override
+from billing.rules.entitlements.plan_offers import PlanOffer
 from billing.rules.periods import MONTH, Period
 from billing.rules.plan_change import PlanTerms
-from billing.rules.plan_offers import PlanOffer
-from billing.rules.top_ups import TopUp
+from billing.rules.tokens.top_ups import TopUp
 from billing.rules.usage_window import BILLING_PERIOD, CALENDAR_MONTH, kept_window, quota_window
 
 MICROSECOND = timedelta(microseconds=1)

@@ -13,7 +13,7 @@ from hypothesis.extra.django import TestCase
 from billing.entitlements import snapshots
 from billing.invoicing import ledger
 from billing.models import BillingPeriod, Plan, Subscription, TaxRate
-from billing.rules.entitlement import entitle
+from billing.rules.entitlements.entitlement import entitle
 from billing.rules.periods import Period
 from billing.rules.plan_change import OnlyAtPeriodEnd
 from billing.subscriptions import canceling, changes, previews, refusals, renewal

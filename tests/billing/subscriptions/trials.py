@@ -7,7 +7,7 @@ from typing import Any
 
 from billing.entitlements import snapshots
 from billing.models import BillingPeriod, Subscription
-from billing.rules.entitlement import Entitlement
+from billing.rules.entitlements.entitlement import Entitlement
 from ratelimit import process_state
 
 

@@ -10,10 +10,10 @@ from django.conf import settings as django_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.rules.entitlement import Entitlement
+from billing.rules.entitlements.entitlement import Entitlement
+from billing.rules.entitlements.plan_offers import PlanOffer
 from billing.rules.periods import MONTH, Period
 from billing.rules.plan_change import PlanTerms
-from billing.rules.plan_offers import PlanOffer
 from ratelimit.limits import Limit, Standing
 from ratelimit.servers.single import SingleServer
 from tests.ratelimit.account import NOW_MS, Account, Wants

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from billing.admin.invoicing.documents import amount_of
 from billing.models import PastDue, PaymentAttempt
-from billing.rules.past_due import paused_from
+from billing.rules.payments.past_due import paused_from
 from billing.users import User
 from usage.admin.customers.sections import Section, instant, link, list_url
 

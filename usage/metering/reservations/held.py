@@ -15,10 +15,10 @@ from redis.exceptions import ResponseError
 
 from billing.entitlements import snapshots
 from billing.entitlements.api_keys import BadCredentials
-from billing.rules import model_prices
-from billing.rules.entitlement import QUOTA
+from billing.rules.entitlements.entitlement import QUOTA
 from billing.rules.instants import to_ms
-from billing.rules.model_prices import ModelRates
+from billing.rules.tokens import model_prices
+from billing.rules.tokens.model_prices import ModelRates
 from ratelimit import reservations
 from ratelimit.limits import Limit
 from ratelimit.reservations import Kept, Place, Terms

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from billing.catalogue.published import Catalogue
 from billing.entitlements.api_keys import Caller
-from billing.rules import model_prices
-from billing.rules.model_prices import MOST_TOKENS, ModelRates
+from billing.rules.tokens import model_prices
+from billing.rules.tokens.model_prices import MOST_TOKENS, ModelRates
 from usage.log import events, reservation_facts
 from usage.metering.admission import Admission
 from usage.metering.admit import admit

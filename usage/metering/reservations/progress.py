@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from redis.exceptions import ResponseError
 
-from billing.rules import model_prices
 from billing.rules.instants import to_ms
+from billing.rules.tokens import model_prices
 from ratelimit import reservations
 from ratelimit.reservations import NO_TEXTS, Beaten, State, Terms
 from ratelimit.servers.single import RedisUnreachable

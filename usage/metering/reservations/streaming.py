@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from django.db import InterfaceError, OperationalError
 
-from billing.rules.model_prices import WrongUnits
+from billing.rules.tokens.model_prices import WrongUnits
 from ratelimit.servers.single import RedisUnreachable
 from usage.drain import drain
 from usage.metering.reservations.ends import ABORTED, COMPLETE, FAILED

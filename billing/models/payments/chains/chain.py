@@ -10,8 +10,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
-from billing.rules.chain_units import TokenTerms
 from billing.rules.money import UnknownCurrency, minor_units
+from billing.rules.payments.chain_units import TokenTerms
 
 HASH_LENGTH: Final = 66
 ADDRESS_LENGTH: Final = 42

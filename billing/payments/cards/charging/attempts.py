@@ -21,10 +21,10 @@ from billing.outbox.record import record
 from billing.payments.cards import methods
 from billing.payments.cards.answers import Answer, Answered, Charge, ChargeState, Declined, Rejected, Unknown
 from billing.payments.receive import receive
-from billing.rules.declines import DeclineKind
-from billing.rules.dunning import next_try
 from billing.rules.ids import mint
 from billing.rules.instants import to_ms
+from billing.rules.payments.declines import DeclineKind
+from billing.rules.payments.dunning import next_try
 
 State, Cause = PaymentAttempt.State, PaymentAttempt.Cause
 BY_ITSELF: Final = (Cause.ISSUED, Cause.RETRY, Cause.METHOD)

@@ -13,7 +13,7 @@ from billing.payments.cards.charging import attempts, automatic, pages
 from billing.payments.cards.charging.attempts import AttemptRunning, Cause, State
 from billing.payments.cards.charging.pages import Ways
 from billing.payments.cards.gateway import Gateway
-from billing.rules.declines import DeclineKind
+from billing.rules.payments.declines import DeclineKind
 
 
 class Outcome(StrEnum):

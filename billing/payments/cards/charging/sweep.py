@@ -15,7 +15,7 @@ from billing.payments.cards.answers import Answered, Rejected
 from billing.payments.cards.charging import attempts, automatic, pages
 from billing.payments.cards.charging.attempts import State
 from billing.payments.cards.gateway import Gateway
-from billing.rules.dunning import waits_until
+from billing.rules.payments.dunning import waits_until
 
 BATCH: Final = 10_000
 """Rows read at once; how long a run takes, its caller decides."""

@@ -23,7 +23,7 @@ from billing.payments.cards.answers import (
 )
 from billing.payments.cards.configured import card_gateway
 from billing.payments.cards.gateway import Gateway
-from billing.rules.declines import DeclineKind
+from billing.rules.payments.declines import DeclineKind
 from tests.servers.card.running import CONFIRMED_ALWAYS, CONFIRMED_ONCE, DECLINED_LATER, VISA, CardServer
 
 pytestmark = pytest.mark.django_db

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing.rules.budgets import NONE, Budgets
 from billing.rules.periods import MONTH
 from billing.rules.plan_change import PlanTerms
+from billing.rules.tokens.budgets import NONE, Budgets
 from billing.rules.usage_window import CALENDAR_MONTH
 
 

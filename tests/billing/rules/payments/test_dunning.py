@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.rules.dunning import next_try, waits_until
-from billing.rules.entitlement import Metered, entitle, stretches
-from billing.rules.past_due import paused_from
-from billing.rules.plan_offers import NO_PLAN
+from billing.rules.entitlements.entitlement import Metered, entitle, stretches
+from billing.rules.entitlements.plan_offers import NO_PLAN
+from billing.rules.payments.dunning import next_try, waits_until
+from billing.rules.payments.past_due import paused_from
 from tests.billing.rules.situations import DAY, FACTS, MICROSECOND, NOW, PLANS, PRO, offer
 
 DAYS = (1, 3, 5, 7)

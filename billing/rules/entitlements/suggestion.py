@@ -12,10 +12,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
-from billing.rules.entitlement import Entitlement, Facts, entitle
-from billing.rules.forecast import Forecast
-from billing.rules.overage import OverageTerms, cost
-from billing.rules.plan_offers import NO_PLAN, PlanOffer, cheapest
+from billing.rules.entitlements.entitlement import Entitlement, Facts, entitle
+from billing.rules.entitlements.forecast import Forecast
+from billing.rules.entitlements.plan_offers import NO_PLAN, PlanOffer, cheapest
+from billing.rules.tokens.overage import OverageTerms, cost
 
 MOST_PACKS = 10
 """Of one kind that are suggested: who needs more needs a plan."""

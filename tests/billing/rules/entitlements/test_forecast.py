@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.rules.entitlement import Facts, Override, entitle
-from billing.rules.forecast import DayUsage, Forecast, forecast
-from billing.rules.top_ups import TopUp
+from billing.rules.entitlements.entitlement import Facts, Override, entitle
+from billing.rules.entitlements.forecast import DayUsage, Forecast, forecast
+from billing.rules.tokens.top_ups import TopUp
 from billing.rules.usage_window import BILLING_PERIOD
 from tests.billing.rules.situations import (
     BASE,

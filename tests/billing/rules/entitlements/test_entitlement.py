@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from billing.rules.entitlement import Metered, Override, entitle
+from billing.rules.entitlements.entitlement import Metered, Override, entitle
+from billing.rules.entitlements.plan_offers import NO_PLAN, cheapest
 from billing.rules.periods import MONTH, YEAR, Interval, Period
-from billing.rules.plan_offers import NO_PLAN, cheapest
-from billing.rules.top_ups import TopUp
+from billing.rules.tokens.top_ups import TopUp
 from billing.rules.usage_window import BILLING_PERIOD, CALENDAR_MONTH, quota_window
 from ratelimit.limits import LARGEST_NUMBER
 from tests.billing.rules.situations import (

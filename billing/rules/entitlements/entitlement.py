@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
+from billing.rules.entitlements.plan_offers import NO_PLAN, PlanOffer, default_offer, offer_of
 from billing.rules.instants import EPOCH, to_ms
-from billing.rules.overage import OverageTerms
 from billing.rules.periods import Period
-from billing.rules.plan_offers import NO_PLAN, PlanOffer, default_offer, offer_of
-from billing.rules.top_ups import TopUp, tokens_on_top
+from billing.rules.tokens.overage import OverageTerms
+from billing.rules.tokens.top_ups import TopUp, tokens_on_top
 from billing.rules.usage_window import kept_window, window_on
 from ratelimit.limits import LARGEST_NUMBER, MINUTE_MS, Limit
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from billing.rules.entitlement import QUOTA, Facts, Override, entitle
+from billing.rules.entitlements.entitlement import QUOTA, Facts, Override, entitle
+from billing.rules.entitlements.plan_offers import PlanOffer
 from billing.rules.periods import Period
-from billing.rules.plan_offers import PlanOffer
 
 
 class HeldQuota(NamedTuple):

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.rules.entitlement import (
+from billing.rules.entitlements.entitlement import (
     entitle,
 )
 from billing.rules.periods import Period
-from billing.rules.top_ups import TopUp
+from billing.rules.tokens.top_ups import TopUp
 from billing.rules.usage_window import BILLING_PERIOD, CALENDAR_MONTH
 from tests.billing.rules.situations import (
     ANCHOR,

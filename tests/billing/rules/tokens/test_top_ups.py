@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.rules.entitlement import Override, entitle, stretches
-from billing.rules.top_ups import TopUp, edges_until, of_window, spent_of, tokens_on_top
+from billing.rules.entitlements.entitlement import Override, entitle, stretches
+from billing.rules.tokens.top_ups import TopUp, edges_until, of_window, spent_of, tokens_on_top
 from tests.billing.rules.situations import DAY, FACTS, MICROSECOND, NOVEMBER, PLANS
 from tests.effort import examples
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.rules.entitlement import Facts, Override, TopUp, changes_ahead, entitle, stretches
-from billing.rules.included import HeldOverride, HeldQuota, Past
-from billing.rules.overage import OverageTerms, Stretch, above_quota, cost, shown_price
+from billing.rules.entitlements.entitlement import Facts, Override, TopUp, changes_ahead, entitle, stretches
+from billing.rules.entitlements.included import HeldOverride, HeldQuota, Past
 from billing.rules.periods import Period
+from billing.rules.tokens.overage import OverageTerms, Stretch, above_quota, cost, shown_price
 from billing.rules.usage_window import BILLING_PERIOD
 from ratelimit.limits import LARGEST_NUMBER
 from tests.billing.rules.situations import DAY, FACTS, NOW, PERIOD, offer

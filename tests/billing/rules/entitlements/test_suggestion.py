@@ -10,12 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.rules.entitlement import Override, entitle
-from billing.rules.forecast import DayUsage, Forecast, forecast
-from billing.rules.overage import OverageTerms
-from billing.rules.plan_offers import PlanOffer
-from billing.rules.suggestion import Kind, PackOffer, Way, best, covering, missing, with_overage, with_packs
-from billing.rules.top_ups import TopUp
+from billing.rules.entitlements.entitlement import Override, entitle
+from billing.rules.entitlements.forecast import DayUsage, Forecast, forecast
+from billing.rules.entitlements.plan_offers import PlanOffer
+from billing.rules.entitlements.suggestion import (
+    Kind,
+    PackOffer,
+    Way,
+    best,
+    covering,
+    missing,
+    with_overage,
+    with_packs,
+)
+from billing.rules.tokens.overage import OverageTerms
+from billing.rules.tokens.top_ups import TopUp
 from tests.billing.rules.situations import FACTS, INSTANTS, NOVEMBER, PRO, STARTER, Situation, offer, situations
 
 NOON = datetime(2026, 11, 16, 12, tzinfo=UTC)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
-from billing.rules.entitlement import Entitlement, Facts, entitle, stretches
+from billing.rules.entitlements.entitlement import Entitlement, Facts, entitle, stretches
+from billing.rules.entitlements.plan_offers import PlanOffer
 from billing.rules.instants import from_ms
 from billing.rules.periods import Period
-from billing.rules.plan_offers import PlanOffer
-from billing.rules.top_ups import TopUp, edges_until, of_window, spent_of
+from billing.rules.tokens.top_ups import TopUp, edges_until, of_window, spent_of
 
 MEASURED_DAYS = 7
 DAY = timedelta(days=1)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from billing.rules.model_prices import (
+from billing.rules.tokens.model_prices import (
     LARGEST_RATE,
     MOST_TOKENS,
     MOST_UNITS,

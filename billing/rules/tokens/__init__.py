@@ -1,0 +1,1 @@
+"""Tokens: what they cost, what costs them, and whose are spent first."""
