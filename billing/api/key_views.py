@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
-from billing.api.document_views import OwnList
+from billing.api.documents.document_views import OwnList
 from billing.api.domain_problems import asked
 from billing.api.key_serializers import (
     KeyChangeRequest,
@@ -25,8 +25,8 @@ from billing.api.key_serializers import (
     NewKeySerializer,
     RotationRequest,
 )
-from billing.api.plan_change_serializers import NothingAsked
 from billing.api.sentences import to_customer
+from billing.api.subscriptions.plan_change_serializers import NothingAsked
 from billing.entitlements import keys
 from billing.entitlements.api_keys import Caller
 from billing.http.idempotency import idempotent

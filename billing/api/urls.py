@@ -2,20 +2,17 @@
 
 from django.urls import re_path
 
-from billing.api import (
+from billing.api import catalogue_views, key_views
+from billing.api.documents import details_views, document_views, pdf_views
+from billing.api.payments import money_views, pay_views, payment_method_views
+from billing.api.subscriptions import (
     account_views,
     cancel_views,
-    catalogue_views,
     coupon_views,
-    details_views,
-    document_views,
-    key_views,
     overage_views,
-    pdf_views,
     plan_change_views,
     token_pack_views,
 )
-from billing.api.payments import money_views, pay_views, payment_method_views
 from billing.api.webhooks.urls import urlpatterns as of_webhooks
 
 urlpatterns = [

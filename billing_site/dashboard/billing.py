@@ -12,8 +12,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from billing.api.document_views import issued_to, noted_for
-from billing.api.pdf_views import as_file
+from billing.api.documents.document_views import issued_to, noted_for
+from billing.api.documents.pdf_views import as_file
 from billing.documents import issued
 from billing.invoicing import ledger
 from billing.members.rights import Right

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from billing.api.coupon_codes import guessing
+from billing.api.subscriptions.coupon_codes import guessing
 from billing.entitlements import token_packs
 from billing.invoicing import taxation
 from billing.members.rights import Right

@@ -11,11 +11,11 @@ from typing import Any, Final
 from django.http import HttpRequest
 from django.utils import timezone
 
-from billing.api.account_views import subscription_at
 from billing.api.catalogue_serializers import FeatureSerializer, PlanSerializer
-from billing.api.document_serializers import InvoiceSerializer
-from billing.api.document_views import issued_to
-from billing.api.plan_change_views import preview
+from billing.api.documents.document_serializers import InvoiceSerializer
+from billing.api.documents.document_views import issued_to
+from billing.api.subscriptions.account_views import subscription_at
+from billing.api.subscriptions.plan_change_views import preview
 from billing.models import Feature, ModelPrice, Plan
 from billing.rules.tokens import model_prices
 from billing.subscriptions.offers import Offers

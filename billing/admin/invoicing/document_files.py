@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 
 from billing.admin.action_pages import ActionPages, page_action
 from billing.admin.base import M
-from billing.api.pdf_views import as_file
+from billing.api.documents.pdf_views import as_file
 from billing.api.sentences import to_staff
 from billing.documents.document import Document
 from billing.documents.issued import NoDocument

@@ -5,7 +5,7 @@ from __future__ import annotations
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from billing.api.document_serializers import AmountField
+from billing.api.documents.document_serializers import AmountField
 from billing.models import BalanceEntry, Payment
 from billing.models.settlements import Movement
 

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.response import Response
 
-from billing.api.document_views import OwnList
+from billing.api.documents.document_views import OwnList
 from billing.api.payments.money_serializers import BalanceEntrySerializer, InvoicePaymentSerializer
 from billing.http.pagination import NewestFirst
 from billing.invoicing import ledger

@@ -23,9 +23,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.document_views import OwnList
+from billing.api.documents.document_views import OwnList
 from billing.api.domain_problems import asked
-from billing.api.plan_change_serializers import NothingAsked
+from billing.api.subscriptions.plan_change_serializers import NothingAsked
 from billing.http.fields import StrictSerializer, TimeField
 from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, problem

@@ -16,11 +16,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
-from billing.api.document_views import OwnList
+from billing.api.documents.document_views import OwnList
 from billing.api.domain_problems import asked
 from billing.api.key_views import FORBIDDEN, Managed
-from billing.api.plan_change_serializers import NothingAsked
 from billing.api.sentences import to_customer
+from billing.api.subscriptions.plan_change_serializers import NothingAsked
 from billing.api.webhooks.serializers import (
     DeliverySerializer,
     EndpointChangeRequest,

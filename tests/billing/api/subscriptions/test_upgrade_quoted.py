@@ -12,7 +12,7 @@ from django.conf import LazySettings
 
 from billing.invoicing import credit_notes
 from billing.models import Invoice, Plan
-from tests.billing.api.plan_changes import PREVIEW, refused, upgrade
+from tests.billing.api.subscriptions.plan_changes import PREVIEW, refused, upgrade
 from tests.billing.sale import lift_minute, priced_long_ago
 from tests.cast import Customer
 from tests.clock import moved_by_hand

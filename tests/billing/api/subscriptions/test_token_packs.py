@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from billing.invoicing import credit_notes
 from billing.models import Invoice, InvoiceLine, Subscription, TokenPack, TokenPackPurchase
-from tests.billing.api.plan_changes import refused
+from tests.billing.api.subscriptions.plan_changes import refused
 from tests.billing.ledger import assert_explained, hand_over, pay, pay_in_full
 from tests.billing.sale import sell
 from tests.cast import Customer, Staff

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from billing.models import Invoice, Plan, Subscription
 from billing.subscriptions import renewal
-from tests.billing.api.plan_changes import PREVIEW, SUBSCRIPTION, UPGRADE, refused
+from tests.billing.api.subscriptions.plan_changes import PREVIEW, SUBSCRIPTION, UPGRADE, refused
 from tests.billing.sale import priced_long_ago
 from tests.cast import Customer
 from tests.clock import moved_by_hand

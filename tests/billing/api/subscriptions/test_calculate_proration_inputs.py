@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from tests.billing.api.plan_changes import PREVIEW, errors, preview
+from tests.billing.api.subscriptions.plan_changes import PREVIEW, errors, preview
 from tests.billing.sale import lift_minute
 from tests.cast import Customer
 

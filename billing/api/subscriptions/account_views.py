@@ -10,8 +10,8 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.account_serializers import SubscriptionResponse
 from billing.api.domain_problems import as_problems
+from billing.api.subscriptions.account_serializers import SubscriptionResponse
 from billing.entitlements.overage import overage_now
 from billing.http.openapi import problem
 from billing.http.views import ApiView, account_of

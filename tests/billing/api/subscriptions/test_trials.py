@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from billing import tasks
 from billing.models import ApiKey, Plan, Subscription
-from tests.billing.api.plan_changes import PREVIEW, SUBSCRIPTION, UPGRADE, refused, upgrade
+from tests.billing.api.subscriptions.plan_changes import PREVIEW, SUBSCRIPTION, UPGRADE, refused, upgrade
 from tests.billing.sale import priced_long_ago
 from tests.cast import Customer
 from tests.clock import moved_by_hand

@@ -10,11 +10,11 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.utils import timezone
 
-from billing.api.coupon_codes import find_coupon
+from billing.api.subscriptions.coupon_codes import find_coupon
 from billing.http.problems import Problem
 from billing.models import CouponRedemption, Plan, Subscription
 from billing.subscriptions import renewal
-from tests.billing.api.plan_changes import PREVIEW, SUBSCRIPTION, preview, upgrade
+from tests.billing.api.subscriptions.plan_changes import PREVIEW, SUBSCRIPTION, preview, upgrade
 from tests.billing.sale import lift_minute, priced_long_ago
 from tests.billing.subscriptions.test_renewal_concurrency import at_once
 from tests.cast import Customer

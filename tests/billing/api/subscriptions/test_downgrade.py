@@ -14,7 +14,7 @@ from django.test import Client
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
 from billing.subscriptions import changes
 from ratelimit.keys import shard_of
-from tests.billing.api.plan_changes import refused
+from tests.billing.api.subscriptions.plan_changes import refused
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from usage.drain import drain

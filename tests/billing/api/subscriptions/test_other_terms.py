@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from billing.models import Invoice
-from tests.billing.api.plan_changes import PREVIEW, SUBSCRIPTION, UPGRADE, refused
+from tests.billing.api.subscriptions.plan_changes import PREVIEW, SUBSCRIPTION, UPGRADE, refused
 from tests.billing.sale import priced_long_ago, sell
 from tests.cast import Customer
 from tests.clock import moved_by_hand

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
-from tests.billing.api.plan_changes import PREVIEW, SUBSCRIPTION, UPGRADE, refused, upgrade
+from tests.billing.api.subscriptions.plan_changes import PREVIEW, SUBSCRIPTION, UPGRADE, refused, upgrade
 from tests.billing.sale import lift_minute, sell
 from tests.cast import Customer
 from tests.clock import moved_by_hand

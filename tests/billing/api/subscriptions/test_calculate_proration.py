@@ -14,7 +14,7 @@ from django.conf import LazySettings
 from billing.models import BillingPeriod, Fence, Invoice, Plan, Subscription
 from billing.subscriptions import opening, renewal
 from billing.subscriptions.previews import InvalidCycle, calculate_proration
-from tests.billing.api.plan_changes import PREVIEW, errors, preview
+from tests.billing.api.subscriptions.plan_changes import PREVIEW, errors, preview
 from tests.billing.sale import sell
 from tests.cast import Customer
 from tests.clock import moved_by_hand

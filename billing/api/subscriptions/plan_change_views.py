@@ -13,9 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
-from billing.api.coupon_codes import COUPON_INVALID, find_coupon
 from billing.api.domain_problems import as_problems, asked, checked
-from billing.api.plan_change_serializers import (
+from billing.api.sentences import to_customer
+from billing.api.subscriptions.coupon_codes import COUPON_INVALID, find_coupon
+from billing.api.subscriptions.plan_change_serializers import (
     DowngradeRequest,
     DowngradeResponse,
     NothingAsked,
@@ -24,7 +25,6 @@ from billing.api.plan_change_serializers import (
     UpgradeRequest,
     UpgradeResponse,
 )
-from billing.api.sentences import to_customer
 from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, either, problem
 from billing.http.views import ApiView, account_of

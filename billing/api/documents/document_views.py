@@ -11,7 +11,7 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.document_serializers import CreditNoteSerializer, InvoiceSerializer
+from billing.api.documents.document_serializers import CreditNoteSerializer, InvoiceSerializer
 from billing.http.pagination import NewestFirst
 from billing.http.views import ApiView, account_of
 from billing.models import CreditNote, Invoice
