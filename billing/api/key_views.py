@@ -16,7 +16,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
-from billing.api.documents.document_views import OwnList
 from billing.api.domain_problems import asked
 from billing.api.key_serializers import (
     KeyChangeRequest,
@@ -26,14 +25,14 @@ from billing.api.key_serializers import (
     RotationRequest,
 )
 from billing.api.sentences import to_customer
-from billing.api.subscriptions.plan_change_serializers import NothingAsked
 from billing.entitlements import keys
 from billing.entitlements.api_keys import Caller
+from billing.http.fields import NothingAsked
 from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, problem
 from billing.http.pagination import NewestFirst
 from billing.http.problems import Problem
-from billing.http.views import ApiView, account_of
+from billing.http.views import ApiView, OwnList, account_of
 from billing.models import ApiKey
 
 FORBIDDEN: Final = problem(403, "forbidden")

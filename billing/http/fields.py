@@ -104,6 +104,10 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
+class NothingAsked(StrictSerializer):
+    """The body of a request that needs none."""
+
+
 def _wrong_type(field: Any, value: Any) -> str:
     """What to say of a value of another type than the field's; "" of null, of which the field itself decides."""
     for kind, expected, text in JSON_TYPES:

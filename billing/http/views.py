@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.db.models import Model, QuerySet
 from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.generics import ListAPIView
 from rest_framework.request import Request, is_form_media_type
 from rest_framework.views import APIView
 
@@ -52,3 +54,18 @@ def account_of(request: Request) -> int:
     """Whose request it is, in a view that is not public."""
     caller: Any = request.auth  # as the gateway identified it (billing_site.request.authentication)
     return int(caller.account)
+
+
+class OwnList(ApiView, ListAPIView[Any]):
+    """Rows of the caller, page by page."""
+
+    query_fields = frozenset({"cursor", "limit"})
+    model: type[Model]
+
+    def get_queryset(self) -> QuerySet[Any]:
+        if getattr(self, "swagger_fake_view", False):
+            return self.model._default_manager.none()
+        return self.rows_of(account_of(self.request))
+
+    def rows_of(self, account: int) -> QuerySet[Any]:
+        raise NotImplementedError

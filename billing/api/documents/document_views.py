@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.documents.document_serializers import CreditNoteSerializer, InvoiceSerializer
 from billing.http.pagination import NewestFirst
-from billing.http.views import ApiView, account_of
+from billing.http.views import ApiView, OwnList, account_of
 from billing.models import CreditNote, Invoice
 
 
@@ -30,21 +29,6 @@ def issued_to(account: int) -> QuerySet[Invoice]:
 def noted_for(account: int) -> QuerySet[CreditNote]:
     """The account's credit notes, with their taxes."""
     return CreditNote.objects.filter(account=account).select_related("invoice").prefetch_related("taxes__of")
-
-
-class OwnList(ApiView, ListAPIView[Any]):
-    """Rows of the caller."""
-
-    query_fields = frozenset({"cursor", "limit"})
-    model: type[Model]
-
-    def get_queryset(self) -> QuerySet[Any]:
-        if getattr(self, "swagger_fake_view", False):
-            return self.model._default_manager.none()
-        return self.rows_of(account_of(self.request))
-
-    def rows_of(self, account: int) -> QuerySet[Any]:
-        raise NotImplementedError
 
 
 @extend_schema_view(get=extend_schema("listInvoices"))

@@ -9,9 +9,9 @@ from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.response import Response
 
-from billing.api.documents.document_views import OwnList
 from billing.api.payments.money_serializers import BalanceEntrySerializer, InvoicePaymentSerializer
 from billing.http.pagination import NewestFirst
+from billing.http.views import OwnList
 from billing.invoicing import ledger
 from billing.models import BalanceEntry, Invoice, Payment
 from billing.rules.money import in_currency

@@ -23,15 +23,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.documents.document_views import OwnList
 from billing.api.domain_problems import asked
-from billing.api.subscriptions.plan_change_serializers import NothingAsked
-from billing.http.fields import StrictSerializer, TimeField
+from billing.http.fields import NothingAsked, StrictSerializer, TimeField
 from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, problem
 from billing.http.pagination import NewestFirst
 from billing.http.problems import Problem
-from billing.http.views import ApiView, account_of
+from billing.http.views import ApiView, OwnList, account_of
 from billing.models import PaymentMethod
 from billing.payments.cards import methods
 from billing.payments.cards.answers import Answered

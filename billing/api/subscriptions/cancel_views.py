@@ -14,8 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.domain_problems import as_problems, asked
-from billing.api.subscriptions.plan_change_serializers import NothingAsked
-from billing.http.fields import StrictSerializer
+from billing.http.fields import NothingAsked, StrictSerializer
 from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, problem
 from billing.http.views import ApiView, account_of

@@ -15,8 +15,7 @@ from rest_framework.response import Response
 
 from billing.api.domain_problems import as_problems, asked
 from billing.api.subscriptions.coupon_codes import COUPON_INVALID, guessing
-from billing.api.subscriptions.plan_change_serializers import NothingAsked
-from billing.http.fields import MoneyField, StrictSerializer, TimeField
+from billing.http.fields import MoneyField, NothingAsked, StrictSerializer, TimeField
 from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, problem
 from billing.http.views import ApiView, account_of

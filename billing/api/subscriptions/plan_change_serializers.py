@@ -172,7 +172,3 @@ class DowngradeResponse(serializers.Serializer[Any]):
     target_plan = serializers.CharField()
     effective_date = serializers.DateField(help_text="In UTC.")
     days_until_downgrade = serializers.IntegerField()
-
-
-class NothingAsked(StrictSerializer):
-    """The body of a request that needs none."""

@@ -19,12 +19,12 @@ from billing.api.subscriptions.coupon_codes import COUPON_INVALID, find_coupon
 from billing.api.subscriptions.plan_change_serializers import (
     DowngradeRequest,
     DowngradeResponse,
-    NothingAsked,
     ProrationRequest,
     ProrationResponse,
     UpgradeRequest,
     UpgradeResponse,
 )
+from billing.http.fields import NothingAsked
 from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, either, problem
 from billing.http.views import ApiView, account_of

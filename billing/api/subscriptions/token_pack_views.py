@@ -23,9 +23,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.domain_problems import as_problems, asked
-from billing.api.subscriptions.plan_change_serializers import NothingAsked
 from billing.entitlements import token_packs
-from billing.http.fields import MoneyField, TimeField
+from billing.http.fields import MoneyField, NothingAsked, TimeField
 from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, problem
 from billing.http.pagination import NewestFirst

@@ -16,11 +16,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
-from billing.api.documents.document_views import OwnList
 from billing.api.domain_problems import asked
 from billing.api.key_views import FORBIDDEN, Managed
 from billing.api.sentences import to_customer
-from billing.api.subscriptions.plan_change_serializers import NothingAsked
 from billing.api.webhooks.serializers import (
     DeliverySerializer,
     EndpointChangeRequest,
@@ -28,11 +26,12 @@ from billing.api.webhooks.serializers import (
     NewEndpointRequest,
     NewEndpointSerializer,
 )
+from billing.http.fields import NothingAsked
 from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, problem
 from billing.http.pagination import NewestFirst
 from billing.http.problems import Problem
-from billing.http.views import account_of
+from billing.http.views import OwnList, account_of
 from billing.models import WebhookDelivery, WebhookEndpoint
 from billing.webhooks import endpoints
 from billing.webhooks.addresses import UrlRefused
