@@ -15,10 +15,10 @@ from django.db import connections
 
 from billing.models import OutboxCursor, OutboxMessage, SentMail
 from billing.outbox.kinds import Happened
-from tests.billing.outbox.test_killed import process
 from tests.billing.sale import lift_minute
 from tests.billing.waiting import until
 from tests.cast import Customer, call
+from tests.processes import process
 from usage.drain import drain
 from usage.models import ThresholdCrossed, WindowUsage
 

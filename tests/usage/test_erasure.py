@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -40,10 +37,11 @@ from billing.tasks import finish_erasures
 from ratelimit.store import client as redis_client
 from tests.billing.ledger import assert_explained, fresh, pay_in_full
 from tests.billing.staff import text_of, told
-from tests.billing.subscriptions.test_renewal_concurrency import _test_database, at_once
+from tests.billing.subscriptions.test_renewal_concurrency import at_once
 from tests.billing.waiting import somebody_waits_for_a_row, until
 from tests.cast import Customer, Staff
 from tests.outages import no_redis
+from tests.processes import process
 from tests.usage.drifting import compared, sql
 from tests.usage.histories import charge
 from usage.drain import drain
@@ -276,18 +274,13 @@ class TestTheLog:
 
 
 ERASER = """
-import itertools, os, signal
+import os
 import django
 django.setup()
-from django.db import connection
 from django.utils import timezone
 from billing.erasure import deletion, erase
-steps = itertools.count(1)
-def statement(execute, *args):
-    if next(steps) == int(os.environ["KILLED_AT"]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return execute(*args)
-with connection.execute_wrapper(statement):
+from tests.processes import at_statements, killing_at
+with at_statements(killing_at(int(os.environ["KILLED_AT"]))):
     erase.erase(int(os.environ["ACCOUNT"]), timezone.now())
 """
 
@@ -318,25 +311,12 @@ def test_who_writes_at_that_moment_is_waited_for(alice: Customer, work: str) -> 
 def test_killed_at_points_all_along_it_is_finished(zyxwina: Customer) -> None:
     killed = 0
     for point in (3, 17, 34, 48, 61, 77, 91, 10_000):
-        given = {
-            "DATABASE_URL": _test_database(),
-            "REDIS_URL": str(settings.REDIS_URL),
-            "DJANGO_SETTINGS_MODULE": "billing_site.settings",
-            "SECRET_KEY": "tests",
-            "ACCOUNT": str(zyxwina.account),
-            "KILLED_AT": str(point),
-        }
-        process = subprocess.run(
-            [sys.executable, "-c", ERASER],
-            env=os.environ | given,
-            cwd=settings.BASE_DIR,
-            capture_output=True,
-            check=False,
-            text=True,
-        )
-        if process.returncode == 0:
+        given = {"ACCOUNT": str(zyxwina.account), "KILLED_AT": str(point), "REDIS_URL": str(settings.REDIS_URL)}
+        with process("-c", ERASER, **given) as running:
+            _, errors = running.communicate(timeout=60)
+        if running.returncode == 0:
             break
-        assert process.returncode == -signal.SIGKILL, process.stderr
+        assert running.returncode == -signal.SIGKILL, errors
         killed += 1
         if Erasure.objects.exclude(finished_at=None).exists():
             break  # killed as it told of it: another run would be another erasure

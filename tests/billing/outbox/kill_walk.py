@@ -11,12 +11,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import signal
-import sys
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import django
 
@@ -29,26 +26,15 @@ from billing.outbox.delivery import Delivery  # noqa: E402
 from billing.outbox.kinds import Happened  # noqa: E402
 from billing.outbox.positions import give_positions  # noqa: E402
 from billing.outbox.record import record  # noqa: E402
+from tests.processes import NEVER, at_statements, is_killed, killing_at  # noqa: E402
 
 NOON = datetime(2025, 10, 16, 12, tzinfo=UTC)
 CONSUMERS = ("log", "mail")
-NEVER = 0
 
 
 def dispatcher(effects: int, now: datetime, killed_at: int) -> None:
     """One dispatcher's life, in a process of its own."""
-    steps = itertools.count(1)
-
-    def step() -> None:
-        if next(steps) == killed_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def statement(execute: Callable[..., Any], *args: Any) -> Any:
-        step()
-        result = execute(*args)
-        if connection.in_atomic_block:
-            step()  # it may have been the last one before the commit
-        return result
+    step = killing_at(killed_at)
 
     def consume_as(name: str) -> Callable[[OutboxMessage], None]:
         def consume(message: OutboxMessage) -> None:
@@ -57,25 +43,10 @@ def dispatcher(effects: int, now: datetime, killed_at: int) -> None:
 
         return consume
 
-    with connection.execute_wrapper(statement):
+    with at_statements(step):
         give_positions(CONSUMERS, now)
         for name in CONSUMERS:
             Delivery(name, consume_as(name), lambda: now).run()
-
-
-def in_a_process(*args: Any) -> bool:
-    """Whether it was killed."""
-    child = os.fork()
-    if not child:
-        try:
-            dispatcher(*args)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status):
-        sys.exit("a dispatcher failed")
-    return os.WIFSIGNALED(status)
 
 
 def main() -> None:
@@ -85,10 +56,9 @@ def main() -> None:
             for account in (first, second, first):
                 record(Happened.SUBSCRIPTION_OPENED, account, plan="pro")
         recorded = list(OutboxMessage.objects.filter(account__in=[first, second]).values_list("account", "pk"))
-        connection.close()  # nothing of it is shared with a fork
         now = NOON + timedelta(hours=2 * point)
         with tempfile.TemporaryFile(buffering=0) as effects:
-            killed = in_a_process(effects.fileno(), now, point)
+            killed = is_killed(dispatcher, effects.fileno(), now, point)
             dispatcher(effects.fileno(), now + timedelta(hours=1), NEVER)
             connection.close()
             effects.seek(0)

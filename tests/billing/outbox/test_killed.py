@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
 from billing.models import OutboxCursor
 from tests.billing.outbox.taking import ALICE, BOB, happened
-from tests.billing.subscriptions.test_renewal_concurrency import _test_database
 from tests.billing.waiting import until
+from tests.processes import process, walked
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@contextmanager
-def process(*argv: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    given = {"DATABASE_URL": _test_database(), "DJANGO_SETTINGS_MODULE": "billing_site.settings", "SECRET_KEY": "tests"}
-    running = subprocess.Popen(
-        [sys.executable, *argv],
-        env=os.environ | given | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=settings.BASE_DIR,
-    )
-    try:
-        with running:
-            yield running
-    finally:
-        running.kill()
-
-
 def test_killed_at_any_point_each_consumer_gets_each_message_in_order() -> None:
-    with process("-m", "tests.billing.outbox.kill_walk") as walk:
-        output, errors = walk.communicate(timeout=60)
-    assert walk.returncode == 0, errors
-    points = [json.loads(line) for line in output.splitlines()]
-    assert [point["killed"] for point in points] == [True] * (len(points) - 1) + [False]
+    points = walked("tests.billing.outbox.kill_walk", seconds=60)
     assert len(points) > 30, "too few points were walked"
     assert {len(point["calls"]) for point in points} == {6, 7}  # three messages to two consumers, one of them twice
     for number, point in enumerate(points, start=1):

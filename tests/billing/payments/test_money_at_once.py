@@ -22,9 +22,10 @@ from billing.payments.reversals import reverse
 from billing.subscriptions import opening, renewal
 from tests.billing.ledger import assert_explained, bill, invoices
 from tests.billing.payments.money import ARRIVED, arrive
-from tests.billing.subscriptions.test_renewal_concurrency import _test_database, at_once
+from tests.billing.subscriptions.test_renewal_concurrency import at_once
 from tests.billing.waiting import somebody_waits_for_a_row, until
 from tests.factories import at, make_plan, make_subscription, money
+from tests.processes import database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START, END = at("2025-10-01"), at("2025-11-01")
@@ -52,7 +53,7 @@ def test_two_processes_that_tell_the_same_money_make_one_row(low: Plan) -> None:
         tellers = [
             subprocess.Popen(
                 [sys.executable, "-c", TELLER, str(subscription.account_id)],
-                env=os.environ | {"DATABASE_URL": _test_database(), "DJANGO_SETTINGS_MODULE": "billing_site.settings"},
+                env=os.environ | {"DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": "billing_site.settings"},
                 stdout=subprocess.PIPE,
                 text=True,
                 cwd=settings.BASE_DIR,

@@ -22,6 +22,7 @@ from billing.subscriptions import changes, opening, refusals, renewal
 from billing.subscriptions.renewal_report import RenewalReport
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay, pay_in_full
 from tests.factories import at, make_subscription, money
+from tests.processes import database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START, END, MIDDLE = at("2025-10-01"), at("2025-11-01"), at("2025-10-16")
@@ -167,7 +168,7 @@ def test_what_a_killed_closer_had_begun_is_done_once_by_others(low: Plan, high: 
     for _ in range(200):
         make_subscription(high, START)
     Subscription.objects.update(scheduled_plan=low, scheduled_at=END)
-    environment = os.environ | {"DATABASE_URL": _test_database(), "DJANGO_SETTINGS_MODULE": "billing_site.settings"}
+    environment = os.environ | {"DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": "billing_site.settings"}
     process = subprocess.Popen(
         [sys.executable, "-c", CLOSER],
         env=environment,
@@ -207,10 +208,3 @@ def _wait_until_somebody_waits_for_a_lock() -> None:
                 " WHERE datname = current_database() AND NOT granted"
             )
             (waiting,) = cursor.fetchone()
-
-
-def _test_database() -> str:
-    """DATABASE_URL of the database that the tests of this process run in."""
-    base, _, query = os.environ["DATABASE_URL"].partition("?")
-    name = connection.settings_dict["NAME"]
-    return base.rpartition("/")[0] + f"/{name}" + (f"?{query}" if query else "")

@@ -15,11 +15,11 @@ from billing.models import OutboxMessage, WebhookDelivery
 from billing.users import User
 from billing.webhooks.figures import figures
 from billing.webhooks.sender import Sender
-from tests.billing.outbox.test_killed import process
 from tests.billing.waiting import until
 from tests.billing.webhooks.senders import all_are, happen, sending
 from tests.billing.webhooks.telling import dispatch, listen, listen_as_operator, make_key
 from tests.cast import Customer
+from tests.processes import process
 from tests.servers.webhooks.receiver import Receiver, answering, waiting_for
 
 pytestmark = pytest.mark.django_db(transaction=True)

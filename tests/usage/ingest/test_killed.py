@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from django.conf import settings
 
 from billing.fence import push
-from tests.billing.outbox.test_killed import process
 from tests.cast import Customer, call
+from tests.processes import walked
 from tests.usage.histories import sums
 from tests.usage.ingest.kill_walk import EVENTS
 from tests.usage.metering.reservations.held import nothing_drifts
@@ -19,12 +17,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_killed_at_any_point_each_event_counts_once(carol: Customer, erin: Customer) -> None:
-    words = ("-m", "tests.usage.ingest.kill_walk", str(carol.account), str(erin.account))
-    with process(*words, REDIS_URL=settings.REDIS_URL) as walk:
-        output, errors = walk.communicate(timeout=240)
-    assert walk.returncode == 0, errors
-    points = [json.loads(line) for line in output.splitlines()]
-    assert [point["killed"] for point in points] == [True] * (len(points) - 1) + [False]
+    accounts = str(carol.account), str(erin.account)
+    points = walked("tests.usage.ingest.kill_walk", *accounts, seconds=240, REDIS_URL=settings.REDIS_URL)
     assert len(points) > 30, "too few points were walked"
     size = 2 * EVENTS
     assert all(point["accepted"] + point["duplicates"] == size for point in points)

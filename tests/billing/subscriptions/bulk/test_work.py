@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
@@ -19,29 +13,21 @@ from billing.subscriptions.bulk import moves, work
 from billing.subscriptions.bulk.moves import Order
 from billing.tasks import move_subscribers
 from tests.billing.ledger import assert_explained, assert_tiled
-from tests.billing.subscriptions.test_renewal_concurrency import _test_database, assert_gapless, at_once
+from tests.billing.subscriptions.test_renewal_concurrency import assert_gapless, at_once
 from tests.billing.waiting import until
 from tests.factories import make_plan, make_subscription
+from tests.processes import process
 
 pytestmark = pytest.mark.django_db(transaction=True)
 WORKER = """
-import itertools, os, signal
+import os
 import django
 django.setup()
-from django.db import connection
 from django.utils import timezone
 from billing.models import BulkMove
 from billing.subscriptions.bulk import moves, work
-steps = itertools.count(1)
-def step():
-    if next(steps) == int(os.environ["KILLED_AT"]):
-        os.kill(os.getpid(), signal.SIGKILL)
-def statement(execute, *args):
-    step()
-    result = execute(*args)
-    step()
-    return result
-with connection.execute_wrapper(statement):
+from tests.processes import at_statements, killing_at
+with at_statements(killing_at(int(os.environ["KILLED_AT"]))):
     work.work_off(BulkMove.objects.get(), timezone.now)
 """
 
@@ -88,29 +74,12 @@ def test_several_workers_move_each_once(low: Plan, high: Plan) -> None:
     assert_each_once(move, high)
 
 
-@contextmanager
-def worker(killed_at: int) -> Iterator[subprocess.Popen[str]]:
-    given = {"DATABASE_URL": _test_database(), "DJANGO_SETTINGS_MODULE": "billing_site.settings", "SECRET_KEY": "tests"}
-    running = subprocess.Popen(
-        [sys.executable, "-c", WORKER],
-        env=os.environ | given | {"KILLED_AT": str(killed_at)},
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=settings.BASE_DIR,
-    )
-    try:
-        with running:
-            yield running
-    finally:
-        running.kill()
-
-
 def test_killed_at_points_all_along_the_next_one_goes_on(low: Plan, high: Plan) -> None:
     """Each worker is killed a prime of statements later than the one before it: in every kind of place."""
     move = confirmed(low, high, 3)
     killed = 0
     for point in (2, 9, 23, 37, 53, 71, 89, 107, 131, 10_000):
-        with worker(point) as running:
+        with process("-c", WORKER, KILLED_AT=str(point)) as running:
             errors = running.communicate(timeout=60)[1]
         if running.returncode == 0:
             break

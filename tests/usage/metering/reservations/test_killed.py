@@ -13,10 +13,10 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from billing.models import LimitOverride
-from tests.billing.outbox.test_killed import process
 from tests.cast import Customer, call
 from tests.clock import moved_by_hand
 from tests.effort import effort
+from tests.processes import process
 from tests.usage.metering.reservations.held import counted, nothing_drifts
 from usage.drain import drain
 from usage.metering.reservations import sweep

@@ -11,9 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -22,7 +20,6 @@ import django
 django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
-from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from billing.models import Invoice, MoneyIn, PaymentAttempt, PaymentMethod, Plan  # noqa: E402
@@ -30,6 +27,7 @@ from billing.payments.cards import methods  # noqa: E402
 from billing.payments.cards.charging import automatic, sweep  # noqa: E402
 from billing.payments.cards.configured import card_gateway  # noqa: E402
 from billing.subscriptions import opening  # noqa: E402
+from tests.processes import at_statements, is_killed, killing_at  # noqa: E402
 from tests.servers.card.running import VISA, CardServer  # noqa: E402
 
 GATEWAY, SERVER = card_gateway(), CardServer(os.environ["STRIPE_API_BASE"])
@@ -53,18 +51,7 @@ def buyer(name: str) -> Invoice:
 def worker(invoice: Invoice, killed_at: int) -> None:
     """One worker's life, in a process of its own."""
     assert GATEWAY is not None
-    steps, charge = itertools.count(1), GATEWAY.charge
-
-    def step() -> None:
-        if next(steps) == killed_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def statement(execute: Callable[..., Any], *args: Any) -> Any:
-        step()
-        result = execute(*args)
-        if connection.in_atomic_block:
-            step()  # it may have been the last one before the commit
-        return result
+    step, charge = killing_at(killed_at), GATEWAY.charge
 
     def call(*args: Any, **kwargs: Any) -> Any:
         step()
@@ -73,31 +60,15 @@ def worker(invoice: Invoice, killed_at: int) -> None:
         return answer
 
     GATEWAY.charge = call  # type: ignore[method-assign]
-    with connection.execute_wrapper(statement):
+    with at_statements(step):
         automatic.charge_issued(GATEWAY, invoice, timezone.now())
-
-
-def in_a_process(invoice: Invoice, point: int) -> bool:
-    """Whether it was killed."""
-    connection.close()  # nothing of it is shared with a fork
-    child = os.fork()
-    if not child:
-        try:
-            worker(invoice, point)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status):
-        sys.exit("a worker failed")
-    return os.WIFSIGNALED(status)
 
 
 def main(first: int, step: int) -> None:
     assert GATEWAY is not None
     for point in itertools.count(first, step):
         invoice = buyer(f"buyer{point}")
-        was_killed = in_a_process(invoice, point)
+        killed = is_killed(worker, invoice, point)
         later = timezone.now() + timedelta(minutes=2)
         automatic.charge_issued(GATEWAY, invoice, later)
         sweep.work_off(GATEWAY, later)
@@ -106,10 +77,8 @@ def main(first: int, step: int) -> None:
         came = [
             str(amount) for amount in MoneyIn.objects.filter(account=invoice.account).values_list("amount", flat=True)
         ]
-        print(
-            json.dumps({"killed": was_killed, "status": invoice.status, "attempts": attempts, "came": came}), flush=True
-        )
-        if not was_killed:
+        print(json.dumps({"killed": killed, "status": invoice.status, "attempts": attempts, "came": came}), flush=True)
+        if not killed:
             return
 
 

@@ -13,9 +13,9 @@ from django.conf import settings
 from billing.models import Invoice, MoneyIn, PaymentAttempt, PaymentMethod
 from billing.payments.cards.charging import attempts
 from tests.billing.payments.cards.buyer import CHARGES, Buyer
-from tests.billing.subscriptions.test_renewal_concurrency import _test_database
 from tests.cast import Customer
 from tests.effort import effort
+from tests.processes import database_url
 from tests.servers.card.running import KEY, CardServer
 from tests.servers.card.telling import SECRET
 
@@ -46,7 +46,7 @@ for minutes in map(int, sys.argv[1:]):
 
 def started(program: str, server: CardServer, *arguments: str) -> subprocess.Popen[str]:
     given = {
-        "DATABASE_URL": _test_database(),
+        "DATABASE_URL": database_url(),
         "DJANGO_SETTINGS_MODULE": "billing_site.settings",
         "SECRET_KEY": "tests",
         "STRIPE_SECRET_KEY": KEY,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from tests.billing.outbox.test_killed import process
 from tests.billing.payments.cards.buyer import CHARGES
 from tests.effort import effort
+from tests.processes import walked
 from tests.servers.card.running import KEY, CardServer
 from tests.servers.card.telling import SECRET
 
@@ -21,12 +19,8 @@ def test_killed_at_any_point_it_is_charged_once(card_server: CardServer, catalog
         "STRIPE_WEBHOOK_SECRET": SECRET,
         "STRIPE_API_BASE": card_server.url,
     }
-    walk = ["-m", "tests.billing.payments.cards.charging.kill_walk", "1", str(effort(5, 1))]
-    with process(*walk, **configured) as walking:
-        output, errors = walking.communicate(timeout=900)
-    assert walking.returncode == 0, errors
-    points = [json.loads(line) for line in output.splitlines()]
-    assert [point["killed"] for point in points] == [True] * (len(points) - 1) + [False]
+    walk = "tests.billing.payments.cards.charging.kill_walk"
+    points = walked(walk, "1", str(effort(5, 1)), seconds=900, **configured)
     assert len(points) > effort(8, 40), "too few points were walked"
     for number, point in enumerate(points, start=1):
         assert point["status"] == "paid" and point["attempts"] == ["succeeded"], f"point {number}"
