@@ -17,9 +17,10 @@ from unfold.widgets import (
 )
 
 from billing.models import Invoice
+from billing.models.amounts import too_exact
 from billing.models.payments.money import LONGEST_BY_HAND
 from billing.payments.receive import is_long_before
-from billing.rules.money import UnknownCurrency, is_exact, minor_units
+from billing.rules.money import UnknownCurrency, minor_units
 
 
 class AmountForm(forms.Form):
@@ -40,8 +41,8 @@ def checked(amount: Decimal, currency: str) -> Decimal:
     """Raises ValidationError."""
     if amount <= 0:
         raise ValidationError("Give an amount above 0.")
-    if not is_exact(amount, currency):
-        raise ValidationError(f"{currency} has {minor_units(currency)} decimals; {amount} has more.")
+    if wrong := too_exact(amount, currency):
+        raise ValidationError(wrong)
     return amount
 
 

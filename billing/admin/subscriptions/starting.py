@@ -24,8 +24,8 @@ from billing.admin.invoicing.documents import amount_of, documents_shown
 from billing.admin.subscriptions.offers import REFUSALS
 from billing.api.sentences import to_staff
 from billing.models import Plan, Subscription
+from billing.models.amounts import too_exact
 from billing.models.catalogue.plans import LONGEST_TRIAL
-from billing.rules.money import is_exact, minor_units
 from billing.subscriptions import refusals, starting
 from billing.subscriptions.starting import Terms
 from billing.users import User
@@ -70,9 +70,8 @@ class StartForm(forms.Form):
 
     def clean(self) -> dict[str, Any] | None:
         plan, price = self.cleaned_data.get("plan"), self.cleaned_data.get("own_price")
-        if plan is not None and price is not None and not is_exact(price, plan.currency):
-            text = f"{plan.currency} has {minor_units(plan.currency)} decimals; {price} has more."
-            raise ValidationError({"own_price": text})
+        if plan is not None and price is not None and (wrong := too_exact(price, plan.currency)):
+            raise ValidationError({"own_price": wrong})
         return super().clean()
 
     def terms(self) -> Terms:

@@ -14,9 +14,10 @@ from django.db.models.functions import Upper
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
+from billing.models.amounts import check_currency, too_exact
 from billing.models.catalogue.plans import Plan
 from billing.rules.discount import discount
-from billing.rules.money import UnknownCurrency, is_exact, minor_units
+from billing.rules.money import minor_units
 
 MOST_PERIODS = 1_200
 coupon_code_validator = RegexValidator(
@@ -125,14 +126,11 @@ class Coupon(models.Model):
 
     def clean(self) -> None:
         if self.amount is not None and self.currency:
-            try:
-                decimals = minor_units(self.currency)
-            except UnknownCurrency as error:
-                raise ValidationError({"currency": str(error)}) from error
+            check_currency(self.currency)
             if not self.amount.is_finite() or self.amount <= 0:
                 raise ValidationError({"amount": "Give an amount above 0."})
-            if not is_exact(self.amount, self.currency):
-                raise ValidationError({"amount": f"{self.currency} has {decimals} decimals; {self.amount} has more."})
+            if wrong := too_exact(self.amount, self.currency):
+                raise ValidationError({"amount": wrong})
         if self.pk is None:
             return
         before = Coupon.objects.get(pk=self.pk)

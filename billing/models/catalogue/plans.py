@@ -13,7 +13,7 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from billing.fence.fenced import FencedModel
-from billing.rules.money import UnknownCurrency, is_exact, minor_units
+from billing.models.amounts import check_currency, too_exact
 from billing.rules.periods import INTERVALS, Interval
 from billing.rules.plan_change import PlanTerms, UpgradeMode
 from ratelimit.limits import LARGEST_NUMBER
@@ -231,12 +231,9 @@ class Plan(FencedModel):
         return "" if self.interval == "month" else "bill the plan every month"
 
     def clean(self) -> None:
-        try:
-            decimals = minor_units(self.currency)
-        except UnknownCurrency as error:
-            raise ValidationError({"currency": str(error)}) from error
-        if self.price is not None and not is_exact(self.price, self.currency):
-            raise ValidationError({"price": f"{self.currency} has {decimals} decimals; {self.price} has more."})
+        check_currency(self.currency)
+        if self.price is not None and (wrong := too_exact(self.price, self.currency)):
+            raise ValidationError({"price": wrong})
         if self.trial_days and not self.price:
             raise ValidationError({"trial_days": "The plan costs nothing: there is nothing to try."})
         self.overage_cap_tokens = self.overage_cap_tokens or 0

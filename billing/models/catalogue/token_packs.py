@@ -11,8 +11,8 @@ from django.db.models import Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
+from billing.models.amounts import check_currency, too_exact
 from billing.models.catalogue.plans import code_validator
-from billing.rules.money import UnknownCurrency, is_exact, minor_units
 from ratelimit.limits import LARGEST_NUMBER
 
 LONGEST_DAYS = 3_660
@@ -53,9 +53,6 @@ class TokenPack(models.Model):
         return self.name
 
     def clean(self) -> None:
-        try:
-            decimals = minor_units(self.currency)
-        except UnknownCurrency as error:
-            raise ValidationError({"currency": str(error)}) from error
-        if self.price is not None and not is_exact(self.price, self.currency):
-            raise ValidationError({"price": f"{self.currency} has {decimals} decimals; {self.price} has more."})
+        check_currency(self.currency)
+        if self.price is not None and (wrong := too_exact(self.price, self.currency)):
+            raise ValidationError({"price": wrong})

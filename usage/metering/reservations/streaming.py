@@ -72,14 +72,7 @@ class Settling(Iterator[bytes]):
         estimated = units is None
         try:
             self._reservation.settle(self._estimate_of() if estimated else units, outcome=outcome, estimated=estimated)
-        except (
-            ReservationRefused,
-            WrongUnits,
-            RedisUnreachable,
-            OperationalError,
-            InterfaceError,
-            drain.Behind,
-        ) as error:
+        except LEFT_TO_EXPIRE as error:
             logger.warning("reservation %s of a stream is left to expire: %s", self._reservation.id, error)
 
 

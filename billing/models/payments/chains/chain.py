@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
-from billing.rules.money import UnknownCurrency, minor_units
+from billing.models.amounts import check_currency
 from billing.rules.payments.chain_units import TokenTerms
 
 HASH_LENGTH: Final = 66
@@ -136,10 +135,7 @@ class Token(models.Model):
 
     def clean(self) -> None:
         """Raises ValidationError."""
-        try:
-            minor_units(self.currency)
-        except UnknownCurrency as error:
-            raise ValidationError({"currency": str(error)}) from error
+        check_currency(self.currency)
 
     @property
     def terms(self) -> TokenTerms:
