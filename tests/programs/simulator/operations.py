@@ -21,6 +21,7 @@ from tests.programs.simulator.truth import Truth
 from usage.drain import drain as streams
 from usage.log import events, second_charges
 from usage.metering import admit, kept_answers, unsettled, voiding
+from usage.metering.admission import Admission
 from usage.metering.admit import Unavailable
 from usage.metering.call import ChargeRequest
 from usage.sync import outage, rebuild
@@ -37,14 +38,7 @@ def call(process: Process, truth: Truth, call: Call) -> None:
         if not process.dead:
             call.answer = "unavailable"
         return
-    call.replayed = admission.replayed
-    if admission.answer is None and not admission.admitted:
-        call.answer = "refused"
-        return
-    assert admission.event is not None
-    call.event = admission.event.charge
-    if admission.answer is not None:
-        call.answer = "served"
+    if not reaches_view(call, admission):
         return
     process.pause("view")
     if call.fails:
@@ -55,6 +49,19 @@ def call(process: Process, truth: Truth, call: Call) -> None:
     else:
         kept_answers.keep(admission, HttpResponse(b"scored") if call.keeps_answer else StreamingHttpResponse([b""]))
     call.answer = "failed" if call.fails else "served"
+
+
+def reaches_view(call: Call, admission: Admission) -> bool:
+    """Whether its view is to run, rather than a refusal or the kept answer told; what its client learns is noted."""
+    call.replayed = admission.replayed
+    if admission.answer is None and not admission.admitted:
+        call.answer = "refused"
+        return False
+    assert admission.event is not None
+    call.event = admission.event.charge
+    if admission.answer is not None:
+        call.answer = "served"
+    return admission.answer is None
 
 
 def _charge_request(call: Call, catalogue: published.Catalogue) -> ChargeRequest:

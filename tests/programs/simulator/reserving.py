@@ -13,7 +13,7 @@ from billing.entitlements.api_keys import Caller
 from ratelimit.servers.single import RedisUnreachable
 from tests.programs.simulator.database_faults import replace_if_cut
 from tests.programs.simulator.memory import Clock
-from tests.programs.simulator.operations import NO_DATABASE
+from tests.programs.simulator.operations import NO_DATABASE, reaches_view
 from tests.programs.simulator.schedule import Process
 from tests.programs.simulator.standings import Call, Holding
 from tests.programs.simulator.truth import Truth
@@ -53,14 +53,9 @@ def reserve(process: Process, truth: Truth, clock: Clock, call: Call, holding: H
         if not process.dead:
             call.answer = "unavailable"
         return
-    call.replayed = admission.replayed
-    if admission.answer is None and not admission.admitted:
-        call.answer = "refused"
-        return
-    assert admission.event is not None
-    call.event = holding.id = admission.event.charge
-    if admission.answer is not None:
-        call.answer = "served"
+    begins = reaches_view(call, admission)
+    holding.id = call.event
+    if not begins:
         return
     process.pause("view")
     try:
