@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from billing.models import Seller
-from billing_site.dashboard.plan_cards import cards_for_strangers
+from billing_site.dashboard.plans.cards import cards_for_strangers
 
 
 def home(request: HttpRequest) -> HttpResponse:

@@ -12,7 +12,7 @@ from django.utils.formats import date_format
 from billing.models import Invoice
 from billing.rules.entitlements.forecast import DayUsage, forecast
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
-from billing_site.dashboard.plans import following_amount, present
+from billing_site.dashboard.plans.pages import following_amount, present
 from ratelimit.limits import Standing
 from usage.metering import admit
 from usage.metering.admission import Admission

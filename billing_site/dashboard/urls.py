@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from billing_site.dashboard import (
-    activity,
-    agents,
-    billing,
-    extras,
-    keys,
-    members,
-    notices,
-    overview,
-    plans,
-    settings,
-    suggestion,
-    usage,
-)
+from billing_site.dashboard import activity, agents, billing, keys, members, notices, overview, settings, usage
 from billing_site.dashboard.payments import paying, payment_methods, token_payments
+from billing_site.dashboard.plans import extras, pages, suggestion
 
 urlpatterns = [
     path("", overview.show, name="dashboard"),
@@ -34,13 +22,13 @@ urlpatterns = [
     path("usage/", usage.show, name="dashboard-usage"),
     path("usage/export/", usage.export, name="dashboard-usage-export"),
     path("agents/", agents.show, name="dashboard-agents"),
-    path("plans/", plans.show, name="dashboard-plans"),
-    path("plans/cancel/", plans.cancel, name="dashboard-cancel"),
-    path("plans/keep/", plans.keep, name="dashboard-keep"),
+    path("plans/", pages.show, name="dashboard-plans"),
+    path("plans/cancel/", pages.cancel, name="dashboard-cancel"),
+    path("plans/keep/", pages.keep, name="dashboard-keep"),
     path("plans/cap/", extras.cap, name="dashboard-cap"),
     path("plans/coupon/", extras.coupon, name="dashboard-coupon"),
     path("plans/packs/<slug:code>/", extras.buy, name="dashboard-pack"),
-    path("plans/change/<slug:code>/", plans.change, name="dashboard-change"),
+    path("plans/change/<slug:code>/", pages.change, name="dashboard-change"),
     path("billing/", billing.show, name="dashboard-billing"),
     path("billing/details/", billing.details, name="dashboard-details"),
     path("billing/invoices/<slug:number>/", billing.invoice, name="dashboard-invoice"),

@@ -31,7 +31,7 @@ from billing.subscriptions.quotes import Quote
 from billing.subscriptions.refusals import NoSubscription, QuoteExpired
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import back_to, confirm, saying_why_not, typed
-from billing_site.dashboard.plan_cards import cards_of
+from billing_site.dashboard.plans.cards import cards_of
 from billing_site.dashboard.sentences import SHOWN_ANEW, on_page
 from usage.reports.activity import last_uses
 

@@ -19,7 +19,7 @@ from billing.subscriptions.current import current_subscription
 from billing.subscriptions.overage.cap import set_cap
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.forms import back_to, confirm, saying_why_not, typed
-from billing_site.dashboard.plans import PLANS
+from billing_site.dashboard.plans.pages import PLANS
 from ratelimit.limits import LARGEST_NUMBER
 
 LONGEST_CODE = 50
