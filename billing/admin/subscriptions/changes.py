@@ -18,8 +18,9 @@ from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
 from billing.models import Plan, Subscription
 from billing.rules.plan_change import days_until
-from billing.subscriptions import changes, refusals, staff_changes
+from billing.subscriptions import changes, refusals
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.staff import changes as staff_changes
 
 
 class PlanChangeAdmin(CouponActions):

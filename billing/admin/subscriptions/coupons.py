@@ -16,7 +16,7 @@ from billing.admin.subscriptions.offers import REFUSALS
 from billing.api.sentences import to_staff
 from billing.models import Coupon, Subscription
 from billing.subscriptions import refusals
-from billing.subscriptions.coupons import staff
+from billing.subscriptions.staff import coupons as staff
 
 SUGGESTED = 50
 

@@ -17,7 +17,8 @@ from billing.api.sentences import to_staff
 from billing.http.fields import rfc3339
 from billing.models import Subscription
 from billing.rules.refused import Refused
-from billing.subscriptions import canceling, refusals, staff_ending
+from billing.subscriptions import canceling, refusals
+from billing.subscriptions.staff import ending as staff_ending
 from billing.users import page, right
 
 MAY_CHANGE = "change_subscriptions"

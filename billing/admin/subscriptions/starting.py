@@ -26,8 +26,9 @@ from billing.api.sentences import to_staff
 from billing.models import Plan, Subscription
 from billing.models.amounts import too_exact
 from billing.models.catalogue.plans import LONGEST_TRIAL
-from billing.subscriptions import refusals, starting
-from billing.subscriptions.starting import Terms
+from billing.subscriptions import refusals
+from billing.subscriptions.staff import starting
+from billing.subscriptions.staff.starting import Terms
 from billing.users import User
 
 

@@ -12,8 +12,9 @@ from django.db import transaction
 from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError
 from billing.models import ApiKey, Invoice, LimitOverride, OutboxMessage, Plan, Subscription, TokenTopUp
-from billing.subscriptions import changes, opening, parking, quotes, renewal, staff_changes
+from billing.subscriptions import changes, opening, parking, quotes, renewal
 from billing.subscriptions.refusals import NothingScheduled
+from billing.subscriptions.staff import changes as staff_changes
 from tests.billing.closers import many_due
 from tests.billing.ledger import fresh, invoices, pay, pay_in_full
 from tests.factories import at, make_plan, make_subscription, money

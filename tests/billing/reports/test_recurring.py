@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from billing.models import Plan, Subscription
 from billing.reports.recurring import by_currency, plan_shares
-from billing.subscriptions import starting
 from billing.subscriptions.coupons import redeeming
+from billing.subscriptions.staff import starting
 from tests.factories import make_coupon, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db

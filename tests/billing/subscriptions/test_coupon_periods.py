@@ -12,9 +12,10 @@ from django.db.models.functions import Concat
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import BillingPeriod, CouponRedemption, Plan, Subscription
-from billing.subscriptions import changes, opening, parking, previews, renewal, staff_ending
+from billing.subscriptions import changes, opening, parking, previews, renewal
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.closers import many_due
 from tests.billing.coupons import assert_sound, redeemed, totals, used
 from tests.billing.ledger import fresh, invoices, lines

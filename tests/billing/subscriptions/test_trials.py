@@ -10,18 +10,10 @@ from django.db import IntegrityError
 
 from billing.invoicing import ledger
 from billing.models import BillingPeriod, Plan, Subscription
-from billing.subscriptions import (
-    canceling,
-    changes,
-    opening,
-    previews,
-    quotes,
-    refusals,
-    renewal,
-    staff_changes,
-    staff_ending,
-)
+from billing.subscriptions import canceling, changes, opening, previews, quotes, refusals, renewal
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.staff import changes as staff_changes
+from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices, lines
 from tests.billing.subscriptions.test_other_terms import move_all
 from tests.billing.subscriptions.trials import enforced, live, periods

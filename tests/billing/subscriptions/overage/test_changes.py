@@ -12,7 +12,8 @@ from billing.entitlements.overage import overage_now
 from billing.invoicing import credit_notes, ledger
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, Plan, Subscription, WindowOverage
-from billing.subscriptions import canceling, changes, quotes, renewal, staff_ending
+from billing.subscriptions import canceling, changes, quotes, renewal
+from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.ledger import assert_explained, fresh, hand_over, invoices, lines
 from tests.billing.metered import make_metered, overage_lines, use
 from tests.factories import at, make_plan, make_subscription, money

@@ -8,9 +8,10 @@ import pytest
 from django.contrib.auth.models import User
 
 from billing.models import Invoice, Plan, Subscription
-from billing.subscriptions import renewal, starting
+from billing.subscriptions import renewal
 from billing.subscriptions.refusals import AlreadyOnPlan, NotOnSale, QuoteExpired, StartRefused
-from billing.subscriptions.starting import StartPreview, Terms
+from billing.subscriptions.staff import starting
+from billing.subscriptions.staff.starting import StartPreview, Terms
 from tests.factories import at, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db
