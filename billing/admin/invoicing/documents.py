@@ -12,7 +12,7 @@ from django.utils.html import format_html
 
 from billing.models import CouponRedemption, Invoice, InvoiceLine
 from billing.rules.money import in_currency
-from billing.subscriptions.staff.changes import Documents
+from billing.subscriptions.staff.documents import Documents
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 

@@ -16,7 +16,7 @@ from billing.admin.subscriptions.offers import REFUSALS
 from billing.api.sentences import to_staff
 from billing.models import Coupon, Subscription
 from billing.subscriptions import refusals
-from billing.subscriptions.staff import coupons as staff
+from billing.subscriptions.staff import coupons as staff_coupons
 
 SUGGESTED = 50
 
@@ -47,7 +47,7 @@ class CouponActions(EndingAdmin):
     ) -> HttpResponse:
         if not code.strip():
             return self._ask_code(request, subscription, code)
-        preview = staff.preview_redeem(subscription.account_id, code, now)
+        preview = staff_coupons.preview_redeem(subscription.account_id, code, now)
         coupon, currency = preview.redemption.coupon, preview.currency
         about = {
             "preview": preview,
@@ -65,7 +65,7 @@ class CouponActions(EndingAdmin):
         try:
             with transaction.atomic():
                 digest = request.POST.get("digest", "")
-                coupon = staff.redeem(subscription.account_id, code, now, digest).redemption.coupon
+                coupon = staff_coupons.redeem(subscription.account_id, code, now, digest).redemption.coupon
                 done = f"Coupon {coupon} redeemed: {coupon.takes()} off, {periods_shown(coupon.periods)}."
                 self.log_change(request, subscription, done)
         except refusals.QuoteExpired as stale:

@@ -17,7 +17,7 @@ from billing.rules.periods import Period
 from billing.subscriptions import changes, quotes, renewal
 from billing.subscriptions.canceling import check_cancelable
 from billing.subscriptions.refusals import QuoteExpired
-from billing.subscriptions.staff.changes import Documents, documents_after, last_documents
+from billing.subscriptions.staff.documents import Documents, documents_after, last_documents
 
 
 @dataclass(frozen=True, slots=True)

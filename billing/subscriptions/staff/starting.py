@@ -17,7 +17,7 @@ from billing.rules.periods import month_window
 from billing.subscriptions import changes, opening, quotes, trials
 from billing.subscriptions.coupons import discounts
 from billing.subscriptions.refusals import AlreadyOnPlan, NotOnSale, QuoteExpired, StartRefused
-from billing.subscriptions.staff.changes import Documents, documents_after, last_documents
+from billing.subscriptions.staff.documents import Documents, documents_after, last_documents
 from billing.users import User
 
 
