@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from billing.entitlements import snapshots
+from billing.fence.push import fence_version
 from billing.invoicing import credit_notes
 from billing.models import PastDue
 from billing.payments.cards.charging import dunning
@@ -128,10 +129,10 @@ class TestPastDue:
         later = buyer.now + 8 * DAY
         buyer.beat(later)
         assert plan_at(buyer, later) == "community"
-        version = snapshots.fence_version(buyer.account)
+        version = fence_version(buyer.account)
         receive(buyer.account, "USD", buyer.invoice.due, "bank", "1", later, later)
-        assert snapshots.fence_version(buyer.account) > version, "or a warm process would not know"
-        snapshots.reload(buyer.account, snapshots.fence_version(buyer.account), to_ms(later))
+        assert fence_version(buyer.account) > version, "or a warm process would not know"
+        snapshots.reload(buyer.account, fence_version(buyer.account), to_ms(later))
         assert plan_at(buyer, later) == "pro" and buyer.past_due_since is None
         assert buyer.happened("invoice.past_due_ended")[0]["was_paused"] == 1
 
