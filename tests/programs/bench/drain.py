@@ -6,6 +6,7 @@ inserting, the drain reads and checks each event, keeps three sums, commits by b
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from datetime import UTC, datetime
 from statistics import median
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections
 
 from billing.rules import ids
 from billing.rules.periods import Period, month_window
+from ratelimit import process_state
 from ratelimit.keys import shard_of, stream
 from ratelimit.store import client
 from tests.programs.bench import Row, at_least
@@ -47,6 +49,7 @@ def run(*, quick: bool) -> list[Row]:
         median(_round(shape, accounts, now, turn)[0] for turn in range(1 if quick else 2))
         for shape, accounts in ((SPREAD, ACCOUNTS_A_SHARD), (FULL, FULL[0]))
     )
+    two = [_round_of_two(now, turn) for turn in range(1 if quick else 3)]
     copied = median(copy for _, copy in rates)
     ratio = median(drain / copy for drain, copy in rates)
     return [
@@ -54,6 +57,7 @@ def run(*, quick: bool) -> list[Row]:
         at_least("the drain", ratio * copied, "rows/s", times=0.5, of=copied, what="the bare COPY"),
         Row("the drain, fewer events in each of all shards", spread, "rows/s"),
         Row("the drain, every event of another account", crowd, "rows/s"),
+        Row("two drains, every event of another account", median(two), "rows/s"),
     ]
 
 
@@ -76,6 +80,32 @@ def _round(shape: tuple[int, int], accounts_a_shard: int, now: datetime, turn: i
         copy_seconds = seconds(bare)
     say(f"drain {rows / drain_seconds:,.0f} rows/s, COPY {rows / copy_seconds:,.0f} rows/s")
     return rows / drain_seconds, rows / copy_seconds
+
+
+def _round_of_two(now: datetime, turn: int) -> float:
+    """Rows a second of two drains together, each with half of the shards: a process of its own is the second one."""
+    truncate("usage_usagelog", *SUMS)
+    events_a_shard, shards = FULL
+    _fill(range(shards), events_a_shard, events_a_shard, now, random.Random(turn))
+    connections.close_all()
+
+    def both() -> None:
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                process_state.start_anew()
+                drain.drain(range(shards // 2))
+                code = 0
+            finally:
+                os._exit(code)
+        drain.drain(range(shards // 2, shards))
+        assert os.waitpid(child, 0)[1] == 0, "the second drain failed"
+
+    took = seconds(both)
+    assert not drain.backlog()
+    say(f"two drains {shards * events_a_shard / took:,.0f} rows/s")
+    return shards * events_a_shard / took
 
 
 def _fill(shards: range, events_a_shard: int, accounts_a_shard: int, now: datetime, chance: random.Random) -> None:
