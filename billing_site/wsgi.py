@@ -9,13 +9,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_site.settings")
 
 application = get_wsgi_application()
 
-from django.urls import get_resolver  # noqa: E402  # the apps are loaded only now
-
-from billing_site.operations.checks.start import at_start  # noqa: E402
+from billing_site.operations.checks.start import at_start  # noqa: E402  # the apps are loaded only now
 
 at_start()
-get_resolver().url_patterns  # noqa: B018  # asking for them imports every view, as the first request would
-# All of this lives as long as the process. Looking through it for garbage would halt every thread of the server for a
-# tenth of a second, again and again.
+# All that is loaded by now lives as long as the process. Looking through it for garbage would halt every thread of the
+# server for a tenth of a second, again and again.
 gc.collect()
 gc.freeze()
