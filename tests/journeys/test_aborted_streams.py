@@ -117,7 +117,9 @@ def test_a_process_that_dies_leaves_its_last_heartbeat(catalogue: None, erin: Cu
         price()
         with server.connect() as connected:
             connected.sendall(request(server, erin.key, "r"))
-            got = take(connected, 20)
+            got = take(connected, 4)
+            drain.drain()  # as its process does: PostgreSQL has the row, for heartbeats that Redis misses
+            got += take(connected, 20 - got)
             for worker in server.workers():
                 os.kill(worker, signal.SIGKILL)
     drain.drain()
