@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain
 from typing import NamedTuple
 
 from ratelimit.keys import AccountKeys
@@ -34,7 +35,11 @@ def broken(truth: Truth, now: datetime) -> list[str]:
             accounts,
         )
     }
-    holdings = {call.holding.id: call.holding for call in truth.calls if call.holding and call.holding.id}
+    holdings: dict[str, list[Holding]] = defaultdict(list)
+    """Several of an id: who asks for the same under the same Idempotency-Key is given the same reservation."""
+    for call in truth.calls:
+        if call.holding and call.holding.id:
+            holdings[call.holding.id].append(call.holding)
     return [
         *_rows(truth, accounts, rows, holdings),
         *_told(truth, rows, holdings),
@@ -43,7 +48,7 @@ def broken(truth: Truth, now: datetime) -> list[str]:
     ]
 
 
-def _rows(truth: Truth, accounts: list[int], rows: dict[str, Row], holdings: dict[str, Holding]) -> Iterator[str]:
+def _rows(truth: Truth, accounts: list[int], rows: dict[str, Row], holdings: dict[str, list[Holding]]) -> Iterator[str]:
     """What the log says of each is what its row says it was charged."""
     logged: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for reservation, kind, tokens in truth.observer.rows(
@@ -54,7 +59,8 @@ def _rows(truth: Truth, accounts: list[int], rows: dict[str, Row], holdings: dic
     ):
         logged[reservation].append((kind, tokens))
     for reservation, events in logged.items():
-        row, of = rows.get(reservation), holdings.get(reservation)
+        row, held = rows.get(reservation), holdings.get(reservation, [])
+        of = ", ".join(map(str, held))
         if row is None:
             yield f"R2: {events} of a reservation without a row: {of}"
         elif row.state == "open":
@@ -65,15 +71,15 @@ def _rows(truth: Truth, accounts: list[int], rows: dict[str, Row], holdings: dic
             yield f"R1: {row} has not one end: {events}, {of}"
         elif row.charged is None or row.charged < 0 or row.uncollected is None or row.uncollected < 0:
             yield f"R2: {row}: {events}, {of}"
-        elif of is not None and row.charged + row.uncollected not in {0, *of.said}:
+        elif held and row.charged + row.uncollected not in {0}.union(*(each.said for each in held)):
             yield f"R1: {row} has cost what nobody has said: {events}, {of}"
 
 
-def _told(truth: Truth, rows: dict[str, Row], holdings: dict[str, Holding]) -> Iterator[str]:
+def _told(truth: Truth, rows: dict[str, Row], holdings: dict[str, list[Holding]]) -> Iterator[str]:
     """Its end is told as the log has it, as long as nothing was decided by two sides."""
     if truth.losses or truth.server.was_out_of_reach:
         return
-    for holding in holdings.values():
+    for holding in chain.from_iterable(holdings.values()):
         row = rows.get(holding.id)
         ends = {told for told in holding.told if told[0] != "not found"}
         if row is None:
