@@ -193,7 +193,9 @@ def _first_look(call: Call) -> int | None:
     """
     if call.keyed is not None or call.within is not None or call.request.expires_in_ms or len(call.limits) > 2:
         return None
-    return publish.known_revision(call.snapshot.facts.account, call.snapshot.entitlement.window, from_ms(call.now_ms))
+    account, window = call.snapshot.facts.account, call.snapshot.entitlement.window
+    with waiting_for_postgres():
+        return publish.known_revision(account, window, from_ms(call.now_ms))
 
 
 def _count_anew(call: Call, within: Asked) -> None:
