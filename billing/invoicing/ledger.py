@@ -140,12 +140,21 @@ def reopen(invoice: Invoice, amount: Decimal) -> None:
 def lock(account: int) -> None:
     """Lock an account's ledger until the transaction ends: its subscriptions, or its user where there is none.
 
-    Whoever writes to the ledger holds this lock, and takes it first.
+    Whoever writes to the ledger holds this lock, and takes it first. Whoever has the live subscription's row has it,
+    too, but for who opens a subscription.
     """
-    if not Subscription.objects.lock_all_of(account):
-        # Whoever opens the first subscription waits for the user's row, as the new one refers to it.
-        list(get_user_model().objects.select_for_update().filter(pk=account).values_list("pk"))
-        Subscription.objects.lock_all_of(account)
+    if not _lock_subscriptions(account):
+        # No stronger, as who commits another row of the account needs the user's key, and may hold what is asked next.
+        list(get_user_model().objects.select_for_update(no_key=True).filter(pk=account).values_list("pk"))
+        _lock_subscriptions(account)
+
+
+def _lock_subscriptions(account: int) -> int:
+    """How many there are: also those that were opened while this transaction waited for the others."""
+    held = 0
+    while (found := Subscription.objects.lock_all_of(account)) != held:
+        held = found
+    return held
 
 
 def lock_account(invoice: Invoice) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 
-from billing.invoicing import bills, issuing, review, taxation
+from billing.invoicing import bills, issuing, ledger, review, taxation
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
@@ -68,6 +68,7 @@ def subscribe(
     subscription.anchor, subscription.anchor_number = opened.anchor
     subscription.period_ends_at = opened.ends_at
     with transaction.atomic():
+        ledger.lock(account)  # its balance pays the first bill, and nothing else at the same time
         subscription.save()
         discounts.discount_opened([opened])
         opened.save()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.conf import settings
@@ -128,10 +130,56 @@ def test_a_first_subscription_and_a_pay_out_do_not_spend_one_balance_twice(low: 
     arrive(account, 31)
     at_once(
         *[lambda: refunds.request(account, "USD", money(31), "card", "x", ARRIVED)] * 3,
-        lambda: opening.subscribe(account, low, ARRIVED),
+        lambda: opening.subscribe(account, low, END),
     )
     assert_explained(Subscription.objects.get())
     assert Invoice.objects.get().due in (0, 31)
+
+
+def _with_nothing_yet() -> int:
+    return int(User.objects.create_user("zoe").pk)
+
+
+def _whose_subscription_has_ended() -> int:
+    subscription = make_subscription(make_plan("former", 0, 0), START)
+    Subscription.objects.filter(pk=subscription.pk).update(cancel_at=END)
+    assert renewal.renew_due(END).ended == 1
+    return int(subscription.account_id)
+
+
+@pytest.mark.parametrize("customer", [_with_nothing_yet, _whose_subscription_has_ended])
+@pytest.mark.parametrize("parallel", ["pay-out", "money"])
+def test_who_subscribes_waits_for_money_that_moves(low: Plan, customer: Callable[[], int], parallel: str) -> None:
+    """The first bill uses the balance as it is afterwards."""
+    account = customer()
+    if parallel == "pay-out":
+        arrive(account, 31)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            if parallel == "pay-out":
+                refunds.request(account, "USD", money(31), "card", "x", ARRIVED)
+            else:
+                arrive(account, 31)
+            opened = pool.submit(at_once, lambda: opening.subscribe(account, low, END))
+            until(somebody_waits_for_a_row)
+        (subscription,) = opened.result(60)
+    assert isinstance(subscription, Subscription), subscription
+    assert_explained(subscription)
+    assert subscription.invoices.get().due == (31 if parallel == "pay-out" else 0)
+
+
+@pytest.mark.parametrize("customer", [_with_nothing_yet, _whose_subscription_has_ended])
+def test_money_waits_for_who_subscribes(low: Plan, customer: Callable[[], int]) -> None:
+    account = customer()
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            subscription = opening.subscribe(account, low, END)
+            arrived = pool.submit(at_once, lambda: arrive(account, 31))
+            until(somebody_waits_for_a_row)
+        (money_in,) = arrived.result(60)
+    assert isinstance(money_in, MoneyIn), money_in
+    assert_explained(subscription)
+    assert subscription.invoices.get().due == 0
 
 
 def test_moves_to_and_fro_at_once_end(low: Plan) -> None:
