@@ -92,7 +92,7 @@ def _end(held: Held, end_of: EndOf, now: datetime, report: Report) -> Settlement
         if status is Finished.EXPIRED:
             expire(held, now)
         held = find(held.account, held.id)
-    raise RedisUnreachable("the reservation, or its account, changes faster than it is read")
+    raise RedisUnreachable(f"the reservation, or its account, changes faster than it is read ({status.name})")
 
 
 def _again(held: Held, state: State, wanted: str, report: Report, maximum: int | None) -> Settlement:
