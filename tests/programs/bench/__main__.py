@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.programs.bench import Row, Skipped, report, stage
-from tests.programs.bench.sections import PINNED, QUICK, SECTIONS, SETTINGS
+from tests.programs.bench.sections import AWAY_US, PINNED, QUICK, SECTIONS, SETTINGS
 
 
 def main() -> int:
@@ -79,7 +79,9 @@ def _in_a_process(name: str, *, quick: bool) -> report.Result | Skipped:
 
 
 def _run_section(name: str, *, quick: bool, into: Path) -> None:
-    stage.prepare(SETTINGS.get(name, "tests.programs.bench.settings"), pinned=name in PINNED)
+    stage.prepare(
+        SETTINGS.get(name, "tests.programs.bench.settings"), pinned=name in PINNED, away_us=AWAY_US.get(name, 0)
+    )
     section = import_module(SECTIONS[name])
     try:
         rows = section.run(quick=quick)

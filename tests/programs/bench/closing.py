@@ -2,24 +2,37 @@
 
 Each renewal writes two messages into the outbox; the rows without them, taken in turns with the others, show what
 they cost. In the row "of all kinds" a tenth of the subscriptions each is of a kind that the renewal treats in its own
-way. Delivery is one thread of one dispatcher and a consumer that does nothing.
+way. "While they are delivered": another process does each second what a worker of Celery does; mails of the close are
+written, to nobody, and webhooks made for the operator. "To one consumer" is one thread of one dispatcher and a consumer
+that does nothing.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from statistics import median
 from unittest.mock import patch
 
-from django.db.models import Max
+from django.conf import settings
+from django.db import connections
+from django.db.models import F, Max, Value
+from django.db.models.functions import Concat
 from django.utils import timezone
 
+from billing import tasks
 from billing.invoicing import issuing
-from billing.models import Invoice, OutboxMessage, Plan, Subscription
+from billing.models import Invoice, OutboxMessage, Plan, SentMail, Subscription, WebhookDelivery, WebhookEndpoint
 from billing.outbox.delivery import Delivery
 from billing.outbox.positions import give_positions
 from billing.subscriptions import renewal
+from billing.users import User
+from billing.webhooks import secrets
+from ratelimit import process_state
 from tests.programs.bench import Row, at_least
 from tests.programs.bench.closing_population import KINDS, be_of_all_kinds
 from tests.programs.bench.growth_population import customers
@@ -52,6 +65,11 @@ def run(*, quick: bool) -> list[Row]:
         rate = close.rate(MANY)
         rows.append(Row(f"{MANY:,} due", rate, "subscriptions/s", f"≥ {LEAST:,}", None, rate >= LEAST))
         rows.append(Row(f"{MANY:,} due, {each}", close.rate(MANY, of_all_kinds=True), "subscriptions/s"))
+        with _delivered_beside():
+            beside, delivered = close.rate(MANY), SentMail.objects.count() + WebhookDelivery.objects.count()
+        name, what = f"{MANY:,} due, while they are delivered", "without"
+        note = f"{delivered:,} mails and webhooks"
+        rows.append(at_least(name, beside, "subscriptions/s", times=0.8, of=rate, what=what, note=note))
     return [*rows, *_delivery()]
 
 
@@ -66,6 +84,7 @@ class _Closing:
         first = (Subscription.objects.aggregate(last=Max("pk"))["last"] or 0) + 1  # what follows an end is a row, too
         last = first + count - 1
         customers(first, last, self.plans, ANCHOR)
+        User.objects.filter(pk__range=(first, last)).update(email=Concat(F("username"), Value("@example.org")))
         more = be_of_all_kinds(first, last) if of_all_kinds else 0
         invoices, messages = Invoice.objects.count(), OutboxMessage.objects.count()
         say(f"{count:,} due{'' if recording else ', without messages'}{', of all kinds' if of_all_kinds else ''}")
@@ -85,6 +104,35 @@ def _close(count: int) -> float:
     seconds = time.perf_counter() - began
     assert done.renewed + done.ended == count
     return seconds
+
+
+@contextmanager
+def _delivered_beside() -> Iterator[None]:
+    """Mails have somewhere to go, one endpoint is told of everybody, and a process delivers."""
+    WebhookEndpoint.objects.create(
+        url="https://hooks.example.invalid/", secret=secrets.encrypted(secrets.new()), created_at=timezone.now()
+    )
+    connections.close_all()
+    child = os.fork()
+    if not child:
+        try:
+            _deliver_for_ever()
+        finally:
+            os._exit(1)
+    try:
+        yield
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _deliver_for_ever() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    process_state.start_anew()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+    while True:
+        tasks.every_second()
+        time.sleep(1)
 
 
 def _delivery() -> list[Row]:

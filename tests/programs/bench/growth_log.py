@@ -85,7 +85,16 @@ def run(*, quick: bool) -> list[Row]:
         rows.append(Row(f"{path}, {few:,} rows", small[path].us, "µs", note=small[path].spread))
         name, note = f"{path}, {many:,} rows", large[path].spread
         rows.append(at_most(name, large[path].us, "µs", times=1.2, of=small[path].us, what=f"with {few:,}", note=note))
-    return rows
+    use_database(large_database)
+    return [*rows, Row("the log on disk, a row with its share of the indexes", _bytes_a_row(many), "bytes")]
+
+
+def _bytes_a_row(rows: int) -> float:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'usage_usagelog'::regclass"
+        )
+        return float(cursor.fetchone()[0]) / rows
 
 
 def _reader(now: datetime) -> Callable[[str], None]:
