@@ -96,7 +96,14 @@ CORS: dict[str, Any] = {
 
 CELERY: dict[str, Any] = {
     "CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP": True,
-    "CELERY_BROKER_TRANSPORT_OPTIONS": {"visibility_timeout": 3600, "socket_connect_timeout": 3, "socket_timeout": 10},
+    "CELERY_BROKER_TRANSPORT_OPTIONS": {
+        "visibility_timeout": 3600,
+        "socket_connect_timeout": 3,
+        "socket_timeout": 10,
+        # Who sends a task learns at once that the broker is away, and PostgreSQL knows what is to be done: with kombu's
+        # tries each webhook of a provider would hold a thread for six seconds. Worker and beat connect on their own.
+        "max_retries": 0,
+    },
     "CELERY_TASK_IGNORE_RESULT": True,
     "CELERY_TASK_ACKS_LATE": True,
     "CELERY_TASK_REJECT_ON_WORKER_LOST": True,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -158,20 +161,33 @@ def test_the_test_provider_sends_by_itself_as_in_the_demo(
 
 
 def test_while_the_broker_is_away_the_sweep_takes_it(
-    saved_there: str, card_server: CardServer, client: Client, broker_gone: None
+    saved_there: str, card_server: CardServer, client: Client, broker_gone: list[object]
 ) -> None:
-    assert set(card_server.deliver(client)) == {200}
+    answers = card_server.deliver(client)
+    assert set(answers) == {200}
+    assert len(broker_gone) == len(answers), "no thread waits and asks once more"
     sweep_provider_events()
     assert PaymentMethod.objects.count() == 1
 
 
 @pytest.fixture
-def broker_gone() -> Iterator[None]:
-    """Celery's connections of this process lead where nobody listens."""
-    configured = app.conf.broker_url
-    _send_tasks_to("redis://127.0.0.1:9/0")
-    yield
-    _send_tasks_to(configured)
+def broker_gone() -> Iterator[list[object]]:
+    """Celery's connections of this process lead to who hangs up. What is given has one entry for each of them."""
+    configured, asked = app.conf.broker_url, list[object]()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_hang_up, args=(server, asked), daemon=True).start()
+        _send_tasks_to(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
+        yield asked
+        _send_tasks_to(configured)
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def _hang_up(server: socket.socket, asked: list[object]) -> None:
+    with suppress(OSError):  # the end of the test
+        while True:
+            connected, address = server.accept()
+            asked.append(address)
+            connected.close()
 
 
 def _send_tasks_to(url: str) -> None:
