@@ -5,7 +5,9 @@ Under DEBUG http and this machine are allowed, too, so that a receiver can be tr
 
 from __future__ import annotations
 
+import threading
 from ipaddress import IPv6Address, ip_address
+from queue import Empty, SimpleQueue
 from typing import Final
 
 import requests
@@ -18,6 +20,8 @@ from billing.models.webhooks.endpoints import LONGEST_URL
 from billing.rules.refused import Refused
 
 PORTS: Final = {"https": 443, "http": 80}
+LOOK_UP_SECONDS: Final = 5.0
+"""A resolver may take half a minute to give up, and it is a customer who names the host."""
 
 
 class UrlRefused(Refused):
@@ -37,11 +41,31 @@ def check(url: str) -> None:
     """
     scheme, host, port = parts_of(url)
     try:
-        judge(filter_host(host, port or PORTS[scheme], allow_loopback=settings.DEBUG))
+        judge(_looked_up(host, port or PORTS[scheme]))
     except (InvalidIPAddress, NotPublic):
         raise UrlRefused(reason="address") from None
-    except (requests.RequestException, UnicodeError, ValueError):
+    except (requests.RequestException, UnicodeError, ValueError, TimeoutError):
         raise UrlRefused(reason="unknown") from None
+
+
+def _looked_up(host: str, port: int) -> str:
+    """Its address, if the library lets it pass. Raises what that raises; TimeoutError after LOOK_UP_SECONDS."""
+    found = SimpleQueue[str | Exception]()
+
+    def look_up() -> None:
+        try:
+            found.put(filter_host(host, port, allow_loopback=settings.DEBUG))
+        except Exception as error:
+            found.put(error)
+
+    threading.Thread(target=look_up, name="look-up", daemon=True).start()
+    try:
+        answer = found.get(timeout=LOOK_UP_SECONDS)
+    except Empty:
+        raise TimeoutError from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def judge(address: str) -> None:

@@ -6,6 +6,7 @@ Each trick is tried twice: when an endpoint is set, and as a row that says so al
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,6 +99,19 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     return asked
+
+
+def test_a_look_up_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: let_go.wait(10) and [])
+    monkeypatch.setattr(addresses, "LOOK_UP_SECONDS", 0.05)
+    before = set(threading.enumerate())
+    with pytest.raises(addresses.UrlRefused) as refused:
+        addresses.check("https://hanging.test/hook")
+    assert refused.value.parameters["reason"] == "unknown"
+    (looking,) = set(threading.enumerate()) - before
+    let_go.set()
+    looking.join()
 
 
 def test_a_name_that_changes_between_the_judgement_and_the_connection(
