@@ -9,6 +9,7 @@ that does nothing.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -110,7 +111,10 @@ def _close(count: int) -> float:
 def _delivered_beside() -> Iterator[None]:
     """Mails have somewhere to go, one endpoint is told of everybody, and a process delivers."""
     WebhookEndpoint.objects.create(
-        url="https://hooks.example.invalid/", secret=secrets.encrypted(secrets.new()), created_at=timezone.now()
+        made_by=User.objects.create(pk=2_000_000_000, username="sue", is_staff=True),  # beyond all customers
+        url="https://hooks.example.invalid/",
+        secret=secrets.encrypted(secrets.new()),
+        created_at=timezone.now(),
     )
     connections.close_all()
     child = os.fork()
@@ -129,6 +133,7 @@ def _delivered_beside() -> Iterator[None]:
 def _deliver_for_ever() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     process_state.start_anew()
+    logging.disable(logging.INFO)
     settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
     while True:
         tasks.every_second()
