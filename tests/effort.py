@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
+import pytest
 from hypothesis import settings
 
+T = TypeVar("T")
 LONG = os.environ.get("TESTS") == "long"
 
 
@@ -18,3 +21,13 @@ def effort(sample: int, long: int) -> int:
 def examples(sample: int, long: int, **options: Any) -> settings:
     """So many examples of a property, none of them timed."""
     return settings(max_examples=effort(sample, long), deadline=None, **options)
+
+
+def some(items: Iterable[T], one_in: int) -> list[T]:
+    """The first and each so many-th after it in `make test`, all of them in `make test-long`."""
+    return list(items)[:: effort(one_in, 1)]
+
+
+def long_only(seconds: int, what_stays: str) -> pytest.MarkDecorator:
+    """For a test that takes so many seconds here; what else `make test` has of the kind."""
+    return pytest.mark.skipif(not LONG, reason=f"takes {seconds} s: make test-long. Without it there is {what_stays}")

@@ -13,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from billing.models import InvoiceLine, MoneyIn, Payment, Plan, Subscription
 from billing.subscriptions import changes
 from tests.billing.ledger import assert_explained, fresh, invoices, pay
+from tests.effort import long_only
 from tests.factories import at, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,6 +32,7 @@ def old_database() -> Iterator[Any]:
     call_command("migrate", verbosity=0)
 
 
+@long_only(34, "an upgrade of a site with data")
 def test_lines_find_the_periods_they_were_sold_in_and_ends_get_their_date(low: Plan, old_database: Any) -> None:
     high = make_plan("high", 62, 2)
     sold, gone = make_subscription(low, at("2025-10-01")), make_subscription(low, at("2025-10-01"))
@@ -46,6 +48,7 @@ def test_lines_find_the_periods_they_were_sold_in_and_ends_get_their_date(low: P
     assert InvoiceLine.objects.of_period(period).net() == 47
 
 
+@long_only(19, "an upgrade of a site with data")
 def test_payments_become_money_that_was_noted_by_hand(low: Plan, old_database: Any) -> None:
     one, other = make_subscription(low, at("2025-10-01")), make_subscription(low, at("2025-10-02"))
     (first,), (second,) = invoices(one), invoices(other)

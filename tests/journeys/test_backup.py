@@ -19,6 +19,7 @@ from django.db import connection
 from billing_site.local.engines import Valkey
 from billing_site.local.engines.places import sockets_root
 from tests.cast import Customer
+from tests.effort import long_only
 from tests.journeys.server import CHECKOUT
 from tests.journeys.typing_commands import Site, commands
 from usage.drain import drain
@@ -110,6 +111,7 @@ def test_everybody_stands_where_he_stood(
     assert after == before
 
 
+@long_only(20, "a Redis of its own")
 def test_beside_the_redis_that_was_in_use(bob: Customer, old: Site, restored: Callable[[str], Site]) -> None:
     call(bob, 3)
     old.type(commands("backup.md", "Back up"))
@@ -125,6 +127,7 @@ def test_beside_the_redis_that_was_in_use(bob: Customer, old: Site, restored: Ca
     assert len(now["usage/logs"]["results"]) == 7
 
 
+@long_only(15, "the repair")
 def test_without_the_repair_redis_judges_by_what_it_knows(
     bob: Customer, old: Site, restored: Callable[[str], Site]
 ) -> None:

@@ -24,8 +24,8 @@ from tests.journeys.server import CHECKOUT, Server
 pytestmark = pytest.mark.django_db(transaction=True)
 SETTINGS = Path(__file__).with_name("schemathesis.toml")
 PARTS = (("coverage",), ("examples,fuzzing,stateful", "--max-examples", "50" if LONG else "2"))
-SECONDS = 600 if LONG else 15
-"""Of each part, by a key and by a session: a minute in `make test`, which then leaves some of the first part out."""
+SECONDS = 600 if LONG else 7
+"""Of each part, by a key and by a session: half a minute in `make test`, which leaves some of the first part out."""
 
 
 def run(server: Server, folder: Path, *arguments: str, **variables: str) -> None:

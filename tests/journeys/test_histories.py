@@ -14,7 +14,7 @@ from tests.programs.simulator.history import FEATURES, MONTH_END_MS, Failed, His
 from tests.programs.simulator.standings import Call
 from tests.programs.simulator.world import World, simulated_world
 
-HISTORIES = effort(30, 150)
+HISTORIES = effort(15, 150)
 
 
 @pytest.mark.no_cover  # tracing would cost half as much again, and other tests run all of these lines

@@ -22,6 +22,7 @@ from django.db import connection
 from billing_site.local.engines.process import wait_until
 from billing_site.serving.connection import LINGER_SECONDS
 from tests.cast import Customer
+from tests.effort import long_only
 from tests.journeys.nginx import needs_nginx, nginx_before
 from tests.journeys.server import Server, forget_catalogues, running
 from tests.slow_clients import SlowClients
@@ -177,6 +178,7 @@ def test_a_killed_worker_loses_the_requests_that_it_had_and_no_other(erin: Custo
 
 
 @needs_nginx
+@long_only(8, "a reload and a stop")
 def test_a_restart_at_a_socket_that_is_held_refuses_nobody(erin: Customer) -> None:
     """As `systemctl restart metered-web` does where metered-web.socket holds the socket."""
     forget_catalogues()

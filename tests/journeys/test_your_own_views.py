@@ -19,6 +19,7 @@ import requests
 
 from billing_site import urls as site_urls
 from billing_site.local.engines.process import wait_until
+from tests.effort import long_only
 from tests.hosts import Host, host
 from tests.journeys.server import CHECKOUT, UP_SECONDS
 from tests.ports import free_port
@@ -194,6 +195,7 @@ def test_a_token_of_the_shops_own(served: Served, keys: dict[str, str], shop: Ho
     assert served.call("GET", "/shop/search", bad).json()["reason"] == "refused"
 
 
+@long_only(25, "the example as it is served")
 def test_the_example_passes_its_own_tests(shop: Host) -> None:
     own = {name: value for name, value in shop.environment.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     line = next(line for line in lines() if "pytest" in line).removeprefix("python ")

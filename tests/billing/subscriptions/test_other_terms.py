@@ -6,7 +6,7 @@ import itertools
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
@@ -32,6 +32,7 @@ from tests.billing.ledger import (
     pay_in_full,
 )
 from tests.billing.metered import assert_overage_explained, make_metered, use
+from tests.effort import examples
 from tests.factories import at, make_coupon, make_details, make_plan, make_seller, make_subscription, money
 
 pytestmark = pytest.mark.django_db
@@ -214,7 +215,7 @@ def move_all(subscription: Subscription, target: Plan, when: str, now: datetime)
 class TestLives(TestCase):
     """Whatever is bought, changed and ended in whatever order, periods tile, and every cent has its line."""
 
-    @settings(deadline=None, max_examples=25)
+    @examples(8, 100)
     @given(st.sampled_from([0, 7]), STEPS)
     def test_of_plans_in_every_interval_currency_and_mode(self, first: int, steps: list[tuple[int, str, int]]) -> None:
         make_plan("free", 0, 0, is_default=True)

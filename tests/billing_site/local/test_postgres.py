@@ -18,6 +18,7 @@ from billing_site.local.engines import EngineError, Postgres
 from billing_site.local.engines import postgres as postgres_module
 from billing_site.local.engines.locks import lock
 from tests.billing_site.local.test_engines import gone
+from tests.effort import long_only
 
 ROWS = 20_000
 A_LITTLE_SECONDS = 2.0  # of START_SECONDS, less than the recovery takes
@@ -71,6 +72,7 @@ def killed(server: Postgres) -> Postgres:
     return server
 
 
+@long_only(15, "a recovery that fails")
 def test_it_has_started_when_it_has_recovered(
     killed: Postgres, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ import requests
 import billing_site
 from billing_site.local.engines.locks import lock
 from billing_site.local.engines.process import wait_until
-from tests.effort import LONG
+from tests.effort import LONG, long_only
 
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
 UP_SECONDS = 300
@@ -146,6 +146,7 @@ def _commands(site: Site) -> str:
 @pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux tells of a parent's death and make's state"
 )
+@long_only(40, "the first run")
 def test_a_second_run_reuses_the_data_and_a_killed_one_leaves_nothing(site: Site, tmp_path: Path) -> None:
     site.start()
     login = re.search(r"staff login: .*", site.output.read_text())
@@ -224,6 +225,7 @@ def database() -> Iterator[str]:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@long_only(30, "a database that does not answer")
 def test_a_given_database_gets_tables_and_nobody_who_may_log_in(site: Site, database: str) -> None:
     site.env |= {"DATABASE_URL": database, "SECRET_KEY": "x"}
     site.start()

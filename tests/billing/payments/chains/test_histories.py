@@ -23,7 +23,7 @@ from tests.chains import Shop, bill_of, of_long_ago
 from tests.effort import LONG
 from tests.servers.chain.front import Front
 
-HISTORIES = 100 if LONG else 4
+HISTORIES = 100 if LONG else 2
 STEPS = 60
 UNITS = (1, 3_999, 4_000, 10_000, 5_000_000, 29_000_000, 49_000_000)
 Payment = tuple[str, int]

@@ -11,7 +11,7 @@ from tests.effort import effort
 pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]
 
 
-@pytest.mark.parametrize("seed", range(effort(8, 300)))
+@pytest.mark.parametrize("seed", range(effort(4, 300)))
 def test_every_cent_is_explained_and_none_is_charged_twice(buyer: Buyer, seed: int) -> None:
     buyer.card()
     history = History(buyer, seed)
