@@ -30,7 +30,7 @@ def get_or_open_subscription(account: int, now: datetime) -> Subscription:
     if found is not None:
         return found
     default = Plan.objects.default()
-    if default is None or not get_user_model().objects.filter(pk=account, is_active=True).exists():
+    if default is None:
         raise NoSubscription
     try:
         return subscribe(account, default, now, trial_days=trials.days_at_first(account, default))
@@ -69,6 +69,8 @@ def subscribe(
     subscription.period_ends_at = opened.ends_at
     with transaction.atomic():
         ledger.lock(account)  # its balance pays the first bill, and nothing else at the same time
+        if not get_user_model().objects.filter(pk=account, is_active=True).exists():
+            raise NoSubscription
         subscription.save()
         discounts.discount_opened([opened])
         opened.save()

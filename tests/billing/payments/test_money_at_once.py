@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Sum
 
+from billing.erasure import deletion, erase
 from billing.invoicing import issuing, ledger
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, MoneyIn, Payment, Plan, Refund, Subscription
@@ -22,6 +23,7 @@ from billing.payments.correction import move
 from billing.payments.receive import receive
 from billing.payments.reversals import reverse
 from billing.subscriptions import opening, renewal
+from billing.subscriptions.refusals import NoSubscription
 from tests.billing.ledger import assert_explained, bill, invoices
 from tests.billing.payments.money import ARRIVED, arrive
 from tests.billing.subscriptions.test_renewal_concurrency import at_once
@@ -180,6 +182,27 @@ def test_money_waits_for_who_subscribes(low: Plan, customer: Callable[[], int]) 
     assert isinstance(money_in, MoneyIn), money_in
     assert_explained(subscription)
     assert subscription.invoices.get().due == 0
+
+
+@pytest.mark.parametrize(
+    "gone", [lambda user: erase.begin(user.pk, ARRIVED), deletion.delete_user], ids=["erased", "deleted"]
+)
+def test_who_goes_at_that_moment_subscribes_to_nothing(low: Plan, gone: Callable[[User], object]) -> None:
+    make_plan("free", 0, 0, is_default=True)
+    user = User.objects.create_user("zoe")
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            gone(User.objects.get(pk=user.pk))
+            asked = pool.submit(
+                at_once,
+                lambda: opening.get_or_open_subscription(user.pk, ARRIVED),
+                lambda: opening.subscribe(user.pk, low, ARRIVED),
+            )
+            until(somebody_waits_for_a_row)
+        answers = asked.result(60)
+    assert [type(answer) for answer in answers] == [NoSubscription] * 2, answers
+    assert not Subscription.objects.exists()
+    assert not Invoice.objects.exists()
 
 
 def test_moves_to_and_fro_at_once_end(low: Plan) -> None:
