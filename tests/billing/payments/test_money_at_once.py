@@ -132,7 +132,7 @@ def test_a_first_subscription_and_a_pay_out_do_not_spend_one_balance_twice(low: 
     arrive(account, 31)
     at_once(
         *[lambda: refunds.request(account, "USD", money(31), "card", "x", ARRIVED)] * 3,
-        lambda: opening.subscribe(account, low, END),
+        lambda: opening.subscribe(account, low, ARRIVED),
     )
     assert_explained(Subscription.objects.get())
     assert Invoice.objects.get().due in (0, 31)

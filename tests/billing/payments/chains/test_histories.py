@@ -20,10 +20,10 @@ from tests.billing.payments.chains.crashes import crash
 from tests.billing.payments.chains.laws import assert_settled
 from tests.cast import Customer
 from tests.chains import Shop, bill_of, of_long_ago
-from tests.effort import LONG
+from tests.effort import effort
 from tests.servers.chain.front import Front
 
-HISTORIES = 100 if LONG else 2
+HISTORIES = effort(2, 100)
 STEPS = 60
 UNITS = (1, 3_999, 4_000, 10_000, 5_000_000, 29_000_000, 49_000_000)
 Payment = tuple[str, int]
