@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -26,6 +26,11 @@ def examples(sample: int, long: int, **options: Any) -> settings:
 def some(items: Iterable[T], one_in: int) -> list[T]:
     """The first and each so many-th after it in `make test`, all of them in `make test-long`."""
     return list(items)[:: effort(one_in, 1)]
+
+
+def in_turn(items: Sequence[T], turn: int) -> list[T]:
+    """One of them in `make test`, another at each turn; all of them in `make test-long`."""
+    return list(items) if LONG else [items[turn % len(items)]]
 
 
 def long_only(seconds: int, what_stays: str) -> pytest.MarkDecorator:

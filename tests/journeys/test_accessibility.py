@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from billing_site.dashboard.navigation import PAGES
 from tests.cast import Customer
-from tests.effort import LONG, some
+from tests.effort import LONG, in_turn, some
 from tests.journeys.chromium import Chromium, Tab, chromium, playwright_browser
 from tests.journeys.test_pages import CUSTOMERS, STRANGERS, of_staff, questions, rows, staff
 
@@ -19,7 +19,7 @@ __all__ = ["chromium", "playwright_browser", "rows", "staff"]
 pytestmark = pytest.mark.django_db(transaction=True)
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
 BOTH = (PHONE, DESK)
-LOOKS = {"light": BOTH, "dark": BOTH} if LONG else {"light": (PHONE,), "dark": (DESK,)}
+LOOKS = [("light", BOTH), ("dark", BOTH)] if LONG else [("light", (PHONE,)), ("dark", (DESK,))]
 ERRORS = ("/nothing-here", "/accounts/nothing-here")
 ASK = r"""async () => {
   const shown = (rule, node) => `${rule.id}: ${node.html.replace(/\s+/g, " ").slice(0, 160)}`;
@@ -31,8 +31,8 @@ def violations(tab: Tab, paths: Iterable[str]) -> str:
     base = pytest.importorskip("axe_playwright_python.base", reason="axe-core is missing: see requirements-dev.txt")
     script = base.AXE_FILE_PATH.read_text()
     found: dict[str, None] = {}
-    for path in some(paths, 3):
-        for scheme, sizes in LOOKS.items():
+    for turn, path in enumerate(some(paths, 2)):
+        for scheme, sizes in in_turn(LOOKS, turn):
             tab.page.emulate_media(color_scheme=scheme)
             tab.page.set_viewport_size(sizes[0])
             tab.open(path)
