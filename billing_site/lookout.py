@@ -24,6 +24,8 @@ from billing.models import OutboxCursor, OutboxMessage, WebhookDelivery
 from billing.payments.cards.configured import card_gateway
 from billing.postgres.any_row import AnyRow
 from billing.subscriptions.bulk import moves
+from billing_site import tasks as site_tasks
+from billing_site.staff_home import figures
 from ratelimit.servers.single import RedisUnreachable
 from usage import tasks as usage_tasks
 from usage.metering.reservations import sweep
@@ -56,6 +58,7 @@ LOOKS: Final = (
     Look(usage_tasks.look_at_thresholds, 5, lambda now: thresholds.marked(now).exists()),
     Look(tasks.move_subscribers, 10, lambda now: moves.unfinished().exists()),
     Look(tasks.sweep_provider_events, 30, lambda now: card_gateway() is not None),
+    Look(site_tasks.read_staff_figures, figures.READ_EVERY_SECONDS, lambda now: figures.are_wanted()),
 )
 
 

@@ -74,7 +74,13 @@ class Invoice(models.Model):
         indexes = [
             models.Index(fields=["account", "-issued_at", "-id"], name="invoice_of_account"),
             models.Index(fields=["-issued_at", "-id"], name="invoice_issued"),
-            models.Index(fields=["status", "-issued_at", "-id"], name="invoice_not_paid", condition=~Q(status="paid")),
+            # What is due is summed from it alone.
+            models.Index(
+                fields=["status", "-issued_at", "-id"],
+                include=["currency", "total", "settled", "due_at"],
+                name="invoice_unpaid",
+                condition=~Q(status="paid"),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(name="invoice_number_once", fields=["number"]),

@@ -10,9 +10,9 @@ from typing import Any
 
 from django.db.models import Count, F, Q, Sum
 
-from billing.models import Invoice, Payment
+from billing.models import Invoice, MoneyIn, Reversal
 from billing.rules.money import in_currency
-from billing.rules.periods import month_window
+from billing.rules.periods import Period, month_window
 
 Amounts = dict[str, Decimal]
 """By currency."""
@@ -24,6 +24,7 @@ class Month:
     billed: Amounts
     """On invoices that are not void, with tax; credit notes are not taken off."""
     paid: Amounts
+    """By payments: what became balance is no part of it, and what was taken back is taken off."""
     due: Amounts
     """On all open invoices, of whatever month."""
     overdue: Amounts
@@ -35,7 +36,6 @@ def money_of_month(now: datetime) -> Month:
     """Of the UTC month of an instant."""
     window = month_window(now)
     issued = Invoice.objects.billed().filter(issued_at__gte=window.start, issued_at__lt=window.end)
-    paid = Payment.objects.filter(paid_at__gte=window.start, paid_at__lt=window.end)
     left, is_late = F("total") - F("settled"), Q(due_at__lt=now)
     late = {"late": Sum(left, filter=is_late), "late_count": Count("pk", filter=is_late)}
     unpaid = Invoice.objects.filter(status=Invoice.Status.OPEN).order_by().values("currency")
@@ -44,7 +44,7 @@ def money_of_month(now: datetime) -> Month:
     return Month(
         window.start,
         _amounts(issued.order_by().values("currency").annotate(sum=Sum(F("net") + F("tax")))),
-        _amounts(paid.order_by().values(currency=F("invoice__currency")).annotate(sum=Sum("amount"))),
+        _amounts(_paid(window)),
         _amounts(open_ones),
         _amounts(open_ones, "late"),
         sum(row["count"] for row in open_ones),
@@ -52,6 +52,20 @@ def money_of_month(now: datetime) -> Month:
     )
 
 
+def _paid(window: Period) -> Any:
+    """What came in and what was taken back, each without its part of the balance: what the payments come to.
+
+    A payment has no currency of its own, and its invoice would be looked up among all that there are.
+    """
+    came = MoneyIn.objects.filter(received_at__gte=window.start, received_at__lt=window.end).order_by()
+    back = Reversal.objects.filter(reversed_at__gte=window.start, reversed_at__lt=window.end).order_by()
+    settled = came.values_list("currency").annotate(sum=Sum(F("amount") - F("to_balance")))
+    due_again = back.values_list("money_in__currency").annotate(sum=Sum(F("from_balance") - F("amount")))
+    return settled.union(due_again, all=True).values("currency", "sum")
+
+
 def _amounts(rows: Iterable[Any], column: str = "sum") -> Amounts:
-    sums = {row["currency"]: row[column] for row in rows if row[column]}
-    return {currency: in_currency(sums[currency], currency) for currency in sorted(sums)}
+    sums: Amounts = {}
+    for row in rows:
+        sums[row["currency"]] = sums.get(row["currency"], Decimal(0)) + (row[column] or 0)
+    return {currency: in_currency(amount, currency) for currency, amount in sorted(sums.items()) if amount}

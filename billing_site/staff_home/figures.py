@@ -1,4 +1,8 @@
-"""The figures of all customers on the staff's home: read together, and kept for a minute with the time they are of."""
+"""The figures of all customers on the staff's home: read together, and kept with the time they are of.
+
+They are sums of all subscriptions and of a month's invoices, so nobody waits for them: a worker reads them anew each
+minute, for as long as anybody looks at them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,12 @@ from billing.users import User, name_field
 from usage.reports.present import Used, near_quota, top_consumers
 from usage.reports.reservations import Everybody, of_everybody
 
-KEY, KEPT_SECONDS = "staff-home-3", 60
+KEY, LOOKED_AT_KEY = "staff-home-3", "staff-home-looked-at"
+READ_EVERY_SECONDS = 60
+KEPT_SECONDS = 3 * READ_EVERY_SECONDS
+"""Older ones are not shown: beat or its worker is away, and who looks reads them."""
+WANTED_SECONDS = 3 * 86_400
+"""How long after a look they are read by a worker: a weekend. Who looks later than that waits for them once."""
 SHOWN = 8
 
 
@@ -37,12 +46,22 @@ class Figures:
 
 
 def figures(now: datetime) -> Figures:
-    """From the cache where it has them; without Redis they are read each time."""
+    """As they were read last; read here where none are kept, so each time without Redis."""
+    cache.set(LOOKED_AT_KEY, now, WANTED_SECONDS)
     kept: Figures | None = cache.get(KEY)
-    if kept is None:
-        kept = _read(now)
-        cache.set(KEY, kept, KEPT_SECONDS)
-    return kept
+    return read_anew(now) if kept is None else kept
+
+
+def are_wanted() -> bool:
+    """Whether anybody has looked at them lately."""
+    return cache.get(LOOKED_AT_KEY) is not None
+
+
+def read_anew(now: datetime) -> Figures:
+    """Read them, and keep them. Several at once do no harm."""
+    read = _read(now)
+    cache.set(KEY, read, KEPT_SECONDS)
+    return read
 
 
 def _read(now: datetime) -> Figures:

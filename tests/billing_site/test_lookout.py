@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.db import DatabaseError
 from django.db.models import F
 from django.utils import timezone
@@ -20,11 +21,13 @@ from billing.subscriptions.bulk import moves
 from billing.subscriptions.bulk.moves import Order
 from billing_site.celery import app
 from billing_site.lookout import LOOKS, Look, Lookout
+from billing_site.staff_home import figures
+from billing_site.tasks import read_staff_figures
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import client as redis_client
 from tests.billing.outbox.taking import ALICE, Clock, deliver, failing_on, happened
 from tests.billing.webhooks.telling import listen, told
-from tests.cast import Customer, call
+from tests.cast import Customer, Staff, call
 from tests.factories import make_plan, make_subscription
 from tests.usage.metering.reservations.held import FEATURE, reserve, row
 from usage import tasks as usage_tasks
@@ -55,11 +58,13 @@ def found(lookout: Lookout | None = None, seconds: float = 0.0) -> list[str]:
 
 
 def at_rest() -> None:
-    """All that has happened was told, and no counter is to be looked at: what is found then is of the test."""
+    """All that has happened was told, no counter is to be looked at, and no staff have looked at their home: what is
+    found then is of the test."""
     push.push_all()
     give_positions(settings.OUTBOX_CONSUMERS, timezone.now())
     OutboxCursor.objects.update(delivered=F("latest"))
     WindowUsage.objects.update(look_at=None)
+    cache.delete(figures.LOOKED_AT_KEY)
 
 
 @pytest.mark.usefixtures("catalogue")
@@ -125,6 +130,14 @@ class TestWork:
         moves.begin(Order(low, high, "now", keeps_price=False, reason="a test"), timezone.now())
         at_rest()
         assert found() == [MOVE]
+
+    def test_the_figures_of_the_staffs_home_while_somebody_looks_at_them(self, superuser: Staff) -> None:
+        at_rest()
+        lookout = Lookout()
+        assert found(lookout, 0) == []
+        superuser.open("")
+        turns = [found(lookout, seconds).count(read_staff_figures.name) for seconds in (59, 60, 61, 119, 120)]
+        assert turns == [0, 1, 0, 0, 1]
 
 
 class TestTurns:

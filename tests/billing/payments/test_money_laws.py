@@ -19,8 +19,10 @@ from billing.models.payments.money import MANUAL
 from billing.payments import refunds, reversals
 from billing.payments.correction import move
 from billing.payments.receive import receive
+from billing.reports.month import money_of_month
 from tests.billing.invoicing import test_money_laws as laws
 from tests.billing.ledger import invoices
+from tests.billing.reports.paid import paid_by_payments
 
 pytestmark = [pytest.mark.django_db, pytest.mark.no_cover]  # other tests run all of these lines, once each
 WHICH, PERCENT = st.integers(0, 20), st.integers(1, 100)
@@ -47,6 +49,7 @@ class Payer(laws.Customer):
         settled = Payment.objects.values("invoice").annotate(sum=Sum("amount")).values_list("invoice", "sum")
         for invoice, paid in settled:
             assert 0 <= paid <= Invoice.objects.get(pk=invoice).settled
+        assert money_of_month(self.now).paid == paid_by_payments(self.now)
 
     @property
     def currency(self) -> str:

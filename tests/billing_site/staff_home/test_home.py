@@ -37,9 +37,10 @@ CARD = re.compile(r'<a href="([^"]*)" class="home-number(.*?)</a>', re.DOTALL)
 
 @pytest.fixture(autouse=True)
 def no_cache() -> Iterator[None]:
-    cache.delete_many([figures.KEY, last_beat.KEY])
+    kept = [figures.KEY, figures.LOOKED_AT_KEY, last_beat.KEY]
+    cache.delete_many(kept)
     yield
-    cache.delete_many([figures.KEY, last_beat.KEY])
+    cache.delete_many(kept)
 
 
 def cards(staff: Staff) -> dict[str, tuple[str, str]]:
