@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 from django.conf import settings
+from django.db import connection
 
 from ratelimit.keys import shard_of, stream
 from ratelimit.servers.single import RedisUnreachable
@@ -32,7 +34,26 @@ def drain(shards: Iterable[int] | None = None) -> Drained:
     """One pass over the shards, all of them by default; a shard that another drain holds is left to it."""
     waiting = backlog()
     mine = waiting if shards is None else {shard: waiting[shard] for shard in shards if shard in waiting}
-    return sum(map(drain_shards, _filling_a_batch(mine)), Drained())
+    batches = [*_filling_a_batch(mine)]
+    left = iter(batches)
+    if len(batches) < 2:
+        return _drain_each(left)
+    # The next is read while PostgreSQL and Redis take in the one before.
+    with ThreadPoolExecutor(1) as thread:
+        beside = thread.submit(_drain_beside, left)
+        return _drain_each(left) + beside.result()
+
+
+def _drain_each(left: Iterator[Sequence[int]]) -> Drained:
+    return sum(map(drain_shards, left), Drained())
+
+
+def _drain_beside(left: Iterator[Sequence[int]]) -> Drained:
+    """In a thread, which has a connection of its own."""
+    try:
+        return _drain_each(left)
+    finally:
+        connection.close()
 
 
 def _filling_a_batch(waiting: Mapping[int, int]) -> Iterator[list[int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from json.scanner import make_scanner
 from operator import lt
 from struct import Struct
@@ -180,10 +179,13 @@ def _check(batch: EventBatch) -> None:
     largest = max(*map(max, (*naturals, batch.tokens)), -min(batch.tokens))
     if min(map(min, naturals)) < 0 or largest > LARGEST_NUMBER:
         raise MalformedEvent("a number is out of bounds")
-    for texts in set(zip(batch.kinds, batch.features, batch.sources, batch.key_prefixes, strict=True)):
-        _check_texts(*texts)
-    for key, fingerprint in {*zip(batch.keys, batch.fingerprints, strict=True)} - {("", "")}:
-        _check_lengths(key=key, fingerprint=fingerprint)
+    if unknown := {*batch.kinds} - STREAMED:
+        raise MalformedEvent(f"{', '.join(map(str, unknown))} is no kind of event")
+    _check_texts("feature", batch.features)
+    _check_texts("source", batch.sources)
+    _check_texts("key_prefix", batch.key_prefixes)
+    _check_texts("key", batch.keys)
+    _check_texts("fingerprint", batch.fingerprints)
     for bound in {*map(repr, batch.bounds)} - {"None"}:
         if not (bound.isdecimal() and int(bound) <= LARGEST_NUMBER):
             raise MalformedEvent("the bound of an adjustment is out of bounds")
@@ -199,14 +201,7 @@ def _check(batch: EventBatch) -> None:
                 reservation_facts.check(kind, metadata)
 
 
-@lru_cache(4_096)  # an account's calls have most of them in common
-def _check_texts(kind: str, feature: str, source: str, key_prefix: str) -> None:
-    if kind not in STREAMED:
-        raise MalformedEvent(f"{kind} is no kind of event")
-    _check_lengths(feature=feature, source=source, key_prefix=key_prefix)
-
-
-def _check_lengths(**texts: str) -> None:
-    for name, text in texts.items():
-        if type(text) is not str or len(text) > LONGEST_TEXTS[name] or not text.isprintable():
-            raise MalformedEvent(f"{name} is no text of at most {LONGEST_TEXTS[name]} printable characters")
+def _check_texts(name: str, column: Sequence[str]) -> None:
+    """Raises TypeError when any is no text."""
+    if not "".join(column).isprintable() or max(map(len, column)) > LONGEST_TEXTS[name]:
+        raise MalformedEvent(f"{name} is no text of at most {LONGEST_TEXTS[name]} printable characters")

@@ -49,11 +49,15 @@ SUMS = (
 )
 
 # A window of which nothing was ever counted has no row: its only calls were refused, but Redis had charged them.
+# LATERAL with a LIMIT: each is looked up by its key. A join reads all counters there are, and compared each with each
+# where PostgreSQL believed the table to be empty.
 COUNTERS = f"""
 SELECT coalesce(kept.tokens, 0), coalesce(kept.revision, 0), coalesce({crossings.ARE_DUE}, false)
 FROM unnest(%s::bigint[], %s::bigint[]) WITH ORDINALITY AS asked (account_id, starts_at, place)
-LEFT JOIN usage_windowusage kept
-    ON kept.account_id = asked.account_id AND kept.starts_at = to_timestamp(asked.starts_at)
+LEFT JOIN LATERAL (
+    SELECT * FROM usage_windowusage
+        WHERE account_id = asked.account_id AND starts_at = to_timestamp(asked.starts_at) LIMIT 1
+) kept ON true
 ORDER BY asked.place
 """
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
+from django.db import OperationalError
 
 from ratelimit import counters
 from tests.cast import Customer
@@ -14,6 +15,8 @@ from tests.usage.drain.test_drain import now_ms
 from tests.usage.histories import admit, charge, in_redis, in_redis_now, put, sums
 from tests.usage.sync.test_shard_locks import in_thread
 from usage.drain import batch, drain
+from usage.log import store as log_store
+from usage.log.batch import EventBatch
 from usage.models import SetAsideEntry, UsageLog
 from usage.sync.shard_locks import draining
 
@@ -47,13 +50,51 @@ def test_shards_that_fill_a_batch_together_share_a_transaction(
 ) -> None:
     monkeypatch.setattr(batch, "BATCH", 7)
     put_some(*waiting)
-    with CaptureQueriesContext(connection) as queries:
-        assert drain.drain() == drain.Drained(sum(waiting), 0)
-    moved = [query for query in queries if query["sql"].lstrip().startswith("INSERT INTO usage_windowusage")]
-    assert len(moved) == transactions
+    stored, store = list[Any](), log_store.store_parts
+
+    def count(parts: Iterable[EventBatch]) -> log_store.Stored:
+        stored.append(parts)
+        return store(parts)
+
+    monkeypatch.setattr(log_store, "store_parts", count)
+    assert drain.drain() == drain.Drained(sum(waiting), 0)
+    assert len(stored) == transactions
     assert (UsageLog.objects.count(), drain.backlog()) == (sum(waiting), {})
     for account, number in zip((ONE, TWO, THREE), waiting, strict=False):
         assert sums(account) == {number}
+
+
+def test_one_batch_is_in_the_making_while_another_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "BATCH", 7)
+    put_some(5, 5)
+    both, store = threading.Barrier(2, timeout=10), log_store.store_parts
+
+    def meet(parts: Iterable[EventBatch]) -> log_store.Stored:
+        both.wait()
+        return store(parts)
+
+    monkeypatch.setattr(log_store, "store_parts", meet)
+    assert drain.drain() == drain.Drained(10, 0)
+    assert (sums(ONE), sums(TWO), drain.backlog()) == ({5}, {5}, {})
+
+
+def test_a_batch_that_fails_beside_another_waits_for_the_next_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "BATCH", 7)
+    put_some(5, 5)
+    store = log_store.store_parts
+
+    def fail_for_one(parts: Iterable[EventBatch]) -> log_store.Stored:
+        some = [*parts]
+        if some[0].accounts[0] == ONE:
+            raise OperationalError
+        return store(some)
+
+    with monkeypatch.context() as failing, pytest.raises(OperationalError):
+        failing.setattr(log_store, "store_parts", fail_for_one)
+        drain.drain()
+    assert (sums(TWO), drain.backlog()) == ({5}, {1: 5})
+    assert drain.drain() == drain.Drained(5, 0)
+    assert (sums(ONE), sums(TWO), drain.backlog()) == ({5}, {5}, {})
 
 
 def test_what_has_come_since_the_backlog_was_looked_at_waits_for_the_next_batch(
