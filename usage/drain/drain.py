@@ -8,6 +8,7 @@ One drain a shard, by an advisory lock that is held until the entries are acknow
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
@@ -41,7 +42,10 @@ def drain(shards: Iterable[int] | None = None) -> Drained:
     # The next is read while PostgreSQL and Redis take in the one before.
     with ThreadPoolExecutor(1) as thread:
         beside = thread.submit(_drain_beside, left)
-        return _drain_each(left) + beside.result()
+        try:
+            return _drain_each(left) + beside.result()
+        finally:
+            deque(left, maxlen=0)  # whoever stops this pass waits for what the thread has begun, and no longer
 
 
 def _drain_each(left: Iterator[Sequence[int]]) -> Drained:

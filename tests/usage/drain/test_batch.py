@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -95,6 +96,31 @@ def test_a_batch_that_fails_beside_another_waits_for_the_next_drain(monkeypatch:
     assert (sums(TWO), drain.backlog()) == ({5}, {1: 5})
     assert drain.drain() == drain.Drained(5, 0)
     assert (sums(ONE), sums(TWO), drain.backlog()) == ({5}, {5}, {})
+
+
+def test_who_is_stopped_waits_for_no_batch_that_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "BATCH", 7)
+    put_some(5, 5, 5)
+    both, ending, store = threading.Barrier(2, timeout=10), threading.Event(), log_store.store_parts
+
+    class Pool(ThreadPoolExecutor):
+        def __exit__(self, *error: Any) -> None:
+            ending.set()
+            super().__exit__(*error)
+
+    def interrupt(parts: Iterable[EventBatch]) -> log_store.Stored:
+        if not ending.is_set():
+            both.wait()
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        assert ending.wait(10)
+        return store(parts)
+
+    with monkeypatch.context() as interrupted, pytest.raises(KeyboardInterrupt):
+        interrupted.setattr(log_store, "store_parts", interrupt)
+        interrupted.setattr(drain, "ThreadPoolExecutor", Pool)
+        drain.drain()
+    assert sum(drain.backlog().values()) == 10
 
 
 def test_what_has_come_since_the_backlog_was_looked_at_waits_for_the_next_batch(
