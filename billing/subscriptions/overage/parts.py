@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from billing.invoicing import issuing
 from billing.invoicing.bills import Bill
@@ -29,13 +31,16 @@ def bill_parts(now: datetime, *, keep: bool) -> RenewalReport:
     staff release it. Several at once do no harm.
     """
     done = RenewalReport()
-    waiting = list(_waiting(now).values_list("pk", "account"))
+    # Parts are few. As a subquery PostgreSQL met each with all subscriptions, where it had the table for empty.
+    sold_to = list(_parts(now).values_list("billing_period__subscription", flat=True))
+    waiting = list(_waiting(sold_to, now).values_list("pk", "account"))
     if keep:
         catch_up(account for _, account in waiting)
     for pk, _ in waiting:
         try:
             with transaction.atomic():
-                for subscription in _waiting(now).filter(pk=pk).select_for_update(skip_locked=True, of=("self",)):
+                parts = _parts(now).filter(billing_period__subscription=pk).values("billing_period__subscription")
+                for subscription in _waiting(parts, now).select_for_update(skip_locked=True, of=("self",)):
                     done.count_bills(_bill(subscription, now))
                 transaction.set_rollback(not keep)
         except Exception as error:  # whatever is wrong with one subscription must not stop the others
@@ -44,10 +49,14 @@ def bill_parts(now: datetime, *, keep: bool) -> RenewalReport:
     return done
 
 
-def _waiting(now: datetime) -> SubscriptionQuerySet:
-    parts = WindowOverage.objects.filter(used=None, is_part=True, until__lte=now - WAITS)
-    sold_to = Subscription.objects.live().filter(parked_at=None, account__is_active=True, period_ends_at__gt=now)
-    return sold_to.filter(pk__in=parts.values("billing_period__subscription")).select_related("plan", "account")
+def _parts(now: datetime) -> QuerySet[WindowOverage]:
+    return WindowOverage.objects.filter(used=None, is_part=True, until__lte=now - WAITS)
+
+
+def _waiting(sold_to: Any, now: datetime) -> SubscriptionQuerySet:
+    """Those subscriptions, given their ids or a query of them, whose parts are to be billed here."""
+    live = Subscription.objects.live().filter(parked_at=None, account__is_active=True, period_ends_at__gt=now)
+    return live.filter(pk__in=sold_to).select_related("plan", "account")
 
 
 def _bill(subscription: Subscription, now: datetime) -> list[Bill]:

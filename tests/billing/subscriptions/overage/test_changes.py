@@ -13,6 +13,8 @@ from billing.invoicing import credit_notes, ledger
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, Plan, Subscription, WindowOverage
 from billing.subscriptions import canceling, changes, quotes, renewal
+from billing.subscriptions.overage import parts
+from billing.subscriptions.renewal_report import RenewalReport
 from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.ledger import assert_explained, fresh, hand_over, invoices, lines
 from tests.billing.metered import make_metered, overage_lines, use
@@ -129,6 +131,12 @@ class TestChangesWithinAWindow:
         renewal.renew_due(changed.period.end)
         assert overage_lines(account) == [("3,000 tokens above the quota at 0.50 per 1,000", money("1.5"))]
         assert_explained(subscription)
+
+    def test_where_none_waits_no_subscription_is_looked_at(
+        self, subscription: Subscription, django_assert_num_queries: Any
+    ) -> None:
+        with django_assert_num_queries(1):
+            assert parts.bill_parts(NEXT, keep=True) == RenewalReport()
 
     def test_of_a_deactivated_user_nothing_is(self, subscription: Subscription) -> None:
         account = subscription.account_id
