@@ -35,6 +35,10 @@ class Loss:
     def undrained(self, event: str) -> bool:
         return minted(event) <= self.at + CLOCK_SECONDS and event not in self.logged
 
+    def undrained_void(self, ended: float) -> bool:
+        """Whether the void of a call that failed then may have been lost, although its charge was drained."""
+        return -CLOCK_SECONDS <= self.at - ended < 2 * USUAL_LAG_SECONDS
+
 
 @dataclass
 class Verdict:

@@ -151,6 +151,8 @@ class Judge:
         """L2: what is in the log was acknowledged, or is what became of a call without an answer."""
         failed = [call for call in self.calls if call.event and not call.served and not call.unknown]
         charged = [call for call in failed if self.net.get(call.event, 0) != 0]
+        if self.may.loses_undrained:
+            charged = [call for call in charged if not any(loss.undrained_void(call.ended) for loss in self.losses)]
         if charged:
             self.verdict.find(f"L2: {len(charged)} failed calls stay charged", charged)
         answered = {call.event for call in self.calls if call.served} | {call.event for call in failed}
