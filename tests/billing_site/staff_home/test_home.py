@@ -154,6 +154,7 @@ def test_without_redis_the_home_says_so(superuser: Staff, alice: Customer, redis
 
 def test_the_home_waits_for_no_redis_that_hangs(superuser: Staff, alice: Customer, settings: Any) -> None:
     """It is asked once, by the way that waits no longer than calls do."""
+    settings.REDIS_TIMEOUT_MS = 200
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         no_redis(settings, f"redis://127.0.0.1:{silent.getsockname()[1]}/0"),
