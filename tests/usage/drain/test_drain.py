@@ -76,6 +76,9 @@ def test_a_void_that_arrives_first(bob: Customer) -> None:
         charge(1).encode().replace(b"null", rb'{"a":"\ud800"}'),
         charge(1).encode().replace(b"null", b'"text"'),
         charge(1).encode().replace(b'"gateway"', b'"%s"' % (b"x" * 60)),
+        charge(1).encode().replace(b'"gateway"', b"5"),
+        charge(1).encode().replace(b'"gateway"', b'["gateway"]'),
+        charge(1).encode().replace(b'"charge"', b"[]"),
     ],
 )
 def test_what_cannot_be_read_is_set_aside_and_stops_nobody(bob: Customer, payload: bytes) -> None:
