@@ -62,9 +62,13 @@ def _keys_of_shard(tag: str) -> tuple[bytes, bytes]:
     return f"{tag}:events".encode(), f"{tag}:catalogue".encode()
 
 
-@lru_cache(4_096)
 def keys_of(account: int) -> AccountKeys:
     """The keys of one account, for who has none of its snapshots."""
+    return _keys_in(shard_of(account), account)
+
+
+@lru_cache(4_096)
+def _keys_in(_shard: int, account: int) -> AccountKeys:
     return AccountKeys(account)
 
 
