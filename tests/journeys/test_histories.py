@@ -27,6 +27,7 @@ def test_no_history_breaks_a_law(catalogue: None, first: int) -> None:
             try:
                 admissions += History(world, seed).run().admissions
             except Failed as failure:
+                print("\n".join(world.schedule.trace))
                 pytest.fail(f"python -m tests.programs.simulator --histories 1 --seed {seed}\n{failure}")
     assert admissions > HISTORIES, "the histories do nothing"
 

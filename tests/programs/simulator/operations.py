@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
@@ -27,6 +28,16 @@ from usage.metering.call import ChargeRequest
 from usage.sync import outage, rebuild
 
 NO_DATABASE = (OperationalError, InterfaceError)
+
+
+@contextmanager
+def giving_up(process: Process, *errors: type[Exception]) -> Iterator[None]:
+    """What cannot be done now is left to the next time. After the faults there is no reason to: it is raised."""
+    try:
+        yield
+    except errors:
+        if process.faults_are_over:
+            raise
 
 
 def call(process: Process, truth: Truth, call: Call) -> None:
@@ -92,51 +103,41 @@ def take_back(process: Process, clock: Clock, call: Call) -> None:
 
 def drain(process: Process, shards: Sequence[int]) -> None:
     replace_if_cut()
-    try:
+    with giving_up(process, RedisUnreachable, *NO_DATABASE):
         streams.drain_shards(shards)
-    except (RedisUnreachable, *NO_DATABASE):
-        return
 
 
 def sweep(process: Process) -> None:
     replace_if_cut()
-    try:
+    with giving_up(process, *NO_DATABASE):
         push.sweep()
-    except NO_DATABASE:
-        return
 
 
 def recover(process: Process, truth: Truth) -> None:
     """What a process does by itself while its circuit is open, or charges wait to be settled."""
     replace_if_cut()
-    if outage.breaker.is_open:
-        outage.breaker.attempt()
+    if outage.breaker.is_open and not outage.breaker.attempt() and process.faults_are_over:
+        raise RedisUnreachable("a circuit stays open")
     if unsettled.settle():
         truth.settled(process)
 
 
 def void_second_charges(process: Process, clock: Clock) -> None:
     replace_if_cut()
-    try:
+    with giving_up(process, *NO_DATABASE):
         second_charges.void_second_charges(clock.now())
-    except NO_DATABASE:
-        return
 
 
 def change_quota(process: Process, account: int, maximum: int) -> None:
     replace_if_cut()
-    try:
+    with giving_up(process, *NO_DATABASE):
         override = LimitOverride.objects.get(account=account)
         override.maximum = maximum
         override.save()
-    except NO_DATABASE:
-        return
 
 
 def rebuild_redis(process: Process, clock: Clock) -> None:
     """As manage.py init_redis_keys does."""
     replace_if_cut()
-    try:
+    with giving_up(process, RedisUnreachable, *NO_DATABASE):
         rebuild.rebuild(clock.now(), lambda *_: None)
-    except (RedisUnreachable, *NO_DATABASE):
-        return

@@ -13,7 +13,7 @@ from billing.entitlements.api_keys import Caller
 from ratelimit.servers.single import RedisUnreachable
 from tests.programs.simulator.database_faults import replace_if_cut
 from tests.programs.simulator.memory import Clock
-from tests.programs.simulator.operations import NO_DATABASE, reaches_view
+from tests.programs.simulator.operations import NO_DATABASE, giving_up, reaches_view
 from tests.programs.simulator.schedule import Process
 from tests.programs.simulator.standings import Call, Holding
 from tests.programs.simulator.truth import Truth
@@ -129,10 +129,8 @@ def _note_over(holding: Holding, over: Over) -> None:
 def expire_due(process: Process, clock: Clock) -> None:
     """As beat does every minute."""
     replace_if_cut()
-    try:
+    with giving_up(process, *UNREACHABLE):
         sweep.expire_due(clock.now())
-    except UNREACHABLE:
-        return
 
 
 def wanted(random: Random, calls: list[Call], call: Call) -> Holding:

@@ -55,6 +55,7 @@ class Process:
         self.dead = False
         self.backend: int | None = None
         self.error: BaseException | None = None
+        self.faults_are_over = False
         self._schedule = schedule
         # Locks that are taken to begin with: cheaper than semaphores, and each is released once a turn.
         self._go, self.arrived, self._changing_state = threading.Lock(), threading.Lock(), threading.Lock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -95,6 +96,8 @@ class World:
         self.server.begin(random, faults)
         self.faults.begin(random, "database" in faults)
         self.hangs.begin(random, bool(faults & {"PostgreSQL hangs", "both hang"}))
+        for process in self.processes:
+            process.faults_are_over = False
         self.schedule.trace.clear()
         self.schedule.put_in_memory(None)
         for memory in self._memories:
@@ -126,6 +129,8 @@ class World:
         self.server.cut_off, self.server.hangs = set(), False
         self.faults.begin(Random(0), False)
         self.hangs.end()
+        for process in self.processes:
+            process.faults_are_over = True
 
     # The processes
 
@@ -218,8 +223,31 @@ def simulated_world() -> Iterator[World]:
         client = Client.from_url(settings.REDIS_URL)
         client.ways = world.ways
         stack.enter_context(mock.patch.object(drain, "client", lambda: client))
+        stack.enter_context(_noting_logs(world.schedule))
         yield world
         world.schedule.put_in_memory(None)
+
+
+class _Notes(logging.Handler):
+    """Among the steps of a history what production says of them: why something is left to the next time."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__()
+        self._schedule = schedule
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._schedule.note(here(), f"says {record.getMessage()}")
+
+
+@contextmanager
+def _noting_logs(schedule: Schedule) -> Iterator[None]:
+    notes = _Notes(schedule)
+    loggers = [logging.getLogger(name) for name in ("billing", "ratelimit", "usage")]
+    for logger in loggers:
+        logger.addHandler(notes)
+    yield
+    for logger in loggers:
+        logger.removeHandler(notes)
 
 
 @contextmanager
