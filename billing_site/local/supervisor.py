@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from billing_site.local.engines.process import EngineError, end, last_line, spawn
+from billing_site.local.engines.process import EngineError, end, last_line, noting_a_child, spawn
 
 POLL_SECONDS = 0.1
 CALM_POLL_SECONDS = 1.0  # once all have started well: each look wakes an idle machine
@@ -53,7 +53,8 @@ class Command:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.process = spawn(self.argv, log=self.log, env=self.env, cwd=self.cwd, descriptors=self.descriptors)
+        with noting_a_child():
+            self.process = spawn(self.argv, log=self.log, env=self.env, cwd=self.cwd, descriptors=self.descriptors)
 
     def signal_end(self) -> None:
         """Ask for the end without waiting, so that several services end at the same time."""

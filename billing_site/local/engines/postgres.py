@@ -21,6 +21,7 @@ from billing_site.local.engines.process import (
     EngineError,
     end,
     last_line,
+    noting_a_child,
     private_folder,
     remove_if_empty,
     sockets_folder,
@@ -90,19 +91,16 @@ class Postgres:
             sockets_folder(self.sockets.parent)
             private_folder(self.sockets, owner=account)
             settings = SETTINGS | {"unix_socket_directories": str(self.sockets)} | ({} if self.durable else THROW_AWAY)
-            self.process = spawn(
-                [
-                    str(binaries / "postgres"),
-                    "-D",
-                    str(data),
-                    *(f"--{name}={value}" for name, value in settings.items()),
-                ],
-                log=self.log,
-                death_signal=signal.SIGINT,
-                account=account,
-                descriptors=[held, *self.descriptors],
-                env=_environment(),
-            )
+            options = (f"--{name}={value}" for name, value in settings.items())
+            with noting_a_child():
+                self.process = spawn(
+                    [str(binaries / "postgres"), "-D", str(data), *options],
+                    log=self.log,
+                    death_signal=signal.SIGINT,
+                    account=account,
+                    descriptors=[held, *self.descriptors],
+                    env=_environment(),
+                )
         finally:
             os.close(held)
         self._await()

@@ -8,8 +8,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ POLL_SECONDS = 0.02
 PR_SET_PDEATHSIG = 1
 TO_A_CLIENT = re.compile(r"the database system is (starting up|in recovery mode|shutting down|not yet accepting)")
 """What PostgreSQL logs as FATAL and says of nothing but a client that came too early or too late."""
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class EngineError(Exception):
@@ -85,6 +88,28 @@ def wait_until(holds: Callable[[], bool], seconds: float, otherwise: str) -> Non
         if time.monotonic() > deadline:
             raise EngineError(otherwise)
         time.sleep(POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def noting_a_child() -> Iterator[None]:
+    """Around `spawn` and the line that remembers its child: a Ctrl-C in between is handled after it.
+
+    Or nobody would end the child, whom nobody knows.
+    """
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in ENDING}
+    held = [number for number, handler in before.items() if callable(handler)]
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        held = []
+    for number in held:
+        signal.signal(number, lambda arrived, _: came.append(arrived))
+    try:
+        yield
+    finally:
+        for number in held:
+            signal.signal(number, before[number])
+        for arrived in came:
+            signal.raise_signal(arrived)
 
 
 def spawn(

@@ -17,6 +17,7 @@ from billing_site.local.engines.process import (
     EngineError,
     end,
     last_line,
+    noting_a_child,
     private_folder,
     remove_if_empty,
     sockets_folder,
@@ -76,7 +77,8 @@ class Valkey:
         held = lock(self.home / "lock", self.patience_seconds)
         try:
             inherited = [held, *self.descriptors]
-            self.process = spawn([binary, *self._arguments()], log=self.log, descriptors=inherited, cwd=self.home)
+            with noting_a_child():
+                self.process = spawn([binary, *self._arguments()], log=self.log, descriptors=inherited, cwd=self.home)
         finally:
             os.close(held)
         self._await()

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from billing_site.local.engines.process import EngineError, wait_until
+from billing_site.local import supervisor
+from billing_site.local.engines.process import EngineError, spawn, wait_until
 from billing_site.local.supervisor import Command, GaveUp, Supervisor
 
 
@@ -141,3 +143,21 @@ def test_an_engine_that_does_not_come_back_is_reported_and_tried_again(cast: Cas
 
 def test_waiting_for_something_ends_at_its_deadline(cast: Cast) -> None:
     assert not cast.supervisor.tend_until(lambda: False, 0)
+
+
+def test_a_ctrl_c_while_a_process_is_being_started_leaves_nobody_behind(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*argv: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        child = spawn(*argv, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+        return child
+
+    monkeypatch.setattr(supervisor, "spawn", interrupted)
+    command = cast.command("drain", "exec sleep 60")
+    with pytest.raises(KeyboardInterrupt):
+        cast.supervisor.start(command)
+    session = pid_of(command)
+    cast.supervisor.stop()
+    session_ends(session)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
