@@ -67,6 +67,7 @@ def expire(held: Held, now: datetime) -> Settlement | None:
         if status not in (Finished.MOVED_ON, Finished.STALE):
             return None
         held = find(held.account, held.id)
+    logger.warning("reservation %s expires later: it, or its account, changes faster than it is read", held.id)
     return None
 
 
