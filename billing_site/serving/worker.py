@@ -65,14 +65,18 @@ class BufferingWorker(ThreadWorker):
         return True
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """A worker that stops takes those who wait to be accepted; others go to another worker, or are refused."""
-        if not self.alive and self._accepting:
+        """A worker that stops takes those who wait to be accepted; others go to another worker, or are refused.
+
+        One that is stopped while it loads is asked to accept first, and to stop right after.
+        """
+        stops = not enabled and not self.alive
+        if stops and self._accepting:
             for listener in self.sockets:
                 for _ in range(self.cfg.backlog):
                     if not self.accept(listener):
                         break
         super().set_accept_enabled(enabled)
-        if not self.alive:
+        if stops:
             for listener in self.sockets:
                 listener.close()
 

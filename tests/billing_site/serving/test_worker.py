@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -159,3 +160,12 @@ def test_a_stream_comes_piece_by_piece(binds: dict[str, Any]) -> None:
             came += one.recv(1000)
         answers(binds["unix"], b"GET /release HTTP/1.1\r\n" + LAST + b"\r\n")
         assert b"".join(iter(lambda: one.recv(1000), b"")) == b"4\r\nlast\r\n0\r\n\r\n"
+
+
+def test_a_worker_that_is_stopped_while_it_loads_ends_in_good_order(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "gunicorn", "--config", "python:billing_site.gunicorn_config", "--workers", "1"]
+    argv += ["--bind", f"127.0.0.1:{free_port()}", "tests.billing_site.serving.stopped_app"]
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=UP_SECONDS, check=False)
+    assert done.returncode == 0
+    assert "Worker exiting" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
