@@ -18,8 +18,8 @@ POLL_SECONDS = 0.02
 PR_SET_PDEATHSIG = 1
 TO_A_CLIENT = re.compile(r"the database system is (starting up|in recovery mode|shutting down|not yet accepting)")
 """What PostgreSQL logs as FATAL and says of nothing but a client that came too early or too late."""
-
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals by which somebody asks `make run` to end."""
 
 
 class EngineError(Exception):
@@ -96,11 +96,12 @@ def noting_a_child() -> Iterator[None]:
 
     Or nobody would end the child, whom nobody knows.
     """
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        yield
+        return
     came: list[int] = []
     before = {number: signal.getsignal(number) for number in ENDING}
     held = [number for number, handler in before.items() if callable(handler)]
-    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
-        held = []
     for number in held:
         signal.signal(number, lambda arrived, _: came.append(arrived))
     try:

@@ -245,9 +245,11 @@ def _noting_logs(schedule: Schedule) -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("billing", "ratelimit", "usage")]
     for logger in loggers:
         logger.addHandler(notes)
-    yield
-    for logger in loggers:
-        logger.removeHandler(notes)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(notes)
 
 
 @contextmanager
@@ -256,5 +258,7 @@ def _cached(function: Callable[[], Any], value: object) -> Iterator[None]:
     function.cache_clear()  # type: ignore[attr-defined]
     with mock.patch("ratelimit.store.SingleServer", lambda *_: value):
         assert function() is value, "the processes would reach Redis past their faults"
-    yield
-    function.cache_clear()  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        function.cache_clear()  # type: ignore[attr-defined]

@@ -198,3 +198,20 @@ def test_a_price_that_changes_between_changes_nothing(bob: Customer) -> None:
         clock.tick(1)
         assert settle(again(held), units={"input": 4_000}).charged == 4
         assert reserve(bob, units={"input": 4_000}, model="m").charge.tokens == 20
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_is_due_while_its_account_keeps_changing_is_named_and_tried_again(
+    bob: Customer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with moved_by_hand() as clock:
+        held = reserve(bob, 9)
+        clock.tick(3600)
+        with monkeypatch.context() as changing:
+            terms_of = finishing.terms_of
+            changing.setattr(finishing, "terms_of", lambda *about: terms_of(*about)._replace(version=b"0"))
+            assert finishing.expire(again(held), timezone.now()) is None
+        assert f"reservation {held.id} expires later" in caplog.text
+        assert row(held).state == "open"
+        assert sweep.expire_due(timezone.now()) == 1
+        assert row(held).state == "expired"
