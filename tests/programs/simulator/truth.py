@@ -22,10 +22,6 @@ from usage.log.events import ADJUSTMENTS, CHARGE, Event, adjustment_of
 from usage.metering import fallback_charge
 
 
-class LawBroken(Exception):
-    """A law does not hold; the message says which one and with what numbers."""
-
-
 class Truth:
     def __init__(self, server: Server, observer: Observer, everybody: Iterable[str]) -> None:
         self.server = server
