@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from billing.http.limit_errors import REFUSED_BY_LIMITS, WAY_UP, ErrorCode
+from billing.http.error_codes.limits import REFUSED_BY_LIMITS, WAY_UP, ErrorCode
 
 EXPLAINED_AT: Final = "/api/docs/errors"
 """Where the page is; a code is its anchor."""

@@ -1,4 +1,4 @@
-"""The codes of calls that a limit refuses, each explained once; error_codes.py has them with all others."""
+"""The codes of calls that a limit refuses, each explained once; the package has them with all others."""
 
 from __future__ import annotations
 
