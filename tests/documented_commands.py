@@ -98,9 +98,11 @@ RUN_BY: Final = {
     ("docs/clients.md", "openapi-python-client"): f"{CLIENTS}::test_what_is_used_and_a_charge",
     ("docs/clients.md", "npx openapi-typescript"): f"{CLIENTS}::test_typescript_narrows_by_code",
     ("docs/erasure.md", "manage.py erase_account USERNAME --dry-run"): (
-        "tests/usage/test_erasure.py::test_a_dry_run_says_what_it_would_meet"
+        "tests/usage/management/test_erase_account.py::test_a_dry_run_says_what_it_would_meet"
     ),
-    ("docs/erasure.md", "manage.py erase_account USERNAME "): "tests/usage/test_erasure.py::test_by_name_or_number",
+    ("docs/erasure.md", "manage.py erase_account USERNAME "): (
+        "tests/usage/management/test_erase_account.py::test_by_name_or_number"
+    ),
     ("docs/events.md", "curl"): EVENTS,
     ("docs/integrations/README.md", "BILLING_SITE="): f"{PROXIES}/test_fastapi.py::test_served_refused_and_told",
     ("docs/integrations/README.md", "curl"): (

@@ -45,6 +45,10 @@ def lines(invoice: Invoice) -> list[tuple[str, Decimal]]:
     return list(invoice.lines.values_list("kind", "amount"))
 
 
+def taxes(invoice: Invoice) -> list[tuple[Any, ...]]:
+    return list(invoice.taxes.values_list("category", "percent", "net", "tax"))
+
+
 def bill(subscription: Subscription, *amounts: object) -> Bill:
     sold = subscription.periods.get()
     kinds = [InvoiceLine.Kind.CHARGE if money(amount) >= 0 else InvoiceLine.Kind.CREDIT for amount in amounts]

@@ -1,4 +1,4 @@
-"""Staff at the admin's invoices: read, mark as paid, credit, void; documents themselves are never edited."""
+"""Staff at the admin's invoices: read, mark as paid, void; documents themselves are never edited."""
 
 from __future__ import annotations
 
@@ -11,50 +11,17 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
-from freezegun import freeze_time
 
-from billing.invoicing import ledger
-from billing.models import BalanceEntry, CreditNote, Invoice, Payment, Plan, Subscription
-from tests.billing.ledger import assert_explained, hand_over, invoices, pay_in_full
+from billing.models import BalanceEntry, CreditNote, Invoice, Payment, Subscription
+from tests.billing.admin.invoice_pages import credit, page, pay, press
+from tests.billing.admin.money_pages import errors
+from tests.billing.ledger import assert_explained, invoices
 from tests.billing.ledger import pay as note_payment
 from tests.billing.staff import text_of, told
 from tests.cast import Staff
 from tests.factories import make_plan, make_subscription
 
 pytestmark = pytest.mark.django_db
-SEEN = re.compile(r'name="seen" value="([^"]*)"')
-NOVEMBER = "2025-11-10 12:00:00"
-
-
-@pytest.fixture
-def sold(catalogue: None) -> Subscription:
-    """On starter since 2025-11-01; its first invoice, of 29.00 USD, is open."""
-    with freeze_time("2025-11-01"):
-        return make_subscription(Plan.objects.get(code="starter"), timezone.now(), "bob")
-
-
-def page(invoice: Invoice, action: str) -> str:
-    return f"billing/invoice/{invoice.pk}/{action}/"
-
-
-def press(staff: Staff, invoice: Invoice, action: str, **fields: Any) -> Any:
-    with freeze_time(NOVEMBER):
-        return staff.client.post(f"/admin/{page(invoice, action)}", fields, follow=True)
-
-
-def pay(staff: Staff, invoice: Invoice, amount: Any = "29.00", **fields: Any) -> Any:
-    given = {"amount": amount, "received_on": "2025-11-09", "reference": "bank-1"} | fields
-    return press(staff, invoice, "pay", **given)
-
-
-def credit(staff: Staff, invoice: Invoice, amount: Any, **fields: Any) -> Any:
-    seen = SEEN.search(staff.open(page(invoice, "credit")).content.decode())
-    assert seen is not None
-    return press(staff, invoice, "credit", **({"amount": amount, "reason": "outage", "seen": seen[1]} | fields))
-
-
-def errors(response: Any) -> str:
-    return str(response.context["form"].errors)
 
 
 def test_the_list_shows_what_is_billed_and_what_is_due(superuser: Staff, sold: Subscription) -> None:
@@ -165,58 +132,6 @@ def test_a_wrong_payment_is_named_and_not_recorded(
     assert list(answer.context["form"].errors) == [field]
     assert message in errors(answer)
     assert not Payment.objects.exists() and not LogEntry.objects.exists()
-
-
-# --- Credit notes
-
-
-def test_a_credit_note_takes_off_what_is_due_first(superuser: Staff, sold: Subscription) -> None:
-    (invoice,) = invoices(sold)
-    pay(superuser, invoice, "20.00")
-    assert "Credit note CN-000001 over 15.00 USD: outage" in told(credit(superuser, invoice, "15.00"))
-    invoice.refresh_from_db()
-    assert invoice.status == Invoice.Status.PAID
-    assert ledger.balance(sold.account_id, "USD") == 6
-    assert_explained(sold)
-
-
-def test_pressing_twice_credits_once(superuser: Staff, sold: Subscription) -> None:
-    (invoice,) = invoices(sold)
-    credit(superuser, invoice, "10.00")
-    again = credit(superuser, invoice, "10.00", seen="29.00")
-    assert "was credited since you looked" in errors(again)
-    assert SEEN.findall(again.content.decode()) == ["19.00"], "sent again, it would be meant"
-    assert CreditNote.objects.count() == LogEntry.objects.count() == 1
-    assert "CN-000002" in told(credit(superuser, invoice, "10.00")), "the number was not lost"
-
-
-@pytest.mark.parametrize(
-    ("amount", "reason", "message"),
-    [
-        ("29.01", "outage", "between 0 and 29.00 USD can be credited"),
-        ("0", "outage", "above 0"),
-        ("0.001", "outage", "USD has 2 decimals"),
-        ("1", "", "required"),
-        ("1", "x" * 201, "at most 200"),
-    ],
-)
-def test_a_wrong_credit_is_refused(
-    superuser: Staff, sold: Subscription, amount: str, reason: str, message: str
-) -> None:
-    assert message in errors(credit(superuser, invoices(sold)[0], amount, reason=reason))
-    assert not CreditNote.objects.exists() and not LogEntry.objects.exists()
-
-
-def test_what_a_change_of_plan_has_credited_is_not_credited_again(superuser: Staff, sold: Subscription) -> None:
-    first = invoices(sold)[0]
-    with freeze_time("2025-11-01"):
-        pay_in_full(first, timezone.now())
-    hand_over(sold, Plan.objects.get(code="community"), datetime(2025, 11, 16, tzinfo=UTC))
-    assert "Up to 14.50 USD can be credited" in text_of(superuser.open(page(first, "credit")))
-    assert "14.50 USD can be credited" in errors(credit(superuser, first, "14.51"))
-    credit(superuser, first, "14.50")
-    assert_explained(sold)
-    assert "credit/" not in text_of(superuser.open(page(first, "change")))
 
 
 @pytest.mark.parametrize(("currency", "price", "amount"), [("JPY", 1000, "1000"), ("KWD", "10.505", "10.505")])

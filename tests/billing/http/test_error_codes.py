@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from billing.api.domain_problems import CODES, STATUSES
-from billing.http.error_codes import ERRORS, type_of
+from billing.http.error_codes import ERRORS, PARTS, type_of
 from billing.http.problems import CODE_OF_STATUS
 from billing_site.openapi.problem_examples import example_of
 from billing_site.request.refusals import SENTENCES
@@ -35,6 +35,10 @@ def test_every_code_is_explained_with_its_status() -> None:
     for code, (status, _) in SENTENCES.items():
         assert ERRORS[code].status == status
     assert codes_in(document()) == ERRORS.keys() | {"sandbox_failure"}
+
+
+def test_no_code_is_explained_by_two_domains() -> None:
+    assert sum(map(len, PARTS)) == len(ERRORS)
 
 
 def test_texts_are_sentences() -> None:

@@ -1,11 +1,11 @@
-"""A subscription that was sold, and a lower plan."""
+"""Plans, one of which was sold, and a seller whose customers pay tax."""
 
 from __future__ import annotations
 
 import pytest
 
-from billing.models import Plan, Subscription
-from tests.factories import at, make_plan, make_subscription
+from billing.models import Plan, Seller, Subscription
+from tests.factories import at, make_plan, make_rate, make_seller, make_subscription
 
 START = at("2025-10-01")
 
@@ -23,3 +23,21 @@ def high() -> Plan:
 @pytest.fixture
 def sold(high: Plan) -> Subscription:
     return make_subscription(high, START)
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return make_plan("hundred", 100, 1)
+
+
+@pytest.fixture
+def higher() -> Plan:
+    return make_plan("two-hundred", 200, 2)
+
+
+@pytest.fixture
+def germany(db: None) -> Seller:
+    """A seller in Germany, whose customers there pay 19 %."""
+    make_rate("DE", 19)
+    make_rate("FR", 20, name="TVA")
+    return make_seller()

@@ -1,4 +1,4 @@
-"""Tax on the ledger: what invoices, credits and credit notes come to, in both modes, and what documents keep."""
+"""Tax on the ledger: what invoices and credit notes come to, in both modes, and what documents keep."""
 
 from __future__ import annotations
 
@@ -9,41 +9,16 @@ import pytest
 from django.db import DatabaseError, transaction
 from pytest_django import DjangoAssertNumQueries
 
-from billing.entitlements import token_packs
 from billing.invoicing import credit_notes, issuing, ledger
 from billing.invoicing.bills import base_price
 from billing.invoicing.ledger import BillingError
-from billing.models import CreditNoteTax, Invoice, InvoiceTax, Plan, Seller, Subscription, TokenPack
-from billing.subscriptions import changes, previews, quotes, refusals, renewal
-from billing.subscriptions.current import current_subscription
-from billing.subscriptions.staff import ending as staff_ending
-from tests.billing.ledger import assert_explained, fresh, hand_over, invoices, lines, pay_in_full
-from tests.factories import at, make_details, make_plan, make_rate, make_seller, make_subscription, money
+from billing.models import CreditNoteTax, Invoice, InvoiceTax, Plan, Seller, Subscription
+from billing.subscriptions import changes, renewal
+from tests.billing.ledger import assert_explained, fresh, hand_over, invoices, lines, pay_in_full, taxes
+from tests.factories import at, make_details, make_plan, make_rate, make_subscription, money
 
 pytestmark = pytest.mark.django_db
 START, MIDDLE, END = at("2025-10-01"), at("2025-10-16 12:00:00"), at("2025-11-01")
-
-
-@pytest.fixture
-def germany(db: None) -> Seller:
-    """A seller in Germany, whose customers there pay 19 %."""
-    make_rate("DE", 19)
-    make_rate("FR", 20, name="TVA")
-    return make_seller()
-
-
-@pytest.fixture
-def plan() -> Plan:
-    return make_plan("hundred", 100, 1)
-
-
-@pytest.fixture
-def higher() -> Plan:
-    return make_plan("two-hundred", 200, 2)
-
-
-def taxes(invoice: Invoice) -> list[tuple[Any, ...]]:
-    return list(invoice.taxes.values_list("category", "percent", "net", "tax"))
 
 
 def test_on_top_of_prices_it_is_a_line_of_its_own(germany: Seller, plan: Plan) -> None:
@@ -112,134 +87,6 @@ def test_the_database_keeps_them(germany: Seller, plan: Plan, forbidden: Any) ->
     assert_explained(sold)
 
 
-class TestChanges:
-    """Of 31 days 15.5 are left, by day 16."""
-
-    def test_a_credit_bears_the_rate_of_its_period(self, germany: Seller, plan: Plan, higher: Plan) -> None:
-        sold = make_subscription(plan, START)
-        make_rate("DE", 16, at("2025-10-10"))
-        changed = changes.upgrade(sold.account_id, higher, MIDDLE)
-        assert changed.invoice is not None
-        assert lines(changed.invoice) == [
-            ("credit", money("-51.61")),
-            ("charge", money("103.23")),
-            ("tax", money("-9.81")),
-            ("tax", money("16.52")),
-        ]
-        assert taxes(changed.invoice) == [
-            ("S", 19, money("-51.61"), money("-9.81")),
-            ("S", 16, money("103.23"), money("16.52")),
-        ]
-        assert_explained(sold)
-
-    def test_reverse_charge_begins_in_mid_period(self, germany: Seller, plan: Plan, higher: Plan) -> None:
-        sold = make_subscription(plan, START)
-        make_details(sold.account_id, "FR", "FR40303265045")
-        changed = changes.upgrade(sold.account_id, higher, MIDDLE)
-        assert changed.invoice is not None
-        assert [kind for kind, _ in lines(changed.invoice)] == ["credit", "charge", "tax"]
-        assert (changed.invoice.tax, changed.invoice.reverse_charge) == (money("-9.81"), True)
-        down = hand_over(sold, plan, MIDDLE).invoice
-        assert down is not None
-        assert taxes(down) == [("AE", 0, money("-51.62"), 0)], "of the charge, which bore none"
-        assert_explained(sold)
-
-    def test_a_seller_that_comes_later_gives_back_no_tax(self, plan: Plan, higher: Plan) -> None:
-        sold = make_subscription(plan, START)
-        make_rate("DE", 19)
-        make_seller()
-        changed = changes.upgrade(sold.account_id, higher, MIDDLE)
-        assert changed.invoice is not None
-        assert (changed.invoice.tax, taxes(changed.invoice)[0][:2]) == (money("19.61"), ("O", 0))
-        assert_explained(sold)
-
-    @pytest.mark.parametrize("included", [False, True])
-    def test_up_and_down_at_the_start_gives_back_all_that_was_paid(
-        self, germany: Seller, plan: Plan, higher: Plan, settings: Any, included: bool
-    ) -> None:
-        settings.PRICES_INCLUDE_TAX = included
-        sold = make_subscription(plan, START)
-        pay_in_full(invoices(sold)[0], START)
-        pay_in_full(hand_over(sold, higher, START).invoice, START)  # type: ignore[arg-type]
-        paid = 200 if included else 238
-        assert sum(payment.amount for invoice in invoices(sold) for payment in invoice.payments.all()) == paid
-        hand_over(sold, make_plan("free", 0, 0), START)
-        assert ledger.balance(sold.account_id, "USD") == paid
-        assert_explained(sold)
-
-    def test_prices_that_included_tax_are_given_back_with_it(
-        self, germany: Seller, plan: Plan, higher: Plan, settings: Any
-    ) -> None:
-        settings.PRICES_INCLUDE_TAX = True
-        sold = make_subscription(plan, START)
-        settings.PRICES_INCLUDE_TAX = False
-        changed = changes.upgrade(sold.account_id, higher, MIDDLE).invoice
-        assert changed is not None
-        assert lines(changed) == [("credit", money("-51.61")), ("charge", money("103.23")), ("tax", money("19.61"))]
-        assert taxes(changed) == [
-            ("S", 19, money("-43.37"), money("-8.24")),
-            ("S", 19, money("103.23"), money("19.61")),
-        ]
-        assert_explained(sold)
-
-    def test_an_end_at_once_gives_back_the_rest_with_its_tax(self, germany: Seller, plan: Plan) -> None:
-        make_plan("free", 0, 0, is_default=True)
-        sold = make_subscription(plan, START)
-        pay_in_full(invoices(sold)[0], START)
-        make_rate("DE", 16, at("2025-10-10"))
-        shown = staff_ending.preview_end(sold.account_id, MIDDLE, credit=True)
-        ended = staff_ending.end_now(sold.account_id, MIDDLE, MIDDLE, shown.digest, credit=True)
-        assert (ended.credit, ended.documents.balance) == (money("51.61"), money("61.42"))
-        assert taxes(invoices(sold)[-1]) == [("S", 19, money("-51.61"), money("-9.81"))]
-        assert_explained(sold)
-
-    def test_the_bound_of_large_invoices_is_on_what_they_come_to(
-        self, germany: Seller, plan: Plan, settings: Any
-    ) -> None:
-        settings.LARGEST_INVOICE = 118
-        parked = make_subscription(plan, START)
-        assert (fresh(parked).is_parked, invoices(parked)) == (True, [])
-        settings.LARGEST_INVOICE = 119
-        assert not fresh(make_subscription(plan, START)).is_parked
-
-
-class TestPreviews:
-    def test_they_are_what_is_billed(self, germany: Seller, plan: Plan, higher: Plan) -> None:
-        sold = make_subscription(plan, START)
-        bill = previews.calculate_proration(sold.account_id, higher, MIDDLE).bill(MIDDLE)
-        changed = changes.upgrade(sold.account_id, higher, MIDDLE)
-        assert changed.invoice is not None
-        assert (bill.tax, bill.gross) == (changed.invoice.tax, changed.invoice.gross) == (money("9.81"), money("61.43"))
-
-    @pytest.mark.parametrize("shown", ["alone", "with a digest"])
-    def test_a_quote_ends_with_its_tax(self, germany: Seller, plan: Plan, higher: Plan, shown: str) -> None:
-        sold, later = make_subscription(plan, START), MIDDLE + timedelta(minutes=5)
-        make_rate("DE", 16, MIDDLE + timedelta(minutes=2))
-        quote = quotes.quote(sold.current_period(), higher, MIDDLE)
-        digest = None if shown == "alone" else quote.digest()
-        with pytest.raises(refusals.QuoteExpired, match="tax"):
-            changes.upgrade(sold.account_id, higher, later, MIDDLE, digest)
-
-    def test_the_next_invoice_is_with_tax(self, germany: Seller, plan: Plan) -> None:
-        sold = make_subscription(plan, START)
-        assert current_subscription(sold.account_id, MIDDLE).next_invoice_amount == 119
-        make_rate("DE", 16, END)
-        assert current_subscription(sold.account_id, MIDDLE).next_invoice_amount == 116
-        renewal.renew_due(END)
-        assert invoices(sold)[-1].total == 116
-
-    def test_a_balance_pays_tax_as_well(self, germany: Seller, plan: Plan) -> None:
-        sold = make_subscription(plan, START)
-        pay_in_full(invoices(sold)[0], START)
-        credit_notes.credit(invoices(sold)[0], money("59.50"), "outage", MIDDLE)
-        assert current_subscription(sold.account_id, MIDDLE).next_invoice_amount == money("59.50")
-        renewal.renew_due(END)
-        second = invoices(sold)[-1]
-        assert lines(second) == [("base", 100), ("tax", 19), ("balance", money("-59.50"))]
-        assert (second.gross, second.total, second.due) == (119, money("59.50"), money("59.50"))
-        assert_explained(sold)
-
-
 class TestCreditNotes:
     def test_it_is_split_as_the_invoice(self, germany: Seller, plan: Plan) -> None:
         (invoice,) = invoices(sold := make_subscription(plan, START))
@@ -283,26 +130,12 @@ class TestCreditNotes:
         assert_explained(sold)
 
 
-class TestZeroInvoices:
-    """One rule on all paths: opening, renewal, change, pack."""
-
-    @pytest.mark.parametrize(("asked_for", "count"), [(False, 0), (True, 4)])
-    def test_they_are_issued_where_they_are_asked_for(self, settings: Any, asked_for: bool, count: int) -> None:
-        settings.ISSUE_ZERO_INVOICES = asked_for
-        sold = make_subscription(make_plan("free", 0, 0, monthly_token_quota=10), START)
-        changes.upgrade(sold.account_id, make_plan("also", 0, 1, monthly_token_quota=20), MIDDLE)
-        pack = TokenPack.objects.create(code="gift", name="Gift", tokens=5, price=0)
-        bought = token_packs.buy(sold.account_id, pack, MIDDLE)
-        assert (bought.invoice is None, bought.purchase.activated_at is not None) == (not asked_for, True)
-        renewal.renew_due(END)
-        assert [invoice.status for invoice in invoices(sold)] == ["paid"] * count
-        assert_explained(sold)
-
-    def test_lines_that_cancel_out_are_no_zero_invoice(self, plan: Plan) -> None:
-        sold = make_subscription(plan, START)
-        changed = changes.upgrade(sold.account_id, make_plan("better", 100, 9), MIDDLE)
-        assert changed.invoice is not None
-        assert (changed.invoice.total, len(lines(changed.invoice))) == (0, 2)
+def test_the_bound_of_large_invoices_is_on_what_they_come_to(germany: Seller, plan: Plan, settings: Any) -> None:
+    settings.LARGEST_INVOICE = 118
+    parked = make_subscription(plan, START)
+    assert (fresh(parked).is_parked, invoices(parked)) == (True, [])
+    settings.LARGEST_INVOICE = 119
+    assert not fresh(make_subscription(plan, START)).is_parked
 
 
 def test_a_batch_costs_a_query_each(

@@ -15,7 +15,7 @@ from billing.subscriptions.current import current_subscription
 from billing.subscriptions.staff import changes as staff_changes
 from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices, lines
-from tests.billing.subscriptions.test_other_terms import move_all
+from tests.billing.subscriptions.moving import move_all
 from tests.billing.subscriptions.trials import enforced, live, periods
 from tests.factories import at, make_plan, make_subscription
 

@@ -1,4 +1,4 @@
-"""What really happened, as nobody but the simulator sees it, and law L1 at every admission."""
+"""What really happened, as nobody but the simulator sees it; each step of it is held to the laws of admissions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from ratelimit.keys import shard_of, stream
 from ratelimit.limits import Outcome
-from ratelimit.reservations import Beaten
+from tests.programs.simulator import admission_laws
 from tests.programs.simulator.database_faults import Observer
 from tests.programs.simulator.redis_faults import Ran, Server
 from tests.programs.simulator.schedule import Process
@@ -20,10 +20,6 @@ from usage.ingest.reported import Name, Reported
 from usage.log.batch import decode
 from usage.log.events import ADJUSTMENTS, CHARGE, Event, adjustment_of
 from usage.metering import fallback_charge
-
-
-class LawBroken(Exception):
-    """A law does not hold; the message says which one and with what numbers."""
 
 
 class Truth:
@@ -64,7 +60,7 @@ class Truth:
             outcome, used = judged
             event = decode(_bytes(arguments[4]))
             if not (event.metadata or {}).get("parent"):  # a child is of its parent's window, which is not judged here
-                self.check_judged(event.account, event.window_start, used, ran.by)
+                admission_laws.check_judged(self, event.account, event.window_start, used, ran.by)
             if outcome == Outcome.REFUSED:
                 return
             untold = {
@@ -77,9 +73,11 @@ class Truth:
             if ran.late:
                 return  # nobody waits for it any more: the quota was judged where its call was decided, without Redis
             overshoot = sum(charge.tokens for charge in untold.values() if charge.window_start == event.window_start)
-            self.check_quota(event, overshoot, self.quotas[event.account].told_at, f"Redis, asked by {ran.by},")
+            admission_laws.check_quota(
+                self, event, overshoot, self.quotas[event.account].told_at, f"Redis, asked by {ran.by},"
+            )
         elif ran.script in ("prolong", "finish"):
-            self._check_moved(ran)
+            admission_laws.check_moved(self, ran)
         elif ran.script in ("raise_fences", "announce_fence"):
             for key, version in zip(ran.command.keys, arguments, strict=True):
                 self._told(key, int(version))
@@ -123,7 +121,9 @@ class Truth:
         if standing.logged.get(event.charge) != event.tokens:
             return  # rolled back, and this is another commit, such as that of its refusal
         undrained = sum(max(tokens, 0) for tokens in standing.undrained.values())
-        self.check_quota(event, undrained, self.call_of(event.charge).quota_then, f"{process.name}, without Redis,")
+        admission_laws.check_quota(
+            self, event, undrained, self.call_of(event.charge).quota_then, f"{process.name}, without Redis,"
+        )
         self._note_untold(process, event)
 
     def _note_untold(self, process: Process, event: Event) -> None:
@@ -184,63 +184,6 @@ class Truth:
         held = self.quotas[account].held
         if held[-1] != (version, maximum):
             held.append((version, maximum))
-
-    # Law L1
-
-    def check_quota(self, event: Event, overshoot: int, since: int, judge: str) -> None:
-        if not event.tokens:
-            return
-        self.admissions += 1
-        standing = self.standing(event.account, event.window_start)
-        # A void recorded without Redis, which executed it late as well, lowers what is judged until it is drained.
-        overshoot += sum(max(-it.tokens, 0) for it in self.waiting(event.account) if str(it.id) in standing.logged)
-        # The void of a charge that was lost brings it along, and lowers what is judged until both are drained.
-        overshoot += sum(max(tokens, 0) for lost, tokens in standing.undrained.items() if lost in self.lost)
-        largest = self.quotas[event.account].largest(since)
-        if standing.used > largest + overshoot:
-            self.broken.append(
-                f"L1: {judge} admitted {event.tokens} to account {event.account}, which makes {standing.used} used of"
-                f" {largest}, and {overshoot} may be over: {standing}"
-            )
-
-    def check_judged(self, account: int, window: int, judged: int, by: str) -> None:
-        """As long as nothing was lost and nothing decided elsewhere, what Redis judges by is what was really used.
-
-        A drain that died before it acknowledged may have it judge by more, until the next one; never by less. So may
-        usage that was reported: its counter is newer than what waits for the drain, of which voids make no room then.
-        """
-        standing, waiting = self.standing(account, window), self.waiting(account)
-        committed = any(str(entry.id) in standing.logged for entry in waiting)
-        over = sum(abs(entry.tokens) if committed else max(-entry.tokens, 0) for entry in waiting)
-        untold = sum(
-            charge.tokens
-            for charge in self.unpublished.values()
-            if (charge.account, charge.window_start) == (account, window)
-        )
-        is_near = standing.used - untold <= judged <= standing.used + over
-        exact = self.losses or self.server.was_out_of_reach or is_near
-        if not exact:
-            self.broken.append(
-                f"L2: Redis, asked by {by}, judged by {judged} of account {account}: {standing}, {over} over"
-            )
-
-    def _check_moved(self, ran: Ran) -> None:
-        """A reservation is judged by what was really used, above its bound as well; what it is told is affordable.
-
-        As long as nothing was lost, and nothing decided elsewhere.
-        """
-        if self.losses or self.server.was_out_of_reach or not isinstance(ran.reply, list):
-            return
-        status, bound, _, used, lacking, *_ = ran.reply
-        account, window = map(int, ran.command.keys[3].decode().split(":")[2:])
-        self.check_judged(account, window, used, ran.by)
-        if status == Beaten.OK and used > (most := self.quotas[account].largest(0)):
-            self.broken.append(f"L1: {ran.script} of {ran.by} makes {used} used of {most}: {ran.reply}")
-        if ran.script == "prolong" and status == Beaten.REFUSED and len(ran.command.keys) == 8:
-            _, _, tokens, _, maximum, *_ = ran.command.arguments
-            fits, room = int(tokens) - lacking, max(int(maximum) - used, 0)
-            if fits != bound + room:
-                self.broken.append(f"R3: {fits} are affordable of {bound} and {room} more: {ran.reply}")
 
     def standing(self, account: int, window_start: int) -> Standing:
         rows = self.observer.rows(

@@ -1,4 +1,4 @@
-"""Looking at what was marked, as beat does, and what was told."""
+"""What is spent, looking at what was marked, as beat does, and what was told."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from django.utils import timezone
 
 from billing.models import OutboxMessage
 from billing.outbox.kinds import Happened
+from tests.billing.metered import use
 from tests.cast import Customer
 from usage.models import WindowUsage
 from usage.thresholds import consumer
 from usage.thresholds.look import look_at_marked
+
+SOME = {80: ("included", 500, 80), 100: ("included", 500, 100)}
+"""What is told of the plan of 500 tokens."""
+
+
+def spend(customer: Customer, tokens: int) -> None:
+    use(customer.account, tokens, timezone.now())
 
 
 def look(now: datetime | None = None) -> int:

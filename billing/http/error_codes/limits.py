@@ -1,27 +1,12 @@
-"""The codes of calls that a limit refuses, each explained once; error_codes.py has them with all others."""
+"""Calls that a limit refuses: a quota, the minute, a budget, a run."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-
-class ErrorCode(NamedTuple):
-    """A code, with the status it comes with. Texts may use Markdown's backquotes."""
-
-    code: str
-    status: int
-    meaning: str
-    what_to_do: str
-    members: dict[str, str] = {}
-    """What the problem carries beyond the common members, each with what it says."""
-
+from billing.http.error_codes.code import WAY_UP, ErrorCode
 
 _RETRY_AFTER: Final = {"retry_after": "Whole seconds until the call would pass; null where waiting cannot help."}
-WAY_UP: Final = {
-    "current_plan": "Your plan; null where you have none.",
-    "suggested_plan": "The cheapest plan that would have let the call pass, or null.",
-    "upgrade_url": "Where to change the plan.",
-}
 _POLICIES: Final = {"violated-policies": "The limits that refused the call: `quota`, `minute`, `key`, `run`."}
 _BUDGET: Final = {
     "budget": "Which one, such as `tokens_per_day` or `calls_per_run`.",
@@ -30,7 +15,7 @@ _BUDGET: Final = {
     "cost": "Of the call, in tokens.",
     "resets_at": "When its day or month ends, in UTC; null of any other.",
 }
-REFUSED_BY_LIMITS: Final = (
+OF_LIMITS: Final = (
     ErrorCode(
         "bound_exceeded",
         429,
