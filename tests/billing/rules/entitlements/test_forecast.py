@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from billing.rules.entitlements.entitlement import Facts, Override, entitle
@@ -158,8 +158,15 @@ def test_it_lies_within_the_window_and_ahead(situation: Situation, now: datetime
         assert at is None or now <= at < found.ends_at
 
 
+PAUSED_AT_THE_LAST: Situation = (
+    replace(FACTS, paused_at=NOVEMBER.start - MICROSECOND),
+    {"starter": offer("starter", quota=None)},
+)
+
+
 @settings(deadline=None)
 @given(situations(), INSTANTS, USES, AMOUNTS)
+@example(PAUSED_AT_THE_LAST, BASE, [0] * 31, 1)
 def test_the_quota_ends_when_a_walk_through_the_window_finds_it_used_up(
     situation: Situation, now: datetime, uses: list[int], used: int
 ) -> None:
@@ -178,8 +185,8 @@ def test_the_quota_ends_when_a_walk_through_the_window_finds_it_used_up(
         expected = used + rate * ((at - now) / DAY)
         is_present = then.window.start == window.start  # the last one may have ended within the millisecond
         if is_present and then.quota is not None and expected >= then.quota + 2:  # the forecast is in whole tokens
-            assert found.runs_out_at is not None
-            assert found.runs_out_at <= at + timedelta(milliseconds=1)  # edges are known to the millisecond
+            runs_out_at = found.runs_out_at or found.ends_at
+            assert runs_out_at <= at + timedelta(milliseconds=1)  # edges are known to the millisecond
     if found.runs_out_at is not None:
         at = found.runs_out_at
         quotas = [entitle(facts, plans, at + beside).quota for beside in (timedelta(0), timedelta(milliseconds=-1))]
