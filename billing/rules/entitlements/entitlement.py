@@ -136,9 +136,11 @@ def stretches(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> tu
     first = entitle(facts, plans, now)
     known_edges = (*_edges(facts), facts.overage_price_until or now)
     edges = sorted({first.window.end, *(edge for edge in known_edges if now < edge <= now + FORESEEN)})
-    begins = [to_ms(now), *(-((EPOCH - edge) // timedelta(milliseconds=1)) for edge in edges)]  # rounded up
-    known = [first, *(entitle(facts, plans, edge) for edge in edges)]
-    return tuple(Stretch(*stretch) for stretch in zip(begins, [*begins[1:], None], known, strict=True))
+    by_begin = {to_ms(now): first}
+    for edge in edges:  # of two within a millisecond the later one holds
+        by_begin[-((EPOCH - edge) // timedelta(milliseconds=1))] = entitle(facts, plans, edge)  # rounded up
+    begins = list(by_begin)
+    return tuple(Stretch(*stretch) for stretch in zip(begins, [*begins[1:], None], by_begin.values(), strict=True))
 
 
 def facts_at(facts: Facts, plans: Mapping[str, PlanOffer], now: datetime) -> Facts:

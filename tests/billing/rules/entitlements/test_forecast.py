@@ -15,6 +15,7 @@ from billing.rules.entitlements.forecast import DayUsage, Forecast, forecast
 from billing.rules.tokens.top_ups import TopUp
 from billing.rules.usage_window import BILLING_PERIOD
 from tests.billing.rules.situations import (
+    ANCHOR,
     BASE,
     DAY,
     FACTS,
@@ -137,6 +138,7 @@ def test_a_quota_that_is_used_up_ends_now(used: int) -> None:
 
 
 AMOUNTS = st.integers(0, 12)
+AT_NOON_OF_12_DECEMBER = datetime(2026, 12, 12, 12, tzinfo=UTC)
 USES = st.lists(AMOUNTS, min_size=31, max_size=31)
 
 
@@ -145,8 +147,21 @@ def _days_of(window_start: datetime, now: datetime, uses: list[int]) -> dict[dat
     return {day: DayUsage(tokens, 1) for day, tokens in zip(dates, uses, strict=False) if tokens}
 
 
+ENDS_TWICE_WITHIN_A_MILLISECOND: Situation = (
+    replace(
+        FACTS,
+        anchor=ANCHOR,
+        overrides=(Override("quota", None, AT_NOON_OF_12_DECEMBER - MICROSECOND),),
+        scheduled_plan="pro",
+        scheduled_at=AT_NOON_OF_12_DECEMBER,
+    ),
+    {"starter": offer("starter", quota=0), "pro": offer("pro", quota=9, quota_window=BILLING_PERIOD)},
+)
+
+
 @settings(deadline=None)
 @given(situations(), INSTANTS, USES, AMOUNTS)
+@example(ENDS_TWICE_WITHIN_A_MILLISECOND, NOVEMBER.end, [0] * 31, 1)
 def test_it_lies_within_the_window_and_ahead(situation: Situation, now: datetime, uses: list[int], used: int) -> None:
     window = entitle(*situation, now).window
     found = forecast(*situation, used, _days_of(window.start, now, uses), now)
