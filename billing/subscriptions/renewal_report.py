@@ -9,7 +9,7 @@ from typing import Final
 
 from billing import tallies
 from billing.invoicing.bills import Bill
-from billing.models.invoices import NOTHING
+from billing.models.invoicing.invoices import NOTHING
 
 TALLIES: Final = {result: f"closes-{result}" for result in ("renewed", "ended", "parked", "failed")}
 """Under which names subscriptions are counted over all closes, by what became of them."""

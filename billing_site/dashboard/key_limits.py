@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext_lazy
 
 from billing.models import ApiKey
-from billing.models.budgets import LARGEST, terms_of
+from billing.models.entitlements.budgets import LARGEST, terms_of
 from billing.rules.instants import from_ms
 from billing.rules.tokens.budgets import Budgets
 from ratelimit.budgets import COUNTED

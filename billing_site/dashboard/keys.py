@@ -24,7 +24,7 @@ from billing.entitlements import keys
 from billing.http.idempotency import once
 from billing.members.rights import Right
 from billing.models import ApiKey
-from billing.models.budgets import terms_of
+from billing.models.entitlements.budgets import terms_of
 from billing_site.dashboard import key_limits
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
 from billing_site.dashboard.first_call import first_call

@@ -13,7 +13,7 @@ from billing.invoicing import issuing
 from billing.invoicing.bills import Bill
 from billing.invoicing.review import issued_today, review_reason
 from billing.models import Subscription, WindowOverage
-from billing.models.subscriptions import SubscriptionQuerySet
+from billing.models.subscriptions.subscription import SubscriptionQuerySet
 from billing.subscriptions.overage.arrears import Arrears
 from billing.subscriptions.overage.usage import catch_up
 from billing.subscriptions.renewal_report import RenewalReport

@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
-from billing.models.allowances import TokenTopUp
 from billing.models.catalogue.token_packs import TokenPack
-from billing.models.invoices import Invoice
+from billing.models.entitlements.allowances import TokenTopUp
+from billing.models.invoicing.invoices import Invoice
 
 
 class TokenPackPurchase(models.Model):

@@ -10,8 +10,8 @@ from django.db.models import Q
 
 from billing.fence.fenced import FencedModel
 from billing.fence.models import CATALOGUE
-from billing.models.api_keys import ApiKey
 from billing.models.catalogue.plans import LARGEST_RATE, Plan
+from billing.models.entitlements.api_keys import ApiKey
 from billing.rules.tokens.budgets import NONE, Budgets
 from ratelimit.limits import LARGEST_NUMBER
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
-from billing.models.billing_periods import BillingPeriod
-from billing.models.invoices import Invoice
+from billing.models.invoicing.invoices import Invoice
+from billing.models.subscriptions.billing_periods import BillingPeriod
 
 
 class WindowOverage(models.Model):

@@ -10,10 +10,10 @@ from django.db import models
 from django.db.models import F, Q, Sum
 from django.utils import timezone
 
-from billing.models.billing_periods import BillingPeriod
-from billing.models.credit_notes import CreditNote
-from billing.models.subscriptions import Subscription
-from billing.models.taxes import InvoiceTax
+from billing.models.invoicing.credit_notes import CreditNote
+from billing.models.invoicing.taxes import InvoiceTax
+from billing.models.subscriptions.billing_periods import BillingPeriod
+from billing.models.subscriptions.subscription import Subscription
 from billing.rules.tax import UNTAXED, Treatment, gross
 
 NOTHING = Decimal(0)

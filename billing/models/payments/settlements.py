@@ -6,8 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from billing.models.credit_notes import CreditNote
-from billing.models.invoices import Invoice
+from billing.models.invoicing.credit_notes import CreditNote
+from billing.models.invoicing.invoices import Invoice
 from billing.models.payments.money import MoneyIn, Refund, Reversal
 
 

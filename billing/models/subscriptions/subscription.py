@@ -14,14 +14,14 @@ from django.db.models import F, Q
 
 from billing.fence.fenced import FencedModel
 from billing.models.catalogue.plans import Plan
-from billing.models.trials import Trial
+from billing.models.subscriptions.trials import Trial
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.usage_window import kept_window
 from ratelimit.limits import LARGEST_NUMBER
 
 if TYPE_CHECKING:
-    from billing.models.billing_periods import BillingPeriod
+    from billing.models.subscriptions.billing_periods import BillingPeriod
 
 logger = logging.getLogger(__name__)
 

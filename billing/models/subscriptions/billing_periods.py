@@ -11,7 +11,7 @@ from django.db.models import F, Func, Q, Value
 
 from billing.models.catalogue.coupons import Coupon
 from billing.models.catalogue.plans import Plan
-from billing.models.subscriptions import Subscription
+from billing.models.subscriptions.subscription import Subscription
 from billing.rules.periods import Period
 from billing.rules.plan_change import PlanTerms
 
