@@ -32,12 +32,13 @@ from billing.models import (
     Subscription,
     TokenTopUp,
 )
-from billing.subscriptions import changes, refusals, renewal
+from billing.subscriptions import changes, refusals
+from billing.subscriptions.period_end import renewal
 from billing.tasks import finish_erasures
 from ratelimit.store import client as redis_client
 from tests.billing.ledger import assert_explained, fresh, pay_in_full
 from tests.billing.staff import text_of, told
-from tests.billing.subscriptions.test_renewal_concurrency import at_once
+from tests.billing.subscriptions.period_end.test_renewal_concurrency import at_once
 from tests.billing.waiting import somebody_waits_for_a_row, until
 from tests.cast import Customer, Staff
 from tests.outages import no_redis

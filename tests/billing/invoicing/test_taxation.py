@@ -14,8 +14,9 @@ from billing.invoicing import credit_notes, issuing, ledger
 from billing.invoicing.bills import base_price
 from billing.invoicing.ledger import BillingError
 from billing.models import CreditNoteTax, Invoice, InvoiceTax, Plan, Seller, Subscription, TokenPack
-from billing.subscriptions import changes, previews, quotes, refusals, renewal
+from billing.subscriptions import changes, previews, quotes, refusals
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.period_end import renewal
 from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.ledger import assert_explained, fresh, hand_over, invoices, lines, pay_in_full
 from tests.factories import at, make_details, make_plan, make_rate, make_seller, make_subscription, money

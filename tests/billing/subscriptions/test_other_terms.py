@@ -16,10 +16,11 @@ from billing.models import BillingPeriod, Plan, Subscription, TaxRate
 from billing.rules.entitlements.entitlement import entitle
 from billing.rules.periods import Period
 from billing.rules.plan_change import OnlyAtPeriodEnd
-from billing.subscriptions import canceling, changes, previews, refusals, renewal
+from billing.subscriptions import canceling, changes, previews, refusals
 from billing.subscriptions.bulk import moves, work
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription, period_at
+from billing.subscriptions.period_end import renewal
 from ratelimit import process_state
 from tests.billing.ledger import (
     assert_discounted,

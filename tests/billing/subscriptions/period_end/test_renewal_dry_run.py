@@ -19,7 +19,7 @@ from billing.models import (
     Plan,
     Subscription,
 )
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from ratelimit.keys import AccountKeys
 from tests.billing.closers import many_due
 from tests.billing.ledger import invoices, pay_in_full

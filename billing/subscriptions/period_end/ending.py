@@ -10,7 +10,7 @@ from billing.fence import push
 from billing.models import Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
-from billing.subscriptions.renewal_rule import Renewal
+from billing.subscriptions.period_end.rule import Renewal
 
 
 def write_ends(ended: Sequence[Renewal]) -> None:

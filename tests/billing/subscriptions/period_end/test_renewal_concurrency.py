@@ -18,8 +18,9 @@ from django.db import connection, transaction
 
 from billing.invoicing import credit_notes, ledger
 from billing.models import BillingPeriod, CreditNote, DocumentNumber, Invoice, Plan, Subscription
-from billing.subscriptions import changes, opening, refusals, renewal
-from billing.subscriptions.renewal_report import RenewalReport
+from billing.subscriptions import changes, opening, refusals
+from billing.subscriptions.period_end import renewal
+from billing.subscriptions.period_end.report import RenewalReport
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay, pay_in_full
 from tests.factories import at, make_subscription, money
 from tests.processes import database_url
@@ -155,7 +156,7 @@ import sys
 from datetime import UTC, datetime
 import django
 django.setup()
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 renewal.BATCH = 50
 def progress(count):
     print(count, flush=True)

@@ -11,8 +11,8 @@ from billing.invoicing.bills import base_price, to_issue
 from billing.models import Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
-from billing.subscriptions import renewal
-from billing.subscriptions.renewal_report import RenewalReport
+from billing.subscriptions.period_end import renewal
+from billing.subscriptions.period_end.report import RenewalReport
 
 
 def release(subscription: Subscription, now: datetime) -> RenewalReport:

@@ -15,8 +15,9 @@ from billing.invoicing import credit_notes
 from billing.models import Plan, Subscription
 from billing.outbox.kinds import Happened
 from billing.outbox.models import OutboxMessage
-from billing.subscriptions import changes, opening, renewal
-from billing.subscriptions.renewal_report import RenewalReport
+from billing.subscriptions import changes, opening
+from billing.subscriptions.period_end import renewal
+from billing.subscriptions.period_end.report import RenewalReport
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay_in_full, schedule
 from tests.factories import at, make_plan, make_subscription, money
 

@@ -31,12 +31,12 @@ from billing.postgres.any_of import any_of
 from billing.rules.usage_window import kept_window
 from billing.subscriptions import trials
 from billing.subscriptions.coupons import discounts
-from billing.subscriptions.ending import write_ends
 from billing.subscriptions.overage.arrears import Arrears
 from billing.subscriptions.overage.parts import bill_parts
 from billing.subscriptions.overage.usage import bring_usage_up
-from billing.subscriptions.renewal_report import RenewalReport
-from billing.subscriptions.renewal_rule import Renewal, ending, renewal
+from billing.subscriptions.period_end.ending import write_ends
+from billing.subscriptions.period_end.report import RenewalReport
+from billing.subscriptions.period_end.rule import Renewal, ending, renewal
 
 logger = logging.getLogger(__name__)
 BATCH = 1000

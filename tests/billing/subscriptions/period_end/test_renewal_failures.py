@@ -10,8 +10,8 @@ from django.db import DatabaseError, transaction
 from freezegun import freeze_time
 
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
-from billing.subscriptions import parking, renewal
-from billing.subscriptions.renewal_report import RenewalReport
+from billing.subscriptions.period_end import parking, renewal
+from billing.subscriptions.period_end.report import RenewalReport
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, schedule
 from tests.factories import at, make_plan, make_subscription, money
 
