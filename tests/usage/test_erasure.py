@@ -46,7 +46,8 @@ from tests.processes import process
 from tests.usage.drifting import compared, sql
 from tests.usage.histories import charge
 from usage.drain import drain
-from usage.log import exports, retention, store
+from usage.log import store
+from usage.log.months import exports, retention
 from usage.metering.reset import reset_usage
 from usage.models import RetiredMonth, SetAsideEntry, UsageLog
 from usage.sync import outage

@@ -16,8 +16,9 @@ from ratelimit.keys import stream
 from ratelimit.store import client
 from tests.usage.histories import charge
 from usage.drain import drain
-from usage.log import exports, partitions, retention, store
+from usage.log import store
 from usage.log.events import Event
+from usage.log.months import exports, partitions, retention
 from usage.models import DailyUsage, RetiredMonth, SetAsideEntry, UsageLog
 
 pytestmark = pytest.mark.django_db(transaction=True)

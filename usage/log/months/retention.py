@@ -19,8 +19,8 @@ from psycopg.errors import LockNotAvailable
 
 from billing.postgres.session_locks import ending_on_failure
 from billing.rules.periods import MONTH, month_window, period_start
-from usage.log import exports, partitions
-from usage.log.exports import ExportError
+from usage.log.months import exports, partitions
+from usage.log.months.exports import ExportError
 from usage.log.reservation_facts import EXPIRED, RELEASED, SETTLED
 from usage.models import Reservation, RetiredMonth
 

@@ -17,7 +17,8 @@ from freezegun import freeze_time
 
 from tests.usage.histories import charge, put, sums
 from usage.drain import drain
-from usage.log import partitions, store
+from usage.log import store
+from usage.log.months import partitions
 from usage.models import RetiredMonth, SetAsideEntry, UsageLog
 
 

@@ -12,7 +12,7 @@ from django.db import connection
 from billing.rules.instants import from_ms
 from ratelimit.scripts import RECORD_LIFE_MS
 from usage.log.events import CHARGE, VOID, Event, adjustment_of
-from usage.log.idempotency import RECORD_LIFE, hand_on, longest_request
+from usage.log.idempotency.key_records import RECORD_LIFE, hand_on, longest_request
 from usage.models import IdempotencyRecord, UsageLog
 
 OPEN = """

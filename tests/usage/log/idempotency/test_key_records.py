@@ -18,8 +18,8 @@ from tests.outages import no_redis
 from tests.usage.histories import MARCH, admit, charge, sums
 from tests.usage.log.keys import ACCOUNT, ANSWER, KEY, buy, drained, fail, held, keyed, serve
 from usage.drain import drain
-from usage.log import idempotency, keyed_charges
-from usage.log.idempotency import State, state_of
+from usage.log.idempotency import key_records, keyed_charges
+from usage.log.idempotency.key_records import State, state_of
 from usage.log.store import record_without_redis
 from usage.metering import kept_answers, voiding
 from usage.models import IdempotencyRecord
@@ -32,7 +32,7 @@ LIFE = timedelta(seconds=60)
 
 
 def restore(account: int, now: datetime = AT) -> None:
-    counters.restore(store(), AccountKeys(account), idempotency.to_restore(account, now))
+    counters.restore(store(), AccountKeys(account), key_records.to_restore(account, now))
 
 
 class TestDrained:
@@ -103,23 +103,23 @@ def test_a_key_is_free_again_after_a_day(seconds: int, free: bool) -> None:
     event = keyed()
     assert keyed_charges.open_one(event, AT)
     later = AT + timedelta(days=1, milliseconds=5, seconds=seconds)
-    assert (idempotency.find(ACCOUNT, KEY, later) is None) is free
+    assert (key_records.find(ACCOUNT, KEY, later) is None) is free
     assert keyed_charges.open_one(keyed(MARCH * 1000 + 9), later) is free
 
 
 @pytest.mark.parametrize("batch", [1, 2, 100])
 def test_purging_leaves_the_live_ones(batch: int, monkeypatch: Any) -> None:
-    monkeypatch.setattr(idempotency, "PURGE_BATCH", batch)
+    monkeypatch.setattr(key_records, "PURGE_BATCH", batch)
     events = [keyed(MARCH * 1000 + offset, key=f"{offset:032}") for offset in range(4)]
     for event in events:
         keyed_charges.open_one(event, AT)
-    assert idempotency.purge(AT + timedelta(days=1, milliseconds=2)) == 3
+    assert key_records.purge(AT + timedelta(days=1, milliseconds=2)) == 3
     assert held() == {events[3].charge}
 
 
 class TestRestored:
     def test_redis_gets_the_newest_and_not_more_than_it_can_take(self, monkeypatch: Any) -> None:
-        monkeypatch.setattr(idempotency, "MOST_RESTORED", 2)
+        monkeypatch.setattr(key_records, "MOST_RESTORED", 2)
         events = [keyed(MARCH * 1000 + offset, key=f"{offset:032}") for offset in range(4)]
         for event in events:
             keyed_charges.open_one(event, AT)

@@ -15,10 +15,11 @@ from django.db import OperationalError, connection, connections, transaction
 
 from tests.billing.waiting import IN_THIS_DATABASE, until
 from tests.usage.histories import charge
-from tests.usage.log import test_retention
-from tests.usage.log.test_retention import JANUARY, NOW, at_ms, said_by_retiring, tables
-from usage.log import exports, partitions, retention, store
+from tests.usage.log.months import test_retention
+from tests.usage.log.months.test_retention import JANUARY, NOW, at_ms, said_by_retiring, tables
+from usage.log import store
 from usage.log.copy_format import COLUMNS
+from usage.log.months import exports, partitions, retention
 from usage.models import RetiredMonth, UsageLog
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -19,11 +19,11 @@ from tests.outages import lost_replies, no_redis
 from tests.usage.histories import MARCH, admit, sums
 from tests.usage.log.keys import ACCOUNT, buy, drained, fail, held, keyed
 from usage.drain import drain
-from usage.log.second_charges import void_second_charges
 from usage.log.store import store as store_log
 from usage.metering import fallback_charge
 from usage.metering.admission import Admission
 from usage.models import IdempotencyRecord, UsageLog
+from usage.reconciliation.second_charges import void_second_charges
 from usage.sync import outage
 
 pytestmark = pytest.mark.django_db

@@ -16,9 +16,10 @@ from django.db import connection
 
 from billing.rules import ids
 from tests.usage.histories import charge
-from usage.log import events, exports, store
+from usage.log import events, store
 from usage.log.copy_format import COLUMNS
 from usage.log.events import Event
+from usage.log.months import exports
 
 pytestmark = pytest.mark.django_db
 MARCH = "usage_usagelog_2031_03"

@@ -10,7 +10,7 @@ from django.db import transaction
 from billing.fence.fenced import push_on_commit
 from billing.rules.instants import to_ms
 from usage.log.events import VOID, adjustment_of
-from usage.log.idempotency import longest_request
+from usage.log.idempotency.key_records import longest_request
 from usage.log.rows import event_of
 from usage.log.store import record_without_redis
 from usage.models import IdempotencyRecord, UsageLog
