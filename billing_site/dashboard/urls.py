@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from billing_site.dashboard import activity, agents, billing, keys, members, notices, overview, settings, usage
+from billing_site.dashboard import activity, billing, overview, settings
+from billing_site.dashboard.keys import pages as keys
+from billing_site.dashboard.members import pages as members
 from billing_site.dashboard.payments import paying, payment_methods, token_payments
 from billing_site.dashboard.plans import extras, pages, suggestion
+from billing_site.dashboard.usage import agents, notices
+from billing_site.dashboard.usage import log as usage
 
 urlpatterns = [
     path("", overview.show, name="dashboard"),

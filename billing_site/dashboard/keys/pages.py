@@ -25,11 +25,11 @@ from billing.http.idempotency import once
 from billing.members.rights import Right
 from billing.models import ApiKey
 from billing.models.entitlements.budgets import terms_of
-from billing_site.dashboard import key_limits
 from billing_site.dashboard.access import DashboardRequest, dashboard_page
-from billing_site.dashboard.first_call import first_call
 from billing_site.dashboard.forms import TOKEN, back_to, saying_why_not
-from billing_site.dashboard.key_limits import LimitsForm
+from billing_site.dashboard.keys import limits as key_limits
+from billing_site.dashboard.keys.first_call import first_call
+from billing_site.dashboard.keys.limits import LimitsForm
 
 KEYS = "dashboard-keys"
 MOST_SHOWN = 200

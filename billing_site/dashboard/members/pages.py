@@ -22,7 +22,7 @@ from billing.models.members import Role
 from billing.users import User
 from billing_site.dashboard.access import DashboardRequest, choose_account, dashboard_page
 from billing_site.dashboard.forms import back_to, saying_why_not
-from billing_site.dashboard.invitation_mail import send_invitation
+from billing_site.dashboard.members.invitation_mail import send_invitation
 from billing_site.dashboard.sentences import on_page
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from billing.models import Invitation, Member, Plan, Subscription
 from billing.models.members import Role
 from billing.subscriptions import opening
 from tests.billing_site.dashboard.conftest import Person
-from tests.billing_site.dashboard.test_members import as_member
+from tests.billing_site.dashboard.members.test_pages import as_member
 from tests.cast import Customer
 
 pytestmark = pytest.mark.django_db
