@@ -110,6 +110,6 @@ app.autodiscover_tasks()
 @beat_embedded_init.connect  # `celery worker -B`
 def look_for_work(**_: object) -> None:
     """Begin once beat's own process is ready: before, Django is not."""
-    from billing_site.lookout import Lookout
+    from billing_site.beat.lookout import Lookout
 
     Lookout().start()

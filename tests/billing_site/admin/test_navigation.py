@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from billing_site.admin_navigation import PAGES
+from billing_site.admin.navigation import PAGES
 
 
 def test_each_list_is_in_the_sidebar() -> None:

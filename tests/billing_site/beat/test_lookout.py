@@ -19,8 +19,8 @@ from billing.models import OutboxCursor, WebhookDelivery
 from billing.outbox.positions import give_positions
 from billing.subscriptions.bulk import moves
 from billing.subscriptions.bulk.moves import Order
+from billing_site.beat.lookout import LOOKS, Look, Lookout
 from billing_site.celery import app
-from billing_site.lookout import LOOKS, Look, Lookout
 from billing_site.staff_home import figures
 from billing_site.tasks import read_staff_figures
 from ratelimit.servers.single import RedisUnreachable
@@ -165,5 +165,5 @@ class TestOutages:
         lookout = Lookout([Look(tasks.move_subscribers, 1, fails_twice), Look(tasks.every_second, 1, lambda now: True)])
         turns = [found(lookout, seconds) for seconds in (1.0, 2.0, 3.0)]
         assert turns == [[EVERY_SECOND], [EVERY_SECOND], [MOVE, EVERY_SECOND]]
-        said = [record.getMessage() for record in caplog.records if record.name == "billing_site.lookout"]
+        said = [record.getMessage() for record in caplog.records if record.name == "billing_site.beat.lookout"]
         assert said == [f"beat cannot look for work, or send it: {error}", "beat looks for work again"]

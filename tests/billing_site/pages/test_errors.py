@@ -8,7 +8,8 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
-from billing_site import error_pages, urls
+from billing_site import urls
+from billing_site.pages import errors as error_pages
 from tests.cast import Customer, Staff
 
 pytestmark = pytest.mark.django_db
