@@ -1,4 +1,4 @@
-"""The Celery app, and what beat does by the clock. What it does when there is work for it is in `lookout`."""
+"""The Celery app, and what beat does by the clock. What it does when there is work for it is in `beat.lookout`."""
 
 import os
 from datetime import timedelta
