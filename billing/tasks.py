@@ -22,8 +22,9 @@ from billing.outbox.dispatcher import Dispatcher
 from billing.payments.cards import events, providers_told, refunds
 from billing.payments.cards.charging import dunning, sweep
 from billing.payments.cards.configured import card_gateway
-from billing.subscriptions import renewal, trials
+from billing.subscriptions import trials
 from billing.subscriptions.bulk import moves, work
+from billing.subscriptions.period_end import renewal
 from billing.webhooks import retention as webhook_retention
 from billing.webhooks.sender import Sender
 

@@ -1,4 +1,4 @@
-"""The Celery app, and what beat does by the clock. What it does when there is work for it is in `lookout`."""
+"""The Celery app, and what beat does by the clock. What it does when there is work for it is in `beat.lookout`."""
 
 import os
 from datetime import timedelta
@@ -110,6 +110,6 @@ app.autodiscover_tasks()
 @beat_embedded_init.connect  # `celery worker -B`
 def look_for_work(**_: object) -> None:
     """Begin once beat's own process is ready: before, Django is not."""
-    from billing_site.lookout import Lookout
+    from billing_site.beat.lookout import Lookout
 
     Lookout().start()

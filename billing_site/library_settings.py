@@ -71,7 +71,7 @@ UNFOLD: dict[str, Any] = {
     "COLORS": {"primary": {"500": "oklch(71.4% .203 305.504)"}},
     "SHOW_BACK_BUTTON": True,
     "DASHBOARD_CALLBACK": "billing_site.staff_home.page.home",
-    "SIDEBAR": {"show_search": False, "navigation": "billing_site.admin_navigation.navigation"},
+    "SIDEBAR": {"show_search": False, "navigation": "billing_site.admin.navigation.navigation"},
 }
 
 CORS: dict[str, Any] = {
@@ -110,7 +110,7 @@ CELERY: dict[str, Any] = {
     "CELERY_WORKER_PREFETCH_MULTIPLIER": 1,
     "CELERY_TASK_TIME_LIMIT": 600,
     "CELERY_ENABLE_UTC": True,
-    "CELERY_BEAT_SCHEDULER": "billing_site.beat.Scheduler",
+    "CELERY_BEAT_SCHEDULER": "billing_site.beat.scheduler.Scheduler",
     "CELERY_WORKER_HIJACK_ROOT_LOGGER": False,
 }
 

@@ -15,17 +15,18 @@ from rest_framework.exceptions import NotFound
 
 from billing.http.access import NOTHING_HERE
 from billing.http.views import ApiView
-from billing_site import error_pages, sandbox
+from billing_site import sandbox
 from billing_site.agent.views import AgentView
 from billing_site.dashboard import languages
 from billing_site.forward_auth.views import Authorize
-from billing_site.home import home
-from billing_site.index import Index
 from billing_site.mcp.views import Mcp
 from billing_site.openapi.errors import errors
 from billing_site.openapi.start import start
 from billing_site.openapi.view import schema_view
 from billing_site.operations import views as operations
+from billing_site.pages import errors as error_pages
+from billing_site.pages.home import home
+from billing_site.pages.index import Index
 from billing_site.payments.webhook import webhook
 from billing_site.request.log_in import says_when_to_come_again, takes_username
 

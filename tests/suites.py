@@ -17,8 +17,8 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "admin": (
         "tests/billing/admin",
+        "tests/billing_site/admin",
         "tests/billing_site/staff_home",
-        "tests/billing_site/test_admin_navigation.py",
         "tests/journeys/test_staff_day.py",
         "tests/usage/admin",
         "tests/usage/test_admin.py",

@@ -22,7 +22,7 @@ from ratelimit.keys import AccountKeys, shard_of, stream
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import client, reaching_redis
 from usage.drain import drain
-from usage.log import partitions
+from usage.log.months import partitions
 from usage.metering.reservations.finishing import release_all
 from usage.models import SetAsideEntry, UsageLog, UsageReset, WindowUsage
 

@@ -11,9 +11,10 @@ from django.utils import timezone
 from billing.outbox.clock import ClockSkewed
 from ratelimit.servers.single import RedisUnreachable
 from usage.ingest import received
-from usage.log import idempotency, partitions, retention, second_charges
+from usage.log.idempotency import key_records
+from usage.log.months import partitions, retention
 from usage.metering.reservations import sweep
-from usage.reconciliation import reconcile
+from usage.reconciliation import reconcile, second_charges
 from usage.reconciliation.compare import LogShortened
 from usage.thresholds import look
 
@@ -51,7 +52,7 @@ def reconcile_usage() -> None:
 @shared_task
 def purge_receipts() -> None:
     """Forget the Idempotency-Keys of metered calls that buy nothing any more."""
-    idempotency.purge(timezone.now())
+    key_records.purge(timezone.now())
 
 
 @shared_task(time_limit=6 * 3600)

@@ -13,7 +13,7 @@ from unfold.dataclasses import SearchResult
 from billing.admin.lists.searching import suggested
 from billing.entitlements.keys import find_by_key
 from billing.models import ApiKey, CreditNote, Invoice, Subscription
-from billing.models.api_keys import prefix_in
+from billing.models.entitlements.api_keys import prefix_in
 from billing.users import User
 
 CUSTOMERS_SHOWN = 10

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from billing.entitlements.keys import CUSTOMERS_SCOPES, LONGEST_OVERLAP
 from billing.http.fields import StrictSerializer, TimeField
 from billing.models import ApiKey
-from billing.models.budgets import LARGEST, terms_of
+from billing.models.entitlements.budgets import LARGEST, terms_of
 from billing.rules.tokens.budgets import Budgets
 
 LONGEST_NAME = 50

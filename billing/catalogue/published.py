@@ -15,8 +15,8 @@ from django.db import InterfaceError, OperationalError
 from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
 from billing.models import Feature, ModelPrice, Plan, Route
-from billing.models.budgets import terms_of
 from billing.models.catalogue.features import normalised_path
+from billing.models.entitlements.budgets import terms_of
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules.entitlements.entitlement import Metered
 from billing.rules.entitlements.plan_offers import PlanOffer

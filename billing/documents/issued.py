@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from billing.documents.document import Document, Kind, Party, Payment, Reference, Row, last_day
 from billing.models import CreditNote, Invoice, InvoiceLine
-from billing.models.invoices import NOT_SOLD
+from billing.models.invoicing.invoices import NOT_SOLD
 from billing.rules.refused import Refused
 from billing.rules.tax import Category, TaxSum
 

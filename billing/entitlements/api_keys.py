@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from billing.bounded_cache import BoundedCache
 from billing.models import ApiKey, Fence
-from billing.models.api_keys import prefix_in
-from billing.models.budgets import terms_of
+from billing.models.entitlements.api_keys import prefix_in
+from billing.models.entitlements.budgets import terms_of
 from billing.rules.tokens.budgets import NONE, Budgets
 from ratelimit import process_state
 from ratelimit.limits import LARGEST_VERSION

@@ -16,8 +16,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from billing.models import ApiKey, Budget
-from billing.models.api_keys import prefix_in
-from billing.models.budgets import terms_of
+from billing.models.entitlements.api_keys import prefix_in
+from billing.models.entitlements.budgets import terms_of
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.refused import Refused

@@ -20,7 +20,8 @@ from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.payments.cards import methods
 from billing.rules.refused import Refused
-from billing.subscriptions import changes, renewal
+from billing.subscriptions import changes
+from billing.subscriptions.period_end import renewal
 from billing.subscriptions.refusals import NoSubscription
 from billing.users import User, name_field
 

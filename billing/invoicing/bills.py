@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from billing.models import BillingPeriod, Coupon, InvoiceLine, Subscription
-from billing.models.invoices import NOTHING
+from billing.models.invoicing.invoices import NOTHING
 from billing.rules.money import in_currency
 from billing.rules.periods import Period
 from billing.rules.tax import Category, TaxSum, Treatment

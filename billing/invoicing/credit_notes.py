@@ -12,7 +12,7 @@ from billing.invoicing import past_due
 from billing.invoicing.ledger import BillingError, fits, give_back, lock_account, settle
 from billing.invoicing.numbering import CREDIT_NOTES, take_numbers
 from billing.models import BalanceEntry, CreditNote, CreditNoteTax, Invoice, InvoiceLine, InvoiceTax
-from billing.models.invoices import NOTHING
+from billing.models.invoicing.invoices import NOTHING
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules import tax

@@ -20,7 +20,7 @@ from billing.invoicing.ledger import Kind, balance_entry, balances, give_back, u
 from billing.invoicing.numbering import INVOICES, take_numbers
 from billing.invoicing.taxation import taxed
 from billing.models import BalanceEntry, Invoice, InvoiceLine, InvoiceTax
-from billing.models.invoices import NOTHING
+from billing.models.invoicing.invoices import NOTHING
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
 from billing.rules.tax import Treatment

@@ -15,7 +15,7 @@ from django.db.models import Sum
 from billing.invoicing import past_due
 from billing.invoicing.pack_activation import activate_paid
 from billing.models import BalanceEntry, BillingPeriod, Invoice, InvoiceLine, Subscription
-from billing.models.invoices import NOTHING, InvoiceQuerySet
+from billing.models.invoicing.invoices import NOTHING, InvoiceQuerySet
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.postgres.any_of import any_of

@@ -14,7 +14,7 @@ from django.contrib.auth import get_user_model
 
 from billing.invoicing.bills import Bill, Line, Parties
 from billing.models import BillingDetails, InvoiceLine, Seller, TaxRate
-from billing.models.invoices import NOT_SOLD
+from billing.models.invoicing.invoices import NOT_SOLD
 from billing.postgres.any_of import any_of
 from billing.rules import tax
 from billing.rules.periods import Period

@@ -8,8 +8,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from billing.models.catalogue.plans import Plan
-from billing.models.invoices import Invoice
-from billing.models.subscriptions import Subscription
+from billing.models.invoicing.invoices import Invoice
+from billing.models.subscriptions.subscription import Subscription
 
 
 class BulkMove(models.Model):

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from billing.invoicing.ledger import BillingError, divided, due_of, is_money, lock, settle
 from billing.models import BalanceEntry, Invoice, MoneyIn, Payment
-from billing.models.invoices import NOTHING
+from billing.models.invoicing.invoices import NOTHING
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 

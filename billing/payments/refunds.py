@@ -13,7 +13,7 @@ from django.db.models import Sum
 from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError, balance, due_of, fits, lock, spend_balance
 from billing.models import BalanceEntry, Invoice, MoneyIn, Refund
-from billing.models.invoices import NOTHING
+from billing.models.invoicing.invoices import NOTHING
 from billing.models.payments.money import MANUAL
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record

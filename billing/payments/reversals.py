@@ -10,7 +10,7 @@ from django.db.models import Sum
 
 from billing.invoicing.ledger import BillingError, fits, lock, reopen, spend_balance
 from billing.models import BalanceEntry, Invoice, MoneyIn, Payment, Reversal
-from billing.models.invoices import NOTHING
+from billing.models.invoicing.invoices import NOTHING
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.rules.money import in_currency

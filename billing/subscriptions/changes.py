@@ -21,10 +21,11 @@ from billing.rules.entitlements.plan_offers import NO_PLAN
 from billing.rules.periods import Period, nth_period
 from billing.rules.plan_change import Available, Direction, available, blockers
 from billing.rules.proration import Proration
-from billing.subscriptions import opening, quotes, renewal, trials
+from billing.subscriptions import opening, quotes, trials
 from billing.subscriptions.coupons import discounts
 from billing.subscriptions.opening import get_or_open_subscription
 from billing.subscriptions.overage.change import note_change
+from billing.subscriptions.period_end import renewal
 from billing.subscriptions.refusals import (
     ActiveFeatures,
     NoSubscription,

@@ -15,8 +15,9 @@ from billing.models import BillingPeriod, CouponRedemption, Plan, Subscription
 from billing.models.catalogue.coupons import MOST_PERIODS
 from billing.rules import periods
 from billing.rules.money import in_currency
-from billing.subscriptions import opening, renewal_rule
+from billing.subscriptions import opening
 from billing.subscriptions.coupons import discounts
+from billing.subscriptions.period_end import rule
 from billing.subscriptions.refusals import NoSubscription
 
 
@@ -99,7 +100,7 @@ def current_subscription(account: int, now: datetime) -> CurrentSubscription:
     last = rows.filter(subscription=subscription).latest("number")
     subscription, redemption = last.subscription, discounts.beside(last)
     price_list = prices.Prices()
-    renewed = renewal_rule.renewal(subscription, last, now, price_list)
+    renewed = rule.renewal(subscription, last, now, price_list)
     if renewed.ends_at is not None:
         if renewed.follow_up is None:
             raise NoSubscription
@@ -149,7 +150,7 @@ def _to_be_opened(last: BillingPeriod, at: datetime, redemption: CouponRedemptio
     """The period of an instant by the renewal's rule, however far ahead; the last one where the calendar ends."""
     subscription = last.subscription
     if (ends_at := subscription.ends_at) is not None:
-        follows = renewal_rule.ending(subscription, ends_at, ends_at, prices.Prices())
+        follows = rule.ending(subscription, ends_at, ends_at, prices.Prices())
         if follows.follow_up is None:
             raise NoSubscription
         last, subscription = follows.opened[0], follows.follow_up

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from billing.invoicing import ledger, taxation
 from billing.models import Invoice
-from billing.models.invoices import NOTHING
+from billing.models.invoicing.invoices import NOTHING
 from billing.rules.money import in_currency
 from billing.rules.periods import nth_period
 from billing.subscriptions.coupons import discounts

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from billing_site.dashboard import activity, agents, billing, keys, members, notices, overview, settings, usage
+from billing_site.dashboard import activity, billing, overview, settings
+from billing_site.dashboard.keys import pages as keys
+from billing_site.dashboard.members import pages as members
 from billing_site.dashboard.payments import paying, payment_methods, token_payments
-from billing_site.dashboard.plans import extras, pages, suggestion
+from billing_site.dashboard.plans import extras, suggestion
+from billing_site.dashboard.plans import pages as plans
+from billing_site.dashboard.usage import agents, notices
+from billing_site.dashboard.usage import log as usage
 
 urlpatterns = [
     path("", overview.show, name="dashboard"),
@@ -22,13 +27,13 @@ urlpatterns = [
     path("usage/", usage.show, name="dashboard-usage"),
     path("usage/export/", usage.export, name="dashboard-usage-export"),
     path("agents/", agents.show, name="dashboard-agents"),
-    path("plans/", pages.show, name="dashboard-plans"),
-    path("plans/cancel/", pages.cancel, name="dashboard-cancel"),
-    path("plans/keep/", pages.keep, name="dashboard-keep"),
+    path("plans/", plans.show, name="dashboard-plans"),
+    path("plans/cancel/", plans.cancel, name="dashboard-cancel"),
+    path("plans/keep/", plans.keep, name="dashboard-keep"),
     path("plans/cap/", extras.cap, name="dashboard-cap"),
     path("plans/coupon/", extras.coupon, name="dashboard-coupon"),
     path("plans/packs/<slug:code>/", extras.buy, name="dashboard-pack"),
-    path("plans/change/<slug:code>/", pages.change, name="dashboard-change"),
+    path("plans/change/<slug:code>/", plans.change, name="dashboard-change"),
     path("billing/", billing.show, name="dashboard-billing"),
     path("billing/details/", billing.details, name="dashboard-details"),
     path("billing/invoices/<slug:number>/", billing.invoice, name="dashboard-invoice"),

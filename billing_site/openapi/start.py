@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from billing_site.dashboard.first_call import path_to_call
+from billing_site.dashboard.keys.first_call import path_to_call
 from billing_site.openapi.samples import Call, samples_of
 
 RETRIES: Final = (("Python", "retry.py"), ("JavaScript", "retry.mjs"))

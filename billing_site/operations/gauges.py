@@ -22,7 +22,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from billing import tallies
 from billing.models import OutboxCursor, SentMail, Subscription
 from billing.outbox.retention import COUNTED, backlogs
-from billing.subscriptions.renewal_report import TALLIES
+from billing.subscriptions.period_end.report import TALLIES
 from billing_site.operations import chains, last_beat, payments, webhooks
 from ratelimit.servers.single import RedisUnreachable
 from usage.drain import drain

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from billing.entitlements import api_keys
 from billing.entitlements.api_keys import BadCredentials, Caller
-from billing.models.api_keys import bears_checksum
+from billing.models.entitlements.api_keys import bears_checksum
 from billing_site.request import identified_by_host
 from billing_site.request.client_address import client_address
 from billing_site.request.csrf import CsrfFailed, check_csrf

@@ -19,10 +19,10 @@ from tests.damage import OF_ACCOUNT, OF_SHARD, damage
 from tests.effort import LONG
 from tests.usage.histories import admit, sums
 from usage.drain import drain
-from usage.log.idempotency import longest_request
-from usage.log.second_charges import void_second_charges
+from usage.log.idempotency.key_records import longest_request
 from usage.metering import kept_answers, voiding
 from usage.models import RedisOutage, SetAsideEntry
+from usage.reconciliation.second_charges import void_second_charges
 from usage.sync import outage
 
 pytestmark = pytest.mark.django_db

@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from billing.invoicing import ledger
 from billing.models import Subscription, WindowOverage
-from billing.subscriptions import renewal
 from billing.subscriptions.overage import cap
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import assert_explained
 from tests.billing.metered import make_metered, overage_lines, use
 from tests.billing.sale import lift_minute

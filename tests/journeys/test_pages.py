@@ -26,8 +26,8 @@ from billing.models import (
     Subscription,
     WindowOverage,
 )
-from billing.subscriptions import renewal
 from billing.subscriptions.bulk import moves, work
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import pay_in_full, schedule
 from tests.billing.metered import make_metered, use
 from tests.cast import Customer, Staff

@@ -21,7 +21,8 @@ from tests.outages import no_redis
 from tests.usage.histories import MARCH, sums
 from tests.usage.histories import charge as in_march
 from usage.admin.log import LAST_PAGE
-from usage.log import events, partitions
+from usage.log import events
+from usage.log.months import partitions
 from usage.models import RedisOutage, SetAsideEntry, UsageLog
 from usage.sync import outage
 

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from billing.erasure import erase
 from billing.models import ApiKey, Erasure, Invoice, OutboxMessage, Subscription
-from billing.subscriptions import refusals, renewal
+from billing.subscriptions import refusals
+from billing.subscriptions.period_end import renewal
 from billing.tasks import finish_erasures
 from tests.billing.ledger import assert_explained, fresh
 from tests.cast import Customer, Staff

@@ -15,7 +15,7 @@ from billing.erasure import deletion, erase
 from billing.models import Erasure, LimitOverride, OutboxMessage
 from billing.subscriptions import changes
 from billing.tasks import finish_erasures
-from tests.billing.subscriptions.test_renewal_concurrency import at_once
+from tests.billing.subscriptions.period_end.test_renewal_concurrency import at_once
 from tests.billing.waiting import somebody_waits_for_a_row, until
 from tests.cast import Customer
 from tests.processes import process

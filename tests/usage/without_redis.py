@@ -13,7 +13,7 @@ from django.utils import timezone
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.usage.histories import in_redis_now
-from usage.log.idempotency import longest_request
+from usage.log.idempotency.key_records import longest_request
 from usage.sync import outage
 
 TRACE, SCORE, TRACK = "/api/v1/trace/start", "/api/v1/risk/score", "/api/v1/usage/track"

@@ -23,7 +23,7 @@ from billing.http.json import NotJson, read_json
 from billing.http.openapi import METERED, problem
 from billing.http.problems import Problem
 from billing.http.views import ApiView
-from billing.models.api_keys import prefix_in
+from billing.models.entitlements.api_keys import prefix_in
 from billing.rules.entitlements.entitlement import Metered
 from billing.rules.instants import from_ms
 from billing.rules.tokens.budgets import Budgets

@@ -16,10 +16,11 @@ from ratelimit import counters, damage
 from ratelimit.counters import Counter, Entry, Pending
 from ratelimit.keys import AccountKeys, shard_of, stream
 from ratelimit.store import store
-from usage.log import keyed_charges, partitions
 from usage.log import store as log_store
 from usage.log.batch import EventBatch, decode, decode_all
 from usage.log.events import Event, MalformedEvent
+from usage.log.idempotency import keyed_charges
+from usage.log.months import partitions
 from usage.log.sums import WindowCounter
 from usage.models import SetAsideEntry
 

@@ -19,8 +19,8 @@ from billing.rules.instants import to_ms
 from usage.ingest import received
 from usage.ingest.accounts import Accounts
 from usage.ingest.reported import Ingested, Name, Reason, Reported
-from usage.log import partitions
 from usage.log.events import CHARGE, EVENTS, Event
+from usage.log.months import partitions
 from usage.log.store import store
 from usage.log.sums import as_array
 

@@ -15,10 +15,12 @@ from psycopg.errors import CheckViolation, UniqueViolation
 
 from billing.fence import push
 from billing.rules.instants import from_ms
-from usage.log import keyed_charges, partitions, reserved, sums
+from usage.log import reserved, sums
 from usage.log.batch import DAY_MS, EventBatch, Move
 from usage.log.copy_format import COLUMNS, END, HEADER, encoded
 from usage.log.events import ADJUSTMENTS, Event
+from usage.log.idempotency import keyed_charges
+from usage.log.months import partitions
 
 STAGING = f"""
 CREATE TEMPORARY TABLE IF NOT EXISTS usage_arrived ON COMMIT DELETE ROWS AS

@@ -23,8 +23,8 @@ from billing.rules.instants import from_ms
 from ratelimit.in_process import InProcessWindows, share_of
 from ratelimit.limiter import StaleFacts
 from ratelimit.limits import Decision, KeptAnswer, Limit, Outcome, Part, Standing
-from usage.log import idempotency
-from usage.log.idempotency import State
+from usage.log.idempotency import key_records
+from usage.log.idempotency.key_records import State
 from usage.metering import budgets
 from usage.metering.call import Call
 from usage.metering.fallback_charge import KeyTaken, Refused, store_charge
@@ -113,7 +113,7 @@ def _charge(call: Call, within: Callable[[], AbstractContextManager[None]]) -> _
     while True:
         try:
             with within():
-                if event.key and (known := idempotency.find(event.account, event.key, now)):
+                if event.key and (known := key_records.find(event.account, event.key, now)):
                     return _by_record(call, known, now)
                 charged = _Charged(Outcome.ADMITTED, call.id, store_charge(call, event, judged=_judging()))
             return charged
@@ -141,10 +141,10 @@ def _by_record(call: Call, record: IdempotencyRecord, now: datetime) -> _Charged
     if event == call.id:
         # This very call: Redis had charged it when its answer was lost, and the drain was faster.
         return _Charged(Outcome.ADMITTED, call.id)
-    state = idempotency.state_of(record, call.request.fingerprint.decode(), now)
+    state = key_records.state_of(record, call.request.fingerprint.decode(), now)
     if state is State.UNANSWERED:
-        idempotency.rerun(record, now)
-    return _Charged(OUTCOME_OF[state], event, audit=bytes(record.audit), answer=idempotency.answer_of(record))
+        key_records.rerun(record, now)
+    return _Charged(OUTCOME_OF[state], event, audit=bytes(record.audit), answer=key_records.answer_of(record))
 
 
 def _decision(

@@ -11,9 +11,11 @@ from psycopg.types.json import Jsonb
 from billing.fence import push
 from billing.rules.entitlements.entitlement import QUOTA
 from billing.rules.instants import from_ms, from_seconds
-from usage.log import crossings, idempotency, keyed_charges, partitions, reserved, sums
+from usage.log import crossings, reserved, sums
 from usage.log.batch import EventBatch
 from usage.log.events import CHARGE, REFUSED, Event
+from usage.log.idempotency import key_records, keyed_charges
+from usage.log.months import partitions
 from usage.log.store import record_without_redis
 from usage.metering import budgets
 from usage.metering.call import Call
@@ -60,7 +62,7 @@ def store_charge(call: Call, event: Event, *, judged: bool) -> int | None:
     with connection.cursor() as cursor:
         cursor.execute(EVENT, _row(event, CHARGE, event.tokens))
         if not cursor.rowcount:
-            if event.key and idempotency.find(event.account, event.key, from_ms(call.now_ms)):
+            if event.key and key_records.find(event.account, event.key, from_ms(call.now_ms)):
                 raise KeyTaken
             return None
         if event.key and not keyed_charges.open_one(event, from_ms(call.now_ms)):
@@ -96,7 +98,7 @@ def record_refusal(event: Event) -> None:
 def void(event: Event, now_ms: int) -> bool:
     """Take a charge back in PostgreSQL; False when its request runs again under its key, or has ended there."""
     with transaction.atomic():
-        if event.key and not idempotency.release(event):
+        if event.key and not key_records.release(event):
             return False
         record_without_redis([event.voided(now_ms)])
     return True

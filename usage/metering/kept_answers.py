@@ -15,9 +15,9 @@ from ratelimit.keys import AccountKeys
 from ratelimit.limits import Decision, KeptAnswer, Outcome
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
-from usage.log import idempotency
 from usage.log.batch import decode
 from usage.log.events import Event
+from usage.log.idempotency import key_records
 from usage.metering.admission import Admission
 from usage.metering.call import Call
 from usage.sync.outage import asking_redis
@@ -35,7 +35,7 @@ def keep(admission: Admission, response: HttpResponseBase | None) -> None:
     answer = None if response is None else _to_keep(response)
     if not admission.by_redis:
         with suppress(OperationalError, InterfaceError):
-            idempotency.end_run(event, answer)
+            key_records.end_run(event, answer)
         return
     record = admission.call.keyed.record
     # Without an end the request is in flight for its time, and may run again then.
@@ -74,7 +74,7 @@ def look_up(call: Call, decision: Decision) -> Decision | None:
     if decision.outcome not in (Outcome.RERUN, Outcome.EXHAUSTED):
         return decision
     try:
-        answer, is_uncharged = idempotency.kept(event)
+        answer, is_uncharged = key_records.kept(event)
     except (OperationalError, InterfaceError):
         return decision
     if is_uncharged:

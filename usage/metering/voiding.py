@@ -23,8 +23,9 @@ from ratelimit.scripts import LARGEST_SKEW_MS
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.drain import drain
-from usage.log import events, idempotency
+from usage.log import events
 from usage.log.events import Event, adjustment_of
+from usage.log.idempotency import key_records
 from usage.log.rows import event_of
 from usage.log.store import record_without_redis
 from usage.metering import budgets, fallback_charge, kept_answers, unsettled
@@ -93,7 +94,7 @@ def _free_key(event: Event) -> None:
     if event.key:
         kept_answers.free_key(event)
         with suppress(OperationalError, InterfaceError), transaction.atomic():
-            idempotency.release(event)
+            key_records.release(event)
 
 
 def _void_failed(admission: Admission, event: Event, now_ms: int, used: int) -> int:
@@ -149,7 +150,7 @@ def settle_charge(charge: UUID, now: datetime) -> Settled:
         return Settled.RESET
     event = event_of(row)
     with transaction.atomic():
-        record = idempotency.find_of_charge(event.account, event.charge)
+        record = key_records.find_of_charge(event.account, event.charge)
     if record is not None:
         event = event._replace(key=record.key, fingerprint=record.fingerprint)
     return (
@@ -214,7 +215,7 @@ def _was_reset(row: UsageLog) -> bool:
 
 def _take_back_in_redis(event: Event, now_ms: int) -> tuple[Voided, int]:
     with transaction.atomic():
-        record = idempotency.find_of_charge(event.account, event.charge)
+        record = key_records.find_of_charge(event.account, event.charge)
     if record is None:
         return _void_in_redis(event, now_ms, taken_back=True)
     keyed = event._replace(key=record.key, fingerprint=record.fingerprint)
@@ -227,8 +228,8 @@ def _take_back_in_postgres(event: Event, now_ms: int) -> Voided:
         list(UsageLog.objects.select_for_update().filter(id=event.id, charged_at=from_ms(event.charged_at_ms)))
         if UsageLog.objects.filter(id=adjustment_of(event.id)).exists():
             return Voided.ALREADY
-        if record := idempotency.find_of_charge(event.account, event.charge):
-            idempotency.release_record(record)
+        if record := key_records.find_of_charge(event.account, event.charge):
+            key_records.release_record(record)
         record_without_redis([event.voided(now_ms)])
     return Voided.VOIDED
 

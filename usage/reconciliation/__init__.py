@@ -1,1 +1,1 @@
-"""Whether the places that hold usage agree, and how they are put right."""
+"""Whether the places that hold usage agree, and how they are put right: also where both charged one request."""

@@ -19,9 +19,9 @@ from ratelimit.keys import AccountKeys, shard_of, shard_tag, stream
 from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
 from ratelimit.limits import RedisQuota
 from ratelimit.store import client, reaching_redis, store
-from usage.log import partitions
 from usage.log.batch import decode
 from usage.log.events import MalformedEvent
+from usage.log.months import partitions
 from usage.log.sums import CALLS_OF_KIND, DAY_TOKENS_OF_KIND
 from usage.reconciliation import drift
 from usage.reconciliation.drift import Drift, WindowComparison

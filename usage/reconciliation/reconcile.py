@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from billing.fence import push
-from usage.log import partitions
+from usage.log.months import partitions
 from usage.models import Reconciliation, SetAsideEntry, WindowUsage
 from usage.reconciliation import compare, mend, repair
 from usage.reconciliation.drift import Drift, Part

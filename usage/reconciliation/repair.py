@@ -14,7 +14,7 @@ from billing.rules.periods import MONTH, period_start
 from ratelimit import counters
 from ratelimit.keys import AccountKeys, stream
 from ratelimit.store import store
-from usage.log import idempotency
+from usage.log.idempotency import key_records
 from usage.log.sums import CALLS_OF_KIND, DAY_TOKENS_OF_KIND
 from usage.models import WindowUsage
 from usage.reconciliation import compare
@@ -141,7 +141,7 @@ def _correct(shard: int, account: int, starts_at: datetime, backlog: StreamBackl
         last, (held,) = counters.read_quotas(store(), name, [counter.key])
         backlog.read_to(last)
         if (held.revision or 0) < row.revision:
-            counters.restore(store(), keys, idempotency.to_restore(account, now))
+            counters.restore(store(), keys, key_records.to_restore(account, now))
         waiting = backlog.pending[account, to_seconds(starts_at)]
         if counters.correct_pending(store(), name, counter, last, held, waiting):
             return True

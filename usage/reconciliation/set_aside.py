@@ -13,10 +13,10 @@ from billing.rules.instants import from_seconds, to_ms
 from ratelimit import counters
 from ratelimit.keys import shard_of, stream
 from ratelimit.store import store
-from usage.log import partitions
 from usage.log import store as log_store
 from usage.log.batch import decode
 from usage.log.events import Event, MalformedEvent
+from usage.log.months import partitions
 from usage.models import SetAsideEntry
 from usage.reconciliation import repair
 from usage.sync.shard_locks import holding_off_drains

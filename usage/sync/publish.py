@@ -17,7 +17,7 @@ from ratelimit.counters import Counter
 from ratelimit.keys import AccountKeys, shard_of
 from ratelimit.limiter import Versions
 from ratelimit.store import store
-from usage.log import idempotency
+from usage.log.idempotency import key_records
 from usage.models import IdempotencyRecord, WindowUsage
 from usage.sync.shard_locks import holding_off_drains
 
@@ -35,7 +35,7 @@ def known_revision(account: int, window: Period, now: datetime) -> int | None:
     is ahead, or of Idempotency-Keys that a charge of another window may have opened.
     Raises django's OperationalError.
     """
-    is_young = now < window.start + 2 * idempotency.RECORD_LIFE
+    is_young = now < window.start + 2 * key_records.RECORD_LIFE
     with connection.cursor() as cursor:
         cursor.execute(KNOWN, [account, window.start, account, window.start, is_young, account, now])
         revision, has_others = cursor.fetchone()
@@ -54,7 +54,7 @@ def publish_account(keys: AccountKeys, known: Versions, window: Period) -> None:
         published, versions = None, _newest(keys, known)
         while versions != published:
             rows = WindowUsage.objects.filter(account_id=keys.account, starts_at__gte=window.start)
-            records = idempotency.to_restore(keys.account, timezone.now())
+            records = key_records.to_restore(keys.account, timezone.now())
             counters.publish(store(), keys, versions, [counter_of(row, keys) for row in rows], records)
             published, versions = versions, _newest(keys, known)
 

@@ -15,7 +15,7 @@ from ratelimit.counters import Counter
 from ratelimit.keys import AccountKeys
 from ratelimit.limiter import Versions
 from ratelimit.store import store
-from usage.log import idempotency
+from usage.log.idempotency import key_records
 from usage.models import WindowUsage
 from usage.sync.publish import counter_of, versions_of
 from usage.sync.shard_locks import holding_off_drains
@@ -58,11 +58,11 @@ def _publish(rows: list[WindowUsage], now: datetime) -> None:
     given: dict[int, list[Counter]] = {}
     for row in rows:
         given.setdefault(row.account_id, []).append(counter_of(row, AccountKeys(row.account_id)))
-    lacking = idempotency.owners(_behind(given), now)
+    lacking = key_records.owners(_behind(given), now)
     published: dict[int, Versions] = {}
     while due := {account: known for account, known in versions_of(given).items() if published.get(account) != known}:
         for account, versions in due.items():
-            records = idempotency.to_restore(account, now) if account in lacking else []
+            records = key_records.to_restore(account, now) if account in lacking else []
             counters.publish(store(), AccountKeys(account), versions, given[account], records)
         published |= due
 

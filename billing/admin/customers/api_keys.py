@@ -26,7 +26,7 @@ from billing.admin.of_account import OfAccount
 from billing.api.sentences import to_staff
 from billing.entitlements import keys
 from billing.models import ApiKey
-from billing.models.api_keys import prefix_in
+from billing.models.entitlements.api_keys import prefix_in
 
 OVERLAPS: Final = [(0, "No time: it ends at once"), (3_600, "One hour"), (86_400, "One day"), (604_800, "Seven days")]
 """Seconds, and what they are called."""

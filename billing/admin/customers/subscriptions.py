@@ -15,7 +15,7 @@ from billing.admin.lists.searching import SHOWN
 from billing.admin.subscriptions.moving import ask_where_to
 from billing.admin.subscriptions.overage import OverageCapAdmin
 from billing.models import BillingPeriod, Invoice, Subscription
-from billing.models.subscriptions import SubscriptionQuerySet
+from billing.models.subscriptions.subscription import SubscriptionQuerySet
 from billing.rules import money
 from billing.subscriptions.coupons import discounts
 from billing.subscriptions.current import CurrentSubscription, current_subscription

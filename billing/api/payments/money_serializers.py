@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from billing.api.documents.document_serializers import AmountField
 from billing.models import BalanceEntry, Payment
-from billing.models.settlements import Movement
+from billing.models.payments.settlements import Movement
 
 PAID = {
     "amount": 29.00,

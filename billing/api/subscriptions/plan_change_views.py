@@ -29,7 +29,7 @@ from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, either, problem
 from billing.http.views import ApiView, account_of
 from billing.invoicing import ledger
-from billing.models.invoices import NOTHING
+from billing.models.invoicing.invoices import NOTHING
 from billing.rules.money import in_currency
 from billing.rules.plan_change import days_until
 from billing.subscriptions import changes

@@ -15,8 +15,8 @@ from billing.management.arguments import parsed_time
 from billing.management.progress import ProgressBar
 from billing.models import Subscription
 from billing.rules.money import in_currency
-from billing.subscriptions import renewal
-from billing.subscriptions.renewal_report import RenewalReport
+from billing.subscriptions.period_end import renewal
+from billing.subscriptions.period_end.report import RenewalReport
 
 FARTHEST_AHEAD = timedelta(days=366)
 FAILURES_SHOWN = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
-from billing.models.invoices import Invoice
+from billing.models.invoicing.invoices import Invoice
 from billing.models.payments.money import MoneyIn
 
 

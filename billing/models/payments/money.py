@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from billing.models.invoices import Invoice
+from billing.models.invoicing.invoices import Invoice
 
 MANUAL: Final = "manual"
 """The source of what staff note, and the provider of what they pay out by themselves."""

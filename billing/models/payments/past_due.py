@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Min, Q
 
 from billing.fence.fenced import FencedModel
-from billing.models.invoices import Invoice
+from billing.models.invoicing.invoices import Invoice
 from billing.postgres.any_of import any_of
 
 

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from billing.models.invoices import Invoice
+from billing.models.invoicing.invoices import Invoice
 from billing.models.payments.payment_methods import PaymentMethod
 from billing.rules.payments.declines import DeclineKind
 

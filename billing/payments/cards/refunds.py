@@ -9,7 +9,7 @@ from typing import Final
 
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, MoneyIn, Refund
-from billing.models.invoices import NOTHING
+from billing.models.invoicing.invoices import NOTHING
 from billing.payments import refunds
 from billing.payments.cards.answers import Answer, Answered, CardRefund, NotApplicable, RefundState, Unknown
 from billing.payments.cards.gateway import Gateway

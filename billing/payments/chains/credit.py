@@ -12,7 +12,7 @@ from django.db.models import Sum
 from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError, lock
 from billing.models import ChainTransfer, DepositAddress, Invoice, MoneyIn, PaymentRequest, Token, TransferCredit
-from billing.models.invoices import NOTHING
+from billing.models.invoicing.invoices import NOTHING
 from billing.payments import receive, reversals
 
 REORGANISED: Final = "The chain was reorganised: the transfer is no part of it any more."

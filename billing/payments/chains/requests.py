@@ -13,7 +13,7 @@ from django.db.models import Sum
 
 from billing.invoicing.ledger import lock_account
 from billing.models import Invoice, Payment, PaymentRequest, SeenTransfer, Token, TransferCredit
-from billing.models.invoices import NOTHING
+from billing.models.invoicing.invoices import NOTHING
 from billing.payments.chains import addresses, configuration, credit, uri
 from billing.payments.chains.refusals import ChainRefused
 

@@ -18,7 +18,7 @@ from django.db import connection
 from django.db.models import Q, Subquery
 
 from billing.models import BillingPeriod, Coupon, CouponRedemption, InvoiceLine, Plan
-from billing.models.invoices import NOTHING
+from billing.models.invoicing.invoices import NOTHING
 from billing.postgres.any_of import any_of
 from billing.rules.proration import prorate
 

@@ -22,7 +22,7 @@ from billing.rules.tokens.overage import Stretch, above_quota, cost, shown_price
 from billing.subscriptions.overage.closing import Closing, closings
 from billing.subscriptions.overage.past import Pasts
 from billing.subscriptions.overage.usage import Asked, asked, used_tokens
-from billing.subscriptions.renewal_rule import Renewal
+from billing.subscriptions.period_end.rule import Renewal
 
 COMPARED_FOR = timedelta(days=100)
 """After a window has ended: what comes later than that is not billed any more."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from billing.models import BillingPeriod, Plan
 from billing.rules.periods import Period
 from billing.rules.usage_window import WindowHolder, kept_window, window_on
-from billing.subscriptions.renewal_rule import Renewal
+from billing.subscriptions.period_end.rule import Renewal
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from billing.invoicing import issuing
 from billing.invoicing.bills import Bill
 from billing.invoicing.review import issued_today, review_reason
 from billing.models import Subscription, WindowOverage
-from billing.models.subscriptions import SubscriptionQuerySet
+from billing.models.subscriptions.subscription import SubscriptionQuerySet
 from billing.subscriptions.overage.arrears import Arrears
 from billing.subscriptions.overage.usage import catch_up
-from billing.subscriptions.renewal_report import RenewalReport
-from billing.subscriptions.renewal_rule import Renewal
+from billing.subscriptions.period_end.report import RenewalReport
+from billing.subscriptions.period_end.rule import Renewal
 
 WAITS = timedelta(days=31)
 """After the change: the usage window has ended by then, and so has a monthly period, whose close bills the part."""

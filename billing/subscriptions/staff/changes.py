@@ -9,7 +9,8 @@ from django.db import transaction
 
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.rules.money import in_currency
-from billing.subscriptions import changes, parking, quotes
+from billing.subscriptions import changes, quotes
+from billing.subscriptions.period_end import parking
 from billing.subscriptions.refusals import AlreadyOnPlan, NotParked, QuoteExpired, UnderReview
 from billing.subscriptions.staff.documents import Documents, documents_after, last_documents
 

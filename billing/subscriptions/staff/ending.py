@@ -14,8 +14,9 @@ from billing.invoicing.ledger import Kind
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.rules.money import in_currency
 from billing.rules.periods import Period
-from billing.subscriptions import changes, quotes, renewal
+from billing.subscriptions import changes, quotes
 from billing.subscriptions.canceling import check_cancelable
+from billing.subscriptions.period_end import renewal
 from billing.subscriptions.refusals import QuoteExpired
 from billing.subscriptions.staff.documents import Documents, documents_after, last_documents
 

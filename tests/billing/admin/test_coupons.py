@@ -10,8 +10,8 @@ from django.contrib.admin.models import LogEntry
 from freezegun import freeze_time
 
 from billing.models import Coupon, CouponRedemption, Plan, Subscription
-from billing.subscriptions import renewal
 from billing.subscriptions.coupons import redeeming
+from billing.subscriptions.period_end import renewal
 from tests.billing.forms import form_errors
 from tests.billing.ledger import fresh
 from tests.billing.staff import confirm, on_starter_since_october, page, shown, text_of, told

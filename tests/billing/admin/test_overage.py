@@ -10,7 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
 from billing.models import OutboxMessage, Plan, Subscription, WindowOverage
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.forms import edit_plan, form_errors, plan_form
 from tests.billing.metered import make_metered, use
 from tests.billing.staff import page, text_of, told

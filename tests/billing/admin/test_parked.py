@@ -9,7 +9,7 @@ from django.utils import timezone
 from freezegun import freeze_time
 
 from billing.models import Plan, Subscription
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import fresh, invoices
 from tests.billing.staff import confirm, confirmation, on_starter_since_october, page, text_of, told
 from tests.cast import Staff

@@ -13,7 +13,7 @@ from django.utils import timezone
 from billing.entitlements import api_keys
 from billing.models import ApiKey, OutboxMessage, StoredResponse
 from tests.billing.sale import lift_minute
-from tests.billing.subscriptions.test_renewal_concurrency import at_once
+from tests.billing.subscriptions.period_end.test_renewal_concurrency import at_once
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.contract import problem

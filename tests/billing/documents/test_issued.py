@@ -14,7 +14,7 @@ from billing.documents.document import Document, Kind
 from billing.documents.issued import MOST_LINES, NoDocument, of_credit_note, of_invoice
 from billing.invoicing import credit_notes, issuing
 from billing.models import CreditNote, Invoice, InvoiceLine, Plan, Subscription
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.documents.sold import make_buyer, make_seller
 from tests.billing.documents.sums import assert_adds_up
 from tests.billing.ledger import bill

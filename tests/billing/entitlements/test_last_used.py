@@ -14,7 +14,7 @@ from django.utils import timezone
 from billing.entitlements import api_keys, last_used
 from billing.fence.push import fence_version
 from billing.models import ApiKey, ApiKeyUse
-from tests.billing.subscriptions.test_renewal_concurrency import at_once
+from tests.billing.subscriptions.period_end.test_renewal_concurrency import at_once
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 

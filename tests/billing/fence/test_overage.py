@@ -7,7 +7,7 @@ from django.db.models import F
 
 from billing.fence.push import fence_version
 from billing.models import BillingPeriod, Plan, Subscription
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.metered import make_metered
 from tests.factories import at, make_plan, make_subscription, money
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from billing.models import Feature, Invoice, InvoiceLine, Plan, Subscription
 from tests.cast import Customer
-from usage.log import partitions
+from usage.log.months import partitions
 from usage.models import UsageLog
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,7 @@ from billing.invoicing import credit_notes, issuing, ledger
 from billing.invoicing.bills import Bill
 from billing.invoicing.numbering import take_numbers
 from billing.models import BalanceEntry, CreditNote, Invoice, InvoiceLine, Plan, Subscription
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import assert_explained, bill, hand_over, invoices, lines, pay_in_full
 from tests.factories import at, make_subscription, money
 

@@ -20,8 +20,9 @@ from billing.invoicing import credit_notes, ledger
 from billing.models import CreditNote, Invoice, Payment, Plan, Subscription
 from billing.rules.money import from_minor, minor_units
 from billing.rules.periods import nth_period
-from billing.subscriptions import changes, quotes, refusals, renewal
+from billing.subscriptions import changes, quotes, refusals
 from billing.subscriptions.coupons import redeeming
+from billing.subscriptions.period_end import renewal
 from tests.billing.coupons import COUPONS, any_coupon
 from tests.billing.ledger import assert_discounted, assert_explained, assert_tiled, fresh, hand_over, invoices, pay
 from tests.effort import examples

@@ -8,7 +8,7 @@ from django.conf import LazySettings
 from billing.invoicing.review import largest_invoice
 from billing.rules.currency_worth import PER_DOLLAR
 from billing.rules.money import minor_units
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import fresh, invoices
 from tests.factories import at, make_plan, make_subscription
 

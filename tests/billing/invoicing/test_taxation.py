@@ -13,7 +13,8 @@ from billing.invoicing import credit_notes, issuing, ledger
 from billing.invoicing.bills import base_price
 from billing.invoicing.ledger import BillingError
 from billing.models import CreditNoteTax, Invoice, InvoiceTax, Plan, Seller, Subscription
-from billing.subscriptions import changes, renewal
+from billing.subscriptions import changes
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import assert_explained, fresh, hand_over, invoices, lines, pay_in_full, taxes
 from tests.factories import at, make_details, make_plan, make_rate, make_subscription, money
 

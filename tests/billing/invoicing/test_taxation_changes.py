@@ -9,8 +9,9 @@ import pytest
 
 from billing.invoicing import credit_notes, ledger
 from billing.models import Plan, Seller
-from billing.subscriptions import changes, previews, quotes, refusals, renewal
+from billing.subscriptions import changes, previews, quotes, refusals
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.period_end import renewal
 from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.ledger import assert_explained, hand_over, invoices, lines, pay_in_full, taxes
 from tests.factories import at, make_details, make_plan, make_rate, make_seller, make_subscription, money

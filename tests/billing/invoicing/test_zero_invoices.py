@@ -8,7 +8,8 @@ import pytest
 
 from billing.entitlements import token_packs
 from billing.models import Plan, TokenPack
-from billing.subscriptions import changes, renewal
+from billing.subscriptions import changes
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import assert_explained, invoices, lines
 from tests.factories import at, make_plan, make_subscription
 

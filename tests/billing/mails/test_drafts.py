@@ -20,7 +20,8 @@ from billing.models.members import Role
 from billing.outbox import actor
 from billing.outbox.actor import acting_as
 from billing.outbox.kinds import Happened
-from billing.subscriptions import canceling, changes, renewal, trials
+from billing.subscriptions import canceling, changes, trials
+from billing.subscriptions.period_end import renewal
 from tests.billing.mails.mailing import happened, html_of, mail_about, mail_of, mails
 from tests.billing.mails.test_payment_drafts import CASES as OF_PAYMENTS
 from tests.cast import Customer

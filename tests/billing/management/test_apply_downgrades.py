@@ -24,7 +24,7 @@ from django.utils import timezone
 import billing
 from billing.management.arguments import parsed_time
 from billing.models import BillingPeriod, Invoice, InvoiceLine, Plan, Subscription
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.closers import asking_to_shut, closing_processes, gates, many_due, waiting_for_numbers
 from tests.billing.sale import sell
 from tests.billing.waiting import until

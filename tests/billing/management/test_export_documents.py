@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 
 from billing.invoicing import credit_notes
 from billing.models import Invoice
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.documents.sold import make_seller, text_of
 from tests.cast import Customer
 from tests.clock import moved_by_hand

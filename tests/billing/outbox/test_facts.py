@@ -12,7 +12,8 @@ from django.db import transaction
 from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError
 from billing.models import ApiKey, Invoice, LimitOverride, OutboxMessage, Plan, Subscription, TokenTopUp
-from billing.subscriptions import changes, opening, parking, quotes, renewal
+from billing.subscriptions import changes, opening, quotes
+from billing.subscriptions.period_end import parking, renewal
 from billing.subscriptions.refusals import NothingScheduled
 from billing.subscriptions.staff import changes as staff_changes
 from tests.billing.closers import many_due

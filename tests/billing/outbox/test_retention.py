@@ -12,7 +12,7 @@ from freezegun import freeze_time
 from billing import tasks
 from billing.models import OutboxMessage
 from billing.outbox import consumers, retention
-from billing_site.lookout import LOOKS
+from billing_site.beat.lookout import LOOKS
 from tests.billing.outbox.taking import (
     ALICE,
     BOB,

@@ -22,11 +22,12 @@ from billing.payments import refunds
 from billing.payments.correction import move
 from billing.payments.receive import receive
 from billing.payments.reversals import reverse
-from billing.subscriptions import opening, renewal
+from billing.subscriptions import opening
+from billing.subscriptions.period_end import renewal
 from billing.subscriptions.refusals import NoSubscription
 from tests.billing.ledger import assert_explained, bill, invoices
 from tests.billing.payments.money import ARRIVED, arrive
-from tests.billing.subscriptions.test_renewal_concurrency import at_once
+from tests.billing.subscriptions.period_end.test_renewal_concurrency import at_once
 from tests.billing.waiting import somebody_waits_for_a_row, until
 from tests.factories import at, make_plan, make_subscription, money
 from tests.processes import database_url

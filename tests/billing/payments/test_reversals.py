@@ -13,7 +13,7 @@ from billing.invoicing import credit_notes, ledger
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, MoneyIn, OutboxMessage, Payment, Reversal, Subscription, TokenPack, TokenTopUp
 from billing.payments.reversals import left, reverse
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import assert_explained, invoices, lines, pay, pay_in_full
 from tests.billing.payments.money import arrive, invoiced, parts
 from tests.billing.refuses import refuses

@@ -10,8 +10,9 @@ from django.contrib.auth import get_user_model
 from billing.invoicing import ledger
 from billing.models import Plan, Subscription
 from billing.outbox.models import OutboxMessage
-from billing.subscriptions import canceling, changes, refusals, renewal
+from billing.subscriptions import canceling, changes, refusals
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.period_end import renewal
 from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay_in_full
 from tests.factories import at, make_plan, make_subscription, money

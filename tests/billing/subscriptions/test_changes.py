@@ -12,8 +12,9 @@ from django.db import DatabaseError, transaction
 from billing.invoicing import credit_notes, ledger
 from billing.models import Invoice, Plan, Subscription
 from billing.rules.plan_change import CurrencyMismatch, IntervalMismatch
-from billing.subscriptions import changes, opening, parking, quotes, refusals, renewal
-from billing.subscriptions.renewal_report import RenewalReport
+from billing.subscriptions import changes, opening, quotes, refusals
+from billing.subscriptions.period_end import parking, renewal
+from billing.subscriptions.period_end.report import RenewalReport
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices, lines, pay_in_full
 from tests.billing.refuses import refuses
 from tests.factories import at, make_plan, make_subscription, money

@@ -13,7 +13,8 @@ from freezegun import freeze_time
 from billing.api.sentences import to_customer
 from billing.invoicing import credit_notes
 from billing.models import Plan, Subscription
-from billing.subscriptions import changes, opening, refusals, renewal
+from billing.subscriptions import changes, opening, refusals
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import fresh, invoices
 from tests.billing.refuses import refuses
 from tests.factories import at, make_plan, make_subscription, money

@@ -15,9 +15,10 @@ from billing.invoicing import ledger
 from billing.models import BillingPeriod, Plan, Subscription, TaxRate
 from billing.rules.entitlements.entitlement import entitle
 from billing.rules.plan_change import OnlyAtPeriodEnd
-from billing.subscriptions import canceling, changes, previews, refusals, renewal
+from billing.subscriptions import canceling, changes, previews, refusals
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription, period_at
+from billing.subscriptions.period_end import renewal
 from ratelimit import process_state
 from tests.billing.ledger import assert_discounted, assert_explained, assert_tiled, hand_over, pay_in_full
 from tests.billing.metered import assert_overage_explained, make_metered, use

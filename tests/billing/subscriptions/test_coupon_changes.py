@@ -10,10 +10,11 @@ from freezegun import freeze_time
 
 from billing.invoicing import credit_notes
 from billing.models import BulkMove, CouponRedemption, Plan
-from billing.subscriptions import changes, previews, refusals, renewal
+from billing.subscriptions import changes, previews, refusals
 from billing.subscriptions.bulk import moves, work
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.period_end import renewal
 from billing.subscriptions.staff import changes as staff_changes
 from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.coupons import assert_sound, redeemed, totals, used

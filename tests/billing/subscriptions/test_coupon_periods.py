@@ -12,14 +12,15 @@ from django.db.models.functions import Concat
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import BillingPeriod, CouponRedemption, Plan, Subscription
-from billing.subscriptions import changes, opening, parking, previews, renewal
+from billing.subscriptions import changes, opening, previews
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.period_end import parking, renewal
 from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.closers import many_due
 from tests.billing.coupons import assert_sound, redeemed, totals, used
 from tests.billing.ledger import fresh, invoices, lines
-from tests.billing.subscriptions.test_renewal_concurrency import at_once
+from tests.billing.subscriptions.period_end.test_renewal_concurrency import at_once
 from tests.factories import at, make_coupon, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db

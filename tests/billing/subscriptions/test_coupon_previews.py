@@ -6,9 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 
 from billing.models import CouponRedemption, Plan, Subscription
-from billing.subscriptions import changes, previews, renewal
+from billing.subscriptions import changes, previews
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.period_end import renewal
 from tests.billing.coupons import assert_sound, redeemed, used
 from tests.factories import at, make_coupon, make_subscription, money
 

@@ -15,7 +15,7 @@ from billing.subscriptions import changes
 from billing.subscriptions.coupons import discounts, redeeming
 from billing.subscriptions.refusals import CouponInvalid, NoCoupon, UnderReview
 from tests.billing.ledger import fresh, invoices, lines
-from tests.billing.subscriptions.test_renewal_concurrency import at_once
+from tests.billing.subscriptions.period_end.test_renewal_concurrency import at_once
 from tests.factories import at, make_coupon, make_plan, make_subscription, money
 
 pytestmark = pytest.mark.django_db

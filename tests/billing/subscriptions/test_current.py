@@ -11,7 +11,8 @@ from django.db import DatabaseError, transaction
 
 from billing.entitlements import snapshots
 from billing.models import Fence, Plan, Subscription
-from billing.subscriptions import changes, renewal
+from billing.subscriptions import changes
+from billing.subscriptions.period_end import renewal
 from ratelimit import process_state
 from tests.factories import at, make_plan, make_subscription, money
 

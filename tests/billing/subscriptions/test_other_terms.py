@@ -11,8 +11,9 @@ from billing.invoicing import ledger
 from billing.models import Plan, Subscription
 from billing.rules.periods import Period
 from billing.rules.plan_change import OnlyAtPeriodEnd
-from billing.subscriptions import changes, previews, refusals, renewal
+from billing.subscriptions import changes, previews, refusals
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.period_end import renewal
 from ratelimit import process_state
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices, lines, pay_in_full
 from tests.factories import at, make_plan, make_subscription

@@ -11,7 +11,8 @@ from django.db import transaction
 
 from billing.invoicing import credit_notes
 from billing.models import Capability, Plan, Subscription
-from billing.subscriptions import changes, quotes, refusals, renewal
+from billing.subscriptions import changes, quotes, refusals
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import fresh, invoices, pay_in_full
 from tests.billing.refuses import refuses
 from tests.factories import at, make_plan, make_subscription, money

@@ -10,8 +10,9 @@ from django.db import IntegrityError
 
 from billing.invoicing import ledger
 from billing.models import BillingPeriod, Plan, Subscription
-from billing.subscriptions import canceling, changes, opening, previews, quotes, refusals, renewal
+from billing.subscriptions import canceling, changes, opening, previews, quotes, refusals
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.period_end import renewal
 from billing.subscriptions.staff import changes as staff_changes
 from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices, lines

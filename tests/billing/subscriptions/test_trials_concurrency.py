@@ -9,9 +9,10 @@ from django.contrib.auth import get_user_model
 
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.outbox.models import OutboxMessage
-from billing.subscriptions import changes, opening, refusals, renewal, trials
+from billing.subscriptions import changes, opening, refusals, trials
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines
-from tests.billing.subscriptions.test_renewal_concurrency import at_once
+from tests.billing.subscriptions.period_end.test_renewal_concurrency import at_once
 from tests.factories import at, make_plan, make_subscription
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,8 +12,9 @@ from django.db import transaction
 
 from billing.models import Plan, Subscription
 from billing.outbox.models import OutboxMessage
-from billing.subscriptions import canceling, changes, opening, previews, renewal, trials
+from billing.subscriptions import canceling, changes, opening, previews, trials
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.period_end import renewal
 from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay_in_full
 from tests.billing.subscriptions.trials import enforced, live

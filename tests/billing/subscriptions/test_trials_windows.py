@@ -10,7 +10,8 @@ from django.contrib.auth import get_user_model
 
 from billing.models import Plan, Subscription, TokenTopUp
 from billing.rules.periods import Period
-from billing.subscriptions import changes, opening, renewal
+from billing.subscriptions import changes, opening
+from billing.subscriptions.period_end import renewal
 from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.ledger import fresh
 from tests.billing.subscriptions.trials import entitled

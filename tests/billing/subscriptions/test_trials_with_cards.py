@@ -9,7 +9,8 @@ import pytest
 
 from billing.models import PaymentMethod, Plan, ProviderCustomer, Subscription
 from billing.payments.cards import methods
-from billing.subscriptions import changes, renewal
+from billing.subscriptions import changes
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import fresh
 from tests.billing.subscriptions.trials import enforced
 from tests.factories import at, make_plan, make_subscription

@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import Budget, LimitOverride
-from billing.models.api_keys import ApiKey
+from billing.models.entitlements.api_keys import ApiKey
 from tests.billing_site.request import test_identified_by_host as by_host
 from tests.billing_site.test_gateway import used
 from tests.cast import Customer

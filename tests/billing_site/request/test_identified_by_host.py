@@ -16,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import Plan
-from billing.models.budgets import Budget
+from billing.models.entitlements.budgets import Budget
 from billing_site.operations.checks.start import at_start
 from ratelimit import process_state
 from tests.billing_site.metered import views

@@ -30,7 +30,7 @@ from billing.invoicing import issuing
 from billing.models import Invoice, OutboxMessage, Plan, SentMail, Subscription, WebhookDelivery, WebhookEndpoint
 from billing.outbox.delivery import Delivery
 from billing.outbox.positions import give_positions
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from billing.users import User
 from billing.webhooks import secrets
 from ratelimit import process_state

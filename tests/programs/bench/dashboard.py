@@ -23,7 +23,7 @@ from billing_site.operations.exposition import exposition
 from tests.programs.bench import Row
 from tests.programs.bench.growth_log import MONTHS, grow
 from tests.programs.bench.stage import say
-from usage.log import partitions
+from usage.log.months import partitions
 from usage.models import DailyUsage, WindowUsage
 
 TITLE = "The dashboard"

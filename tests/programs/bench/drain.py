@@ -25,8 +25,9 @@ from ratelimit.store import client
 from tests.programs.bench import Row, at_least
 from tests.programs.bench.stage import say
 from usage.drain import drain
-from usage.log import events, partitions
+from usage.log import events
 from usage.log.events import Event
+from usage.log.months import partitions
 from usage.management.commands.drain_usage import collect_garbage_rarely
 
 TITLE = "Drain"

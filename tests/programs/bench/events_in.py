@@ -24,7 +24,7 @@ from billing.subscriptions import opening
 from tests.programs.bench import Row
 from tests.programs.bench.drain import BARE, SUMS, make_bare_table, seconds, truncate
 from tests.programs.bench.stage import say
-from usage.log import partitions
+from usage.log.months import partitions
 
 TITLE = "Events in"
 BATCH, FEATURES = 1_000, ("trace_start", "graph_query", "risk_score", "wallet_scan")

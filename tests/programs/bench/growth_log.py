@@ -21,7 +21,7 @@ from tests.programs.bench import Row, at_most
 from tests.programs.bench.growth_population import copy_database, use_database
 from tests.programs.bench.rounds import Contestant, measure, timing
 from tests.programs.bench.stage import say
-from usage.log import partitions
+from usage.log.months import partitions
 
 TITLE = "Growth: the usage log"
 PATHS = {

@@ -24,7 +24,7 @@ from tests.programs.bench.growth_population import copy_database, use_database
 from tests.programs.bench.rounds import Contestant, Timing, measure, timing
 from tests.programs.bench.stage import say
 from tests.programs.population import populate
-from usage.log import partitions
+from usage.log.months import partitions
 
 TITLE = "Growth: pages"
 SMALL = "few_customers"

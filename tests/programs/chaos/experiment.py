@@ -222,7 +222,7 @@ def _void_second_charges(lab: Lab) -> None:
     from django.db import connections
     from django.utils import timezone
 
-    from usage.log.second_charges import void_second_charges
+    from usage.reconciliation.second_charges import void_second_charges
 
     lab.tend(LONGEST_REQUEST_SECONDS)
     connections.close_all()  # the fault may have been PostgreSQL's

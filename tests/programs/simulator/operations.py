@@ -20,11 +20,12 @@ from tests.programs.simulator.schedule import Process
 from tests.programs.simulator.standings import Call
 from tests.programs.simulator.truth import Truth
 from usage.drain import drain as streams
-from usage.log import events, second_charges
+from usage.log import events
 from usage.metering import admit, kept_answers, unsettled, voiding
 from usage.metering.admission import Admission
 from usage.metering.admit import Unavailable
 from usage.metering.call import ChargeRequest
+from usage.reconciliation import second_charges
 from usage.sync import outage, rebuild
 
 NO_DATABASE = (OperationalError, InterfaceError)

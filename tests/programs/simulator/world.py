@@ -33,7 +33,7 @@ from tests.programs.simulator.schedule import Process, Schedule, State, here
 from tests.programs.simulator.standings import Call
 from tests.programs.simulator.truth import Truth
 from usage.drain import drain
-from usage.log import partitions
+from usage.log.months import partitions
 
 PROCESSES = (("web 1", 2), ("web 2", 1), ("web 3", 1), ("drain 1", 1), ("drain 2", 1), ("beat", 1))
 """Each with its threads."""

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from billing.models import Feature, LimitOverride, Plan, Subscription, TokenTopUp
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from ratelimit import process_state
 from tests.cast import Customer
 from tests.clock import moved_by_hand

@@ -15,7 +15,7 @@ from tests.clock import moved_by_hand
 from tests.contract import problem
 from tests.usage.api.test_events import EVENTS, answer, codes, event, nothing_taken, send
 from tests.usage.histories import sums
-from usage.log import partitions
+from usage.log.months import partitions
 from usage.models import UsageLog
 
 pytestmark = pytest.mark.django_db

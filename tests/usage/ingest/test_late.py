@@ -14,7 +14,7 @@ from django.utils import timezone
 from billing.fence import push
 from billing.models import Feature, Plan, Subscription, WindowOverage
 from billing.rules.periods import month_window
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import assert_explained
 from tests.billing.metered import assert_overage_explained, make_metered, overage_lines, use
 from tests.billing.waiting import somebody_waits_for_a_row, until

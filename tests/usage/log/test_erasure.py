@@ -17,7 +17,8 @@ from tests.cast import Customer
 from tests.usage.drifting import sql
 from tests.usage.histories import charge
 from tests.usage.traces import MARK, tables, told_of
-from usage.log import exports, retention, store
+from usage.log import store
+from usage.log.months import exports, retention
 from usage.models import RetiredMonth
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -24,8 +24,8 @@ from tests.usage.drifting import quota_key, spend, sql
 from tests.usage.histories import admit
 from tests.usage.sync.test_shard_locks import waiting_for_a_shard
 from usage.drain import drain
-from usage.log import partitions
 from usage.log import store as log_store
+from usage.log.months import partitions
 from usage.management.commands import reconcile_usage
 from usage.sync import shard_locks
 

@@ -15,9 +15,10 @@ from freezegun import freeze_time
 from billing_site.celery import BEAT_SCHEDULE
 from tests.cast import Customer
 from tests.usage.histories import charge
-from tests.usage.log import test_retention
-from tests.usage.log.test_retention import FEBRUARY, JANUARY, NOW, at_ms, tables
-from usage.log import retention, store
+from tests.usage.log.months import test_retention
+from tests.usage.log.months.test_retention import FEBRUARY, JANUARY, NOW, at_ms, tables
+from usage.log import store
+from usage.log.months import retention
 from usage.tasks import retire_partitions
 
 pytestmark = pytest.mark.django_db(transaction=True)

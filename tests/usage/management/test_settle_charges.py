@@ -15,7 +15,7 @@ from ratelimit.limits import KeptAnswer, Outcome
 from tests.cast import Customer
 from tests.usage.histories import admit, sums
 from usage.drain import drain
-from usage.log import idempotency
+from usage.log.idempotency import key_records
 from usage.metering.reset import reset_usage
 from usage.metering.voiding import Settled
 
@@ -47,9 +47,9 @@ def test_a_request_that_was_served_when_it_was_repeated_stays_charged(bob: Custo
     charged = admit(bob, idempotency_key="k", fingerprint=b"f").event  # type: ignore[arg-type]
     assert charged
     drain.drain()
-    record = idempotency.IdempotencyRecord.objects.get(event_id=charged.charge)
-    idempotency.rerun(record, timezone.now())
-    idempotency.end_run(charged._replace(key=record.key), KeptAnswer(b"200", b"{}"))
+    record = key_records.IdempotencyRecord.objects.get(event_id=charged.charge)
+    key_records.rerun(record, timezone.now())
+    key_records.end_run(charged._replace(key=record.key), KeptAnswer(b"200", b"{}"))
     assert settle(charged.charge) == [f"{charged.charge}: {Settled.SERVED.value}"]
     assert sums(bob.account) == {10}
 

@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from billing.models import ApiKey, Budget, Plan
-from billing.models.budgets import terms_of
+from billing.models.entitlements.budgets import terms_of
 from ratelimit import process_state
 from ratelimit.limits import Outcome, Part
 from ratelimit.store import client

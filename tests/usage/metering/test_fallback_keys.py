@@ -22,10 +22,10 @@ from tests.usage.without_redis import (
     redis_is_back,
 )
 from usage.drain import drain
-from usage.log.idempotency import longest_request
-from usage.log.second_charges import void_second_charges
+from usage.log.idempotency.key_records import longest_request
 from usage.metering import voiding
 from usage.models import UsageLog
+from usage.reconciliation.second_charges import void_second_charges
 from usage.sync import outage
 
 __all__ = ["one_process"]

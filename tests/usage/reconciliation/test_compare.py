@@ -12,8 +12,9 @@ from tests.conftest import forget_everything
 from tests.usage.drifting import compared, held, parts, spend, sql
 from tests.usage.histories import APRIL, MARCH, admit, charge
 from usage.drain import drain
-from usage.log import partitions, store
+from usage.log import store
 from usage.log import store as log_store
+from usage.log.months import partitions
 from usage.metering import voiding
 from usage.models import WindowUsage
 from usage.reconciliation import compare

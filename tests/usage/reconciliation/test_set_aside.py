@@ -18,7 +18,8 @@ from tests.outages import no_redis
 from tests.usage.drifting import compared, held, parts
 from tests.usage.histories import MARCH, admit, charge, put, sums
 from usage.drain import drain
-from usage.log import batch, events, partitions
+from usage.log import batch, events
+from usage.log.months import partitions
 from usage.metering import voiding
 from usage.models import SetAsideEntry, UsageLog
 from usage.reconciliation import repair, set_aside

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from usage.log import partitions
+from usage.log.months import partitions
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from usage.log import exports
+from usage.log.months import exports
 
 
 class Command(BaseCommand):

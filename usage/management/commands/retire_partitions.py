@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from usage.log import retention
+from usage.log.months import retention
 
 
 class Command(BaseCommand):

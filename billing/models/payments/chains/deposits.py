@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from billing.models.invoices import Invoice
+from billing.models.invoicing.invoices import Invoice
 from billing.models.payments.chains.chain import ADDRESS_LENGTH, Chain, Token
 
 LARGEST_UNITS_DIGITS = 78

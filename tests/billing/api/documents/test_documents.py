@@ -12,7 +12,7 @@ from django.test import Client
 
 from billing.invoicing import credit_notes
 from billing.models import Invoice, Plan
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import pay
 from tests.cast import Customer
 from tests.clock import moved_by_hand

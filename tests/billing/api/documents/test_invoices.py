@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from billing.invoicing import credit_notes
 from billing.models import Invoice
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import pay
 from tests.cast import Customer
 from tests.clock import moved_by_hand

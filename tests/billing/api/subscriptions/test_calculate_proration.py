@@ -12,7 +12,8 @@ import pytest
 from django.conf import LazySettings
 
 from billing.models import BillingPeriod, Fence, Invoice, Plan, Subscription
-from billing.subscriptions import opening, renewal
+from billing.subscriptions import opening
+from billing.subscriptions.period_end import renewal
 from billing.subscriptions.previews import InvalidCycle, calculate_proration
 from tests.billing.api.subscriptions.plan_changes import PREVIEW, errors, preview
 from tests.billing.sale import sell

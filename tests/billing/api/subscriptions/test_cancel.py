@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from billing.models import Invoice, Plan, Subscription
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.api.subscriptions.plan_changes import PREVIEW, SUBSCRIPTION, UPGRADE, refused
 from tests.billing.sale import priced_long_ago
 from tests.cast import Customer

@@ -13,10 +13,10 @@ from django.utils import timezone
 from billing.api.subscriptions.coupon_codes import find_coupon
 from billing.http.problems import Problem
 from billing.models import CouponRedemption, Plan, Subscription
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.api.subscriptions.plan_changes import PREVIEW, SUBSCRIPTION, preview, upgrade
 from tests.billing.sale import lift_minute, priced_long_ago
-from tests.billing.subscriptions.test_renewal_concurrency import at_once
+from tests.billing.subscriptions.period_end.test_renewal_concurrency import at_once
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.contract import problem

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from billing.fence import push
 from billing.models import OutboxMessage, Plan, Subscription
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.api.subscriptions.plan_changes import SUBSCRIPTION, UPGRADE, refused
 from tests.billing.metered import make_metered
 from tests.cast import Customer

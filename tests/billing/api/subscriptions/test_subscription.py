@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from billing.invoicing import credit_notes
 from billing.models import ApiKey, BillingPeriod, Invoice, Plan, Subscription
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from tests.billing.ledger import pay
 from tests.cast import Customer
 from tests.clock import moved_by_hand

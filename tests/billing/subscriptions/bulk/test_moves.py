@@ -9,10 +9,11 @@ import pytest
 from django.contrib.auth.models import User
 
 from billing.models import BillingPeriod, BulkMove, Invoice, OutboxMessage, Plan, Subscription
-from billing.subscriptions import canceling, changes, parking, refusals, renewal
+from billing.subscriptions import canceling, changes, refusals
 from billing.subscriptions.bulk import moves, work
 from billing.subscriptions.bulk.moves import Order, Tally
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.period_end import parking, renewal
 from billing.subscriptions.staff import changes as staff_changes
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay_in_full
 from tests.factories import at, make_plan, make_subscription, money

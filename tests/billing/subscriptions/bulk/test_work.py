@@ -13,7 +13,7 @@ from billing.subscriptions.bulk import moves, work
 from billing.subscriptions.bulk.moves import Order
 from billing.tasks import move_subscribers
 from tests.billing.ledger import assert_explained, assert_tiled
-from tests.billing.subscriptions.test_renewal_concurrency import assert_gapless, at_once
+from tests.billing.subscriptions.period_end.test_renewal_concurrency import assert_gapless, at_once
 from tests.billing.waiting import until
 from tests.factories import make_plan, make_subscription
 from tests.processes import process

@@ -9,8 +9,9 @@ from django.contrib.auth import get_user_model
 
 from billing.invoicing import credit_notes
 from billing.models import Invoice, LimitOverride, Plan, Subscription, TokenTopUp, WindowOverage
-from billing.subscriptions import canceling, changes, parking, renewal
+from billing.subscriptions import canceling, changes
 from billing.subscriptions.current import current_subscription
+from billing.subscriptions.period_end import parking, renewal
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay_in_full
 from tests.billing.metered import make_metered, overage_lines, use
 from tests.factories import at, make_plan, make_subscription, money

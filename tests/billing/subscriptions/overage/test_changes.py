@@ -12,9 +12,10 @@ from billing.entitlements.overage import overage_now
 from billing.invoicing import credit_notes, ledger
 from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, Plan, Subscription, WindowOverage
-from billing.subscriptions import canceling, changes, quotes, renewal
+from billing.subscriptions import canceling, changes, quotes
 from billing.subscriptions.overage import parts
-from billing.subscriptions.renewal_report import RenewalReport
+from billing.subscriptions.period_end import renewal
+from billing.subscriptions.period_end.report import RenewalReport
 from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.ledger import assert_explained, fresh, hand_over, invoices, lines
 from tests.billing.metered import make_metered, overage_lines, use

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from billing.models import Invoice, Plan, Subscription
-from billing.subscriptions import renewal
+from billing.subscriptions.period_end import renewal
 from billing.subscriptions.refusals import AlreadyOnPlan, NotOnSale, QuoteExpired, StartRefused
 from billing.subscriptions.staff import starting
 from billing.subscriptions.staff.starting import StartPreview, Terms

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from billing.members.rights import Role
-from tests.billing_site.dashboard.test_members import as_member
+from tests.billing_site.dashboard.members.test_pages import as_member
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 

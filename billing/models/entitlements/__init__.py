@@ -1,0 +1,1 @@
+"""Rows that say what one account and its keys may do."""

@@ -1,0 +1,1 @@
+"""Rows of who is on which plan, and what each period was sold for."""

@@ -1,0 +1,1 @@
+"""The admin as a site: its sidebar, and sign-in as staff see it."""

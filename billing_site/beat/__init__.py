@@ -1,0 +1,1 @@
+"""What beat is of ours: its scheduler, and its look for work."""

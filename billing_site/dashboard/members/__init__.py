@@ -1,0 +1,1 @@
+"""Who acts for an account, on the dashboard, and the mail that invites."""

@@ -1,0 +1,1 @@
+"""What was used, on the dashboard: the log, agents, and notices."""

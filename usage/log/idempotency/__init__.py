@@ -1,0 +1,1 @@
+"""What PostgreSQL knows of requests under an Idempotency-Key."""
