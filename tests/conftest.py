@@ -13,6 +13,7 @@ from ratelimit import process_state
 from ratelimit.store import client as redis_client
 from tests.cast import alice, bob, carol, clerk, customer, dave, erin, superuser
 from tests.catalogue import seed
+from tests.effort import choose_examples
 from tests.emptying import empty_database
 from tests.servers.card.running import card_server
 from tests.suites import suites_of
@@ -25,6 +26,7 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    choose_examples()
     TransactionTestCase._fixture_teardown = empty_database  # type: ignore[attr-defined]
 
 

@@ -13,14 +13,20 @@ T = TypeVar("T")
 LONG = os.environ.get("TESTS") == "long"
 
 
+def choose_examples() -> None:
+    """No property is timed; one that says nothing of its examples has a hundred, in `make test-long` a thousand."""
+    settings.register_profile("this run", deadline=None, max_examples=effort(100, 1_000))
+    settings.load_profile("this run")
+
+
 def effort(sample: int, long: int) -> int:
     """`sample` in `make test`, `long` in `make test-long`."""
     return long if LONG else sample
 
 
 def examples(sample: int, long: int, **options: Any) -> settings:
-    """So many examples of a property, none of them timed."""
-    return settings(max_examples=effort(sample, long), deadline=None, **options)
+    """So many examples of a property."""
+    return settings(max_examples=effort(sample, long), **options)
 
 
 def some(items: Iterable[T], one_in: int) -> list[T]:

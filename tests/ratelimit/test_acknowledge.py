@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
@@ -14,6 +14,7 @@ from ratelimit.counters import Counter, Entry
 from ratelimit.limiter import StaleFacts
 from ratelimit.servers.single import Command, Store
 from ratelimit.store import client
+from tests.effort import examples
 from tests.ratelimit.account import MONTH_MS, WINDOW_STARTS_AT_MS, Account, Wants, quota
 
 TOKENS = quota(None)
@@ -110,7 +111,7 @@ def test_a_counter_that_has_expired_is_not_left_behind(account: Account, server:
     assert not server.exists(account.keys.quota(WINDOW_STARTS_AT_MS - 3 * MONTH_MS))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40, 400)
 @given(
     costs=st.lists(st.integers(0, 20), min_size=1, max_size=12),
     deliveries=st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=8),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
@@ -14,6 +14,7 @@ from ratelimit.keys import catalogue_fence, shard_of
 from ratelimit.limiter import StaleFacts
 from ratelimit.limits import LARGEST_VERSION, Outcome
 from ratelimit.servers.single import Command, Store
+from tests.effort import examples
 from tests.ratelimit.account import Account, Wants, minute, quota
 
 TAKES = (Wants(minute(9), 1), Wants(quota(9), 1))
@@ -53,7 +54,7 @@ def test_large_versions_are_compared_exactly(account: Account, version: int) -> 
     assert account.at(version - 1, version).ask(*TAKES) == StaleFacts(version, version)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30, 300)
 @given(st.lists(st.tuples(st.booleans(), VERSIONS, VERSIONS), max_size=8))
 def test_raising_and_telling_never_lower(store: Store, steps: list[tuple[bool, int, int]]) -> None:
     account = Account(store)

@@ -6,7 +6,7 @@ from typing import Any
 
 import http_sf
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.headers import Headers, WithOverage, ratelimit_headers
@@ -94,7 +94,6 @@ FIXED = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(SLIDING, FIXED), max_size=3))
 def test_they_are_structured_fields_that_name_the_same_policies(standings: list[Standing]) -> None:
     headers = ratelimit_headers(standings, NOW_MS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.limits import Limit, Standing, whole_seconds
@@ -45,7 +45,6 @@ def test_unlimited_admits_everything_and_has_no_remainder() -> None:
     assert standing.admits(10**14) and standing.wait_for_ms(10**14) == 0
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**12))
 def test_whole_seconds_are_enough_and_no_second_more_than_needed(wait_ms: int) -> None:
     assert whole_seconds(wait_ms) * 1000 >= wait_ms > (whole_seconds(wait_ms) - 1) * 1000

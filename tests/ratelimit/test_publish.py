@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
@@ -15,6 +15,7 @@ from ratelimit.keys import key_digest
 from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
 from ratelimit.limits import Outcome
 from ratelimit.servers.single import Command, Store
+from tests.effort import examples
 from tests.ratelimit.account import MONTH_MS, NOW_MS, WINDOW_STARTS_AT_MS, Account, Wants, quota
 
 
@@ -24,7 +25,7 @@ def test_what_postgresql_knows_is_judged(account: Account) -> None:
     assert account.admit(Wants(quota(100), 5)).standings[0].used == 100
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60, 600)
 @given(st.lists(st.tuples(st.integers(-50, 10**15), st.integers(1, 6)), min_size=1, max_size=10))
 def test_the_newest_revision_holds_in_whatever_order_they_come(store: Store, tellings: list[tuple[int, int]]) -> None:
     account = Account(store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit import limiter
@@ -14,6 +14,7 @@ from ratelimit.limiter import Keyed, Voided
 from ratelimit.limits import KeptAnswer, Outcome
 from ratelimit.scripts import MOST_RERUNS, RECORD_LIFE_MS
 from ratelimit.servers.single import Store
+from tests.effort import examples
 from tests.ratelimit.account import IN_FLIGHT_MS, NOW_MS, Account, Wants, minute, quota
 
 COST = Wants(quota(100), 10)
@@ -194,7 +195,7 @@ def test_a_record_lives_for_a_day_from_its_first_run(account: Account, keyed: Ke
     assert account.used(quota(100)) == 20
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60, 600)
 @given(st.lists(st.sampled_from(["call", "serve", "serve large", "fail", "die"]), max_size=25))
 def test_the_tokens_are_spent_exactly_unless_every_run_has_failed(store: Store, steps: list[str]) -> None:
     """One after the other, with any of the ends that a run can have."""

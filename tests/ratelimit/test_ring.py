@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ratelimit.limits import Outcome
 from ratelimit.servers.single import Store
+from tests.effort import examples
 from tests.ratelimit.account import NOW_MS, Account, Wants, minute
 
 WINDOW_MS = 60_000
@@ -58,7 +59,7 @@ SEQUENCES = st.lists(
 STARTS = st.sampled_from([NOW_MS, BEFORE_WRAP, BEFORE_WRAP + 60_000])
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120, 1200)
 @given(start=STARTS, first_limit=st.integers(0, 50), sequence=SEQUENCES)
 @example(start=NOW_MS, first_limit=3, sequence=[(0, 4, None), (59_999, 1, None), (1, 4, None), (1, 1, None)])
 @example(start=BEFORE_WRAP, first_limit=20, sequence=[(0, 20, None), (80_000, 12, 12), (20_000, 12, 30)])
@@ -114,7 +115,7 @@ def test_an_idle_account_may_spend_everything_at_once(account: Account, limit: i
 
 
 @given(gaps=st.lists(st.integers(0, 14_999), min_size=5, max_size=5), lag=st.sampled_from([0, 1, 4_000, 70_000]))
-@settings(max_examples=40, deadline=None)
+@examples(40, 400)
 def test_waiting_succeeds_and_waiting_a_millisecond_less_does_not(store: Store, gaps: list[int], lag: int) -> None:
     account, now = Account(store).published(), NOW_MS
     for gap in gaps:

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from django.test import RequestFactory
 from django.utils.translation import gettext_lazy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework.renderers import JSONRenderer
 from rest_framework.utils.encoders import JSONEncoder
@@ -100,7 +100,6 @@ def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-@settings(deadline=None)
 @given(nested(WITHOUT_MONEY), st.sampled_from([None, 2]), st.booleans())
 def test_without_money_the_bytes_are_the_standard_librarys(value: Any, indent: int | None, ensure_ascii: bool) -> None:
     ours = json.dumps(value, cls=ExactJSONEncoder, indent=indent, ensure_ascii=ensure_ascii)  # type: ignore[arg-type]
@@ -118,7 +117,6 @@ def as_read(value: Any) -> Any:
     return value
 
 
-@settings(deadline=None)
 @given(nested(st.none() | st.booleans() | st.text() | st.integers(-(2**53), 2**53) | MONEY), st.sampled_from([None, 2]))
 def test_everything_reads_back_as_it_was(value: Any, indent: int | None) -> None:
     read = json.loads(ExactJSONEncoder(indent=indent).encode(value), parse_float=Decimal)

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import DataError, connection
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.postgres.base import UtcLoader
+from tests.effort import examples
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 instants = st.timedeltas(timedelta(days=-1999 * 365), timedelta(days=7999 * 365)).map(lambda passed: EPOCH + passed)
@@ -29,7 +30,7 @@ class TestUtcLoader:
             assert isinstance(cursor.connection.adapters.get_loader(1184, 0), type(UtcLoader))
             assert cursor.adapters.get_loader(1184, 0) is UtcLoader
 
-    @settings(max_examples=50, deadline=None)
+    @examples(50, 500)
     @given(at=instants)
     def test_what_was_written_is_read_to_the_microsecond_in_utc(self, at: datetime) -> None:
         read = _read("%s::timestamptz", at)

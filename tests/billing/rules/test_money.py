@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.rules.money import (
@@ -131,7 +131,6 @@ def test_a_float_is_refused() -> None:
         round_money(inexact, "USD")
 
 
-@settings(deadline=None)
 @given(FRACTIONS, CURRENCIES)
 def test_rounding_is_half_up_by_magnitude(amount: Fraction, currency: str) -> None:
     rounded = round_money(amount, currency)
@@ -143,7 +142,6 @@ def test_rounding_is_half_up_by_magnitude(amount: Fraction, currency: str) -> No
     assert rounded.as_tuple().exponent == -minor_units(currency)
 
 
-@settings(deadline=None)
 @given(st.integers(-(10**14), 10**14), CURRENCIES)
 def test_minor_units_there_and_back(minor: int, currency: str) -> None:
     assert to_minor(from_minor(minor, currency), currency) == minor

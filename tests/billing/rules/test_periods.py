@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.rules.periods import (
@@ -223,7 +223,6 @@ def test_first_and_last_period_of_the_calendar() -> None:
     assert month_window(utc("9999-11-30")) == Period(utc("9999-11-01"), utc("9999-12-01"))
 
 
-@settings(deadline=None)
 @given(anchor=ANCHORS, interval=INTERVALS_TRIED, first=st.integers(-300, 300))
 def test_periods_tile_time(anchor: datetime, interval: Interval, first: int) -> None:
     periods = [nth_period(anchor, interval, n) for n in range(first, first + 400)]
@@ -236,7 +235,6 @@ def test_periods_tile_time(anchor: datetime, interval: Interval, first: int) -> 
         assert start.timetz() == anchor.timetz()
 
 
-@settings(deadline=None)
 @given(anchor=ANCHORS, interval=INTERVALS_TRIED, at=st.one_of(ANCHORS, st.datetimes(timezones=st.just(UTC))))
 def test_the_period_found_contains_the_instant(anchor: datetime, interval: Interval, at: datetime) -> None:
     span = timedelta(days=31 * interval.months + 31)
@@ -248,14 +246,12 @@ def test_the_period_found_contains_the_instant(anchor: datetime, interval: Inter
     assert (index >= 0) == (at >= anchor)
 
 
-@settings(deadline=None)
 @given(anchor=ANCHORS, interval=INTERVALS_TRIED, n=st.integers(-200, 200))
 def test_the_edge_belongs_to_the_later_period(anchor: datetime, interval: Interval, n: int) -> None:
     edge = period_start(anchor, interval, n)
     assert [period_at(anchor, interval, edge + d)[0] for d in (-TICK, timedelta(), TICK)] == [n - 1, n, n]
 
 
-@settings(deadline=None)
 @given(
     anchor=st.datetimes(timezones=st.timezones()),
     interval=INTERVALS_TRIED,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.rules.periods import MONTH, YEAR, Interval, IntervalUnit
@@ -121,7 +121,6 @@ def test_twelve_months_and_a_year_are_one_interval() -> None:
     assert decide(yearly, replace(PRO, interval=YEAR)) is Direction.UPGRADE
 
 
-@settings(deadline=None)
 @given(PLANS, PLANS)
 def test_the_way_back_is_the_opposite(here: PlanTerms, there: PlanTerms) -> None:
     opposite = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from billing.rules.money import UnknownCurrency, from_minor, minor_units
@@ -184,7 +184,6 @@ def test_a_period_within_one_date_is_prorated_by_second_only() -> None:
     assert str(prorate(Decimal(1), Decimal(2), short, start + timedelta(hours=1), "USD", "second").net) == "0.50"
 
 
-@settings(deadline=None)
 @given(moments(), MINOR_PRICES, MINOR_PRICES, CURRENCIES, GRANULARITIES)
 def test_lines_are_the_exact_share_rounded_once_and_sum_to_the_net(
     moment: tuple[Period, datetime], old: int, new: int, currency: str, granularity: Granularity
@@ -199,7 +198,6 @@ def test_lines_are_the_exact_share_rounded_once_and_sum_to_the_net(
     assert {line.as_tuple().exponent for line in (found.credit, found.charge, found.net)} == {-minor_units(currency)}
 
 
-@settings(deadline=None)
 @given(PERIODS, UP_TO_400_DAYS, MINOR_PRICES, MINOR_PRICES, CURRENCIES, GRANULARITIES)
 def test_at_the_start_the_full_difference_and_at_the_end_nothing(
     period: Period, off: timedelta, old: int, new: int, currency: str, granularity: Granularity
@@ -212,7 +210,6 @@ def test_at_the_start_the_full_difference_and_at_the_end_nothing(
         assert (found.credit, found.charge, found.net) == (ZERO, ZERO, ZERO)
 
 
-@settings(deadline=None)
 @given(moments(), st.lists(MINOR_PRICES, min_size=3, max_size=6), CURRENCIES, GRANULARITIES)
 def test_a_chain_of_changes_at_one_instant_costs_the_direct_change_to_the_cent(
     moment: tuple[Period, datetime], minor_prices: list[int], currency: str, granularity: Granularity
@@ -225,7 +222,6 @@ def test_a_chain_of_changes_at_one_instant_costs_the_direct_change_to_the_cent(
     assert all(earlier.charge == later.credit for earlier, later in pairwise(steps))
 
 
-@settings(deadline=None)
 @given(moments(), st.tuples(TIMES_OF_DAY, TIMES_OF_DAY), *[MINOR_PRICES] * 3, CURRENCIES)
 def test_by_day_a_chain_within_one_utc_date_costs_the_direct_change(
     moment: tuple[Period, datetime], times: tuple[timedelta, timedelta], a: int, b: int, c: int, currency: str
@@ -238,7 +234,6 @@ def test_by_day_a_chain_within_one_utc_date_costs_the_direct_change(
     assert steps[0].net + steps[1].net == prorate(price_a, price_c, period, at, currency).net
 
 
-@settings(deadline=None)
 @given(moments(), UP_TO_400_DAYS, MINOR_PRICES, MINOR_PRICES, CURRENCIES, GRANULARITIES)
 def test_later_is_never_more(
     moment: tuple[Period, datetime], later: timedelta, old: int, new: int, currency: str, granularity: Granularity
@@ -254,7 +249,6 @@ def test_later_is_never_more(
     assert abs(after.net) <= abs(earlier.net) + unit
 
 
-@settings(deadline=None)
 @given(moments(), MINOR_PRICES, MINOR_PRICES, CURRENCIES, GRANULARITIES)
 def test_the_way_back_costs_the_opposite(
     moment: tuple[Period, datetime], old: int, new: int, currency: str, granularity: Granularity
@@ -266,7 +260,6 @@ def test_the_way_back_costs_the_opposite(
     assert (there.net, there.credit, there.charge) == (-back.net, back.charge, back.credit)
 
 
-@settings(deadline=None)
 @given(moments(), MINOR_PRICES, MINOR_PRICES, CURRENCIES, GRANULARITIES)
 def test_one_sided_changes_are_the_sides_of_the_change(
     moment: tuple[Period, datetime], old: int, new: int, currency: str, granularity: Granularity

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from django.core.management import call_command
 from django.urls import URLPattern, get_resolver, resolve
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -26,6 +26,7 @@ from billing_site.openapi.document import document
 from billing_site.sandbox import SandboxView
 from tests import schema
 from tests.cast import Customer
+from tests.effort import examples
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 EVENT = "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f"
@@ -185,11 +186,11 @@ def test_types_of_numbers_money_times_and_ids() -> None:
     assert event["schema"]["format"] == "uuid"
 
 
-def examples(node: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
+def shown_examples(node: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
     """Every example beside a schema: the schema's place in the document, and the example."""
     if isinstance(node, list):
         for position, child in enumerate(node):
-            yield from examples(child, f"{pointer}/{position}")
+            yield from shown_examples(child, f"{pointer}/{position}")
     if not isinstance(node, dict):
         return
     if isinstance(node.get("schema"), dict):
@@ -197,11 +198,11 @@ def examples(node: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
         found += [node["example"]] if "example" in node else []
         yield from ((f"{pointer}/schema", example) for example in found)
     for name, child in node.items():
-        yield from examples(child, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
+        yield from shown_examples(child, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
 
 
 def test_every_example_fits_its_schema() -> None:
-    found = list(examples(document()))
+    found = list(shown_examples(document()))
     assert len(found) > 20
     for pointer, example in found:
         assert [error.message for error in schema.validator(pointer).iter_errors(example)] == [], pointer
@@ -261,7 +262,7 @@ features = st.sampled_from(["trace_start", "ai_agent_query", "nonsense"])
 bodies = values | st.dictionaries(members, values, max_size=3) | st.fixed_dictionaries({"feature": features | values})
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
+@examples(80, 800, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), body=bodies)
 def test_any_input_gets_a_documented_answer(erin: Customer, data: st.DataObject, body: Any) -> None:
     """The client itself compares; an undocumented status, such as a 500, fails."""

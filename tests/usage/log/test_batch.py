@@ -6,23 +6,22 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.rules.ids import mint
+from tests.effort import examples
 from tests.usage.any_events import CHARGED, INSTANTS, JSON_VALUES, NOW_MS, events
 from usage.log.batch import EventBatch, decode, decode_all
 from usage.log.events import LATEST_MS, Event, MalformedEvent
 
 
-@settings(deadline=None)
 @given(st.lists(INSTANTS))
 def test_many_ids_tell_their_instants_in_their_order(instants: list[int]) -> None:
     batch = EventBatch.of([CHARGED._replace(charge=mint(now_ms)) for now_ms in instants])
     assert [*batch.charged_at_ms] == instants
 
 
-@settings(deadline=None)
 @given(events())
 def test_an_event_comes_back_as_it_went(event: Event) -> None:
     assert decode(event.encode()) == event
@@ -60,7 +59,7 @@ def test_no_text_changes_how_its_neighbours_are_read(texts: list[bytes]) -> None
         assert [*decode_all(texts)] == one_by_one
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150, 1500)
 @given(st.binary(max_size=200))
 @example(b"")
 @example(b"null")
@@ -76,7 +75,7 @@ def test_bytes_that_are_no_event_are_malformed_and_nothing_else(text: bytes) -> 
         decode(text)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150, 1500)
 @given(events(), st.data())
 def test_a_spoilt_event_is_malformed_or_another_event(event: Event, data: st.DataObject) -> None:
     text = bytearray(event.encode())
@@ -85,7 +84,7 @@ def test_a_spoilt_event_is_malformed_or_another_event(event: Event, data: st.Dat
     assert_an_event_or_malformed(bytes(text))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150, 1500)
 @given(events(), st.integers(0, 11), JSON_VALUES)
 def test_a_spoilt_field_is_malformed_or_another_event(event: Event, place: int, value: Any) -> None:
     fields = json.loads(event.encode())
@@ -104,7 +103,7 @@ def assert_an_event_or_malformed(text: bytes) -> None:
     assert [*decode_all([text, CHARGED.encode()])] == [event, CHARGED]
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50, 500)
 @given(st.lists(events(), max_size=6))
 def test_a_batch_is_read_as_each_of_it(written: list[Event]) -> None:
     texts = [event.encode() for event in written]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
@@ -28,7 +28,6 @@ from usage.log.events import (
 )
 
 
-@settings(deadline=None)
 @given(INSTANTS)
 def test_an_id_is_a_uuid_of_version_7_that_tells_its_instant(now_ms: int) -> None:
     minted = uuid.UUID(mint(now_ms))
@@ -37,7 +36,6 @@ def test_an_id_is_a_uuid_of_version_7_that_tells_its_instant(now_ms: int) -> Non
     assert minted_at_ms(str(minted)) == now_ms
 
 
-@settings(deadline=None)
 @given(st.lists(INSTANTS, min_size=2, max_size=6, unique=True))
 def test_ids_sort_by_time_as_text_and_as_uuids(instants: list[int]) -> None:
     minted = [mint(now_ms) for now_ms in sorted(instants)]
@@ -54,7 +52,6 @@ def test_ids_of_one_millisecond_differ_in_74_bits() -> None:
     assert (ever_set & ever_clear & (2**128 - 1)).bit_count() == 74
 
 
-@settings(deadline=None)
 @given(events(), INSTANTS)
 def test_a_void_carries_its_whole_charge(event: Event, at_ms: int) -> None:
     charge = event._replace(kind=CHARGE, at_ms=event.charged_at_ms, bound=None)
@@ -64,7 +61,6 @@ def test_a_void_carries_its_whole_charge(event: Event, at_ms: int) -> None:
     assert decode(void.encode()).charged() == charge
 
 
-@settings(deadline=None)
 @given(events(), INSTANTS, st.integers(0, 10**12))
 def test_a_partial_adjustment_leaves_what_it_says_and_carries_its_whole_charge(
     event: Event, at_ms: int, stands: int

@@ -6,9 +6,10 @@ import random
 
 import pytest
 from django.db import IntegrityError, connection, transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from tests.effort import examples
 from tests.usage.histories import charge, sums
 from usage.log import store
 from usage.models import DailyUsage, FeatureUsage, UsageLog, WindowUsage
@@ -87,7 +88,7 @@ class TestAppendOnly:
                 change()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25, 250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_history_in_any_order_with_any_duplicates_has_the_same_sums(data: st.DataObject) -> None:
     accounts = data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=12))

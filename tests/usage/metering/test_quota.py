@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 from django.conf import settings as django_settings
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.rules.entitlements.entitlement import Entitlement
@@ -42,7 +42,6 @@ def test_the_quota_is_a_fixed_limit_and_counted_also_when_unlimited(quota: int |
     assert limit.ends_at_ms == 1_796_083_200_000
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 40 * 24 * 3600))
 def test_the_window_is_the_entitlements_to_the_millisecond(start: int, seconds: int) -> None:
     moment = 1_790_000_000 + start
@@ -89,7 +88,6 @@ def test_a_plan_is_suggested_only_where_the_call_would_have_passed(
     assert passes(entitled(quota, rate), cost, used, requests) is expected
 
 
-@settings(deadline=None)
 @given(st.none() | st.integers(0, 6), st.none() | st.integers(0, 6), st.integers(0, 4), st.integers(0, 8))
 def test_it_says_what_the_script_does(quota: int | None, rate: int | None, cost: int, calls: int) -> None:
     account = Account(PATIENT).published()

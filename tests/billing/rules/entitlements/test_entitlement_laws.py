@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.rules.entitlements.entitlement import (
@@ -30,7 +30,6 @@ from tests.billing.rules.situations import (
 )
 
 
-@settings(deadline=None)
 @given(situations(), INSTANTS, st.floats(0, 1, exclude_max=True))
 def test_time_alone_changes_nothing_before_valid_until(situation: Situation, now: datetime, part: float) -> None:
     entitlement = entitle(*situation, now)
@@ -41,7 +40,6 @@ def test_time_alone_changes_nothing_before_valid_until(situation: Situation, now
         assert apart_from_validity(entitle(*situation, later)) == apart_from_validity(entitlement)
 
 
-@settings(deadline=None)
 @given(situations(), INSTANTS, st.floats(0, 1, exclude_max=True))
 def test_no_window_is_left_before_its_end(situation: Situation, now: datetime, part: float) -> None:
     window = entitle(*situation, now).window
@@ -52,7 +50,6 @@ def test_no_window_is_left_before_its_end(situation: Situation, now: datetime, p
         assert entitle(*situation, later).window == window
 
 
-@settings(deadline=None)
 @given(situations(scheduled=INSTANTS), st.integers(0, 200), st.sampled_from([0, 1]))
 def test_a_late_beat_makes_no_difference(situation: Situation, half_days: int, beside: int) -> None:
     facts, plans = situation
@@ -66,7 +63,6 @@ def test_a_late_beat_makes_no_difference(situation: Situation, half_days: int, b
 WAYS = st.sampled_from(["within", "with period", 0, 1, 7, 14, 60])
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(INSTANTS, st.sampled_from(["a", "b", "c", "d"]), WAYS), min_size=1, max_size=6),
     st.lists(st.builds(TopUp, st.just(1_000), INSTANTS, MAYBE, st.none() | st.just(1_000)), max_size=3),

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.rules.entitlements.entitlement import Facts, Override, entitle
@@ -159,7 +159,6 @@ ENDS_TWICE_WITHIN_A_MILLISECOND: Situation = (
 )
 
 
-@settings(deadline=None)
 @given(situations(), INSTANTS, USES, AMOUNTS)
 @example(ENDS_TWICE_WITHIN_A_MILLISECOND, NOVEMBER.end, [0] * 31, 1)
 def test_it_lies_within_the_window_and_ahead(situation: Situation, now: datetime, uses: list[int], used: int) -> None:
@@ -179,7 +178,6 @@ PAUSED_AT_THE_LAST: Situation = (
 )
 
 
-@settings(deadline=None)
 @given(situations(), INSTANTS, USES, AMOUNTS)
 @example(PAUSED_AT_THE_LAST, BASE, [0] * 31, 1)
 def test_the_quota_ends_when_a_walk_through_the_window_finds_it_used_up(
@@ -209,7 +207,6 @@ def test_the_quota_ends_when_a_walk_through_the_window_finds_it_used_up(
         assert used + rate * ((at - now) / DAY) >= min(known) - 2
 
 
-@settings(deadline=None)
 @given(INSTANTS, USES, AMOUNTS, st.integers(0, 300), st.integers(1, 50))
 def test_more_tokens_never_end_sooner(now: datetime, uses: list[int], used: int, quota: int, more: int) -> None:
     ends = []

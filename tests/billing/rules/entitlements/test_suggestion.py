@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.rules.entitlements.entitlement import Override, entitle
@@ -139,7 +139,6 @@ def test_a_pack_that_lapsed_and_calls_at_midnight() -> None:
     assert forecast(facts, PLANS, 5, {midnight.date(): DayUsage(5, 1)}, midnight) is not None
 
 
-@settings(deadline=None)
 @given(situations(), INSTANTS, st.integers(0, 20), st.integers(0, 20), st.sets(st.sampled_from(["starter", "pro"])))
 def test_what_is_suggested_covers_and_can_be_had(
     situation: Situation, now: datetime, used: int, today: int, available: set[str]
