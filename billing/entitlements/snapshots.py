@@ -1,4 +1,4 @@
-"""What each worker remembers: the catalogue, and the facts of accounts and keys, until a fence says stale."""
+"""What each worker remembers of accounts and their keys, until a fence says stale."""
 
 from __future__ import annotations
 

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from billing.api.sentences import to_customer
 from billing.http import problems
 from billing.http.error_codes import ERRORS
+from billing.rules.refused import Refused
 
 _WAY_UP: Final = {"current_plan": "community", "suggested_plan": "starter", "upgrade_url": "/dashboard/"}
 _RUN: Final[dict[str, Any]] = {"violated-policies": ["run"], "cost": 5, "resets_at": None, "retry_after": None}
+
+
+def _of_a_change(code: str, **parameters: object) -> dict[str, Any]:
+    """What a refused change of plan is answered with, in the words that say it."""
+    said = to_customer(Refused(code, **parameters))
+    return {"detail": said, "errors": {"target_plan": [said]}}
+
 
 EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "invalid": {
         "detail": "The request is not valid; see errors.",
         "errors": {"feature": ["This field is required."]},
     },
-    "not_an_upgrade": {"errors": {"target_plan": ["The Starter plan is not higher than your plan, Pro."]}},
-    "not_a_downgrade": {"errors": {"target_plan": ["The Business plan is not lower than your plan, Pro."]}},
+    "not_an_upgrade": _of_a_change("not_an_upgrade", target="Starter", current="Pro"),
+    "not_a_downgrade": _of_a_change("not_a_downgrade", target="Business", current="Pro"),
     "active_features": {
-        "detail": "Cannot downgrade. Active features: ai_agents, investigator",
-        "errors": {"target_plan": ["Cannot downgrade. Active features: ai_agents, investigator"]},
+        **_of_a_change("active_features", capabilities=["ai_agents", "investigator"]),
         "active_features": ["ai_agents", "investigator"],
     },
-    "coupon_invalid": {"detail": "This coupon has expired.", "reason": "expired"},
+    "coupon_invalid": {"detail": to_customer(Refused("coupon_invalid", reason="expired")), "reason": "expired"},
     "not_authenticated": {
         "detail": "There is no such API key. Send a valid API key as `Authorization: Bearer <key>`, or log in.",
         "reason": "unknown",
     },
     "payment_failed": {
-        "detail": "The card was declined: there is not enough money.",
+        "detail": to_customer(Refused("payment_failed", invoice="INV-2025-000042", decline_code="insufficient_funds")),
         "decline_code": "insufficient_funds",
         "retryable": True,
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from billing.http.error_codes import ERRORS, PARTS, type_of
 from billing.http.problems import CODE_OF_STATUS
 from billing_site.openapi.problem_examples import example_of
 from billing_site.request.refusals import SENTENCES
+from tests.cast import Customer
 from tests.schema import document, validator
 
 
@@ -72,3 +74,14 @@ def test_each_has_an_example_that_is_as_documented(code: str) -> None:
     assert errors == []
     own = example.keys() - {"type", "title", "status", "detail", "code"}
     assert own <= ERRORS[code].members.keys(), "the page says what each member is"
+
+
+@pytest.mark.parametrize(
+    ("code", "way", "target"),
+    [("not_an_upgrade", "upgrade", "starter"), ("not_a_downgrade", "downgrade", "business")],
+)
+def test_an_example_is_what_the_site_answers(
+    customer: Callable[..., Customer], code: str, way: str, target: str
+) -> None:
+    zoe = customer("zoe", "pro")
+    assert zoe.post(f"/api/v1/billing/{way}", {"target_plan": target}).json() == example_of(code)

@@ -27,8 +27,8 @@ from usage.models import Reservation, RetiredMonth
 LOCK = 0x9A28
 """Of PostgreSQL's advisory locks: one retirement at a time."""
 LOCK_WAIT = "5s"
-RESERVATIONS_AT_ONCE = 10_000
 """Nobody queues behind a retirement for longer. Its own locks never stand in the way of an insert or a query."""
+RESERVATIONS_AT_ONCE = 10_000
 
 TABLES = """
 SELECT child.relname, inhrelid IS NOT NULL, coalesce(inhdetachpending, false), pg_total_relation_size(child.oid)
