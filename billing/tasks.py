@@ -19,7 +19,7 @@ from billing.models import Erasure, StoredResponse
 from billing.outbox import consumers, retention
 from billing.outbox.clock import ClockSkewed
 from billing.outbox.dispatcher import Dispatcher
-from billing.payments.cards import events, providers_told, refunds
+from billing.payments.cards import events, forgetting, refunds
 from billing.payments.cards.charging import dunning, sweep
 from billing.payments.cards.configured import card_gateway
 from billing.subscriptions import trials
@@ -169,7 +169,7 @@ def sweep_provider_events() -> None:
     if (gateway := card_gateway()) is not None:
         goes_on = _for_a_while()
         events.process_waiting(gateway, timezone.now(), goes_on)
-        providers_told.tell(gateway, timezone.now(), goes_on)
+        forgetting.tell(gateway, timezone.now(), goes_on)
 
 
 @shared_task

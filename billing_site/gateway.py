@@ -21,9 +21,9 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from billing.catalogue import published
+from billing.catalogue import in_memory
 from billing.entitlements import last_used
-from billing.entitlements.api_keys import BadCredentials
+from billing.entitlements.callers import BadCredentials
 from billing.http.access import access_of
 from billing.models.catalogue.features import normalised_path
 from billing_site.operations import metrics
@@ -63,13 +63,13 @@ class Gateway:
         ours, public = access.gated or f"{path}/".startswith(PREFIX), False
         if access.public or not ours:  # of all others the admission finds out what they are metered as
             try:
-                catalogue = published.catalogue() if ours else published.recent_catalogue()
+                catalogue = in_memory.catalogue() if ours else in_memory.recent_catalogue()
             except (OperationalError, InterfaceError) as error:
                 return refusals.unavailable(request, error)
             if (public := catalogue.feature_at(method, path) is None) and not ours:
                 return None
 
-        def charge_of(catalogue: published.Catalogue) -> ChargeRequest:
+        def charge_of(catalogue: in_memory.Catalogue) -> ChargeRequest:
             charge = charge_at(method, path, catalogue, access, request)
             return by_headers(request, charge) if charge.feature else charge
 

@@ -7,7 +7,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from billing_site import library_settings
-from billing_site.operations.log_lines import lines_from
+from billing_site.operations.logs.configuration import lines_from
 from billing_site.variables.calls import *
 from billing_site.variables.engines import *
 from billing_site.variables.local import *

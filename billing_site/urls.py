@@ -27,7 +27,7 @@ from billing_site.operations import views as operations
 from billing_site.pages import errors as error_pages
 from billing_site.pages.home import home
 from billing_site.pages.index import Index
-from billing_site.payments.webhook import webhook
+from billing_site.provider_webhook import webhook
 from billing_site.request.log_in import says_when_to_come_again, takes_username
 
 

@@ -12,8 +12,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
-from billing.entitlements import api_keys
-from billing.entitlements.api_keys import Caller
+from billing.entitlements import callers
+from billing.entitlements.callers import Caller
 from billing.models import ApiKey, Plan
 from billing.subscriptions import opening
 from tests.schema import CheckedClient
@@ -35,7 +35,7 @@ class Customer:
 
     @property
     def caller(self) -> Caller:
-        return Caller(self.account, self.key, api_keys.look_up(self.key))
+        return Caller(self.account, self.key, callers.look_up(self.key))
 
     def post(self, path: str, body: Any, **headers: str) -> Any:
         return self.api.post(path, body, content_type="application/json", headers=headers)

@@ -11,7 +11,7 @@ from billing.admin.chains import refunds as chain_refunds
 from billing.admin.customers import api_keys, erasures, exceptions, groups, users
 from billing.admin.customers import subscriptions as customers
 from billing.admin.invoicing import invoices, movements, parties
-from billing.admin.money import money_in, out
+from billing.admin.money import incoming, outgoing
 from billing.admin.payments import attempts, cards
 from billing.admin.subscriptions import bulk_moves
 from billing.admin.webhooks import deliveries as webhook_deliveries

@@ -26,7 +26,7 @@ from billing.api.key_serializers import (
 )
 from billing.api.sentences import to_customer
 from billing.entitlements import keys
-from billing.entitlements.api_keys import Caller
+from billing.entitlements.callers import Caller
 from billing.http.fields import NothingAsked
 from billing.http.idempotency import idempotent
 from billing.http.openapi import IDEMPOTENT, problem

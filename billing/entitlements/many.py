@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from billing.catalogue.published import catalogue
+from billing.catalogue.in_memory import catalogue
 from billing.entitlements.facts import pauses, terms_of
 from billing.models import LimitOverride, Subscription, TokenTopUp
 from billing.postgres.any_of import any_of

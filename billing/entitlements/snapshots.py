@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from billing.bounded_cache import BoundedCache
-from billing.catalogue.published import Catalogue, catalogue, reload_catalogue
+from billing.catalogue.in_memory import Catalogue, catalogue, reload_catalogue
 from billing.entitlements.facts import read_facts
 from billing.postgres.guard import waiting_for_postgres
 from billing.rules.entitlements.entitlement import Entitlement, Facts, entitle

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from billing.catalogue.published import Catalogue
+from billing.catalogue.in_memory import Catalogue
 from usage.metering.reservations.in_view import ViewReservation
 
 ASKED_BY: Final = "use tools"

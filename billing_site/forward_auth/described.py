@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from django.http import HttpRequest
 
-from billing.catalogue.published import Catalogue
+from billing.catalogue.in_memory import Catalogue
 from billing_site.forward_auth.readings import Unreadable, readings
 from billing_site.request.charge_headers import USAGE_RUN, in_run
 from usage.api.contract import charge_at

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django.http import HttpRequest
 
-from billing.catalogue.published import Catalogue
+from billing.catalogue.in_memory import Catalogue
 from billing.rules.tokens.model_prices import MOST_TOKENS, UNITS
 from billing_site.mcp.tools import Arguments, tool
 from usage.api.contract import charge_of_work

@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 
 from django.http import HttpRequest
 
-from billing.catalogue.published import Catalogue
-from billing.entitlements.api_keys import Caller
+from billing.catalogue.in_memory import Catalogue
+from billing.entitlements.callers import Caller
 from usage.log import events
 from usage.metering.admission import Admission
 from usage.metering.call import ChargeRequest

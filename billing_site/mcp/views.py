@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from billing.catalogue.published import Catalogue
+from billing.catalogue.in_memory import Catalogue
 from billing.http import problems
 from billing.http.json import ApiJSONRenderer
 from billing.http.views import ApiView

@@ -8,7 +8,7 @@ decision can be made now. `account` is a user, or its id. All of it waits for an
 in an async view.
 """
 
-from billing.entitlements.api_keys import BadCredentials
+from billing.entitlements.callers import BadCredentials
 from billing_site.metered.accounts import Tracked, check, plan_of, reserve, standing, track
 from billing_site.metered.decorators import metered, requires
 from usage.metering.admit import FeatureNotSold, Unavailable

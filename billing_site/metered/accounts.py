@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from billing.entitlements.api_keys import Caller
+from billing.entitlements.callers import Caller
 from billing.rules.entitlements.plan_offers import PlanOffer
 from usage.api.serializers import TrackRequest
 from usage.api.views import check_feature, current_usage

@@ -17,7 +17,7 @@ from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 
-from billing.catalogue.published import Catalogue
+from billing.catalogue.in_memory import Catalogue
 from billing.http import problems
 from billing.http.access import UNDECLARED, Access, access_of, is_of_class
 from usage.api.contract import ChargedByView, find_admission

@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from billing.entitlements import api_keys
-from billing.entitlements.api_keys import BadCredentials, Caller
+from billing.entitlements import callers
+from billing.entitlements.callers import BadCredentials, Caller
 from billing.models.entitlements.api_keys import bears_checksum
 from billing_site.request import identified_by_host
 from billing_site.request.client_address import client_address
@@ -43,7 +43,7 @@ def identify(request: HttpRequest) -> Caller | None:
         return identified_by_host.find(request) or _by_session(request)
     scheme, _, key = header.partition(" ")
     key, is_bearer = key.strip(), scheme.lower() == "bearer"
-    identity = api_keys.known(key) if is_bearer else None
+    identity = callers.known(key) if is_bearer else None
     if identity is None:
         if not (is_bearer and bears_checksum(key)) and (caller := identified_by_host.find(request, scheme or "none")):
             return caller
@@ -57,16 +57,16 @@ def identify(request: HttpRequest) -> Caller | None:
     return Caller(identity.account, key, identity)
 
 
-def _look_up(request: HttpRequest, key: str) -> api_keys.Identity:
-    if api_keys.known_to_be_unknown(key):
+def _look_up(request: HttpRequest, key: str) -> callers.Identity:
+    if callers.known_to_be_unknown(key):
         raise BadCredentials("unknown")
     if bears_checksum(key):  # what somebody made up does not, and costs those who come from its address nothing
-        return api_keys.look_up(key)
+        return callers.look_up(key)
     failures = f"unknown-keys:{client_address(request)}"
     if (cache.get(failures) or 0) >= settings.UNKNOWN_KEYS_PER_MINUTE:
         raise Flooded(_seconds_left(failures))
     try:
-        return api_keys.look_up(key)
+        return callers.look_up(key)
     except BadCredentials as error:
         if error.reason == "unknown" and not cache.add(failures, 1, FLOOD_SECONDS):
             _count_failure(failures)

@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 from django.utils.module_loading import import_string
 
-from billing.entitlements.api_keys import BadCredentials, Caller, without_key
+from billing.entitlements.callers import BadCredentials, Caller, without_key
 from billing_site.request.csrf import check_csrf
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from billing.entitlements.api_keys import BadCredentials
+from billing.entitlements.callers import BadCredentials
 from billing.http import overage, problems
 from billing_site.operations import metrics
 from billing_site.request.authentication import CsrfFailed, Flooded

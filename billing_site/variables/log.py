@@ -2,7 +2,7 @@
 
 from billing_site.environment import Group
 from billing_site.environment import patterns as like
-from billing_site.operations.log_lines import FORMATS
+from billing_site.operations.logs.configuration import FORMATS
 
 operations = Group("Log and metrics")
 LOG_LEVEL = operations.word(

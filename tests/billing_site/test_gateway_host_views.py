@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from freezegun import freeze_time
 
-from billing.catalogue import published
+from billing.catalogue import in_memory
 from billing.models import Feature, Route
 from ratelimit import process_state
 from tests import host_urls
@@ -122,8 +122,8 @@ class TestHostViews:
     def test_elsewhere_the_catalogue_is_compared_once_a_second(
         self, host: Customer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        published.catalogue()
-        monkeypatch.setattr(published, "_catalogue_checked", 0.0)
+        in_memory.catalogue()
+        monkeypatch.setattr(in_memory, "_catalogue_checked", 0.0)
         with freeze_time() as clock, CaptureQueriesContext(connection) as queries:
             counts = []
             for seconds in (0, 1.0, 0.1, 0.9, 0.2):

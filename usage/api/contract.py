@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
-from billing.catalogue.published import Catalogue
-from billing.entitlements.api_keys import Caller
+from billing.catalogue.in_memory import Catalogue
+from billing.entitlements.callers import Caller
 from billing.http.access import UNDECLARED, Access
 from ratelimit.headers import write_budgets
 from usage.metering.admission import Admission

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 
-from billing.catalogue.published import Catalogue
+from billing.catalogue.in_memory import Catalogue
 from billing.rules.tokens.model_prices import WrongUnits
 from ratelimit.servers.single import RedisUnreachable
 from usage.api.contract import may_ask

@@ -12,7 +12,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 
 from billing.bounded_cache import BoundedCache
-from billing.catalogue.published import catalogue, reload_catalogue
+from billing.catalogue.in_memory import catalogue, reload_catalogue
 from billing.entitlements import snapshots
 from billing.entitlements.many import facts_of
 from billing.models import Fence, WindowOverage

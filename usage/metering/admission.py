@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from billing.entitlements.api_keys import Caller
+from billing.entitlements.callers import Caller
 from billing.entitlements.snapshots import Snapshot
 from billing.rules.entitlements.entitlement import MINUTE, QUOTA
 from billing.rules.instants import from_ms

@@ -16,10 +16,10 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from redis.exceptions import ResponseError
 
-from billing.catalogue import published
-from billing.catalogue.published import Catalogue
+from billing.catalogue import in_memory
+from billing.catalogue.in_memory import Catalogue
 from billing.entitlements import snapshots
-from billing.entitlements.api_keys import Caller, standing_in_for
+from billing.entitlements.callers import Caller, standing_in_for
 from billing.entitlements.snapshots import Snapshot
 from billing.fence import push
 from billing.fence.models import CATALOGUE
@@ -69,7 +69,7 @@ def feature_of(code: str, catalogue: Catalogue) -> Metered:
 
     Raises FeatureNotSold.
     """
-    found = catalogue.features.get(code) or published.recent_catalogue().features.get(code)
+    found = catalogue.features.get(code) or in_memory.recent_catalogue().features.get(code)
     if found is None:
         raise FeatureNotSold(code)
     return found
@@ -238,9 +238,9 @@ def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int, publish
         with _publishing[facts.account % len(_publishing)]:
             if snapshot.published.times == published_times:
                 snapshot.published.epoch = snapshot.published.read_at = 0
-    if stale.catalogue > catalogue.version and published.reload_catalogue(stale.catalogue).version < stale.catalogue:
+    if stale.catalogue > catalogue.version and in_memory.reload_catalogue(stale.catalogue).version < stale.catalogue:
         push.raise_above_redis(CATALOGUE, stale.catalogue)
-        published.reload_catalogue(stale.catalogue + 1)
+        in_memory.reload_catalogue(stale.catalogue + 1)
     if stale.account > facts.version:
         fresh = snapshots.reload(facts.account, stale.account, now_ms)
         if fresh.facts.version < stale.account:

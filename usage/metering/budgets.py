@@ -10,7 +10,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db.models import Sum
 
-from billing.entitlements.api_keys import Caller
+from billing.entitlements.callers import Caller
 from billing.entitlements.snapshots import Snapshot
 from billing.rules.instants import from_ms, to_ms
 from billing.rules.tokens.budgets import NONE, day_of, key_limits, month_of, run_limits

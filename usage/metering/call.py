@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from billing.bounded_cache import BoundedCache
-from billing.entitlements.api_keys import Caller
+from billing.entitlements.callers import Caller
 from billing.entitlements.snapshots import Snapshot
 from billing.rules.entitlements.entitlement import QUOTA, Metered, Stretch, changes_ahead, stretches
 from billing.rules.instants import from_ms

@@ -15,7 +15,7 @@ from typing import Any, Final
 from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 
-from billing.catalogue.published import reload_catalogue
+from billing.catalogue.in_memory import reload_catalogue
 from billing.entitlements import snapshots
 from billing.entitlements.snapshots import Snapshot
 from billing.fence.models import CATALOGUE, Fence

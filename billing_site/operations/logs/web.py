@@ -7,7 +7,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger as GunicornLogger
 
-from billing_site.operations.log_lines import formatter
+from billing_site.operations.logs.configuration import formatter
 from billing_site.request.request_id import ACCOUNT
 from billing_site.variables.log import LOG_FORMAT
 

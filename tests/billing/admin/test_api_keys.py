@@ -13,8 +13,8 @@ from django.contrib.sessions.models import Session
 from django.test import override_settings
 from django.utils import timezone
 
-from billing.entitlements import api_keys, keys
-from billing.entitlements.api_keys import BadCredentials
+from billing.entitlements import callers, keys
+from billing.entitlements.callers import BadCredentials
 from billing.models import ApiKey, ApiKeyUse, OutboxMessage
 from tests.cast import Customer, Staff
 from usage.metering import admit
@@ -41,7 +41,7 @@ def test_the_plain_key_is_on_the_answer_and_nowhere_else(superuser: Staff, alice
     found = PLAIN.search(answer.content.decode())
     assert found is not None
     plain = found[1]
-    identity = api_keys.look_up(plain)
+    identity = callers.look_up(plain)
     assert identity.account == alice.account
     assert "no-store" in answer["Cache-Control"]
 
@@ -89,7 +89,7 @@ def test_a_revoked_key_fails_on_the_next_call(superuser: Staff, alice: Customer)
     with pytest.raises(BadCredentials, match="revoked"):
         admit.admit(caller, lambda _: ChargeRequest())
     with pytest.raises(BadCredentials, match="revoked"):
-        api_keys.look_up(alice.key)
+        callers.look_up(alice.key)
 
 
 def test_revoking_is_for_good(superuser: Staff, alice: Customer) -> None:
@@ -171,7 +171,7 @@ def test_a_rotated_key_is_shown_once_and_the_old_one_goes_on(superuser: Staff, a
     answer = superuser.send(page_of(key, "rotate"), overlap="3600")
     found = PLAIN.search(answer.content.decode())
     assert found is not None and "no-store" in answer["Cache-Control"]
-    assert [api_keys.look_up(text).account for text in (found[1], alice.key)] == [alice.account] * 2
+    assert [callers.look_up(text).account for text in (found[1], alice.key)] == [alice.account] * 2
     again = superuser.client.post(f"/admin/{page_of(key, 'rotate')}", {"overlap": "3600"}, follow=True)
     assert "was rotated" in again.content.decode() and ApiKey.objects.count() == 2
     assert superuser.send(page_of(key, "rotate"), overlap="7").status_code == 200

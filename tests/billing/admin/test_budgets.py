@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from billing.entitlements import api_keys
+from billing.entitlements import callers
 from billing.models import ApiKey, Budget, Plan
 from tests.billing.forms import edit_plan
 from tests.cast import Customer, Staff, call
@@ -20,7 +20,7 @@ def inline(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def test_on_a_key_it_acts_on_the_next_call(erin: Customer, superuser: Staff) -> None:
-    key = ApiKey.objects.get(pk=api_keys.look_up(erin.key).prefix)
+    key = ApiKey.objects.get(pk=callers.look_up(erin.key).prefix)
     page = f"billing/apikey/{key.pk}/change/"
     assert "budget-0-tokens_per_day" in superuser.open(page).text
     answer = superuser.send(page, name=key.name, **inline("budget", tokens_per_day=10))
@@ -38,7 +38,7 @@ def test_on_a_plan_it_holds_for_each_key(erin: Customer, superuser: Staff) -> No
 
 
 def test_who_may_look_only_changes_nothing(erin: Customer, clerk: Staff) -> None:
-    key = api_keys.look_up(erin.key).prefix
+    key = callers.look_up(erin.key).prefix
     clerk.may("billing.view_apikey")
     assert clerk.open(f"billing/apikey/{key}/change/").status_code == 200
     assert clerk.send(f"billing/apikey/{key}/change/", **inline("budget", tokens_per_day=1)).status_code == 403

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from billing.catalogue import published
+from billing.catalogue import in_memory
 from billing.models import Capability, Feature, Fence, Plan, Route
 from ratelimit import keys
 from tests.billing.forms import edit_plan, form_errors, plan_form
@@ -43,7 +43,7 @@ def test_a_features_cost_and_route_hold_for_the_next_call(superuser: Staff, alic
     page = f"billing/feature/{feature.pk}/change/"
     assert superuser.send(page, name="Trace", tokens=99, capability="", **inline).status_code == 302
     assert call(alice, "trace_start").admitted, "99 of 100 are left"
-    present = published.catalogue()
+    present = in_memory.catalogue()
     assert present.features["trace_start"].tokens == 99
     metered = present.feature_at("POST", "/api/v2/trace/7")
     assert metered is not None and metered.code == "trace_start"

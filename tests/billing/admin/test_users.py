@@ -8,8 +8,8 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.utils import timezone
 
-from billing.entitlements import api_keys
-from billing.entitlements.api_keys import BadCredentials
+from billing.entitlements import callers
+from billing.entitlements.callers import BadCredentials
 from billing.erasure import erase
 from billing.models import ApiKey, BillingDetails, BillingPeriod, LimitOverride, TokenTopUp
 from tests.billing.staff import text_of
@@ -87,7 +87,7 @@ def test_who_never_bought_or_called_goes_with_all_of_it(clerk: Staff, alice: Cus
     assert not BillingPeriod.objects.filter(subscription__account=alice.account).exists()
     assert not TokenTopUp.history.filter(reason__contains="alice").exists()
     with pytest.raises(BadCredentials):
-        api_keys.look_up(alice.key)
+        callers.look_up(alice.key)
 
 
 def test_whose_data_were_erased_is_kept(superuser: Staff, alice: Customer) -> None:
@@ -183,7 +183,7 @@ def test_a_key_that_goes_with_its_user_is_refused_at_once(superuser: Staff, cata
     _, plain = ApiKey.issue(account=user, name="unused")
     superuser.send(f"auth/user/{user.pk}/delete/", post="yes")
     with pytest.raises(BadCredentials):
-        api_keys.look_up(plain)
+        callers.look_up(plain)
 
 
 def test_exceptions_of_a_user_still_need_their_own_permission(clerk: Staff, superuser: Staff) -> None:

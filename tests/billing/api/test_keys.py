@@ -10,7 +10,7 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone
 
-from billing.entitlements import api_keys
+from billing.entitlements import callers
 from billing.models import ApiKey, OutboxMessage, StoredResponse
 from tests.billing.sale import lift_minute
 from tests.billing.subscriptions.period_end.test_renewal_concurrency import at_once
@@ -65,7 +65,7 @@ def test_a_new_key_is_shown_once_and_works(mia: Customer) -> None:
     listed = mia.api.get(KEYS)
     secret = made["key"].partition(".")[2]
     assert secret not in listed.text
-    assert [row["id"] for row in listed.json()["results"]] == [made["id"], api_keys.look_up(mia.key).prefix]
+    assert [row["id"] for row in listed.json()["results"]] == [made["id"], callers.look_up(mia.key).prefix]
     assert kinds(mia.account)[-1] == ("api_key.issued", {"key": made["id"]})
     assert not any(secret in str(row) for row in (*OutboxMessage.objects.values(), *ApiKey.objects.values()))
 
@@ -111,7 +111,7 @@ class TestWhoMay:
     @pytest.mark.parametrize("scope", ["", "meter"])
     def test_a_key_of_another_scope_may_nothing(self, customer: Callable[..., Customer], scope: str) -> None:
         nora = lift_minute(customer("nora", "starter", scope=scope))
-        own = api_keys.look_up(nora.key).prefix
+        own = callers.look_up(nora.key).prefix
         for answer in (
             nora.api.get(KEYS),
             nora.post(KEYS, NAMED),
@@ -150,7 +150,7 @@ class TestWhoMay:
         assert mia.api.delete(f"{KEYS}/{more.pk}").status_code == 204
 
     def test_keys_of_others_are_not_there(self, mia: Customer, bob: Customer) -> None:
-        theirs = api_keys.look_up(bob.key).prefix
+        theirs = callers.look_up(bob.key).prefix
         assert theirs not in mia.api.get(KEYS).text
         for answer in (
             change(mia, theirs, name="x"),
@@ -209,7 +209,7 @@ class TestRotation:
         assert rotate(mia, old["id"], 60).status_code == 201
 
     def test_a_key_rotates_itself(self, mia: Customer) -> None:
-        new = rotate(mia, api_keys.look_up(mia.key).prefix).json()
+        new = rotate(mia, callers.look_up(mia.key).prefix).json()
         assert new["scope"] == "manage" and not works(mia.key)
         assert with_key(new["key"]).get(KEYS).status_code == 200
 

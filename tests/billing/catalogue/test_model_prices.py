@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 
-from billing.catalogue import published
+from billing.catalogue import in_memory
 from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
 from billing.models import Feature, ModelPrice
@@ -32,7 +32,7 @@ def sell(model: str = "m-new", **values: Any) -> ModelPrice:
 
 
 def rates(model: str, at: Any, feature: str = AT) -> ModelRates | None:
-    return published.reload_catalogue(fence_version(CATALOGUE)).rates(feature, model, at)
+    return in_memory.reload_catalogue(fence_version(CATALOGUE)).rates(feature, model, at)
 
 
 class TestInForce:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from billing.entitlements import api_keys, keys
-from billing.entitlements.api_keys import BadCredentials
+from billing.entitlements import callers, keys
+from billing.entitlements.callers import BadCredentials
 from billing.models import ApiKey
 from tests.cast import Customer
 
@@ -22,11 +22,11 @@ class TestPrefix:
             with override_settings(API_KEY_PREFIX=lead):
                 texts.append(ApiKey.issue(account=bob.user, name="x")[1])
         for text in texts:
-            found = api_keys.look_up(text)
+            found = callers.look_up(text)
             assert (found.account, len(found.prefix)) == (bob.account, 8)
             assert ApiKey.objects.get_from_key(text).prefix == found.prefix
         with pytest.raises(BadCredentials, match="unknown"):
-            api_keys.look_up("other_" + texts[0])
+            callers.look_up("other_" + texts[0])
 
     @pytest.mark.parametrize("pasted", ["{}", "  {}\n", "Bearer {}"])
     def test_a_pasted_key_is_found_by_one_look_up(

@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing.entitlements import api_keys, last_used
+from billing.entitlements import callers, last_used
 from billing.fence.push import fence_version
 from billing.models import ApiKey, ApiKeyUse
 from tests.billing.subscriptions.period_end.test_renewal_concurrency import at_once
@@ -105,7 +105,7 @@ def test_what_postgresql_does_not_take_is_written_later(bob: Customer) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_processes_that_write_the_same_keys_keep_the_latest(bob: Customer, alice: Customer) -> None:
-    prefixes = [api_keys.look_up(each.key).prefix for each in (bob, alice)]
+    prefixes = [callers.look_up(each.key).prefix for each in (bob, alice)]
     rows = [[(prefix, float(seconds)) for prefix in sorted(prefixes)] for seconds in range(1, 31)]
     answers = at_once(*[lambda each=each: last_used._write(each) for each in rows])
     assert answers == [None] * 30

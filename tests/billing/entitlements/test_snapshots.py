@@ -11,8 +11,8 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from billing.bounded_cache import BoundedCache
-from billing.catalogue import published
-from billing.catalogue.published import Catalogue
+from billing.catalogue import in_memory
+from billing.catalogue.in_memory import Catalogue
 from billing.entitlements import snapshots
 from billing.fence.push import fence_version
 from billing.models import LimitOverride, Plan, Route
@@ -111,7 +111,7 @@ class TestSnapshot:
         held = snapshots.snapshot(bob.account, NOON)
         limits, versions = held.entitlement, held.versions
         Plan.objects.filter(code="starter").update(monthly_token_quota=7)
-        published.reload_catalogue(held.catalogue.version + 1)
+        in_memory.reload_catalogue(held.catalogue.version + 1)
         fresh = snapshots.snapshot(bob.account, NOON)
         assert (fresh.entitlement.quota, fresh.versions != versions) == (7, True)
         assert (held.entitlement, held.versions) == (limits, versions)
@@ -137,24 +137,24 @@ class TestSnapshot:
 
     def test_facts_brought_to_a_new_catalogue_are_as_old_as_before(self, bob: Customer) -> None:
         stale = snapshots.snapshot(bob.account, NOON)
-        published.reload_catalogue(stale.catalogue.version + 1)
+        in_memory.reload_catalogue(stale.catalogue.version + 1)
         assert snapshots.snapshot(bob.account, NOON).facts is stale.facts
         assert snapshots.reload(bob.account, stale.facts.version + 1, NOON).facts is not stale.facts
 
     def test_a_plan_made_after_the_catalogue_was_read(self, bob: Customer) -> None:
-        published.catalogue()
+        in_memory.catalogue()
         new = Plan.objects.create(code="new", name="New", price=1, monthly_token_quota=3)
         bob.user.subscriptions.update(plan=new)
         assert snapshots.snapshot(bob.account, NOON).entitlement.quota == 3
 
     def test_routes_are_compared_in_one_spelling(self, bob: Customer) -> None:
         Route.objects.filter(path="/api/v1/risk/score").update(path="/API/v1//Risk/score/")
-        assert published.catalogue().feature_at("GET", "/api/v1/risk/score/7") is not None
+        assert in_memory.catalogue().feature_at("GET", "/api/v1/risk/score/7") is not None
 
 
 @pytest.mark.django_db(transaction=True)
 def test_many_threads_read_one_account_once(bob: Customer) -> None:
-    published.catalogue()
+    in_memory.catalogue()
 
     def read(_: int) -> tuple[object, int]:
         try:
@@ -174,11 +174,11 @@ def test_many_threads_read_one_account_once(bob: Customer) -> None:
 def test_the_catalogue_elsewhere_is_at_most_a_second_old(bob: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
     moment = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: moment[0])
-    monkeypatch.setattr(published, "_catalogue_checked", 0.0)
-    first = published.recent_catalogue()
+    monkeypatch.setattr(in_memory, "_catalogue_checked", 0.0)
+    first = in_memory.recent_catalogue()
     Route.objects.create(path="/elsewhere", feature_id=Route.objects.first().feature_id)  # type: ignore[union-attr]
     seen = []
     for seconds in (0.5, 0.5, 0.01):
         moment[0] += seconds
-        seen.append(published.recent_catalogue().feature_at("GET", "/elsewhere") is not None)
+        seen.append(in_memory.recent_catalogue().feature_at("GET", "/elsewhere") is not None)
     assert (seen, first.feature_at("GET", "/elsewhere")) == ([False, False, True], None)

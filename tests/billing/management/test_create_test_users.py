@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from billing.entitlements import api_keys
+from billing.entitlements import callers
 from billing.models import ApiKey, Plan, Subscription
 from billing.subscriptions import canceling, changes
 from tests.clock import moved_by_hand
@@ -41,14 +41,14 @@ def test_each_is_subscribed_to_its_plan_and_its_key_is_its_own(catalogue: None) 
     for user in created():
         subscription = Subscription.objects.live().get(account__username=user["username"])
         assert subscription.plan.code == user["plan"]
-        assert api_keys.look_up(user["api_key"]).account == subscription.account_id
+        assert callers.look_up(user["api_key"]).account == subscription.account_id
 
 
 def test_every_run_makes_a_new_key_and_the_older_stays_valid(catalogue: None) -> None:
     first, second = created(), created()
     assert [user["username"] for user in first] == [user["username"] for user in second]
     for user in (*first, *second):
-        assert api_keys.look_up(user["api_key"])
+        assert callers.look_up(user["api_key"])
     assert ApiKey.objects.count() == 2 * len(PLANS)
     assert (User.objects.count(), Subscription.objects.count()) == (len(PLANS), len(PLANS))
 

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing.catalogue import published
+from billing.catalogue import in_memory
 from billing.models import Invoice, Member, Plan, Preferences, Subscription
 from billing.subscriptions import canceling
 from ratelimit.store import client
@@ -207,7 +207,7 @@ def _a_year_behind(customer: Customer) -> None:
 
 def _asks_at_most(person: Person, path: str, most: int) -> None:
     person.open(path)  # a process knows the account from its first call on
-    published._catalogue_checked = 0.0  # and compares its catalogue once a second
+    in_memory._catalogue_checked = 0.0  # and compares its catalogue once a second
     with CaptureQueriesContext(connection) as seen:
         person.open(path)
     assert len(seen) <= most, "\n".join(query["sql"][:300] for query in seen)

@@ -248,11 +248,11 @@ class TestNotInTheCatalogue:
         assert (views.runs, used(bob)) == ([], 0)
 
     def test_once_it_is_added_it_is_charged(self, bob: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
-        from billing.catalogue import published
+        from billing.catalogue import in_memory
 
         bob.api.get("/own/unknown")
         Feature.objects.create(code="not_sold", tokens=4)
-        monkeypatch.setattr(published, "_catalogue_checked", 0.0)  # a second later
+        monkeypatch.setattr(in_memory, "_catalogue_checked", 0.0)  # a second later
         assert bob.api.get("/own/unknown")["X-Usage-Cost"] == "4"
 
     def test_the_check_names_view_and_name(self, catalogue: None) -> None:

@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from billing.entitlements import api_keys
+from billing.entitlements import callers
 from billing.models import ApiKey
 from ratelimit import process_state
 from tests.billing_site.request.test_authentication import CURRENT, call
@@ -44,10 +44,10 @@ class TestUnknownKeys:
         assert [self.queries(f"Bearer {'x' * length}") for length in (199, 200, 201)] == [1, 1, 0]
 
     def test_the_memory_of_unknown_keys_is_bounded(self, catalogue: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(api_keys._unknown, "size", 3)
+        monkeypatch.setattr(callers._unknown, "size", 3)
         for number in range(5):
             self.queries(f"Bearer aaaaaaaa.{number}")
-        assert len(api_keys._unknown) == 3
+        assert len(callers._unknown) == 3
         assert [self.queries(f"Bearer aaaaaaaa.{number}") for number in (4, 3, 0)] == [0, 0, 1]
 
     def test_a_flood_is_stopped_by_address_before_any_look_up(

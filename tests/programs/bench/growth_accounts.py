@@ -17,9 +17,9 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
-from billing.catalogue.published import Catalogue
+from billing.catalogue.in_memory import Catalogue
 from billing.entitlements import snapshots
-from billing.entitlements.api_keys import Caller
+from billing.entitlements.callers import Caller
 from billing.entitlements.snapshots import Snapshot
 from billing.models import Plan
 from billing.rules.periods import month_window

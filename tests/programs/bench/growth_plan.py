@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from billing.entitlements.api_keys import Caller
+from billing.entitlements.callers import Caller
 from billing.models import Plan
 from billing.rules.periods import month_window
 from ratelimit import process_state

@@ -20,7 +20,7 @@ import django
 if __name__ == "__main__":
     django.setup()
 
-from billing.entitlements import api_keys, snapshots
+from billing.entitlements import callers, snapshots
 from billing.models import Plan
 from billing.rules.periods import month_window
 from ratelimit.keys import AccountKeys
@@ -94,7 +94,7 @@ def _child(accounts: int, remembered: int) -> dict[str, int]:
 
 def _warm(accounts: int) -> dict[str, int]:
     remembered = int(os.environ["BENCH_REMEMBERED"])
-    snapshots._accounts.size = api_keys._known.size = remembered
+    snapshots._accounts.size = callers._known.size = remembered
     now_ms = time.time_ns() // 1_000_000
     snapshots.snapshot(1, now_ms)
     _remember_key(1)
@@ -109,8 +109,8 @@ def _warm(accounts: int) -> dict[str, int]:
 
 def _remember_key(account: int) -> None:
     """What `look_up` keeps of a key; the look-up itself, of a hash that is slow on purpose, leaves nothing else."""
-    identity = api_keys.Identity(account + 0, f"k{account:07d}", "", 2, api_keys.NEVER)
-    api_keys._known.remember(api_keys._digest(f"{account}.key"), identity)
+    identity = callers.Identity(account + 0, f"k{account:07d}", "", 2, callers.NEVER)
+    callers._known.remember(callers._digest(f"{account}.key"), identity)
 
 
 def _resident() -> int:

@@ -11,8 +11,8 @@ from statistics import median
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from billing.entitlements import api_keys
-from billing.entitlements.api_keys import Caller
+from billing.entitlements import callers
+from billing.entitlements.callers import Caller
 from billing.models import ApiKey, Plan
 from billing.subscriptions import opening as subscriptions
 from ratelimit.keys import AccountKeys
@@ -38,7 +38,7 @@ def run(*, quick: bool) -> list[Row]:
     user = get_user_model().objects.create_user("agatha")
     subscriptions.subscribe(user.pk, Plan.objects.get(code="enterprise"), timezone.now())
     _, key = ApiKey.issue(account=user, name="bench", scope="meter")
-    caller = Caller(user.pk, key, api_keys.look_up(key))
+    caller = Caller(user.pk, key, callers.look_up(key))
     ways: dict[str, Callable[[], None]] = {
         "call": lambda: _call(caller),
         "tokens": lambda: _reserve(caller, Asked("ai_agent_query", tokens=9), {"tokens": 4}),

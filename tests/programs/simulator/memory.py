@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
-from billing.catalogue import published
-from billing.catalogue.published import Catalogue
-from billing.entitlements import api_keys
+from billing.catalogue import in_memory
+from billing.catalogue.in_memory import Catalogue
+from billing.entitlements import callers
 from billing.rules import ids
 from ratelimit import process_state
 from ratelimit.servers.single import Store
@@ -59,7 +59,7 @@ class OwnGlobals:
 
     def know_catalogue(self, catalogue: Catalogue) -> None:
         """As one that has served others before; it is long to read, and the same in every history."""
-        self._values[self._at[id(published), "_catalogue"]] = catalogue
+        self._values[self._at[id(in_memory), "_catalogue"]] = catalogue
 
     def enter(self) -> None:
         self.is_present = True
@@ -129,7 +129,7 @@ def seeded(
         settle_later(event, work)
 
     replaced: list[tuple[Any, str, Any]] = [
-        (module, "time", clock) for module in (admit, voiding, drain, published, api_keys)
+        (module, "time", clock) for module in (admit, voiding, drain, in_memory, callers)
     ]
     replaced += [(ids, "os", chance), (ids, "mint", mint_and_tell), (outage.breaker, "_every_seconds", 0)]
     replaced += [(unsettled, "settle_later", settle_later_and_tell)]

@@ -9,8 +9,8 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse, StreamingHttpResponse
 
-from billing.catalogue import published
-from billing.entitlements.api_keys import Caller
+from billing.catalogue import in_memory
+from billing.entitlements.callers import Caller
 from billing.fence import push
 from billing.models import LimitOverride
 from ratelimit.servers.single import RedisUnreachable
@@ -76,7 +76,7 @@ def reaches_view(call: Call, admission: Admission) -> bool:
     return admission.answer is None
 
 
-def _charge_request(call: Call, catalogue: published.Catalogue) -> ChargeRequest:
+def _charge_request(call: Call, catalogue: in_memory.Catalogue) -> ChargeRequest:
     return ChargeRequest(
         catalogue.features[call.feature],
         source=events.TRACK if call.tracked else events.GATEWAY,

@@ -8,8 +8,8 @@ from random import Random
 
 from django.http import HttpResponse
 
-from billing.catalogue import published
-from billing.entitlements.api_keys import Caller
+from billing.catalogue import in_memory
+from billing.entitlements.callers import Caller
 from ratelimit.servers.single import RedisUnreachable
 from tests.programs.simulator.database_faults import replace_if_cut
 from tests.programs.simulator.memory import Clock
@@ -39,7 +39,7 @@ def reserve(process: Process, truth: Truth, clock: Clock, call: Call, holding: H
     replace_if_cut()
     asked, caller = _asked(call, holding), Caller(call.account)
 
-    def charge(catalogue: published.Catalogue) -> ChargeRequest:
+    def charge(catalogue: in_memory.Catalogue) -> ChargeRequest:
         request = opening.charge_request(asked, catalogue, clock.now(), account=call.account, counts=False)
         fingerprint = f"{zlib.crc32(repr(asked).encode()):x}".encode() if call.key else b""
         return request._replace(idempotency_key=call.key, fingerprint=fingerprint)

@@ -15,7 +15,7 @@ from django.contrib.auth import get_user_model
 from django.test import override_settings
 
 import ratelimit.store
-from billing.catalogue import published
+from billing.catalogue import in_memory
 from billing.models import Feature, LimitOverride, ModelPrice, Plan, Subscription
 from tests.programs.simulator import reserving
 from tests.programs.simulator.database_faults import (
@@ -75,7 +75,7 @@ class World:
             feature = Feature.objects.get(code=reserving.FEATURE)
             since = datetime(2031, 1, 1, tzinfo=UTC)
             ModelPrice.objects.create(model=reserving.MODEL, feature=feature, valid_from=since, **reserving.RATES)
-        self._catalogue = published.reload_catalogue(0)
+        self._catalogue = in_memory.reload_catalogue(0)
         # Here, or the first history would take other steps than it takes alone.
         partitions.ensure(datetime(2031, month, 15, tzinfo=UTC) for month in (3, 4))
         self._begun = 0

@@ -34,7 +34,7 @@ def serve(accounts: list[int], orders: Queue[int], tallies: Queue[Tally]) -> Non
 
 
 def _charge(charges: int, accounts: Iterator[int], features: Iterator[str]) -> Tally:
-    from billing.entitlements.api_keys import Caller
+    from billing.entitlements.callers import Caller
     from usage.metering.admit import admit
     from usage.metering.call import ChargeRequest
     from usage.metering.voiding import void_failed_call

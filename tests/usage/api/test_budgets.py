@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from billing.entitlements import api_keys
+from billing.entitlements import callers
 from billing.models import ApiKey, Budget
 from ratelimit.store import client
 from tests.cast import Customer
@@ -28,7 +28,7 @@ MEMBERS = {"violated-policies", "budget", "limit", "used", "cost", "resets_at", 
 
 
 def prefix(customer: Customer) -> str:
-    return api_keys.look_up(customer.key).prefix
+    return callers.look_up(customer.key).prefix
 
 
 def bound(customer: Customer, **limits: int) -> None:

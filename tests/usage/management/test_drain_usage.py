@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from billing.catalogue import published
+from billing.catalogue import in_memory
 from ratelimit.keys import shard_of, stream
 from ratelimit.store import client
 from tests.billing.waiting import until
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def spend(customer: Customer) -> None:
-    charge = ChargeRequest(published.catalogue().features["trace_start"])
+    charge = ChargeRequest(in_memory.catalogue().features["trace_start"])
     assert admit(customer.caller, lambda _: charge).admitted
 
 

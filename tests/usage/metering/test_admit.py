@@ -14,9 +14,9 @@ from django.contrib.auth import get_user_model
 from django.http import HttpResponse
 from django.utils import timezone
 
-from billing.catalogue.published import Catalogue
+from billing.catalogue.in_memory import Catalogue
 from billing.entitlements import snapshots
-from billing.entitlements.api_keys import BadCredentials, Caller
+from billing.entitlements.callers import BadCredentials, Caller
 from billing.fence import push
 from billing.fence.models import CATALOGUE
 from billing.models import Feature, Fence, LimitOverride, Plan, TokenTopUp

@@ -14,7 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from billing.entitlements import snapshots
-from billing.entitlements.api_keys import Caller
+from billing.entitlements.callers import Caller
 from billing.models import LimitOverride
 from billing.rules.instants import to_ms
 from billing.rules.periods import Period

@@ -18,7 +18,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection, connections
 
 from billing.entitlements import snapshots
-from billing.entitlements.api_keys import Caller
+from billing.entitlements.callers import Caller
 from billing.rules import ids
 from ratelimit.limits import Outcome
 from ratelimit.store import client

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.db.models import F
 
-from billing.catalogue import published
+from billing.catalogue import in_memory
 from billing.fence.models import CATALOGUE
 from billing.models import Fence
 from ratelimit import counters
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 
 def spend(customer: Customer, times: int) -> int:
-    charge = ChargeRequest(published.catalogue().features["trace_start"])
+    charge = ChargeRequest(in_memory.catalogue().features["trace_start"])
     return [admit(customer.caller, lambda _: charge).quota.used for _ in range(times)][-1]
 
 
@@ -51,7 +51,7 @@ def test_every_counter_is_told_to_an_empty_redis(bob: Customer, carol: Customer)
     forget_everything()
     assert init_redis_keys() == "2 counters published\n"
     assert (used(bob), used(carol)) == (20, 30)
-    assert client().get(catalogue_fence(5)) == published.catalogue().version_text
+    assert client().get(catalogue_fence(5)) == in_memory.catalogue().version_text
     assert client().exists(AccountKeys(bob.account).fence)
 
 
@@ -111,8 +111,8 @@ def test_a_version_that_was_pushed_and_lost_meanwhile_is_published(
     publish, published = counters.publish, list[int]()
 
     def publish_while_facts_change(redis: Any, keys: AccountKeys, *arguments: Any) -> Any:
-        published.append(keys.account)
-        if published.count(bob.account) <= changes:
+        in_memory.append(keys.account)
+        if in_memory.count(bob.account) <= changes:
             Fence.objects.filter(subject=bob.account).update(version=F("version") + 1, pushed=F("version") + 1)
         return publish(redis, keys, *arguments)
 
@@ -121,7 +121,7 @@ def test_a_version_that_was_pushed_and_lost_meanwhile_is_published(
     init_redis_keys()
     newest = str(Fence.objects.get(subject=bob.account).version).encode()
     assert client().get(AccountKeys(bob.account).fence) == newest
-    assert (published.count(bob.account), published.count(carol.account)) == (changes + 1, 1), "only who changed again"
+    assert (in_memory.count(bob.account), in_memory.count(carol.account)) == (changes + 1, 1), "only who changed again"
 
 
 @pytest.mark.parametrize("changes", [0, 1, 2])

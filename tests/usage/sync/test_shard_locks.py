@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from billing.catalogue import published
+from billing.catalogue import in_memory
 from billing.postgres.guard import guard
 from ratelimit import process_state
 from ratelimit.keys import AccountKeys, shard_of
@@ -70,7 +70,7 @@ def test_tellers_share_a_shard_and_keep_drains_away() -> None:
 
 def test_a_counter_is_not_told_while_its_events_are_committed_but_still_pending(bob: Customer) -> None:
     """Told in between, the same tokens would be counted in the ledger and in what is pending."""
-    charge = ChargeRequest(published.catalogue().features["trace_start"])
+    charge = ChargeRequest(in_memory.catalogue().features["trace_start"])
     assert admit.admit(bob.caller, lambda _: charge).quota.used == 10
     shard, used = shard_of(bob.account), []
     with draining([shard]):

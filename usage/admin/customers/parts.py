@@ -14,7 +14,7 @@ from django.utils.html import format_html_join
 from billing.admin.base import unlimited
 from billing.admin.invoicing.documents import amount_of
 from billing.api.payments.money_said import where_it_lies
-from billing.entitlements.api_keys import BadCredentials
+from billing.entitlements.callers import BadCredentials
 from billing.models import (
     ApiKey,
     BillingDetails,

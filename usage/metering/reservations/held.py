@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError
 from redis.exceptions import ResponseError
 
 from billing.entitlements import snapshots
-from billing.entitlements.api_keys import BadCredentials
+from billing.entitlements.callers import BadCredentials
 from billing.rules.entitlements.entitlement import QUOTA
 from billing.rules.instants import to_ms
 from billing.rules.tokens import model_prices

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from billing.entitlements.api_keys import Caller
+from billing.entitlements.callers import Caller
 from billing.rules.instants import from_ms
 from ratelimit.servers.single import RedisUnreachable
 from usage.drain import drain

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from billing.catalogue.published import Catalogue
-from billing.entitlements.api_keys import Caller
+from billing.catalogue.in_memory import Catalogue
+from billing.entitlements.callers import Caller
 from billing.rules.tokens import model_prices
 from billing.rules.tokens.model_prices import MOST_TOKENS, ModelRates
 from usage.log import events, reservation_facts

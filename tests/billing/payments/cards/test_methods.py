@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from billing.erasure import erase
 from billing.models import OutboxMessage, PaymentMethod, ProviderCustomer, ProviderEvent
-from billing.payments.cards import events, methods, providers_told
+from billing.payments.cards import events, forgetting, methods
 from billing.payments.cards.answers import Answered, Card, Unknown
 from billing.payments.cards.gateway import Gateway
 from tests.billing.payments.cards.saving import begin, come_back, save
@@ -71,9 +71,9 @@ class TestRemoved:
         methods.remove(bob.account, row.pk, NOW)
         assert methods.methods_of(bob.account) == []
         card_server.fault("refuse", "detach")
-        assert providers_told.tell(gateway, NOW) == 0  # tried again later
-        assert providers_told.tell(gateway, NOW) == 1
-        assert providers_told.tell(gateway, NOW) == 0
+        assert forgetting.tell(gateway, NOW) == 0  # tried again later
+        assert forgetting.tell(gateway, NOW) == 1
+        assert forgetting.tell(gateway, NOW) == 0
         assert len(card_server.asked("detach")) == 1
         assert kinds(bob) == ["payment_method.saved", "payment_method.removed"]
 
@@ -83,7 +83,7 @@ class TestRemoved:
         row = save(gateway, card_server, bob)
         methods.remove(bob.account, row.pk, NOW)
         card_server.fault("lose", "detach")
-        assert [providers_told.tell(gateway, NOW) for _ in range(2)] == [0, 1]
+        assert [forgetting.tell(gateway, NOW) for _ in range(2)] == [0, 1]
 
     def test_the_newest_of_the_others_becomes_the_default(
         self, gateway: Gateway, card_server: CardServer, bob: Customer
@@ -167,7 +167,7 @@ def test_a_customer_whom_the_provider_has_deleted_is_made_anew(
     assert methods.methods_of(bob.account) == [row] and row.is_default
     former.refresh_from_db()
     assert former.state == PaymentMethod.State.DETACHED
-    assert providers_told.tell(gateway, NOW) == 0
+    assert forgetting.tell(gateway, NOW) == 0
     assert ProviderCustomer.objects.filter(forget_at=None).count() == 1
 
 
@@ -177,8 +177,8 @@ def test_an_account_that_is_erased_is_forgotten_by_the_provider(
     row = save(gateway, card_server, bob)
     methods.forget_account(bob.account, NOW)
     assert methods.methods_of(bob.account) == []
-    assert providers_told.tell(gateway, NOW) == 2
-    assert providers_told.tell(gateway, NOW) == 0
+    assert forgetting.tell(gateway, NOW) == 2
+    assert forgetting.tell(gateway, NOW) == 0
     # A page that was open meanwhile saves no card.
     customer = ProviderCustomer.objects.get(account=row.account_id).reference
     methods.apply_card(gateway, Card("pm_late", customer, "visa", "4242", 1, 2034), NOW)

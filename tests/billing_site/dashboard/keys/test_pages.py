@@ -15,7 +15,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from billing.entitlements import api_keys
+from billing.entitlements import callers
 from billing.models import ApiKey, Budget, Feature, OutboxMessage, Preferences, Route, StoredResponse
 from tests.billing_site.dashboard.conftest import Person
 from tests.cast import Customer
@@ -42,7 +42,7 @@ def key_on(page: str) -> str:
 
 
 def own(customer: Customer) -> str:
-    return api_keys.look_up(customer.key).prefix
+    return callers.look_up(customer.key).prefix
 
 
 def test_a_new_key_is_on_the_answer_and_nowhere_else(bob: Customer, bob_there: Person) -> None:
@@ -50,7 +50,7 @@ def test_a_new_key_is_on_the_answer_and_nowhere_else(bob: Customer, bob_there: P
     key = key_on(answer.text)
     assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
     made = ApiKey.objects.get(name="production")
-    assert (api_keys.look_up(key).account, made.scope) == (bob.account, "")
+    assert (callers.look_up(key).account, made.scope) == (bob.account, "")
     assert made.expiry_date is not None and made.expiry_date - timezone.now() > timedelta(89)
     secret = key.partition(".")[2]
     assert secret not in bob_there.open("keys/")
@@ -137,7 +137,7 @@ def test_a_rotated_key_goes_on_as_long_as_was_chosen(
 ) -> None:
     page = f"keys/{own(bob)}/rotate/"
     answer = bob_there.confirm(page, overlap=overlap)
-    assert api_keys.look_up(key_on(answer)).account == bob.account
+    assert callers.look_up(key_on(answer)).account == bob.account
     assert ApiKey.objects.get(pk=bob.key.partition(".")[0][-8:]).revoked is not works
     again = bob_there.client.post(f"/dashboard/{page}", {"overlap": overlap}, follow=True)
     assert KEY.search(again.text) is None and ApiKey.objects.count() == 2

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
 
-from billing_site.operations.log_lines import formatter, lines_from
+from billing_site.operations.logs.configuration import formatter, lines_from
 from tests.cast import Customer
 
 

@@ -17,8 +17,8 @@ from django.test import Client
 from django.urls import re_path
 
 from billing_site.environment import known
-from billing_site.operations.log_lines import FORMATS, formatter
 from billing_site.operations.logs import secrets
+from billing_site.operations.logs.configuration import FORMATS, formatter
 from billing_site.operations.logs.secrets import SECRET, without_secrets
 from tests.cast import Customer
 

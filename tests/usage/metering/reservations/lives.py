@@ -18,7 +18,7 @@ django.setup()
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from billing.entitlements.api_keys import Caller  # noqa: E402
+from billing.entitlements.callers import Caller  # noqa: E402
 from usage.metering.admit import standing  # noqa: E402
 from usage.metering.reservations import finishing, opening, progress, sweep  # noqa: E402
 from usage.metering.reservations.ends import Report  # noqa: E402

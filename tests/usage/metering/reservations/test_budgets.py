@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing.entitlements import api_keys
+from billing.entitlements import callers
 from billing.models import Budget, Feature, ModelPrice
 from ratelimit.limits import Part
 from tests.cast import Customer
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def bound(customer: Customer, **limits: int) -> None:
-    Budget.objects.create(key_id=api_keys.look_up(customer.key).prefix, **limits)
+    Budget.objects.create(key_id=callers.look_up(customer.key).prefix, **limits)
 
 
 def used(customer: Customer, part: Part, run: str = "") -> int:

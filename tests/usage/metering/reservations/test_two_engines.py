@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing.entitlements.api_keys import Caller
+from billing.entitlements.callers import Caller
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import client
 from tests.cast import Customer, call

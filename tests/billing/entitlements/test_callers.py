@@ -11,8 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing.entitlements import api_keys
-from billing.entitlements.api_keys import BadCredentials, Caller
+from billing.entitlements import callers
+from billing.entitlements.callers import BadCredentials, Caller
 from billing.models import ApiKey
 from tests.cast import Customer
 from tests.clock import moved_by_hand
@@ -21,17 +21,17 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_key_is_looked_up_once_and_known_from_then_on(bob: Customer) -> None:
-    assert api_keys.known(bob.key) is None
-    identity = api_keys.look_up(bob.key)
+    assert callers.known(bob.key) is None
+    identity = callers.look_up(bob.key)
     assert (identity.account, identity.prefix, identity.scope) == (bob.account, bob.key.partition(".")[0][-8:], "")
     with CaptureQueriesContext(connection) as queries:
-        assert api_keys.known(bob.key) is identity
+        assert callers.known(bob.key) is identity
     assert len(queries) == 0
 
 
 def why_not(key: str) -> str:
     with pytest.raises(BadCredentials) as refused:
-        api_keys.look_up(key)
+        callers.look_up(key)
     return refused.value.reason
 
 
@@ -56,28 +56,28 @@ def test_revoked_expired_and_deleted_keys_are_nobody(bob: Customer) -> None:
     ):
         ApiKey.objects.filter(pk=key.pk).update(**change)
         assert why_not(bob.key) == reason
-        assert not api_keys.known_to_be_unknown(bob.key), "it may be good again"
+        assert not callers.known_to_be_unknown(bob.key), "it may be good again"
         ApiKey.objects.filter(pk=key.pk).update(expiry_date=None, revoked=False)
-        assert api_keys.look_up(bob.key).account == bob.account
+        assert callers.look_up(bob.key).account == bob.account
     ApiKey.objects.all().delete()
     assert why_not(bob.key) == "unknown"
-    assert api_keys.known_to_be_unknown(bob.key)
+    assert callers.known_to_be_unknown(bob.key)
 
 
 def test_what_is_known_ends_with_its_expiry(bob: Customer) -> None:
     with moved_by_hand() as clock:
         ApiKey.objects.update(expiry_date=timezone.now() + timedelta(minutes=1))
-        api_keys.look_up(bob.key)
+        callers.look_up(bob.key)
         states = []
         for seconds in (0, 59.999, 0.001):
             clock.tick(seconds)
-            states.append(api_keys.known(bob.key) is not None)
+            states.append(callers.known(bob.key) is not None)
     assert states == [True, True, False]
 
 
 @pytest.mark.parametrize(("key", "unknown"), [("x" * 200, False), ("x" * 201, True), ("a\x00b", True), ("a.b", False)])
 def test_what_can_be_no_key_is_not_looked_up(key: str, unknown: bool) -> None:
-    assert api_keys.known_to_be_unknown(key) == unknown
+    assert callers.known_to_be_unknown(key) == unknown
 
 
 class TestConfirm:

@@ -20,7 +20,7 @@ def lines_from(level: str, form: str = "line") -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"ours": {"()": "billing_site.operations.log_lines.formatter", "form": form}},
+        "formatters": {"ours": {"()": "billing_site.operations.logs.configuration.formatter", "form": form}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {

@@ -1,1 +1,0 @@
-"""Where providers of payments come in."""
