@@ -11,7 +11,7 @@ from django.urls import reverse
 from unfold.dataclasses import SearchResult
 
 from billing.admin.lists.searching import suggested
-from billing.entitlements.keys import find_by_key
+from billing.entitlements.api_keys import find_by_key
 from billing.models import ApiKey, CreditNote, Invoice, Subscription
 from billing.models.entitlements.api_keys import prefix_in
 from billing.users import User

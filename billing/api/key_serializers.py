@@ -9,7 +9,7 @@ from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from billing.entitlements.keys import CUSTOMERS_SCOPES, LONGEST_OVERLAP
+from billing.entitlements.api_keys import CUSTOMERS_SCOPES, LONGEST_OVERLAP
 from billing.http.fields import StrictSerializer, TimeField
 from billing.models import ApiKey
 from billing.models.entitlements.budgets import LARGEST, terms_of

@@ -25,7 +25,7 @@ from billing.api.key_serializers import (
     RotationRequest,
 )
 from billing.api.sentences import to_customer
-from billing.entitlements import keys
+from billing.entitlements import api_keys
 from billing.entitlements.callers import Caller
 from billing.http.fields import NothingAsked
 from billing.http.idempotency import idempotent
@@ -64,7 +64,7 @@ class KeyList(Managed, OwnList):
     pagination_class = KeyPages
 
     def rows_of(self, account: int) -> QuerySet[ApiKey]:
-        return keys.keys_of(account)
+        return api_keys.keys_of(account)
 
     @extend_schema(
         "createKey",
@@ -139,7 +139,7 @@ def _create(request: Request, now: datetime) -> Callable[[], Response]:
 
     def make() -> Response:
         with _as_problems():
-            new = keys.create(account, given.pop("name"), now, **given)
+            new = api_keys.create(account, given.pop("name"), now, **given)
         return _made(new)
 
     return make
@@ -150,7 +150,7 @@ def _rotate(request: Request, key: str, now: datetime) -> Callable[[], Response]
 
     def make() -> Response:
         with _as_problems():
-            new = keys.rotate(account, key, overlap, now)
+            new = api_keys.rotate(account, key, overlap, now)
         return _made(new)
 
     return make
@@ -163,7 +163,7 @@ def _change(request: Request, key: str, now: datetime) -> Callable[[], Response]
 
     def make() -> Response:
         with _as_problems():
-            row = keys.change(account, key, now, changes, limits)
+            row = api_keys.change(account, key, now, changes, limits)
         return Response(KeySerializer(row).data)
 
     return make
@@ -174,13 +174,13 @@ def _revoke(request: Request, key: str) -> Callable[[], Response]:
 
     def make() -> Response:
         with _as_problems():
-            keys.revoke(account_of(request), key)
+            api_keys.revoke(account_of(request), key)
         return Response(status=204)
 
     return make
 
 
-def _made(new: keys.NewKey) -> Response:
+def _made(new: api_keys.NewKey) -> Response:
     return Response({**KeySerializer(new.key).data, "key": new.text}, status=201)
 
 
@@ -190,11 +190,11 @@ def _as_problems() -> Iterator[None]:
         yield
     except ApiKey.DoesNotExist:
         raise Http404 from None
-    except (keys.ExpiryPassed, keys.ExpiryTooFar) as error:
+    except (api_keys.ExpiryPassed, api_keys.ExpiryTooFar) as error:
         raise ValidationError({"expires_at": [to_customer(error)]}) from None
-    except keys.ScopeNotYours as error:
+    except api_keys.ScopeNotYours as error:
         raise Problem(403, "forbidden", to_customer(error)) from None
-    except keys.TooManyKeys as error:
+    except api_keys.TooManyKeys as error:
         raise Problem(400, error.code, to_customer(error)) from None
-    except keys.KeyRefused as error:
+    except api_keys.KeyRefused as error:
         raise Problem(409, error.code, to_customer(error)) from None

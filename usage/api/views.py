@@ -17,8 +17,8 @@ from rest_framework.serializers import ValidationError
 from rest_framework.utils.mediatypes import media_type_matches
 
 from billing.catalogue.in_memory import Catalogue
+from billing.entitlements.api_keys import keys_of
 from billing.entitlements.callers import Caller
-from billing.entitlements.keys import keys_of
 from billing.http.json import NotJson, read_json
 from billing.http.openapi import METERED, problem
 from billing.http.problems import Problem

@@ -24,7 +24,7 @@ from billing.admin.budgets import BudgetsOfKey
 from billing.admin.lists.searching import SHOWN
 from billing.admin.of_account import OfAccount
 from billing.api.sentences import to_staff
-from billing.entitlements import keys
+from billing.entitlements import api_keys
 from billing.models import ApiKey
 from billing.models.entitlements.api_keys import prefix_in
 
@@ -48,7 +48,7 @@ class ApiKeyForm(ModelForm[ApiKey]):
         expiry_date = self.cleaned_data["expiry_date"]
         if expiry_date and "expiry_date" in self.changed_data and expiry_date <= self.now:
             raise ValidationError("This time has passed. To end a key now, revoke it.")
-        if expiry_date and expiry_date - self.now > keys.LONGEST_LIFE:
+        if expiry_date and expiry_date - self.now > api_keys.LONGEST_LIFE:
             raise ValidationError("Give a time within a thousand years, or none.")
         return expiry_date
 
@@ -94,7 +94,7 @@ class ApiKeyAdmin(ActionPages[ApiKey], OfAccount[ApiKey], FencedAdmin[ApiKey]):
         self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
     ) -> tuple[QuerySet[ApiKey], bool]:
         """A key that was pasted whole is found by its prefix, the only part of it that is kept."""
-        if (pasted := keys.find_by_key(search_term)) is not None:
+        if (pasted := api_keys.find_by_key(search_term)) is not None:
             return queryset.filter(pk=pasted.pk), False
         named = queryset.filter(prefix=prefix_in(search_term.strip()))
         if any(key.beginning == search_term.strip() for key in named):
@@ -135,11 +135,11 @@ class ApiKeyAdmin(ActionPages[ApiKey], OfAccount[ApiKey], FencedAdmin[ApiKey]):
         if change:
             try:
                 changes = {name: form.cleaned_data[name] for name in form.changed_data}
-                keys.change(obj.account_id, obj.pk, timezone.now(), changes)
-            except keys.KeyRefused as refused:
+                api_keys.change(obj.account_id, obj.pk, timezone.now(), changes)
+            except api_keys.KeyRefused as refused:
                 messages.error(request, to_staff(refused))
             return
-        new = keys.create(
+        new = api_keys.create(
             obj.account_id, obj.name, form.now, scope=obj.scope, expires_at=obj.expiry_date, by_staff=True
         )
         obj.pk, obj.prefix, obj.plain = new.key.pk, new.key.prefix, new.text  # type: ignore[attr-defined]
@@ -186,9 +186,9 @@ class ApiKeyAdmin(ActionPages[ApiKey], OfAccount[ApiKey], FencedAdmin[ApiKey]):
             overlap = timedelta(seconds=form.cleaned_data["overlap"])
             try:
                 with transaction.atomic():
-                    new = keys.rotate(key.account_id, key.pk, overlap, timezone.now(), giving=keys.EVERY_SCOPE)
+                    new = api_keys.rotate(key.account_id, key.pk, overlap, timezone.now(), giving=api_keys.EVERY_SCOPE)
                     self.log_change(request, key, f"Rotated: {new.key.beginning} takes its place.")
-            except keys.KeyRefused as refused:
+            except api_keys.KeyRefused as refused:
                 return self.back(request, key, to_staff(refused), messages.ERROR)
             return self._shown_once(request, new.key, new.text, "API key rotated")
         about = "A new key with the same name, scope and span of life takes its place. It is shown once."
@@ -204,7 +204,7 @@ class ApiKeyAdmin(ActionPages[ApiKey], OfAccount[ApiKey], FencedAdmin[ApiKey]):
     def revoke(self, request: HttpRequest, key: ApiKey) -> HttpResponse:
         if key.revoked:
             return self.back(request, key, f"The key {key.prefix} was revoked before.", messages.WARNING)
-        keys.revoke(key.account_id, key.pk)
+        api_keys.revoke(key.account_id, key.pk)
         self.log_change(request, key, "Revoked.")
         self.message_user(request, f"The key {key.prefix} is revoked.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:billing_apikey_changelist"))

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from billing.api.key_serializers import LONGEST_NAME
-from billing.entitlements import keys
+from billing.entitlements import api_keys
 from billing.http.idempotency import once
 from billing.members.rights import Right
 from billing.models import ApiKey
@@ -122,7 +122,7 @@ def show(request: DashboardRequest) -> HttpResponseBase:
         with saying_why_not(request):
             new = _once(
                 request,
-                lambda: keys.create(
+                lambda: api_keys.create(
                     acting.account,
                     given["name"],
                     acting.now,
@@ -137,7 +137,7 @@ def show(request: DashboardRequest) -> HttpResponseBase:
                 request, _("That key was made before, and it is shown only once. If you do not have it, rotate it.")
             )
         return back_to(KEYS)
-    rows = [(row, row.state(acting.now)) for row in keys.keys_of(acting.account)[:MOST_SHOWN]]
+    rows = [(row, row.state(acting.now)) for row in api_keys.keys_of(acting.account)[:MOST_SHOWN]]
     context = {
         "form": form,
         "bounds": bounds,
@@ -154,7 +154,7 @@ def rename(request: DashboardRequest, key: str) -> HttpResponseBase:
     form = RenameForm(request.POST or None, initial={"name": row.name}, label_suffix="")
     if request.method == "POST" and form.is_valid():
         with saying_why_not(request):
-            keys.change(acting.account, row.pk, acting.now, form.cleaned_data)
+            api_keys.change(acting.account, row.pk, acting.now, form.cleaned_data)
             messages.success(request, _("Saved."))
         return back_to(KEYS)
     return render(request, "dashboard/key_rename.html", {"key": row, "form": form})
@@ -166,7 +166,7 @@ def limits(request: DashboardRequest, key: str) -> HttpResponseBase:
     form = LimitsForm(request.POST or None, initial=terms_of(row)._asdict())
     if request.method == "POST" and form.is_valid():
         with saying_why_not(request):
-            keys.change(acting.account, row.pk, acting.now, {}, form.given())
+            api_keys.change(acting.account, row.pk, acting.now, {}, form.given())
             messages.success(request, _("Saved."))
         return back_to(KEYS)
     context = {"key": row, "form": form, "stands": key_limits.standings(row, acting.now)}
@@ -181,7 +181,7 @@ def rotate(request: DashboardRequest, key: str) -> HttpResponseBase:
     if request.method == "POST" and form.is_valid():
         overlap = timedelta(seconds=form.cleaned_data["overlap"])
         with saying_why_not(request):
-            return _shown_once(request, keys.rotate(acting.account, row.pk, overlap, acting.now))
+            return _shown_once(request, api_keys.rotate(acting.account, row.pk, overlap, acting.now))
         return back_to(KEYS)
     return render(request, "dashboard/key_rotate.html", {"key": row, "form": form})
 
@@ -190,22 +190,22 @@ def rotate(request: DashboardRequest, key: str) -> HttpResponseBase:
 def revoke(request: DashboardRequest, key: str) -> HttpResponseBase:
     row = _own(request, key)
     if request.method == "POST":
-        keys.revoke(request.acting.account, row.pk)
+        api_keys.revoke(request.acting.account, row.pk)
         messages.success(request, _("The key “%(name)s” is revoked.") % {"name": row.name})
         return back_to(KEYS)
     return render(request, "dashboard/key_revoke.html", {"key": row})
 
 
 def _own(request: DashboardRequest, key: str) -> ApiKey:
-    row: ApiKey | None = keys.keys_of(request.acting.account).filter(pk=key).first()
+    row: ApiKey | None = api_keys.keys_of(request.acting.account).filter(pk=key).first()
     if row is None:
         raise Http404
     return row
 
 
-def _once(request: DashboardRequest, make: Callable[[], keys.NewKey]) -> keys.NewKey | None:
+def _once(request: DashboardRequest, make: Callable[[], api_keys.NewKey]) -> api_keys.NewKey | None:
     """The key that the form makes; None where the same form has made it before. Raises KeyRefused."""
-    made: list[keys.NewKey] = []
+    made: list[api_keys.NewKey] = []
 
     def change() -> str:
         made.append(make())
@@ -219,6 +219,6 @@ def _once(request: DashboardRequest, make: Callable[[], keys.NewKey]) -> keys.Ne
     return made[0] if made else None
 
 
-def _shown_once(request: DashboardRequest, new: keys.NewKey) -> HttpResponseBase:
+def _shown_once(request: DashboardRequest, new: api_keys.NewKey) -> HttpResponseBase:
     context = {"new": new, "replaced": new.key.replaces, "call": first_call(request, new.text)}
     return render(request, "dashboard/key_created.html", context)

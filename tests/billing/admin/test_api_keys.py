@@ -13,7 +13,7 @@ from django.contrib.sessions.models import Session
 from django.test import override_settings
 from django.utils import timezone
 
-from billing.entitlements import callers, keys
+from billing.entitlements import api_keys, callers
 from billing.entitlements.callers import BadCredentials
 from billing.models import ApiKey, ApiKeyUse, OutboxMessage
 from tests.cast import Customer, Staff
@@ -183,7 +183,7 @@ def test_saving_a_key_does_not_bring_it_back(superuser: Staff, alice: Customer) 
     row = ApiKey.objects.get()
     pages, request = site.get_model_admin(ApiKey), superuser.client.get("/admin/").wsgi_request
     form = pages.get_form(request, row, change=True)({"name": "late"}, instance=row)
-    keys.revoke(alice.account, row.pk)
+    api_keys.revoke(alice.account, row.pk)
     request._messages = FallbackStorage(request)  # type: ignore[attr-defined]
     assert form.is_valid()
     pages.save_model(request, row, form, True)

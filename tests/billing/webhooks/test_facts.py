@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing.entitlements import keys
+from billing.entitlements import api_keys
 from billing.models import (
     Invoice,
     OutboxMessage,
@@ -121,10 +121,10 @@ def test_a_cancellation_is_told_and_taken_back(bob: Customer) -> None:
 def test_keys_are_told_by_their_beginning_and_never_whole(bob: Customer) -> None:
     listen(bob.account, URL)
     now = timezone.now()
-    first = keys.create(bob.account, "server", now)
-    second = keys.rotate(bob.account, first.key.pk, timedelta(hours=1), now)
-    third = keys.rotate(bob.account, second.key.pk, timedelta(0), now)
-    keys.revoke(bob.account, third.key.pk)
+    first = api_keys.create(bob.account, "server", now)
+    second = api_keys.rotate(bob.account, first.key.pk, timedelta(hours=1), now)
+    third = api_keys.rotate(bob.account, second.key.pk, timedelta(0), now)
+    api_keys.revoke(bob.account, third.key.pk)
     assert [(body["type"], body["data"]["id"], body["data"]["replaces"]) for body in told()] == [
         ("api_key.created", first.key.pk, None),
         ("api_key.created", second.key.pk, first.key.pk),

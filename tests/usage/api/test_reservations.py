@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing.entitlements import keys
+from billing.entitlements import api_keys
 from billing.models import ApiKey, LimitOverride
 from tests.cast import Customer
 from tests.clock import moved_by_hand
@@ -222,7 +222,7 @@ class TestAboveTheMinute:
         held = reserve(agent, expires_in=60).json()["reservation"]
         LimitOverride.objects.create(account=agent.user, limit="minute", maximum=1, reason="a test")
         key = ApiKey.objects.get(account=agent.user)
-        keys.change(agent.account, key.pk, timezone.now(), {}, {"requests_per_minute": 0})
+        api_keys.change(agent.account, key.pk, timezone.now(), {}, {"requests_per_minute": 0})
         assert agent.api.get("/api/v1/usage/current").status_code == 429
         return str(held)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from billing.entitlements import callers, keys
+from billing.entitlements import api_keys, callers
 from billing.entitlements.callers import BadCredentials
 from billing.models import ApiKey
 from tests.cast import Customer
@@ -33,8 +33,8 @@ class TestPrefix:
         self, bob: Customer, pasted: str, django_assert_num_queries: Any
     ) -> None:
         with django_assert_num_queries(1):
-            found = keys.find_by_key(pasted.format(bob.key))
+            found = api_keys.find_by_key(pasted.format(bob.key))
         assert found is not None and found.account_id == bob.account
         with django_assert_num_queries(0):
-            assert keys.find_by_key("bob@example.com") is None
-            assert keys.find_by_key("x" * 10_000) is None
+            assert api_keys.find_by_key("bob@example.com") is None
+            assert api_keys.find_by_key("x" * 10_000) is None
