@@ -107,7 +107,25 @@ def test_the_official_rules_find_nothing(broken: Callable[[bytes], set[str]], ki
 def test_the_official_rules_find_nothing_on_any_document(
     broken: Callable[[bytes], set[str]], document: Document
 ) -> None:
-    assert not broken(xml_of(document))
+    found = broken(xml_of(document))
+    assert not (found - TAX_IS_OFF if is_rounded_twice(document) else found)
+
+
+TAX_IS_OFF = {"BR-CO-17", "BR-S-09"}
+"""The tax of a rate is more than a unit of the currency off net × rate."""
+
+
+def is_rounded_twice(document: Document) -> bool:
+    """To whole yen, for one rate: two such roundings can be more than a yen off together; docs/documents.md says so."""
+    rates = [(each.treatment.category, each.treatment.percent) for each in document.taxes]
+    return document.currency == "JPY" and len(rates) > len(set(rates))
+
+
+def test_two_roundings_to_whole_yen_can_be_more_than_one_off(broken: Callable[[bytes], set[str]]) -> None:
+    rows = (row("135", WITHIN), row("29906", WITHIN), row("-129"))
+    assert broken(xml_of(invoice(*rows, currency="JPY"))) == TAX_IS_OFF
+    assert not broken(xml_of(invoice(*rows[:2], currency="JPY")))
+    assert not broken(xml_of(invoice(*rows)))
 
 
 def test_the_official_rules_find_a_wrong_total(broken: Callable[[bytes], set[str]]) -> None:
