@@ -97,6 +97,10 @@ class Gateway(Protocol):
 
     def fetch_refund(self, reference: str) -> Answer[CardRefund]: ...
 
+    def find_refund(self, charge: str, refund: str) -> Answer[CardRefund | None]:
+        """What of a charge was given back under a key, when its reference is not known: None where nothing was."""
+        ...
+
     def fetch_dispute(self, reference: str) -> Answer[CardDispute]: ...
 
     def parse_event(self, body: bytes, signature: str) -> Event:

@@ -18,6 +18,7 @@ from billing.rules.money import in_currency
 State = Refund.State
 PAUSE: Final = timedelta(minutes=1)
 KEY_KEPT: Final = timedelta(hours=23)
+"""Providers keep an Idempotency-Key for a day: until then the same request may be sent again."""
 BATCH: Final = 500
 STATES: Final = {
     RefundState.PENDING: State.SENT,
@@ -92,5 +93,19 @@ def sweep(gateway: Gateway, now: datetime, goes_on: Callable[[], bool] = lambda:
             _note(row, gateway.fetch_refund(row.reference), now)
         elif row.requested_at > now - KEY_KEPT:
             send(gateway, row, now)
+        else:
+            _look_for(gateway, row, now)
         asked += 1
     return asked
+
+
+def _look_for(gateway: Gateway, row: Refund, now: datetime) -> None:
+    """Sent again at once it could be given back twice: it is, once the provider says that it has no such refund."""
+    assert row.money_in is not None
+    found = gateway.find_refund(row.money_in.reference, _key(row))
+    if not isinstance(found, Answered):
+        return
+    if found.value is None:
+        send(gateway, row, now)
+    else:
+        _note(row, Answered(found.value), now)

@@ -176,6 +176,15 @@ class StripeGateway:
     def fetch_refund(self, reference: str) -> Answer[CardRefund]:
         return self._one(objects.refund, lambda: self._stripe.refunds.retrieve(reference))
 
+    def find_refund(self, charge: str, refund: str) -> Answer[CardRefund | None]:
+        asked: Any = {"payment_intent": charge, "limit": 100}
+
+        def found() -> CardRefund | None:
+            each = (objects.refund(made.to_dict()) for made in self._stripe.refunds.list(asked).auto_paging_iter())
+            return next((made for made in each if made.refund == refund), None)
+
+        return _ask(found)
+
     def fetch_dispute(self, reference: str) -> Answer[CardDispute]:
         return self._one(objects.dispute, lambda: self._stripe.disputes.retrieve(reference))
 

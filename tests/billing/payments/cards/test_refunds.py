@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from billing.invoicing.ledger import BillingError
 from billing.models import CreditNote, Dispute, MoneyIn, Refund
+from billing.payments import refunds as payouts
 from billing.payments.cards import disputes, refunds
 from billing.payments.cards.answers import NotApplicable
 from billing.payments.receive import receive
@@ -17,6 +19,8 @@ from tests.billing.payments.cards.buyer import DAY, MINUTES, Buyer
 
 pytestmark = pytest.mark.django_db
 State = Refund.State
+KEPT = refunds.KEY_KEPT
+SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -65,21 +69,34 @@ class TestRefunds:
         with pytest.raises(BillingError, match="refund_out_of_bounds"):
             refund(buyer, 1)
 
-    def test_a_lost_answer_is_found_out(self, payer: Buyer) -> None:
-        payer.server.fault("lose", "POST /v1/refunds$")
-        row = refund(payer, 10)
-        assert row.state == State.UNKNOWN
-        payer.beat(payer.now + MINUTES)
-        row.refresh_from_db()
-        assert row.state == State.SUCCEEDED and refunded(payer) == 10, "the same key, the same refund"
+    @pytest.mark.parametrize("later", [MINUTES, KEPT - SECOND, KEPT, KEPT + SECOND, 3 * DAY])
+    @pytest.mark.parametrize("left", ["requested", "refuse", "error", "lose"])
+    def test_one_whose_end_nobody_knows_is_given_back_once(self, payer: Buyer, left: str, later: timedelta) -> None:
+        """However long nothing of the site runs: killed before the provider was asked, or without an answer of it."""
+        if left == "requested":
+            money = MoneyIn.objects.get()
+            payouts.request_for_invoice(payer.fresh(), Decimal(10), "stripe", "asked for", payer.now, money)
+        else:
+            payer.server.fault(left, "POST /v1/refunds$")
+            assert refund(payer, 10).state == State.UNKNOWN
+        given = refunded(payer)
+        assert given == (10 if left in ("lose", "error") else 0)
+        before = payer.server.asked("POST /v1/refunds$")
+        payer.beat(payer.now + later)
+        assert (Refund.objects.get().state, refunded(payer)) == (State.SUCCEEDED, 10)
+        if given and later >= KEPT:
+            assert payer.server.asked("POST /v1/refunds$") == before, "without its key a second one"
+        assert_explained(payer.invoice.subscription)
 
-    def test_a_provider_that_was_away_is_asked_again(self, payer: Buyer) -> None:
-        payer.server.fault("refuse", "POST /v1/refunds$")
-        row = refund(payer, 10)
-        assert refunded(payer) == 0
-        payer.beat(payer.now + MINUTES)
-        row.refresh_from_db()
-        assert row.state == State.SUCCEEDED and refunded(payer) == 10
+    def test_an_old_one_is_not_sent_while_the_provider_does_not_say_what_it_has(self, payer: Buyer) -> None:
+        payer.server.fault("lose", "POST /v1/refunds$")
+        refund(payer, 10)
+        payer.server.fault("refuse", "GET /v1/refunds", times=10)
+        payer.beat(payer.now + DAY)
+        assert Refund.objects.get().state == State.UNKNOWN
+        payer.server.forget_faults()
+        payer.beat(payer.now + 2 * DAY)
+        assert (Refund.objects.get().state, refunded(payer)) == (State.SUCCEEDED, 10)
 
     def test_an_event_of_it_changes_nothing_more(self, payer: Buyer) -> None:
         refund(payer, 10)

@@ -246,6 +246,9 @@ def test_a_part_is_refunded_and_no_more_than_is_left(card_server: CardServer, ga
     assert value(gateway.fetch_charge(paid.reference)).refunded == Decimal("49.00")
     card_server.fail_refund(reference=made.reference)
     assert value(gateway.fetch_refund(made.reference)).state == RefundState.FAILED
+    found = value(gateway.find_refund(paid.reference, "refund-1"))
+    assert (found.reference, found.state) == (made.reference, RefundState.FAILED)
+    assert value(gateway.find_refund(paid.reference, "refund-2")) is None
 
 
 def test_a_dispute_is_opened_and_lost(card_server: CardServer, gateway: Gateway, customer: str) -> None:
