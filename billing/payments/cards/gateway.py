@@ -6,9 +6,9 @@ No method raises for what a provider does: errors are values (`answers`). None m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import Final, Protocol
 
 from billing.payments.cards.answers import (
     Answer,
@@ -20,6 +20,9 @@ from billing.payments.cards.answers import (
     HostedPage,
     SetUp,
 )
+
+KEY_KEPT: Final = timedelta(hours=23)
+"""Providers keep an Idempotency-Key for a day: until then the same request may be sent again."""
 
 
 class Gateway(Protocol):

@@ -102,7 +102,7 @@ def make_default(account: int, method: int) -> PaymentMethod:
 
 
 def remove(account: int, method: int, now: datetime) -> None:
-    """It is not charged from now on; `providers_told.tell` lets the provider forget it. Raises
+    """It is not charged from now on; `forgetting.tell` lets the provider forget it. Raises
     PaymentMethod.DoesNotExist."""
     with transaction.atomic():
         _detach(_locked(account, method), now)

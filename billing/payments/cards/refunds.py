@@ -12,13 +12,11 @@ from billing.models import Invoice, MoneyIn, Refund
 from billing.models.invoicing.invoices import NOTHING
 from billing.payments import refunds
 from billing.payments.cards.answers import Answer, Answered, CardRefund, NotApplicable, RefundState, Unknown
-from billing.payments.cards.gateway import Gateway
+from billing.payments.cards.gateway import KEY_KEPT, Gateway
 from billing.rules.money import in_currency
 
 State = Refund.State
 PAUSE: Final = timedelta(minutes=1)
-KEY_KEPT: Final = timedelta(hours=23)
-"""Providers keep an Idempotency-Key for a day: until then the same request may be sent again."""
 BATCH: Final = 500
 STATES: Final = {
     RefundState.PENDING: State.SENT,

@@ -14,13 +14,11 @@ from billing.payments.cards import methods
 from billing.payments.cards.answers import Answered, Rejected
 from billing.payments.cards.charging import attempts, automatic, pages
 from billing.payments.cards.charging.attempts import State
-from billing.payments.cards.gateway import Gateway
+from billing.payments.cards.gateway import KEY_KEPT, Gateway
 from billing.rules.payments.dunning import waits_until
 
 BATCH: Final = 10_000
 """Rows read at once; how long a run takes, its caller decides."""
-KEY_KEPT: Final = timedelta(hours=23)
-"""Providers keep an Idempotency-Key for a day: until then the same request may be sent again."""
 LOOKS: Final = timedelta(minutes=10)
 """Between two looks at a page, whose end an event tells as a rule."""
 

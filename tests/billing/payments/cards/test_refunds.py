@@ -13,13 +13,13 @@ from billing.models import CreditNote, Dispute, MoneyIn, Refund
 from billing.payments import refunds as payouts
 from billing.payments.cards import disputes, refunds
 from billing.payments.cards.answers import NotApplicable
+from billing.payments.cards.gateway import KEY_KEPT
 from billing.payments.receive import receive
 from tests.billing.ledger import assert_explained
 from tests.billing.payments.cards.buyer import DAY, MINUTES, Buyer
 
 pytestmark = pytest.mark.django_db
 State = Refund.State
-KEPT = refunds.KEY_KEPT
 SECOND = timedelta(seconds=1)
 
 
@@ -69,7 +69,7 @@ class TestRefunds:
         with pytest.raises(BillingError, match="refund_out_of_bounds"):
             refund(buyer, 1)
 
-    @pytest.mark.parametrize("later", [MINUTES, KEPT - SECOND, KEPT, KEPT + SECOND, 3 * DAY])
+    @pytest.mark.parametrize("later", [MINUTES, KEY_KEPT - SECOND, KEY_KEPT, KEY_KEPT + SECOND, 3 * DAY])
     @pytest.mark.parametrize("left", ["requested", "refuse", "error", "lose"])
     def test_one_whose_end_nobody_knows_is_given_back_once(self, payer: Buyer, left: str, later: timedelta) -> None:
         """However long nothing of the site runs: killed before the provider was asked, or without an answer of it."""
@@ -84,7 +84,7 @@ class TestRefunds:
         before = payer.server.asked("POST /v1/refunds$")
         payer.beat(payer.now + later)
         assert (Refund.objects.get().state, refunded(payer)) == (State.SUCCEEDED, 10)
-        if given and later >= KEPT:
+        if given and later >= KEY_KEPT:
             assert payer.server.asked("POST /v1/refunds$") == before, "without its key a second one"
         assert_explained(payer.invoice.subscription)
 
