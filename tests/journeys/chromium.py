@@ -45,7 +45,7 @@ class Tab:
 
     def at_heading(self) -> None:
         """Wait until whoever reads the page by ear is at its heading."""
-        self.page.wait_for_function("document.activeElement.id === 'action-title'")
+        self.page.wait_for_function("document.activeElement?.id === 'action-title'")
 
     def faults(self) -> list[str]:
         """What the page's policy refused, failed, or is not for every eye, screen and phone; forgotten afterwards."""

@@ -207,7 +207,7 @@ def test_the_keyboard_is_enough(chromium: Chromium, staff: User, rows: dict[str,
         tab.open(page(rows["owed"], "void"))
         tab.at_heading()
         tab.page.keyboard.press("Tab")
-        tab.page.wait_for_function("document.activeElement.type === 'submit'")
+        tab.page.wait_for_function("document.activeElement?.type === 'submit'")
         tab.page.keyboard.press("Enter")
         tab.page.wait_for_url(lambda url: url.endswith("/change/"))
         return str(tab.page.locator("body").inner_text())
@@ -224,7 +224,7 @@ def test_what_moves_on_staffs_pages_moves_under_the_policy(chromium: Chromium, s
         within = tab.page
         tab.open("/admin/")
         within.keyboard.press("Control+k")
-        within.wait_for_function("document.activeElement.id === 'search-input-command'")
+        within.wait_for_function("document.activeElement?.id === 'search-input-command'")
         within.keyboard.type("plan")
         within.locator("#command-results-list").get_by_text("Plan").first.wait_for()
         tab.open("/admin/billing/limitoverride/add/")

@@ -45,7 +45,7 @@ def test_a_day(chromium: Chromium, staff: User, alice: Customer, dave: Customer)
 
         page.wait_for_load_state()  # until then nobody listens
         page.keyboard.press("Control+k")
-        page.wait_for_function("document.activeElement.id === 'search-input-command'")  # Escape is heard there alone
+        page.wait_for_function("document.activeElement?.id === 'search-input-command'")  # Escape is heard there alone
         page.keyboard.press("Escape")
         page.get_by_role("button", name="Search customers").click()
         page.get_by_placeholder("Type to search").press_sequentially("alice")
