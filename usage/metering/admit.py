@@ -160,7 +160,7 @@ def _ask_redis(call: Call) -> Decision | limiter.StaleFacts | None:
     if snapshot.published.epoch != redis.epoch:
         revision = _first_look(call) if snapshot.published.read_at == redis.epoch else None
         if revision is None:
-            _publish(snapshot)
+            _publish(snapshot, from_ms(call.now_ms))
     answer = limiter.admit(
         redis,
         call.template.command,
@@ -171,7 +171,7 @@ def _ask_redis(call: Call) -> Decision | limiter.StaleFacts | None:
         keyed=call.keyed,
         opened=call.opened if call.request.expires_in_ms else None,
         within=call.within,
-        now_ms=call.now_ms if settings.RATELIMIT_CLOCK == "process" else None,
+        now_ms=time.time_ns() // 1_000_000 if settings.RATELIMIT_CLOCK == "process" else None,
         epoch=snapshot.published.epoch if revision is None else snapshot.published.read_at,
         revision=revision,
     )
@@ -248,12 +248,12 @@ def _refresh(snapshot: Snapshot, stale: limiter.StaleFacts, now_ms: int, publish
             snapshots.reload(facts.account, stale.account + 1, now_ms)
 
 
-def _publish(snapshot: Snapshot) -> None:
+def _publish(snapshot: Snapshot, now: datetime) -> None:
     """Make the server know the versions of this snapshot and PostgreSQL's counter of its window."""
     account, epoch = snapshot.facts.account, store().epoch
     # One thread publishes for all that came upon the same snapshot.
     with waiting_for_postgres(), _publishing[account % len(_publishing)]:
         if snapshot.published.epoch != epoch:
-            publish.publish_account(snapshot.keys, snapshot.versions, snapshot.entitlement.window)
+            publish.publish_account(snapshot.keys, snapshot.versions, snapshot.entitlement.window, now)
             snapshot.published.epoch = epoch
             snapshot.published.times += 1

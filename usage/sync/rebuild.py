@@ -1,4 +1,4 @@
-"""Rebuilds Redis from PostgreSQL: every fence, and the counter of every window that has not ended."""
+"""Rebuilds Redis from PostgreSQL: every fence, and the counter of every window that is not over."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ratelimit.limiter import Versions
 from ratelimit.store import store
 from usage.log.idempotency import key_records
 from usage.models import WindowUsage
-from usage.sync.publish import counter_of, versions_of
+from usage.sync.publish import counter_of, still_judged, versions_of
 from usage.sync.shard_locks import holding_off_drains
 
 BATCH = 500
@@ -31,7 +31,7 @@ def rebuild(now: datetime, progress: Callable[[int, int], None]) -> int:
     """
     _publish_catalogue()
     shards = range(settings.RATELIMIT_SHARDS)
-    present = WindowUsage.objects.filter(ends_at__gt=now).order_by("account_id", "starts_at")
+    present = WindowUsage.objects.filter(still_judged(now)).order_by("account_id", "starts_at")
     total, published, rest = present.count(), 0, Q()
     while True:
         with holding_off_drains(shards):

@@ -13,6 +13,7 @@ from billing.fence import push
 from billing.fence.models import CATALOGUE
 from billing.fence.push import fence_version
 from billing.models import Fence
+from billing.rules.instants import to_ms
 from ratelimit import counters, scripts
 from ratelimit.keys import AccountKeys
 from ratelimit.servers.single import Command
@@ -22,7 +23,7 @@ from tests.clock import moved_by_hand
 from tests.usage.histories import admit
 from usage.drain import drain
 from usage.models import WindowUsage
-from usage.sync import publish
+from usage.sync import publish, rebuild
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +42,7 @@ def test_a_version_that_was_pushed_and_lost_meanwhile_is_published(
         return publish_counters(*arguments)
 
     monkeypatch.setattr(counters, "publish", publish_while_facts_change)
-    publish.publish_account(snapshot.keys, versions, snapshot.entitlement.window)
+    publish.publish_account(snapshot.keys, versions, snapshot.entitlement.window, datetime.now(UTC))
     newest = str(Fence.objects.get(subject=bob.account).version).encode()
     assert client().get(snapshot.keys.fence) == newest
     assert len(published) == changes + 1
@@ -75,3 +76,25 @@ def test_a_later_window_that_was_charged_already_is_published(bob: Customer, los
         assert admit(bob).quota.used == 20
         clock.tick(1)
         assert admit(bob).quota.used == 15
+
+
+@pytest.mark.parametrize("lost", ["all of it", "the last charge"])
+@pytest.mark.parametrize("rebuilds", [False, True])
+def test_a_call_of_the_month_that_has_just_ended_is_judged_by_it(bob: Customer, lost: str, rebuilds: bool) -> None:
+    """It was on its way while another thread of its process came first, with a call of the new month."""
+    march = AccountKeys(bob.account).quota(to_ms(datetime(2031, 3, 1, tzinfo=UTC)))
+    with moved_by_hand("2031-03-31T23:59:59Z") as clock:
+        assert admit(bob).quota.used == 10
+        drain.drain()
+        if lost == "all of it":
+            client().flushall()
+        else:
+            client().hset(march, mapping={"l": 0, "r": 0})
+        snapshots._accounts.clear()
+        store().ping()
+        clock.tick(4)
+        if rebuilds:
+            rebuild.rebuild(datetime.now(UTC), lambda *_: None)
+        assert admit(bob).quota.used == 10
+        clock.tick(-4)
+        assert admit(bob).quota.used == 20
