@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import Random
@@ -19,6 +19,7 @@ from tests.programs.simulator.schedule import TurnLock, here
 from usage.drain import drain
 from usage.log import events
 from usage.metering import admit, unsettled, voiding
+from usage.metering.reservations import without_redis
 from usage.sync import outage
 
 _LOCK = type(threading.Lock())
@@ -114,10 +115,14 @@ class Chance:
 
 @contextmanager
 def seeded(
-    clock: Clock, chance: Chance, minted: Callable[[str], None], unsettles: Callable[[str], None]
+    clock: Clock,
+    chance: Chance,
+    minted: Callable[[str], None],
+    unsettles: Callable[[str], None],
+    moves: Callable[[Sequence[events.Event]], None],
 ) -> Iterator[None]:
     """Production code takes the time and its random bytes from these; the globals are as before at the end."""
-    mint, settle_later = ids.mint, unsettled.settle_later
+    mint, settle_later, record = ids.mint, unsettled.settle_later, without_redis.record_without_redis
 
     def mint_and_tell(now_ms: int) -> str:
         event = mint(now_ms)
@@ -128,11 +133,16 @@ def seeded(
         unsettles(event.charge)
         settle_later(event, work)
 
+    def record_and_tell(recorded: Sequence[events.Event]) -> None:
+        record(recorded)
+        moves(recorded)
+
     replaced: list[tuple[Any, str, Any]] = [
         (module, "time", clock) for module in (admit, voiding, drain, in_memory, callers)
     ]
     replaced += [(ids, "os", chance), (ids, "mint", mint_and_tell), (outage.breaker, "_every_seconds", 0)]
     replaced += [(unsettled, "settle_later", settle_later_and_tell)]
+    replaced += [(without_redis, "record_without_redis", record_and_tell)]
     before = [(holder, name, getattr(holder, name)) for holder, name, _ in [*replaced, *remembered()]]
     for holder, name, stand_in in replaced:
         setattr(holder, name, stand_in)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -43,6 +43,7 @@ class Truth:
         """Charges that another one under their key was made without knowing of, by the side that could not."""
         self._asking_redis = asking_redis
         self._inserted: dict[Process, Event] = {}
+        self._moved: dict[Process, list[Sequence[Event]]] = {}
         self.settling: dict[str, set[str]] = defaultdict(set)
         """Charges that each process has in memory, whose end neither engine could be told."""
         self.given_up: set[str] = set()
@@ -112,8 +113,13 @@ class Truth:
                 at_ms=0,
             )
 
+    def moved(self, process: Process, events: Sequence[Event]) -> None:
+        """What belongs together of a reservation's end, or of its bound, in PostgreSQL alone."""
+        self._moved[process] = [*self._moved.get(process, []), events]
+
     def committed(self, process: Process) -> None:
         self._note_reported(self._reporting.pop(process, []))
+        self._note_moved(process, self._moved.pop(process, []))
         event = self._inserted.pop(process, None)
         if event is None:
             return
@@ -128,10 +134,22 @@ class Truth:
 
     def _note_untold(self, process: Process, event: Event) -> None:
         self._note_unseen(event, (waiting.charge for waiting in self.waiting(event.account)))
+        self.unpublished[event.charge] = self._untold(process, event)
+
+    def _note_moved(self, process: Process, moved: Iterable[Sequence[Event]]) -> None:
+        """Of what is committed, Redis has still to be told where it makes more used."""
+        for events in moved:
+            own = [event for event in events if event.kind != CHARGE]  # a charge is of Redis' stream
+            tokens = sum(event.tokens for event in own)
+            if tokens <= 0:
+                continue
+            logged = self.standing(own[0].account, own[0].window_start).logged
+            if logged.keys() >= {str(event.id) for event in own}:
+                self.unpublished[str(own[0].id)] = self._untold(process, own[0]._replace(tokens=tokens))
+
+    def _untold(self, process: Process, event: Event) -> Untold:
         version = self.observer.rows("SELECT version FROM billing_fence WHERE subject = %s", event.account)[0][0]
-        self.unpublished[event.charge] = Untold(
-            event.account, event.window_start, event.tokens, version, self._asking_redis(process)
-        )
+        return Untold(event.account, event.window_start, event.tokens, version, self._asking_redis(process))
 
     def _note_reported(self, charges: list[str]) -> None:
         """Redis has still to be told of those that are committed."""
@@ -152,9 +170,11 @@ class Truth:
     def commit_given_up(self, process: Process) -> Callable[[], None]:
         """To be called when it is executed late: nobody was admitted by it, but Redis has to be told of it."""
         event, reported = self._inserted.pop(process, None), self._reporting.pop(process, [])
+        moved = self._moved.pop(process, [])
 
         def executed_late() -> None:
             self._note_reported(reported)
+            self._note_moved(process, moved)
             if event is not None:
                 self._note_untold(process, event)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from random import Random
@@ -33,6 +33,7 @@ from tests.programs.simulator.schedule import Process, Schedule, State, here
 from tests.programs.simulator.standings import Call
 from tests.programs.simulator.truth import Truth
 from usage.drain import drain
+from usage.log.events import Event
 from usage.log.months import partitions
 
 PROCESSES = (("web 1", 2), ("web 2", 1), ("web 3", 1), ("drain 1", 1), ("drain 2", 1), ("beat", 1))
@@ -203,6 +204,10 @@ class World:
         if process := here():
             self.truth.unsettled(process, charge)
 
+    def moved(self, events: Sequence[Event]) -> None:
+        if process := here():
+            self.truth.moved(process, events)
+
     def close(self) -> None:
         for process in self.processes:
             with suppress(Exception):
@@ -218,7 +223,7 @@ def simulated_world() -> Iterator[World]:
         own = ratelimit.servers.single.SingleServer(settings.REDIS_URL, 10.0)
         world = World()
         stack.callback(world.close)
-        stack.enter_context(seeded(world.clock, world.chance, world.minted, world.unsettled))
+        stack.enter_context(seeded(world.clock, world.chance, world.minted, world.unsettled, world.moved))
         stack.enter_context(_cached(ratelimit.store.store, WayOfTheProcess(world.ways, own)))
         client = Client.from_url(settings.REDIS_URL)
         client.ways = world.ways
