@@ -161,6 +161,7 @@ def _keys(truth: Truth, rows: list[Row]) -> Iterator[str]:
             yield f"L2: key {key} of account {account} was charged as {charged}: {[str(call) for call in calls]}"
         if truth.losses:
             continue  # a record that was lost knew of runs that PostgreSQL does not
+        free = truth.lost | truth.given_back_unseen
         for call in calls:
-            if call.answer == "served" and call.feature not in charged.values() and call.event not in truth.lost:
+            if call.answer == "served" and call.feature not in charged.values() and call.event not in free:
                 yield f"L2: {call} and was not charged: {[str(call) for call in calls]}"

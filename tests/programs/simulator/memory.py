@@ -18,8 +18,10 @@ from ratelimit.servers.single import Store
 from tests.programs.simulator.schedule import TurnLock, here
 from usage.drain import drain
 from usage.log import events
+from usage.log.idempotency import key_records
 from usage.metering import admit, unsettled, voiding
 from usage.metering.reservations import without_redis
+from usage.models import IdempotencyRecord
 from usage.sync import outage
 
 _LOCK = type(threading.Lock())
@@ -120,9 +122,11 @@ def seeded(
     minted: Callable[[str], None],
     unsettles: Callable[[str], None],
     moves: Callable[[Sequence[events.Event]], None],
+    reruns: Callable[[str], None],
 ) -> Iterator[None]:
     """Production code takes the time and its random bytes from these; the globals are as before at the end."""
     mint, settle_later, record = ids.mint, unsettled.settle_later, without_redis.record_without_redis
+    rerun = key_records.rerun
 
     def mint_and_tell(now_ms: int) -> str:
         event = mint(now_ms)
@@ -137,12 +141,16 @@ def seeded(
         record(recorded)
         moves(recorded)
 
+    def rerun_and_tell(of_key: IdempotencyRecord, now: datetime) -> None:
+        rerun(of_key, now)
+        reruns(str(of_key.event_id))
+
     replaced: list[tuple[Any, str, Any]] = [
         (module, "time", clock) for module in (admit, voiding, drain, in_memory, callers)
     ]
     replaced += [(ids, "os", chance), (ids, "mint", mint_and_tell), (outage.breaker, "_every_seconds", 0)]
     replaced += [(unsettled, "settle_later", settle_later_and_tell)]
-    replaced += [(without_redis, "record_without_redis", record_and_tell)]
+    replaced += [(without_redis, "record_without_redis", record_and_tell), (key_records, "rerun", rerun_and_tell)]
     before = [(holder, name, getattr(holder, name)) for holder, name, _ in [*replaced, *remembered()]]
     for holder, name, stand_in in replaced:
         setattr(holder, name, stand_in)

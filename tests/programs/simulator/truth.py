@@ -41,6 +41,8 @@ class Truth:
         self.unpublished: dict[str, Untold] = {}
         self.unseen: set[str] = set()
         """Charges that another one under their key was made without knowing of, by the side that could not."""
+        self.given_back_unseen: set[str] = set()
+        """Charges whose request PostgreSQL lets run again, while their void waits in Redis' stream."""
         self._asking_redis = asking_redis
         self._inserted: dict[Process, Event] = {}
         self._moved: dict[Process, list[Sequence[Event]]] = {}
@@ -166,6 +168,10 @@ class Truth:
         if key := self.call_of(event.charge).key:
             same = {made for call in self.calls if call.key == key for made in call.minted}
             self.unseen |= same.intersection(charges) - {event.charge}
+
+    def runs_again(self, charge: str) -> None:
+        if void_id(charge) in {str(event.id) for event in self.waiting(self.call_of(charge).account)}:
+            self.given_back_unseen.add(charge)
 
     def commit_given_up(self, process: Process) -> Callable[[], None]:
         """To be called when it is executed late: nobody was admitted by it, but Redis has to be told of it."""

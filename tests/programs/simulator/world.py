@@ -223,7 +223,8 @@ def simulated_world() -> Iterator[World]:
         own = ratelimit.servers.single.SingleServer(settings.REDIS_URL, 10.0)
         world = World()
         stack.callback(world.close)
-        stack.enter_context(seeded(world.clock, world.chance, world.minted, world.unsettled, world.moved))
+        told = world.minted, world.unsettled, world.moved, world.truth.runs_again
+        stack.enter_context(seeded(world.clock, world.chance, *told))
         stack.enter_context(_cached(ratelimit.store.store, WayOfTheProcess(world.ways, own)))
         client = Client.from_url(settings.REDIS_URL)
         client.ways = world.ways
