@@ -14,6 +14,7 @@ from django.db import connection, models
 
 from billing.fence.models import Fence
 from billing.models import BillingPeriod, LimitOverride, PastDue, Plan, Subscription, TokenTopUp
+from billing.postgres.planned import planned_cursor
 from billing.rules.entitlements.entitlement import Facts, Override
 from billing.rules.instants import EPOCH
 from billing.rules.payments.past_due import paused_from
@@ -35,7 +36,7 @@ def read_facts(account: int, now: datetime) -> Facts:
 
     The version is never newer than the facts: those that are newer than their version are only read once more.
     """
-    with connection.cursor() as cursor:
+    with planned_cursor() as cursor:
         cursor.execute(_statement(), [account])
         version, past_due_since, has_overrides, has_top_ups, overage_price, *rest = cursor.fetchone()
     subscription = _subscription(rest)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from datetime import UTC, datetime
 from types import ModuleType, SimpleNamespace
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import psycopg
 from django.db.backends.postgresql import base
+from django.db.backends.utils import CursorWrapper
 from psycopg.abc import Buffer
 from psycopg.pq import TransactionStatus
 from psycopg.types.datetime import TimestamptzLoader
@@ -16,6 +17,10 @@ from psycopg.types.datetime import TimestamptzLoader
 from billing.postgres.guard import Hangs, guard
 
 T = TypeVar("T")
+PLANNED: Final = "planned"
+"""In the place of a cursor's name: one whose statements are planned once a connection."""
+PLANNED_AFTER: Final = 5
+"""So often a connection runs such a statement first; psycopg's own default."""
 
 
 class Connection(psycopg.Connection[Any]):
@@ -74,6 +79,19 @@ class UtcLoader(TimestamptzLoader):
 
 class DatabaseWrapper(base.DatabaseWrapper):
     Database = cast(ModuleType, SimpleNamespace(**vars(psycopg) | {"connect": Connection.connect}))
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Django turns prepared statements off, for poolers; OPTIONS of the settings may do so as well."""
+        return super().get_connection_params() | (
+            {} if "prepare_threshold" in self.settings_dict["OPTIONS"] else {"prepare_threshold": PLANNED_AFTER}
+        )
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        return base.ServerBindingCursor(self.connection) if name is PLANNED else super().create_cursor(name)
+
+    def planned_cursor(self) -> CursorWrapper:
+        cursor: CursorWrapper = self._cursor(PLANNED)
+        return cursor
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         connection = super().get_new_connection(conn_params)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from django.db import connection
 from django.db.models import Q
 
 from billing.fence.models import CATALOGUE
 from billing.models import Fence
+from billing.postgres.planned import planned_cursor
 from billing.rules.instants import EPOCH, to_ms
 from billing.rules.periods import Period
 from ratelimit import counters
@@ -40,7 +40,7 @@ def known_revision(account: int, window: Period, now: datetime) -> int | None:
     """
     others_after = EPOCH if now < window.start + JUDGED_AFTER_END else window.start
     is_young = now < window.start + 2 * key_records.RECORD_LIFE
-    with connection.cursor() as cursor:
+    with planned_cursor() as cursor:
         cursor.execute(KNOWN, [account, window.start, account, others_after, window.start, is_young, account, now])
         revision, has_others = cursor.fetchone()
     return None if has_others else revision
