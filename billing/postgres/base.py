@@ -87,10 +87,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         )
 
     def create_cursor(self, name: str | None = None) -> Any:
-        return base.ServerBindingCursor(self.connection) if name is PLANNED else super().create_cursor(name)
+        if name is not PLANNED:
+            return super().create_cursor(name)
+        binds_there: Any = base.ServerBindingCursor
+        return binds_there(self.connection)
 
     def planned_cursor(self) -> CursorWrapper:
-        cursor: CursorWrapper = self._cursor(PLANNED)
+        """See `billing.postgres.planned`. It comes the way of all cursors, past health checks and with the wrappers."""
+        cursor: CursorWrapper = self._cursor(PLANNED)  # type: ignore[attr-defined]
         return cursor
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
