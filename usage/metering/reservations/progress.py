@@ -18,6 +18,7 @@ from ratelimit.reservations import NO_TEXTS, Beaten, State, Terms
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.drain import drain
+from usage.log.reservation_facts import EXPIRED, OPEN
 from usage.metering.reservations import finishing, without_redis
 from usage.metering.reservations.ends import Report
 from usage.metering.reservations.held import Beat, Held, find, look_up, refresh, terms_of
@@ -81,10 +82,9 @@ def _prolong(held: Held, told: Beat, life_ms: int, now: datetime, *, begins: boo
             raise _exceeded(held, told, state, terms.maximum)
         case Beaten.EXPIRED:
             finishing.expire(held, now)
-            raise Expired(state="expired", tokens_charged=_charged(held))
+            raise _over(held)
         case Beaten.FINISHED:
-            over = Expired if state.state == b"expired" else Over
-            raise over(state=state.state.decode(), tokens_charged=state.charged)
+            raise _ended_as(state.state.decode(), state.charged)
         case Beaten.NO_PARENT:
             raise NoParent(reason="finished")
         case Beaten.STALE:
@@ -93,12 +93,17 @@ def _prolong(held: Held, told: Beat, life_ms: int, now: datetime, *, begins: boo
             raise NotFound
 
 
-def _charged(held: Held) -> int:
-    """What it has cost, once it is over."""
+def _over(held: Held) -> Over:
+    """How it has ended: it was due, but somebody may have finished it otherwise a moment before."""
     kept = find(held.account, held.id).kept
-    if kept is not None:
-        return kept.charged
-    return Reservation.objects.filter(pk=held.id).values_list("charged", flat=True).first() or 0
+    if kept is not None and kept.state:
+        return _ended_as(kept.state.decode(), kept.charged)
+    row = Reservation.objects.filter(pk=held.id).exclude(state=OPEN).first()
+    return _ended_as(EXPIRED, 0) if row is None else _ended_as(row.state, row.charged or 0)
+
+
+def _ended_as(state: str, charged: int) -> Over:
+    return (Expired if state == EXPIRED else Over)(state=state, tokens_charged=charged)
 
 
 def _exceeded(held: Held, told: Beat, state: State, maximum: int | None) -> BoundExceeded:

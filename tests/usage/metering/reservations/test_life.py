@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from django.utils import timezone
 
@@ -10,6 +12,8 @@ from tests.cast import Customer, call
 from tests.clock import moved_by_hand
 from tests.usage.metering.reservations.held import FEATURE, again, beat, counted, reserve, row, settle
 from usage.metering.reservations import finishing, sweep
+from usage.metering.reservations.ends import Report, Settlement
+from usage.metering.reservations.held import Held
 from usage.metering.reservations.refusals import BoundExceeded, Expired, NotAdmitted, Over
 
 pytestmark = pytest.mark.django_db
@@ -131,6 +135,28 @@ class TestExpiry:
             with pytest.raises(Expired):
                 beat(held, 5)
             assert row(held).charged == 0
+
+    def test_a_heartbeat_too_late_tells_how_it_has_ended_meanwhile(
+        self, bob: Customer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By a process whose clock is a moment behind, while the heartbeat finds that it is due."""
+        expire = finishing.expire
+
+        def expire_second(held: Held, now: datetime) -> Settlement | None:
+            clock.tick(-2)
+            finishing.settle(held, Report({"tokens": 4}), timezone.now())
+            clock.tick(2)
+            return expire(held, now)
+
+        with moved_by_hand() as clock:
+            held = reserve(bob, 9, expires_in=60)
+            clock.tick(61)
+            monkeypatch.setattr(finishing, "expire", expire_second)
+            with pytest.raises(Over) as refused:
+                beat(held, 5)
+            assert refused.value.parameters == {"state": "settled", "tokens_charged": 4}
+            assert refused.value.code == "already_settled"
+            assert row(held).state == "settled"
 
 
 class TestHeartbeat:
