@@ -73,7 +73,9 @@ def _expire(account: int, reservation: str, now: datetime) -> int:
         finishing.forget(account, reservation, row)
         raise NotFound
     if row is not None and not row.by_redis:
-        raise NotFound  # PostgreSQL holds it
+        if asking_redis(lambda: reservations.read(store(), account, reservation)) is None:
+            raise NotFound
+        return 0  # PostgreSQL holds it, and Redis seems to: it is asked about until PostgreSQL has finished it
     if row is not None and row.progress is not None and now < row.expires_at:
         return 0  # PostgreSQL was told of a heartbeat
     return finishing.expire(find(account, reservation), now) is not None

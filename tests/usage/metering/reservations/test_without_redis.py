@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from ratelimit import reservations
 from ratelimit.servers.single import RedisUnreachable
-from ratelimit.store import client
+from ratelimit.store import client, store
 from tests.cast import Customer, call
 from tests.outages import lost_replies, no_redis
 from tests.usage.metering.reservations.held import again, beat, counted, reserve, row, settle
 from usage.drain import drain
-from usage.metering.reservations import finishing, sweep
+from usage.metering.reservations import finishing, progress, sweep
 from usage.metering.reservations.refusals import BoundExceeded, NotAdmitted, Over
 from usage.models import Reservation
 from usage.sync import outage
@@ -128,14 +129,38 @@ def test_what_redis_has_lost_expires_by_its_row(bob: Customer) -> None:
 
 
 def test_a_lost_answer_leaves_no_orphan(bob: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    call(bob)  # or the answer that is lost is that of its publication
     with lost_replies(monkeypatch):
         held = reserve(bob, 9)  # Redis has charged it, nobody heard; PostgreSQL decides
+    assert reservations.read(store(), bob.account, held.id) is not None
     redis_is_back()
     assert counted(bob) == (9, 9)
     settle(again(held), 4)
     sweep.expire_due(timezone.now() + timedelta(hours=2))
     assert counted(bob) == (4, 4)
     assert not Reservation.objects.filter(state="open").exists()
+
+
+def test_redis_lets_go_of_what_it_seemed_to_hold_as_well(
+    bob: Customer, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is due there while it lives in PostgreSQL, which then ends it while Redis is away."""
+    settings.RATELIMIT_CLOCK, now = "process", timezone.now()
+    call(bob)
+    with lost_replies(monkeypatch):
+        held = reserve(bob, 9, expires_in=60)
+    redis_is_back()
+    progress.beat(again(held), {"tokens": 5}, now + timedelta(seconds=50))
+    assert sweep.expire_due(now + timedelta(seconds=70)) == 0
+    with no_redis(settings):
+        assert settle(again(held), 4).charged == 4
+    redis_is_back()
+    assert sweep.expire_due(now + timedelta(seconds=80)) == 0
+    kept = reservations.read(store(), bob.account, held.id)
+    assert kept is not None
+    assert (kept.state, kept.charged) == (b"settled", 4)
+    assert client().zcard(held.place.names.due) == 0
+    assert counted(bob) == (4, 4)
 
 
 def test_the_answer_to_the_settling_is_lost(bob: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
