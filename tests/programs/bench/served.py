@@ -104,7 +104,7 @@ def load(url: str, caller: Caller, seconds: int, *, connections: int = 16) -> Lo
 
 
 def _percentile(told: str, percent: int) -> float:
-    found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s)$", told, re.MULTILINE)
+    found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s) *$", told, re.MULTILINE)
     if found is None:
         raise RuntimeError(f"wrk said nothing of the {percent}th percentile:\n{told}")
     return float(found[1]) * {"us": 0.001, "ms": 1, "s": 1000}[found[2]]
