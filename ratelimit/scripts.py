@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from importlib.resources import files
 from typing import NamedTuple
 
 from ratelimit.limits import LARGEST_VERSION, Outcome
 
 LARGEST_SKEW_MS = 5_000
+ARRIVED_AFTER = timedelta(milliseconds=2 * LARGEST_SKEW_MS)
+"""So long after an instant no call that was made before it is judged any more: a clock may be behind, another ahead."""
 RECORD_LIFE_MS = 24 * 3600 * 1000
 """How long an Idempotency-Key is known."""
 MOST_RERUNS = 3

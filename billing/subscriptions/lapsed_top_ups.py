@@ -24,11 +24,9 @@ from billing.rules.entitlements.entitlement import Facts, window_at
 from billing.rules.entitlements.plan_offers import PlanOffer
 from billing.rules.periods import Period
 from billing.rules.tokens.top_ups import TopUp, edges_until, of_window, spent_of
-from ratelimit.scripts import LARGEST_SKEW_MS
+from ratelimit.scripts import ARRIVED_AFTER
 
 logger = logging.getLogger(__name__)
-ARRIVED_AFTER = timedelta(milliseconds=2 * LARGEST_SKEW_MS)
-"""After a lapse: a call that was charged before it is refused by then, since two clocks differ by no more."""
 TRIED_AGAIN_AFTER = timedelta(seconds=5)
 
 

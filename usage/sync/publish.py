@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db.models import Q
 
@@ -16,14 +16,12 @@ from ratelimit import counters
 from ratelimit.counters import Counter
 from ratelimit.keys import AccountKeys, shard_of
 from ratelimit.limiter import Versions
-from ratelimit.scripts import LARGEST_SKEW_MS
+from ratelimit.scripts import ARRIVED_AFTER
 from ratelimit.store import store
 from usage.log.idempotency import key_records
 from usage.models import IdempotencyRecord, WindowUsage
 from usage.sync.shard_locks import holding_off_drains
 
-JUDGED_AFTER_END = timedelta(milliseconds=2 * LARGEST_SKEW_MS)
-"""So long after a window has ended a call of it may still be judged: a clock may be behind, and another one ahead."""
 KNOWN = f"""
 SELECT coalesce((SELECT revision FROM {WindowUsage._meta.db_table} WHERE account_id = %s AND starts_at = %s), 0),
     EXISTS (SELECT FROM {WindowUsage._meta.db_table} WHERE account_id = %s AND starts_at > %s AND starts_at <> %s)
@@ -38,7 +36,7 @@ def known_revision(account: int, window: Period, now: datetime) -> int | None:
     is ahead, of one that has ended just now, or of Idempotency-Keys that a charge of another window may have opened.
     Raises django's OperationalError.
     """
-    others_after = EPOCH if now < window.start + JUDGED_AFTER_END else window.start
+    others_after = EPOCH if now < window.start + ARRIVED_AFTER else window.start
     is_young = now < window.start + 2 * key_records.RECORD_LIFE
     with planned_cursor() as cursor:
         cursor.execute(KNOWN, [account, window.start, account, others_after, window.start, is_young, account, now])
@@ -67,7 +65,7 @@ def publish_account(keys: AccountKeys, known: Versions, window: Period, now: dat
 
 def still_judged(now: datetime) -> Q:
     """Of counters: those by which calls may be judged from now on."""
-    return Q(ends_at__gt=now - JUDGED_AFTER_END)
+    return Q(ends_at__gt=now - ARRIVED_AFTER)
 
 
 def _newest(keys: AccountKeys, known: Versions) -> Versions:

@@ -19,7 +19,7 @@ from ratelimit.store import store
 from usage.drain import drain
 from usage.log import reservation_facts
 from usage.log.batch import decode
-from usage.log.reservation_facts import EXPIRED, OPEN, RELEASED
+from usage.log.reservation_facts import OPEN, RELEASED
 from usage.metering.reservations import without_redis
 from usage.metering.reservations.ends import (
     EndOf,
@@ -31,7 +31,7 @@ from usage.metering.reservations.ends import (
     settlement,
 )
 from usage.metering.reservations.held import NO_BEAT, Beat, Held, find, look_up, refresh, terms_of
-from usage.metering.reservations.refusals import ChildrenOpen, Expired, NotFound, Over
+from usage.metering.reservations.refusals import ChildrenOpen, NotFound, Over, ended_as
 from usage.models import Reservation
 from usage.sync.outage import asking_redis
 
@@ -101,8 +101,7 @@ def _again(held: Held, state: State, wanted: str, report: Report, maximum: int |
     name = state.state.decode()
     if name == wanted and (state.digest == report.digest() or (not state.digest and _is_same(held, report))):
         return _settlement(state, maximum)
-    over = Expired if name == EXPIRED else Over
-    raise over(state=name, tokens_charged=state.charged)
+    raise ended_as(name, state.charged)
 
 
 def _is_same(held: Held, report: Report) -> bool:

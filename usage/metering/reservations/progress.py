@@ -22,7 +22,7 @@ from usage.log.reservation_facts import EXPIRED, OPEN
 from usage.metering.reservations import finishing, without_redis
 from usage.metering.reservations.ends import Report
 from usage.metering.reservations.held import Beat, Held, find, look_up, refresh, terms_of
-from usage.metering.reservations.refusals import BoundExceeded, Expired, NoParent, NotFound, Over
+from usage.metering.reservations.refusals import BoundExceeded, NoParent, NotFound, Over, ended_as
 from usage.models import Reservation
 from usage.sync.outage import asking_redis
 
@@ -84,7 +84,7 @@ def _prolong(held: Held, told: Beat, life_ms: int, now: datetime, *, begins: boo
             finishing.expire(held, now)
             raise _over(held)
         case Beaten.FINISHED:
-            raise _ended_as(state.state.decode(), state.charged)
+            raise ended_as(state.state.decode(), state.charged)
         case Beaten.NO_PARENT:
             raise NoParent(reason="finished")
         case Beaten.STALE:
@@ -97,13 +97,9 @@ def _over(held: Held) -> Over:
     """How it has ended: it was due, but somebody may have finished it otherwise a moment before."""
     kept = find(held.account, held.id).kept
     if kept is not None and kept.state:
-        return _ended_as(kept.state.decode(), kept.charged)
+        return ended_as(kept.state.decode(), kept.charged)
     row = Reservation.objects.filter(pk=held.id).exclude(state=OPEN).first()
-    return _ended_as(EXPIRED, 0) if row is None else _ended_as(row.state, row.charged or 0)
-
-
-def _ended_as(state: str, charged: int) -> Over:
-    return (Expired if state == EXPIRED else Over)(state=state, tokens_charged=charged)
+    return ended_as(EXPIRED, 0) if row is None else ended_as(row.state, row.charged or 0)
 
 
 def _exceeded(held: Held, told: Beat, state: State, maximum: int | None) -> BoundExceeded:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from billing.rules.refused import Refused
+from usage.log.reservation_facts import EXPIRED
 
 
 class ReservationRefused(Refused):
@@ -27,6 +28,10 @@ class Expired(Over):
     """It was due before, and was finished by its last heartbeat. Parameters: state, tokens_charged."""
 
     code = "reservation_expired"
+
+
+def ended_as(state: str, tokens_charged: int) -> Over:
+    return (Expired if state == EXPIRED else Over)(state=state, tokens_charged=tokens_charged)
 
 
 class ChildrenOpen(ReservationRefused):
