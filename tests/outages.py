@@ -94,6 +94,7 @@ class SilentEngine:
 
     def close(self) -> None:
         self.resume()
+        self._listener.shutdown(socket.SHUT_RDWR)  # or the thread that accepts would wait for ever
         self._listener.close()
 
     def _accept(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from django.db import connection
 
 from billing.models import WebhookDelivery
 from billing.webhooks.sender import Sender
@@ -17,6 +19,18 @@ def sending() -> Iterator[Sender]:
         yield sender
     finally:
         assert sender.stop(60)
+
+
+def closing(work: Callable[[], object]) -> Callable[[], None]:
+    """`work` for a thread of its own, which leaves no session of PostgreSQL behind."""
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    return run
 
 
 def happen(account: int, times: int) -> None:

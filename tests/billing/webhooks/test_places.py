@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import datetime
 
 import pytest
@@ -13,7 +12,7 @@ from django.utils import timezone
 from billing.models import WebhookDelivery, WebhookEndpoint
 from billing.webhooks.sender import FOR_ALL_OTHERS, OF_AN_ACCOUNT, OF_AN_ACCOUNTS_OTHERS, OF_ANOTHER, PLACES, Sender
 from tests.billing.waiting import until
-from tests.billing.webhooks.senders import all_are, happen, sending
+from tests.billing.webhooks.senders import all_are, closing, happen, sending
 from tests.billing.webhooks.telling import listen, listen_as_operator
 from tests.cast import Customer
 from tests.servers.webhooks.receiver import Receiver, answering, running, waiting_for
@@ -121,16 +120,6 @@ def test_two_ticks_at_once_start_no_more_threads_than_there_are_places(bob: Cust
     one.join()
     assert sender.stop(60)
     assert 0 < len(senders) <= PLACES
-
-
-def closing(work: Callable[[], None]) -> Callable[[], None]:
-    def run() -> None:
-        try:
-            work()
-        finally:
-            connection.close()
-
-    return run
 
 
 def test_a_try_that_hangs_holds_no_connection_to_postgresql(bob: Customer, receiver: Receiver) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.core.management import call_command
@@ -16,7 +17,7 @@ from billing.users import User
 from billing.webhooks.figures import figures
 from billing.webhooks.sender import Sender
 from tests.billing.waiting import until
-from tests.billing.webhooks.senders import all_are, happen, sending
+from tests.billing.webhooks.senders import all_are, closing, happen, sending
 from tests.billing.webhooks.telling import dispatch, listen, listen_as_operator, make_key
 from tests.cast import Customer
 from tests.processes import process
@@ -44,7 +45,7 @@ def test_two_senders_send_once(bob: Customer, receiver: Receiver) -> None:
     listen(bob.account, receiver.url)
     happen(bob.account, 40)
     one, other = Sender(), Sender()
-    threads = [threading.Thread(target=sender.run_until_idle, args=(60,)) for sender in (one, other)]
+    threads = [threading.Thread(target=closing(partial(sender.run_until_idle, 60))) for sender in (one, other)]
     for thread in threads:
         thread.start()
     for thread in threads:
