@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
 import json
-import signal
-import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from billing.payments.cards.configured import card_gateway
-from billing_site.local.engines.process import end, last_line, spawn
-from tests.ports import free_port
-from tests.servers.card.__main__ import CHECKOUT, PYTHON, STARTS_WITHIN_SECONDS
+from tests.servers.card.__main__ import PYTHON, STARTS_WITHIN_SECONDS
 from tests.servers.card.telling import SECRET
+from tests.servers.running import run
 
 VISA = "4242424242424242"
 DECLINED_LATER = "4000000000000341"
@@ -93,20 +86,8 @@ def started() -> CardServer:
     """Raises pytest's Skipped where it is not installed."""
     if not PYTHON.exists():
         pytest.skip("the test provider of cards is not installed: make card-server")
-    port = free_port()
-    log = Path(mkdtemp(prefix="card-server-")) / "log"
-    child = spawn([sys.executable, "-m", "tests.servers.card", str(port)], log=log, cwd=CHECKOUT)
-    atexit.register(end, child, [(signal.SIGTERM, 3)])
-    server = CardServer(f"http://127.0.0.1:{port}")
-    until = time.monotonic() + STARTS_WITHIN_SECONDS
-    while True:
-        try:
-            server.asked()
-            return server
-        except OSError:
-            if child.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"the test provider does not start: {last_line(log)}") from None
-        time.sleep(0.05)
+    url = run("tests.servers.card", lambda url: CardServer(url).asked(), STARTS_WITHIN_SECONDS)
+    return CardServer(url)
 
 
 @pytest.fixture

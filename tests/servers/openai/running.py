@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import json
-import signal
-import sys
 import urllib.request
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import pytest
 
-from billing_site.local.engines.process import end, last_line, spawn, wait_until
-from tests.ports import free_port
 from tests.servers.openai.provider import KEY
+from tests.servers.running import run
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 STARTS_WITHIN_SECONDS = 20
 
 
@@ -49,22 +42,7 @@ class ModelServer:
 
 @cache
 def started() -> ModelServer:
-    port = free_port()
-    log = Path(mkdtemp(prefix="model-server-")) / "log"
-    child = spawn([sys.executable, "-m", "tests.servers.openai", str(port)], log=log, cwd=CHECKOUT)
-    atexit.register(end, child, [(signal.SIGTERM, 3)])
-    server = ModelServer(f"http://127.0.0.1:{port}")
-
-    def answers() -> bool:
-        assert child.poll() is None, last_line(log)
-        try:
-            server.forget()
-        except OSError:
-            return False
-        return True
-
-    wait_until(answers, STARTS_WITHIN_SECONDS, "the provider of models does not start")
-    return server
+    return ModelServer(run("tests.servers.openai", lambda url: ModelServer(url).forget(), STARTS_WITHIN_SECONDS))
 
 
 @pytest.fixture
