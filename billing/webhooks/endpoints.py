@@ -17,9 +17,9 @@ from billing.models import WebhookDelivery, WebhookEndpoint, WebhookMessage
 from billing.models.webhooks.deliveries import WebhookDeliveryQuerySet
 from billing.rules.refused import Refused
 from billing.webhooks import addresses, secrets
+from billing.webhooks.attempt import Reason, State, disable
 from billing.webhooks.bodies import ping as ping_body
 from billing.webhooks.consumer import deliver, new_id
-from billing.webhooks.sending import Reason, State, disable
 from billing.webhooks.types import PING, SUBSCRIBABLE
 
 MOST: Final = 5

@@ -22,7 +22,7 @@ from django.utils import timezone
 from billing.bounded_cache import BoundedCache
 from billing.models import WebhookDelivery
 from billing.models.webhooks.deliveries import WebhookDeliveryQuerySet
-from billing.webhooks import sending
+from billing.webhooks import attempt
 
 logger = logging.getLogger(__name__)
 PLACES: Final = 16
@@ -137,8 +137,8 @@ class Sender:
         began = time.monotonic()
         connection.close()  # else each place would keep one while its receiver hangs
         try:
-            answer = sending.send(delivery, self.clock())
-            if not sending.note(delivery, answer, self.clock()):
+            answer = attempt.send(delivery, self.clock())
+            if not attempt.note(delivery, answer, self.clock()):
                 logger.warning("the try of webhook delivery %s took longer than its lease", delivery.pk)
             self.sent += 1
         finally:

@@ -13,7 +13,7 @@ from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.payments import reversals
 from billing.payments.cards.answers import Answered, CardDispute, DisputeState, NotApplicable
-from billing.payments.cards.charging.told import apply_charge
+from billing.payments.cards.charging.provider_reports import apply_charge
 from billing.payments.cards.gateway import Gateway
 
 CLOSED = {DisputeState.WON: Dispute.State.WON, DisputeState.LOST: Dispute.State.LOST}

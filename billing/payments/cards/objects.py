@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from billing.payments.cards import disputes, methods, refunds
 from billing.payments.cards.answers import Answer
-from billing.payments.cards.charging import told
+from billing.payments.cards.charging.provider_reports import apply_charge, apply_page
 from billing.payments.cards.gateway import Gateway
 
 T = TypeVar("T")
@@ -30,8 +30,8 @@ class ObjectType(Generic[T]):
 OBJECT_TYPES: Final[Mapping[str, ObjectType[Any]]] = {
     "setup_intent": ObjectType(lambda gateway, reference: gateway.fetch_set_up(reference), methods.apply_set_up),
     "payment_method": ObjectType(lambda gateway, reference: gateway.fetch_card(reference), methods.apply_card),
-    "payment_intent": ObjectType(lambda gateway, reference: gateway.fetch_charge(reference), told.apply_charge),
-    "checkout.session": ObjectType(lambda gateway, reference: gateway.fetch_page(reference), told.apply_page),
+    "payment_intent": ObjectType(lambda gateway, reference: gateway.fetch_charge(reference), apply_charge),
+    "checkout.session": ObjectType(lambda gateway, reference: gateway.fetch_page(reference), apply_page),
     "refund": ObjectType(lambda gateway, reference: gateway.fetch_refund(reference), refunds.apply_refund),
     "dispute": ObjectType(lambda gateway, reference: gateway.fetch_dispute(reference), disputes.apply_dispute),
 }

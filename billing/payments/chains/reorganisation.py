@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models.functions import Least
 
 from billing.models import Chain, ChainCheckpoint, ChainTransfer
-from billing.payments.chains import credit, keeping
+from billing.payments.chains import credit, recording
 from billing.payments.chains.reading import Block, Node, NodeError
 
 logger = logging.getLogger(__name__)
@@ -26,10 +26,10 @@ def step_back(chain: Chain, node: Node, now: datetime) -> None:
     anchor = _last_common(chain, node)
     gone = _gone(chain, node, anchor)
     with transaction.atomic():
-        if not keeping.is_at(chain):
+        if not recording.is_at(chain):
             return
         credit.lock_accounts_of([row.address for row in gone])
-        keeping.reverse_transfers(gone)
+        recording.reverse_transfers(gone)
         credit.settle({row.address_id: row.address for row in gone}.values(), now)
         ChainCheckpoint.objects.filter(chain=chain, number__gt=anchor.number).delete()
         because = f"Reorganised after block {anchor.number}: {chain.cursor_number} had been read."

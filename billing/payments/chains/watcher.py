@@ -14,9 +14,9 @@ from typing import Final
 
 from billing.models import Chain, DepositAddress
 from billing.models.payments.chains.chain import STALE_AFTER
-from billing.payments.chains import keeping, refunds, reorganisation
-from billing.payments.chains.keeping import Found
+from billing.payments.chains import recording, refunds, reorganisation
 from billing.payments.chains.reading import Block, Node, NodeError, Transfer, WrongChain
+from billing.payments.chains.recording import Found
 from billing.postgres.session_locks import held_alone
 
 CHUNK: Final = 500
@@ -96,16 +96,16 @@ def _read_on(chain: Chain, node: Node, head: Block, now: datetime) -> Look:
     upto = min(sure, chain.cursor_number + CHUNK)
     if upto <= chain.cursor_number and head.hash == chain.head_hash:
         return Look.NOTHING_NEW
-    close = keeping.watched_closely(chain, now)
+    close = recording.watched_closely(chain, now)
     if upto > chain.cursor_number:
         # Old blocks' balances are asked of nobody: most nodes forget them.
         with_balances = upto == sure and upto // BALANCE_BLOCKS > chain.cursor_number // BALANCE_BLOCKS
         found = _read(node, chain.cursor_number + 1, upto, close, with_balances=with_balances)
-        if found is None or not keeping.keep(chain, found, now):
+        if found is None or not recording.keep(chain, found, now):
             return Look.MOVED
         if upto < sure:
             return Look.READ
-    keeping.show(chain, _transfers(node, max(upto, sure) + 1, head.number, close), close)
+    recording.show(chain, _transfers(node, max(upto, sure) + 1, head.number, close), close)
     return _sweep(chain, node, now) if upto > chain.cursor_number else Look.NOTHING_NEW
 
 
@@ -115,8 +115,8 @@ def _sweep(chain: Chain, node: Node, now: datetime) -> Look:
     assert chain.cursor_number is not None and chain.swept_number is not None
     if chain.cursor_number - chain.swept_number < SWEPT_BLOCKS:
         return Look.READ
-    found = _read(node, chain.swept_number + 1, chain.swept_number + SWEPT_BLOCKS, keeping.all_of(chain))
-    return Look.READ if found is not None and keeping.keep(chain, found, now, is_sweep=True) else Look.MOVED
+    found = _read(node, chain.swept_number + 1, chain.swept_number + SWEPT_BLOCKS, recording.all_of(chain))
+    return Look.READ if found is not None and recording.keep(chain, found, now, is_sweep=True) else Look.MOVED
 
 
 def _read(
@@ -161,7 +161,7 @@ def _begin(chain: Chain, node: Node, head: Block) -> Look:
     block = node.block(max(_sure(chain, node, head), 0))
     if block is None:
         return Look.MOVED
-    keeping.move_cursor(chain, block)
+    recording.move_cursor(chain, block)
     Chain.objects.filter(pk=chain.pk).update(swept_number=block.number)
     return Look.READ
 

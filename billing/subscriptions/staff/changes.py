@@ -10,7 +10,7 @@ from django.db import transaction
 from billing.models import BillingPeriod, Plan, Subscription
 from billing.rules.money import in_currency
 from billing.subscriptions import changes, quotes
-from billing.subscriptions.period_end import parking
+from billing.subscriptions.period_end import releasing
 from billing.subscriptions.refusals import AlreadyOnPlan, NotParked, QuoteExpired, UnderReview
 from billing.subscriptions.staff.documents import Documents, documents_after, last_documents
 
@@ -109,7 +109,7 @@ def _release(subscription: Subscription, now: datetime) -> ReleasePreview:
     parked_at = parked.parked_at
     if parked_at is None:
         raise NotParked
-    parking.release(parked, now)
+    releasing.release(parked, now)
     released = Subscription.objects.select_related("account", "plan").get(pk=parked.pk)
     period = released.current_period()
     documents = documents_after(account, last, period.currency)

@@ -13,7 +13,7 @@ from billing.invoicing import credit_notes
 from billing.invoicing.ledger import BillingError
 from billing.models import ApiKey, Invoice, LimitOverride, OutboxMessage, Plan, Subscription, TokenTopUp
 from billing.subscriptions import changes, opening, quotes
-from billing.subscriptions.period_end import parking, renewal
+from billing.subscriptions.period_end import releasing, renewal
 from billing.subscriptions.refusals import NothingScheduled
 from billing.subscriptions.staff import changes as staff_changes
 from tests.billing.closers import many_due
@@ -105,7 +105,7 @@ def test_one_that_is_parked_and_released(low: Plan, settings: Any, since: Since)
     since()
     renewal.renew_due(END)
     assert since() == [("subscription.parked", {"subscription": subscription.pk})]
-    parking.release(fresh(subscription), END)
+    releasing.release(fresh(subscription), END)
     assert [kind for kind, _ in since()] == ["subscription.released", "subscription.renewed", "invoice.issued"]
 
 

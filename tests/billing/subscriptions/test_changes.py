@@ -13,7 +13,7 @@ from billing.invoicing import credit_notes, ledger
 from billing.models import Invoice, Plan, Subscription
 from billing.rules.plan_change import CurrencyMismatch, IntervalMismatch
 from billing.subscriptions import changes, opening, quotes, refusals
-from billing.subscriptions.period_end import parking, renewal
+from billing.subscriptions.period_end import releasing, renewal
 from billing.subscriptions.period_end.report import RenewalReport
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, hand_over, invoices, lines, pay_in_full
 from tests.billing.refuses import refuses
@@ -60,10 +60,10 @@ class TestSubscribe:
         settings.LARGEST_INVOICE = 100
         subscription = make_subscription(make_plan("dear", "100.01"), START)
         assert (subscription.parked_at, invoices(subscription)) == (START, [])
-        done = parking.release(subscription, MIDDLE)
+        done = releasing.release(subscription, MIDDLE)
         assert (done.invoices, [invoice.total for invoice in invoices(subscription)]) == (1, [money("100.01")])
         assert fresh(subscription).parked_at is None
-        assert parking.release(subscription, MIDDLE) == RenewalReport()
+        assert releasing.release(subscription, MIDDLE) == RenewalReport()
 
 
 class TestUpgrade:

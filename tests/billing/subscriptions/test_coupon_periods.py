@@ -15,7 +15,7 @@ from billing.models import BillingPeriod, CouponRedemption, Plan, Subscription
 from billing.subscriptions import changes, opening, previews
 from billing.subscriptions.coupons import redeeming
 from billing.subscriptions.current import current_subscription
-from billing.subscriptions.period_end import parking, renewal
+from billing.subscriptions.period_end import releasing, renewal
 from billing.subscriptions.staff import ending as staff_ending
 from tests.billing.closers import many_due
 from tests.billing.coupons import assert_sound, redeemed, totals, used
@@ -123,7 +123,7 @@ def test_one_that_was_parked_and_released(low: Plan, settings: Any) -> None:
     settings.LARGEST_INVOICE = 10
     renewal.renew_due(at("2025-12-01"))
     assert (fresh(subscription).is_parked, used(subscription)) == (True, 0)
-    parking.release(fresh(subscription), at("2026-01-01"))
+    releasing.release(fresh(subscription), at("2026-01-01"))
     assert (totals(subscription), used(subscription)) == ([31, HALF, HALF, 31], 2)
     assert_sound(subscription)
 
@@ -136,7 +136,7 @@ def test_one_that_was_parked_as_it_was_opened(high: Plan, settings: Any) -> None
     Subscription.objects.update(status="canceled", ended_at=MIDDLE)
     subscription = opening.subscribe(account, high, MIDDLE)
     assert (subscription.is_parked, used(subscription)) == (True, 1)
-    parking.release(subscription, MIDDLE)
+    releasing.release(subscription, MIDDLE)
     assert (totals(subscription), used(subscription)) == ([money("46.5")], 1)
 
 

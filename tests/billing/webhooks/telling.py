@@ -12,10 +12,10 @@ from django.utils import timezone
 from billing.models import ApiKey, WebhookDelivery, WebhookEndpoint
 from billing.outbox.delivery import Delivery
 from billing.outbox.positions import give_positions
-from billing.webhooks import endpoints, sending
+from billing.webhooks import attempt, endpoints
 from billing.webhooks.consumer import make_webhooks
 from billing.webhooks.endpoints import NewEndpoint
-from billing.webhooks.posting import Answer
+from billing.webhooks.http_post import Answer
 
 NOON = datetime(2025, 10, 16, 12, tzinfo=UTC)
 CONSUMER = "webhooks"
@@ -57,8 +57,8 @@ def try_next(at: datetime | None = None) -> Answer | None:
     claimed = WebhookDelivery.objects.claim(now)
     if claimed is None:
         return None
-    answer = sending.send(claimed, now)
-    assert sending.note(claimed, answer, now)
+    answer = attempt.send(claimed, now)
+    assert attempt.note(claimed, answer, now)
     return answer
 
 

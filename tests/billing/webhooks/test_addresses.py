@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from billing.models import WebhookDelivery, WebhookEndpoint
 from billing.webhooks import addresses
-from billing.webhooks.posting import post
+from billing.webhooks.http_post import post
 from tests.billing.webhooks.telling import anew, listen, told, try_next
 from tests.cast import Customer
 from tests.servers.webhooks.receiver import Receiver, answering

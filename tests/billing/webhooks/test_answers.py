@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from billing.models import WebhookDelivery
-from billing.webhooks import posting
-from billing.webhooks.posting import post
+from billing.webhooks import http_post
+from billing.webhooks.http_post import post
 from tests.billing.webhooks.telling import anew, endpoint_of, listen, told, try_next
 from tests.cast import Customer
 from tests.servers.webhooks.receiver import Handler, Receiver, answering
@@ -91,7 +91,7 @@ def test_a_look_up_that_hangs_is_cut_off_in_time_and_nothing_is_sent_after_it(
 
 
 def test_the_deadline_is_fifteen_seconds() -> None:
-    assert posting.SECONDS == 15
+    assert http_post.SECONDS == 15
 
 
 def test_no_more_than_4_kb_of_an_answer_is_read(bob: Customer, receiver: Receiver) -> None:

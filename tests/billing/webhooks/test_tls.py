@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from billing.webhooks.posting import post
+from billing.webhooks.http_post import post
 from tests.billing.webhooks.test_addresses import resolving
 from tests.servers.webhooks.receiver import Receiver, answering
 

@@ -9,7 +9,7 @@ from billing.invoicing.ledger import BillingError
 from billing.models import Invoice, PaymentAttempt
 from billing.payments.cards import methods
 from billing.payments.cards.answers import Answer, Answered, HostedPage, Unknown
-from billing.payments.cards.charging import attempts, told
+from billing.payments.cards.charging import attempts, provider_reports
 from billing.payments.cards.charging.attempts import AttemptRunning, Cause, State
 from billing.payments.cards.gateway import Gateway
 
@@ -105,7 +105,7 @@ def look(gateway: Gateway, attempt: PaymentAttempt, now: datetime) -> PaymentAtt
     answer = gateway.fetch_page(attempt.page_reference)
     if not isinstance(answer, Answered):
         return attempt
-    told.apply_page(gateway, answer.value, now)
+    provider_reports.apply_page(gateway, answer.value, now)
     return PaymentAttempt.objects.get(pk=attempt.pk)
 
 

@@ -13,7 +13,8 @@ from billing.invoicing import ledger
 from billing.models import Invoice, OutboxMessage, PastDue, PaymentAttempt, PaymentMethod
 from billing.payments.cards import disputes, methods, refunds
 from billing.payments.cards.answers import Answered
-from billing.payments.cards.charging import automatic, dunning, sweep, told
+from billing.payments.cards.charging import automatic, dunning, sweep
+from billing.payments.cards.charging.provider_reports import apply_charge
 from billing.payments.cards.configured import card_gateway
 from billing.payments.cards.gateway import Gateway
 from tests.cast import Customer
@@ -80,7 +81,7 @@ class Buyer:
         for event in self.gateway.events_since(self.now - DAY).value:  # type: ignore[union-attr]
             reference: str = event.object_reference
             if event.object_type == "payment_intent":
-                told.apply_charge(self.gateway, self.gateway.fetch_charge(reference).value, now)  # type: ignore[union-attr]
+                apply_charge(self.gateway, self.gateway.fetch_charge(reference).value, now)  # type: ignore[union-attr]
             elif event.object_type == "refund":
                 refunds.apply_refund(self.gateway, self.gateway.fetch_refund(reference).value, now)  # type: ignore[union-attr]
             elif event.object_type == "payment_method":

@@ -8,7 +8,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from billing.models import ChainTransfer, DepositAddress, MoneyIn, TransferCredit
-from billing.payments.chains.keeping import watched_closely
+from billing.payments.chains.recording import watched_closely
 from billing.payments.reversals import left
 from tests.chains import Shop
 

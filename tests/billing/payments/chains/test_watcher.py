@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from billing.models import Chain, ChainCheckpoint, ChainTransfer, Invoice, MoneyIn, SeenTransfer
-from billing.payments.chains import keeping, watcher
+from billing.payments.chains import recording, watcher
 from billing.payments.chains.requests import State
 from billing.payments.chains.rpc import RpcNode
 from billing.payments.chains.watcher import Look
@@ -127,7 +127,7 @@ def test_an_address_of_long_ago_is_read_by_the_sweep(
 def test_former_places_are_kept_as_long_as_a_fork_could_go_and_the_first_for_ever(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "CHECKPOINT_BLOCKS", 4)
+    monkeypatch.setattr(recording, "CHECKPOINT_BLOCKS", 4)
     first = shop.fresh().cursor_number
     for _ in range(9):
         shop.money.mine()

@@ -13,7 +13,7 @@ from billing.subscriptions import canceling, changes, refusals
 from billing.subscriptions.bulk import moves, work
 from billing.subscriptions.bulk.moves import Order, Tally
 from billing.subscriptions.current import current_subscription
-from billing.subscriptions.period_end import parking, renewal
+from billing.subscriptions.period_end import releasing, renewal
 from billing.subscriptions.staff import changes as staff_changes
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay_in_full
 from tests.factories import at, make_plan, make_subscription, money
@@ -111,7 +111,7 @@ class TestNow:
         with pytest.raises(moves.NobodyToMove):
             moves.confirm(move, MIDDLE)
         assert fresh(canceled).cancel_at == END, "whoever has canceled stays so"
-        parking.release(fresh(parked), MIDDLE)
+        releasing.release(fresh(parked), MIDDLE)
 
     def test_an_invoice_that_looks_wrong_is_left_to_a_person(self, low: Plan, high: Plan, settings: Any) -> None:
         make_subscription(low, START)

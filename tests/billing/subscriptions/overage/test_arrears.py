@@ -11,7 +11,7 @@ from billing.invoicing import credit_notes
 from billing.models import Invoice, LimitOverride, Plan, Subscription, TokenTopUp, WindowOverage
 from billing.subscriptions import canceling, changes
 from billing.subscriptions.current import current_subscription
-from billing.subscriptions.period_end import parking, renewal
+from billing.subscriptions.period_end import releasing, renewal
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, lines, pay_in_full
 from tests.billing.metered import make_metered, overage_lines, use
 from tests.factories import at, make_plan, make_subscription, money
@@ -135,7 +135,7 @@ class TestAtTheClose:
         use(subscription.account_id, 40_000_000, MIDDLE)
         assert renewal.renew_due(END).parked == [subscription.pk]
         assert (len(invoices(subscription)), WindowOverage.objects.exists()) == (1, False)
-        parking.release(fresh(subscription), END)
+        releasing.release(fresh(subscription), END)
         assert overage_lines(subscription.account_id) == [
             ("39,999,000 tokens above the quota at 0.50 per 1,000", money("19999.5"))
         ]

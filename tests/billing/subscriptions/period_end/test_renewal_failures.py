@@ -10,7 +10,7 @@ from django.db import DatabaseError, transaction
 from freezegun import freeze_time
 
 from billing.models import BillingPeriod, Invoice, Plan, Subscription
-from billing.subscriptions.period_end import parking, renewal
+from billing.subscriptions.period_end import releasing, renewal
 from billing.subscriptions.period_end.report import RenewalReport
 from tests.billing.ledger import assert_explained, assert_tiled, fresh, invoices, schedule
 from tests.factories import at, make_plan, make_subscription, money
@@ -123,7 +123,7 @@ class TestParking:
         with freeze_time("2025-11-20"):
             high.price = money(120)
             high.save()
-        done = parking.release(fresh(subscription), at("2025-12-05"))
+        done = releasing.release(fresh(subscription), at("2025-12-05"))
         assert (done.renewed, done.changed, done.periods, done.invoices) == (1, 1, 2, 2)
         live = fresh(subscription)
         assert (live.parked_at, live.parked_because, live.plan) == (None, "", high)
@@ -135,6 +135,6 @@ class TestParking:
         subscription = make_subscription(low, START)
         settings.LARGEST_INVOICE = 30
         self.park(subscription)
-        parking.release(subscription, END)
+        releasing.release(subscription, END)
         assert renewal.renew_due(END) == RenewalReport()
         assert renewal.renew_due(at("2025-12-01")).parked == [subscription.pk]

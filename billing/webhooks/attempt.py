@@ -13,7 +13,7 @@ from billing.models.webhooks.deliveries import MOST_TRIES_KEPT
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
 from billing.webhooks import schedule
-from billing.webhooks.posting import Answer, post
+from billing.webhooks.http_post import Answer, post
 from billing.webhooks.secrets import SecretLost, decrypted
 
 GONE = 410

@@ -11,7 +11,7 @@ from standardwebhooks import WebhookVerificationError
 
 from billing.models import OutboxMessage, WebhookDelivery, WebhookMessage
 from billing.outbox.kinds import Happened
-from billing.webhooks import endpoints, schedule, secrets
+from billing.webhooks import attempt, endpoints, schedule, secrets
 from tests.billing.webhooks.telling import (
     NOON,
     anew,
@@ -214,8 +214,6 @@ def test_a_lost_secret_is_said_and_nothing_is_sent(bob: Customer, receiver: Rece
 
 
 def test_a_try_after_its_lease_changes_nothing(bob: Customer, receiver: Receiver) -> None:
-    from billing.webhooks import sending
-
     listen(bob.account, receiver.url)
     delivery = told(bob.account)
     late = WebhookDelivery.objects.claim(NOON + timedelta(minutes=1))
@@ -223,10 +221,10 @@ def test_a_try_after_its_lease_changes_nothing(bob: Customer, receiver: Receiver
     assert WebhookDelivery.objects.claim(NOON + timedelta(minutes=1, seconds=59)) is None
     other = WebhookDelivery.objects.claim(NOON + timedelta(minutes=2))
     assert other is not None
-    answer = sending.send(late, NOON)
-    assert not sending.note(late, answer, NOON)
+    answer = attempt.send(late, NOON)
+    assert not attempt.note(late, answer, NOON)
     assert anew(delivery).state == State.PENDING
-    assert sending.note(other, answer, NOON)
+    assert attempt.note(other, answer, NOON)
     assert anew(delivery).state == State.DELIVERED
 
 
