@@ -241,13 +241,13 @@ def void(
     return Voided(status), Standing(quota, used, 0)
 
 
-def end_run(store: Store, record: bytes, event: str, answer: KeptAnswer | None) -> bool:
-    """A run of the request has ended, and its charge stands; a successful answer is kept where one is given.
+def end_request(store: Store, record: bytes, event: str, answer: KeptAnswer | None) -> bool:
+    """The request has ended, and its charge stands; a successful answer is kept where one is given.
 
     False when the record is gone, or is of another event by now.
     """
     head, body = answer or (b"", b"")
-    return bool(store.run(Command(scripts.END_RUN, [record], [event, head, body])))
+    return bool(store.run(Command(scripts.END_REQUEST, [record], [event, head, body])))
 
 
 def give_up(store: Store, record: bytes, event: str) -> bool:

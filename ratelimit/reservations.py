@@ -17,7 +17,7 @@ RESTS_ON_NONE = "-"
 S = TypeVar("S", bound=IntEnum)
 
 
-class Beaten(IntEnum):
+class Prolonged(IntEnum):
     """How the prolong script answered; the numbers are the script's own (lua/scripts/prolong.lua)."""
 
     OK = 1
@@ -63,13 +63,13 @@ class State(NamedTuple):
 class Kept(NamedTuple):
     """What Redis keeps of a reservation.
 
-    `audit` is the text of its charge; `beaten`, its tokens, and `units` are of its last heartbeat, b"" without one.
+    `audit` is the text of its charge; `progress`, in tokens, and `units` are its last heartbeat's, b"" without one.
     """
 
     audit: bytes
     bound: int
     expires_at_ms: int
-    beaten: bytes
+    progress: bytes
     units: bytes
     state: bytes
     charged: int
@@ -150,14 +150,14 @@ def read(store: Store, account: int, event: str) -> Kept | None:
     """What Redis keeps of the reservation; None where it knows none."""
     name = keys_of(account).reservation(event)
     found = store.ask(name, b"HMGET", name, b"e", b"b", b"x", b"h", b"u", b"s", b"c", b"q", b"p")
-    audit, bound, expires_at, beaten, units, state, charged, cost, draws = found
+    audit, bound, expires_at, progress, units, state, charged, cost, draws = found
     if audit is None or bound is None or expires_at is None:
         return None
     return Kept(
         audit=audit,
         bound=int(bound),
         expires_at_ms=int(expires_at),
-        beaten=beaten or b"",
+        progress=progress or b"",
         units=units or b"",
         state=state or b"",
         charged=int(charged or 0),
@@ -178,7 +178,7 @@ def prolong(
     parents: Texts = NO_TEXTS,
     begins: bool = False,
     now_ms: int | None = None,
-) -> tuple[Beaten, State]:
+) -> tuple[Prolonged, State]:
     """A heartbeat: `tokens` are what it has cost so far.
 
     With `begins` a child takes its bound from its parent's: no heartbeat.
@@ -190,7 +190,7 @@ def prolong(
     if at.parent:
         names.append(at.parent)
         words += [*parents, b"1" if begins else b""]
-    return _answer(Beaten, store.run(Command(scripts.PROLONG, names, words)))
+    return _answer(Prolonged, store.run(Command(scripts.PROLONG, names, words)))
 
 
 def finish(
@@ -208,7 +208,7 @@ def finish(
 ) -> tuple[Finished, State]:
     """End it once; "expired" only when it is due by Redis' clock, anything else only before.
 
-    `rests_on` is the `Kept.beaten` that `cost` was found by, or RESTS_ON_NONE.
+    `rests_on` is the `Kept.progress` that `cost` was found by, or RESTS_ON_NONE.
     """
     names = [at.names.reservation, at.names.due, at.stream, at.quota, at.marker, *at.budgets, at.fence]
     limit = UNLIMITED if terms.maximum is None else terms.maximum

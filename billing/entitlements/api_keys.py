@@ -107,7 +107,7 @@ def create(
         if not by_staff:
             _check_room(account, now)
         new = NewKey(*ApiKey.issue(account_id=account, name=name, scope=scope, expiry_date=expires_at))
-        _bound(new.key, limits or {})
+        _set_limits(new.key, limits or {})
     return new
 
 
@@ -125,7 +125,7 @@ def change(account: int, key: str, now: datetime, changes: Mapping[str, Any], li
             setattr(row, name, value)
         if changed:
             row.save(update_fields=list(changed))
-        if _bound(row, limits or {}) or changed:
+        if _set_limits(row, limits or {}) or changed:
             record(Happened.API_KEY_CHANGED, account, key=row.prefix)
         changed_row: ApiKey = keys_of(account).get(pk=key)
     return changed_row
@@ -158,7 +158,7 @@ def rotate(
         new = NewKey(
             *ApiKey.issue(account_id=account, name=old.name, scope=old.scope, expiry_date=expires_at, replaces=old)
         )
-        _bound(new.key, terms_of(old)._asdict())
+        _set_limits(new.key, terms_of(old)._asdict())
         seconds = int(overlap.total_seconds())
         record(Happened.API_KEY_ROTATED, account, key=old.prefix, successor=new.key.prefix, overlap_seconds=seconds)
     return new
@@ -186,7 +186,7 @@ def find_by_key(text: str) -> ApiKey | None:
     return found if found is not None and pasted is not None and found.beginning == pasted["named"] else None
 
 
-def _bound(key: ApiKey, limits: Limits) -> bool:
+def _set_limits(key: ApiKey, limits: Limits) -> bool:
     """Set those limits of a key that are given; whether any was another one before."""
     row = Budget.objects.filter(key=key).first() or Budget(key=key)
     before = row.terms

@@ -153,7 +153,7 @@ def _leave_other_accounts(user: User) -> None:
 
 
 def _as_name(name: str) -> str:
-    """What an address has to look like, at a host that exists nowhere."""
+    """The name as the user model takes it: an address at a host that exists nowhere, where the model goes by e-mail."""
     return f"{name}@erased.invalid" if name_field() == "email" else name
 
 

@@ -1,4 +1,4 @@
-"""The versions that tell every worker when its facts are stale, and the outbox that carries them to Redis."""
+"""The versions that tell every worker when its facts are stale, and how far each was pushed to Redis."""
 
 from __future__ import annotations
 

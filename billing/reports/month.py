@@ -8,9 +8,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, F, Sum
 
 from billing.models import Invoice, MoneyIn, Reversal
+from billing.models.invoicing.invoices import is_overdue
 from billing.rules.money import in_currency
 from billing.rules.periods import Period, month_window
 
@@ -36,7 +37,7 @@ def money_of_month(now: datetime) -> Month:
     """Of the UTC month of an instant."""
     window = month_window(now)
     issued = Invoice.objects.billed().filter(issued_at__gte=window.start, issued_at__lt=window.end)
-    left, is_late = F("total") - F("settled"), Q(due_at__lt=now)
+    left, is_late = F("total") - F("settled"), is_overdue(now)
     late = {"late": Sum(left, filter=is_late), "late_count": Count("pk", filter=is_late)}
     unpaid = Invoice.objects.filter(status=Invoice.Status.OPEN).order_by().values("currency")
     sums: Any = unpaid.annotate(sum=Sum(left), count=Count("pk"), **late)

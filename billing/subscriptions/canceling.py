@@ -39,7 +39,7 @@ def cancel(account: int, now: datetime, reason: str = "") -> Canceled:
     return Canceled(subscription, subscription.period_ends_at, then)
 
 
-def take_back(account: int, now: datetime) -> Subscription:
+def withdraw(account: int, now: datetime) -> Subscription:
     """Renew the account's subscription after all. Raises NothingScheduled, NoSubscription, UnderReview."""
     with transaction.atomic():
         subscription = locked(account, now)

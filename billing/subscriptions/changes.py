@@ -1,6 +1,7 @@
 """Changes of plan: upgrade now, downgrade at the period's end, cancel that. Each locks the subscription first.
 
-Subscriptions are written by this module, `opening`, `canceling`, `renewal`, `ending` and `parking` alone.
+A subscription's plan, period, schedule and end are written by this module, `opening`, `canceling`, and `renewal`,
+`ending` and `releasing` of `period_end` alone.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def ask_for_payment_methods(subscriptions: Sequence[Subscription]) -> None:
 
 
 def announce_ending(now: datetime) -> int:
-    """Write the message of each trial that ends within three days, once; how many. Several at once do no harm.
+    """Write the message of each trial that ends within `NOTICE`, once; how many. Several at once do no harm.
 
     None for a deactivated user, and none where the trial has ended before anybody came to write it.
     """

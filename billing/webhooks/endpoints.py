@@ -75,7 +75,7 @@ def deliveries_of(endpoint: WebhookEndpoint) -> WebhookDeliveryQuerySet:
 
 
 def check(url: str, types: Iterable[str]) -> None:
-    """Whether an endpoint may be so. Looks the name up. Raises UrlRefused, TypeUnknown."""
+    """Raise UrlRefused or TypeUnknown unless an endpoint may have this URL and these types. Looks the host up."""
     if unknown := sorted(set(types) - set(SUBSCRIBABLE)):
         raise TypeUnknown(names=unknown)
     addresses.check(url)
@@ -103,7 +103,7 @@ def create(
 
 
 def hold_room(owner: int | None) -> None:
-    """Whether there is room for one more; until the transaction ends nobody else makes one. Raises TooManyEndpoints."""
+    """Raise TooManyEndpoints unless there is room for one more, which nobody else takes until the transaction ends."""
     if owner is not None:
         get_user_model().objects.select_for_update(no_key=True).get(pk=owner)
     else:

@@ -28,8 +28,8 @@ from usage.metering.reservations.streaming import settling
 logger = logging.getLogger(__name__)
 RESERVED_SECONDS: Final = 600
 """Longer than the source may be silent, and than an answer that is no stream may take."""
-EVENTS_A_BEAT: Final = 8
-SECONDS_A_BEAT: Final = 30.0
+EVENTS_A_HEARTBEAT: Final = 8
+SECONDS_A_HEARTBEAT: Final = 30.0
 
 
 def served_whole(answer: Answer, reservation: ViewReservation) -> HttpResponse:
@@ -48,8 +48,8 @@ def served_as_stream(answer: Answer, reservation: ViewReservation) -> StreamingH
     events = answer.events()
     with _settled_where_it_fails(answer, reservation):
         first = next(events)
-    beating = _beating(first, events, answer, reservation)
-    settled = settling(beating, reservation, lambda: answer.reported, lambda: answer.seen)
+    followed = _telling(first, events, answer, reservation)
+    settled = settling(followed, reservation, lambda: answer.reported, lambda: answer.seen)
     headers = {"X-Accel-Buffering": "no"}  # nginx would hold the events back
     return StreamingHttpResponse(_Stream(settled), content_type=MEDIA_TYPE, headers=headers)
 
@@ -89,24 +89,24 @@ class _Stream:
             close()
 
 
-def _beating(first: bytes, events: Iterator[bytes], answer: Answer, reservation: ViewReservation) -> Iterator[bytes]:
+def _telling(first: bytes, events: Iterator[bytes], answer: Answer, reservation: ViewReservation) -> Iterator[bytes]:
     """The events, with a heartbeat after every few: it is what a process that dies leaves behind.
 
     Raises BoundExceeded where neither bound nor quota has what the answer needs, Over where somebody has ended it.
     """
-    beaten_at = time.monotonic()
+    told_at = time.monotonic()
     try:
         yield first
         for count, event in enumerate(events, 1):
-            if count % EVENTS_A_BEAT == 0 or time.monotonic() - beaten_at > SECONDS_A_BEAT:
-                _beat(answer, reservation)
-                beaten_at = time.monotonic()
+            if count % EVENTS_A_HEARTBEAT == 0 or time.monotonic() - told_at > SECONDS_A_HEARTBEAT:
+                _heartbeat(answer, reservation)
+                told_at = time.monotonic()
             yield event
     finally:
         events.close()  # type: ignore[attr-defined]  # a generator: the source stops, and counts no more
 
 
-def _beat(answer: Answer, reservation: ViewReservation) -> None:
+def _heartbeat(answer: Answer, reservation: ViewReservation) -> None:
     """Raises BoundExceeded, Over. What cannot be told at the moment stops no answer: the next heartbeat tells it."""
     try:
         reservation.heartbeat(answer.seen)

@@ -15,11 +15,10 @@ from billing.rules.tokens.model_prices import MOST_TOKENS, UNITS
 from billing_site.mcp.tools import Arguments, tool
 from usage.api.contract import charge_of_work
 from usage.api.reservation_charges import charge_of_asked
-from usage.api.reservation_serializers import LONGEST_RUN
 from usage.api.reservation_views import released, reserved, settled
-from usage.metering.call import ChargeRequest
+from usage.metering.call import LONGEST_RUN_NAME, ChargeRequest
 from usage.metering.reservations.ends import OUTCOMES
-from usage.metering.reservations.opening import MOST_SECONDS
+from usage.metering.reservations.opening import LONGEST_LIFE_SECONDS
 from usage.metering.voiding import METER_SCOPE
 
 ID: Final = {"type": "string", "pattern": "^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$", "maxLength": 36}
@@ -35,9 +34,9 @@ RESERVED: Final[Arguments] = {
     "model": {"type": "string", "maxLength": 100},
     "units": UNITS_SCHEMA,
     "tokens": TOKENS,
-    "run": {"type": "string", "maxLength": LONGEST_RUN},
+    "run": {"type": "string", "maxLength": LONGEST_RUN_NAME},
     "parent": ID,
-    "expires_in": {"type": "integer", "minimum": 1, "maximum": MOST_SECONDS, "description": "Seconds."},
+    "expires_in": {"type": "integer", "minimum": 1, "maximum": LONGEST_LIFE_SECONDS, "description": "Seconds."},
 }
 REPORTED: Final[Arguments] = {
     "reservation": ID,

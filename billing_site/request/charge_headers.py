@@ -9,7 +9,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, UnreadablePostError
 
 from billing.http.idempotency import IDEMPOTENCY_KEY, InvalidIdempotencyKey, fingerprint, key_of
-from usage.metering.call import LONGEST_RUN, ChargeRequest, names_a_run
+from usage.metering.call import LONGEST_RUN_NAME, ChargeRequest, names_a_run
 
 USAGE_RUN: Final = "HTTP_USAGE_RUN"
 
@@ -28,7 +28,7 @@ def in_run(request: HttpRequest, charge: ChargeRequest, *, guarded: bool = True)
     """
     name = request.META[USAGE_RUN]
     if not names_a_run(name):
-        message = f"Give 1 to {LONGEST_RUN} printable ASCII characters."
+        message = f"Give 1 to {LONGEST_RUN_NAME} printable ASCII characters."
         return ChargeRequest(invalid_key=message, invalid_name="Usage-Run")
     if charge.run:
         return charge

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from billing.entitlements.callers import BadCredentials
 from billing.http import overage, problems
+from billing.http.error_codes import ERRORS
 from billing_site.operations import metrics
 from billing_site.request.authentication import CsrfFailed, Flooded
 from usage.metering import refused_calls
@@ -21,26 +22,19 @@ logger = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = 1
 UPGRADE_URL = "/dashboard/"
 SENTENCES = {
-    "feature_not_in_plan": (403, "The {plan} plan does not include {capability}. Upgrade to use {feature}."),
-    "rate_limited": (429, "Rate limit exceeded. Limit: {limit} requests/minute. Upgrade for higher limits."),
-    "quota_exceeded": (429, "Monthly quota exceeded. Please upgrade your plan."),
-    "budget_exceeded": (429, "A budget of this {of} is used up: {used} of {limit} {what}."),
-    "too_many_open": (429, "This run has {used} open reservations, and may have {limit}. Settle or release one first."),
-    "loop_detected": (429, "The same request came {used} times in a row in this run, which may repeat it no more."),
-    "idempotency_conflict": (
-        409,
-        "This Idempotency-Key was used for another request. Send a new key for a new request.",
-    ),
-    "idempotency_in_progress": (
-        409,
-        "The first request under this Idempotency-Key is being answered. Try again.",
-    ),
+    "feature_not_in_plan": "The {plan} plan does not include {capability}. Upgrade to use {feature}.",
+    "rate_limited": "Rate limit exceeded. Limit: {limit} requests/minute. Upgrade for higher limits.",
+    "quota_exceeded": "Monthly quota exceeded. Please upgrade your plan.",
+    "budget_exceeded": "A budget of this {of} is used up: {used} of {limit} {what}.",
+    "too_many_open": "This run has {used} open reservations, and may have {limit}. Settle or release one first.",
+    "loop_detected": "The same request came {used} times in a row in this run, which may repeat it no more.",
+    "idempotency_conflict": "This Idempotency-Key was used for another request. Send a new key for a new request.",
+    "idempotency_in_progress": "The first request under this Idempotency-Key is being answered. Try again.",
     "idempotency_exhausted": (
-        409,
-        "The request under this Idempotency-Key has run too often, and its answer could not be kept. Send a new key.",
+        "The request under this Idempotency-Key has run too often, and its answer could not be kept. Send a new key."
     ),
 }
-"""Of each code of a refusal, its status and what is said, with the refusal's parameters."""
+"""What is said of each code of a refusal, with the refusal's parameters; `billing.http.error_codes` has its status."""
 
 ABOVE_THE_QUOTA = (
     "The quota and your cap of {overage.terms.cap_tokens} tokens above it are used up. "
@@ -65,7 +59,7 @@ def refuse(request: HttpRequest, admission: Admission) -> HttpResponse:
     """The response to a call that was not admitted; it is counted."""
     refusal = refusal_of(admission)
     refused_calls.count(admission, refusal)
-    status, sentence = SENTENCES[refusal.code]
+    status, sentence = ERRORS[refusal.code].status, SENTENCES[refusal.code]
     if refusal.parameters.get("current_plan", "") is None:
         sentence = NO_PLAN.get(refusal.code, sentence)
     if refusal.parameters.get("overage") is not None:

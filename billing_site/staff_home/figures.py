@@ -37,7 +37,7 @@ class Figures:
     unplaced: int
     """Money on balances that no invoice is going to use."""
     near: int
-    """How many accounts have used 80 % or more of their window's quota."""
+    """How many accounts are near the quota of their window."""
     nearest: list[Used]
     top: list[Used]
     reservations: Everybody

@@ -18,7 +18,7 @@ from billing.reports.recurring import by_currency
 from billing.rules.money import round_money
 from billing_site.staff_home import figures, operations
 from billing_site.staff_home.figures import Figures
-from usage.reports.present import MOST_NEAR, Used
+from usage.reports.present import MOST_NEAR, NEAR_PERCENT, Used
 
 
 class Number(NamedTuple):
@@ -50,7 +50,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         groups.append(("Machinery", _machinery(request, operations.read(now), now)))
         if may(users.right("view")):
             context["used"] = [
-                ("Near the quota", _accounts(shown, shown.nearest), "Nobody has used 80 % of the quota."),
+                ("Near the quota", _accounts(shown, shown.nearest), f"Nobody has used {NEAR_PERCENT} of the quota."),
                 ("Most tokens of the present window", _accounts(shown, shown.top), "Nobody has used any."),
             ]
     return context | {"groups": groups, "read_at": shown.read_at}
@@ -98,7 +98,7 @@ def _to_look_at(shown: Figures) -> list[Number]:
             "Near the quota",
             f"{shown.near:,}{' or more' if shown.near >= MOST_NEAR else ''}",
             _list(users.label(), quota="near"),
-            "80 % or more of the window's tokens",
+            f"{NEAR_PERCENT} or more of the window's tokens",
         ),
         _bad(
             "Overdue invoices",

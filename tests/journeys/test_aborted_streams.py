@@ -16,7 +16,7 @@ from django.db import connection
 from django.utils import timezone
 
 from billing.models import Feature, ModelPrice
-from billing_site.agent.served import EVENTS_A_BEAT
+from billing_site.agent.served import EVENTS_A_HEARTBEAT
 from billing_site.local.engines.process import wait_until
 from tests.cast import Customer
 from tests.effort import effort
@@ -129,5 +129,5 @@ def test_a_process_that_dies_leaves_its_last_heartbeat(catalogue: None, erin: Cu
     drain.drain()
     row = Reservation.objects.get(account=erin.account)
     assert (row.state, row.estimated) == ("expired", True)
-    assert got - EVENTS_A_BEAT <= row.units["output"] < CHUNKS
+    assert got - EVENTS_A_HEARTBEAT <= row.units["output"] < CHUNKS
     assert row.charged == PROMPT + row.units["output"]

@@ -28,7 +28,7 @@ def keyed(account: Account) -> Keyed:
 
 
 def end(account: Account, keyed: Keyed, event: str, answer: KeptAnswer | None = None) -> bool:
-    return limiter.end_run(account.store, keyed.record, event, answer)
+    return limiter.end_request(account.store, keyed.record, event, answer)
 
 
 class TestInFlight:

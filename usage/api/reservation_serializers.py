@@ -12,13 +12,13 @@ from billing.http.fields import NumberOrUnlimited, StrictSerializer
 from billing.rules.tokens import model_prices
 from billing.rules.tokens.model_prices import MOST_TOKENS, UNITS, WrongUnits
 from usage.log.reservation_facts import OPEN
+from usage.metering.call import LONGEST_RUN_NAME
 from usage.metering.reservations.ends import COMPLETE, OUTCOMES
-from usage.metering.reservations.opening import MOST_SECONDS, SECONDS
+from usage.metering.reservations.opening import LIFE_SECONDS, LONGEST_LIFE_SECONDS
 from usage.metering.reservations.standing import expiries
 from usage.models import Reservation
 
 ID = "019ab0c4-7f2e-7cc3-98c4-dc0c0c07398f"
-LONGEST_RUN = 64
 
 
 @extend_schema_field(
@@ -75,7 +75,7 @@ class ReserveRequest(_Amount):
     model = serializers.CharField(max_length=100, required=False, help_text="A model with a price at the feature.")
     run = serializers.RegexField(
         r"^[ -~]+\Z",
-        max_length=LONGEST_RUN,
+        max_length=LONGEST_RUN_NAME,
         required=False,
         trim_whitespace=False,
         help_text="Names the agent's run: printable ASCII.",
@@ -85,9 +85,9 @@ class ReserveRequest(_Amount):
     )
     expires_in = serializers.IntegerField(
         required=False,
-        default=SECONDS,
+        default=LIFE_SECONDS,
         min_value=1,
-        max_value=MOST_SECONDS,
+        max_value=LONGEST_LIFE_SECONDS,
         help_text="Seconds until it expires; a heartbeat prolongs it by as much.",
     )
 
@@ -103,7 +103,10 @@ class ReserveRequest(_Amount):
 @extend_schema_serializer(examples=[OpenApiExample("So far", {"units": {"input": 1200, "output": 250}})])
 class HeartbeatRequest(_Amount):
     expires_in = serializers.IntegerField(
-        required=False, min_value=1, max_value=MOST_SECONDS, help_text="Seconds; as it was asked for, by default."
+        required=False,
+        min_value=1,
+        max_value=LONGEST_LIFE_SECONDS,
+        help_text="Seconds; as it was asked for, by default.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +163,7 @@ class ReservationQuery(serializers.Serializer[Any]):
     """The filters of the list."""
 
     state = serializers.ChoiceField(Reservation.State.choices, required=False)
-    run = serializers.CharField(required=False, max_length=LONGEST_RUN, trim_whitespace=False)
+    run = serializers.CharField(required=False, max_length=LONGEST_RUN_NAME, trim_whitespace=False)
 
 
 class ReservationSerializer(serializers.ModelSerializer[Reservation]):

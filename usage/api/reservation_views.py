@@ -159,12 +159,12 @@ class OneReservation(ApiView):
         given = serializer.validated_data
         life_ms = given["expires_in"] * 1000 if "expires_in" in given else None
         with problems():
-            beaten = progress.beat(held, _used(given) or {}, timezone.now(), life_ms)
+            moved = progress.heartbeat(held, _used(given) or {}, timezone.now(), life_ms)
         answer = {
             "reservation": held.id,
-            "tokens_reserved": beaten.bound,
-            "expires_at": from_ms(beaten.expires_at_ms),
-            "tokens_remaining": _remaining(request, held, beaten.used),
+            "tokens_reserved": moved.bound,
+            "expires_at": from_ms(moved.expires_at_ms),
+            "tokens_remaining": _remaining(request, held, moved.used),
         }
         return Response(ReservedResponse(answer).data)
 

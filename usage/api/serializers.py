@@ -13,7 +13,7 @@ from billing.rules.entitlements.suggestion import Kind, Suggestion
 from billing.rules.tokens.budgets import Budgets
 from usage.api.sentences import reason_of
 from usage.log.metadata import fault_of
-from usage.metering.call import LONGEST_RUN, names_a_run
+from usage.metering.call import LONGEST_RUN_NAME, names_a_run
 
 REFUSED_BY = ["feature_not_in_plan", "quota_exceeded", "rate_limited", "budget_exceeded"]
 TRACKED = {
@@ -85,13 +85,13 @@ class TrackRequest(StrictSerializer):
     metadata = MetadataField(required=False, help_text="A JSON object of at most 4 KB, kept in the usage log.")
     run = serializers.CharField(
         required=False,
-        max_length=LONGEST_RUN,
+        max_length=LONGEST_RUN_NAME,
         help_text="The run of an agent that the call belongs to; its budgets hold for all its calls.",
     )
 
     def validate_run(self, value: str) -> str:
         if not names_a_run(value):
-            raise serializers.ValidationError(f"Give 1 to {LONGEST_RUN} printable ASCII characters.")
+            raise serializers.ValidationError(f"Give 1 to {LONGEST_RUN_NAME} printable ASCII characters.")
         return value
 
     def validate_metadata(self, value: Any) -> dict[str, Any]:

@@ -14,19 +14,19 @@ from django.db import connection
 
 Window = tuple[int, int]
 """An account, and when its window starts, in Unix seconds."""
-AT_ONCE: Final = "to_timestamp(0)"
+DUE_NOW: Final = "to_timestamp(0)"
 """Before every clock, so that none is compared here."""
 ARE_DUE: Final = f"""
-(kept.look_at IS DISTINCT FROM {AT_ONCE} AND (kept.tokens >= kept.look_from OR kept.looked_catalogue <
+(kept.look_at IS DISTINCT FROM {DUE_NOW} AND (kept.tokens >= kept.look_from OR kept.looked_catalogue <
     coalesce((SELECT changed FROM billing_fence WHERE subject = 0), 1)))
 """
 """In SQL, of a counter `kept`: its tokens have come so far, or the catalogue was edited since."""
 MARK = f"""
-UPDATE usage_windowusage AS kept SET look_at = {AT_ONCE}
+UPDATE usage_windowusage AS kept SET look_at = {DUE_NOW}
 FROM unnest(%s::bigint[], %s::bigint[]) AS given (account_id, starts_at)
 WHERE kept.account_id = given.account_id AND kept.starts_at = to_timestamp(given.starts_at)
 """
-MARK_OPEN = f"UPDATE usage_windowusage SET look_at = {AT_ONCE} WHERE account_id = %s AND ends_at > %s"
+MARK_OPEN = f"UPDATE usage_windowusage SET look_at = {DUE_NOW} WHERE account_id = %s AND ends_at > %s"
 
 
 def mark(windows: Iterable[Window]) -> None:

@@ -11,10 +11,18 @@ FORMAT = 1
 LATEST_MS = 253_370_764_800_000 - 1
 """The end of the year 9998: a year later the month that an instant falls into has no end that Python can name."""
 DEEPEST_METADATA = 32
-CHARGE, VOID, SETTLE, EXTEND, REFUSED, RESET = "charge", "void", "settle", "extend", "refused", "reset"
-"""Kinds: a charge; what takes all of one back; what takes back the part it did not need; what moves the bound of a
-reservation; a call that was refused when nobody knew whether Redis had charged it, whose id it takes; what staff gave
-back of a window's feature."""
+CHARGE = "charge"
+"""A kind of event, as all of these; in the log `UsageLog.Kind`."""
+VOID = "void"
+"""Takes all of a charge back."""
+SETTLE = "settle"
+"""Takes back the part of a charge that was not needed."""
+EXTEND = "extend"
+"""Moves the bound of a reservation."""
+REFUSED = "refused"
+"""Of no tokens: takes the id of a call that was refused when it was not known whether Redis had charged it."""
+RESET = "reset"
+"""What staff gave back of a window's feature."""
 CALLS = {CHARGE: 1, VOID: -1}
 """What an event of a kind adds to the calls that were made; any other adds none. Its tokens it adds as they are."""
 ADJUSTMENTS = frozenset({VOID, SETTLE})

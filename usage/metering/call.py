@@ -28,12 +28,13 @@ from usage.metering.budgets import Bounds, ask, bounds_of
 TEMPLATES_REMEMBERED = 5_000
 """They take some 1,600 bytes each."""
 
-LONGEST_RUN = 64
+LONGEST_RUN_NAME = 64
+"""Characters of the name that `Usage-Run` gives an agent's run."""
 
 
 def names_a_run(name: str) -> bool:
     """Whether it is printable ASCII, and not too long."""
-    return 0 < len(name) <= LONGEST_RUN and name.isascii() and name.isprintable()
+    return 0 < len(name) <= LONGEST_RUN_NAME and name.isascii() and name.isprintable()
 
 
 class ChargeRequest(NamedTuple):

@@ -35,12 +35,12 @@ def keep(admission: Admission, response: HttpResponseBase | None) -> None:
     answer = None if response is None else _to_keep(response)
     if not admission.by_redis:
         with suppress(OperationalError, InterfaceError):
-            key_records.end_run(event, answer)
+            key_records.end_request(event, answer)
         return
     record = admission.call.keyed.record
     # Without an end the request is in flight for its time, and may run again then.
     with suppress(RedisUnreachable, ResponseError):
-        asking_redis(lambda: limiter.end_run(store(), record, event.charge, answer))
+        asking_redis(lambda: limiter.end_request(store(), record, event.charge, answer))
 
 
 def _to_keep(response: HttpResponseBase) -> KeptAnswer | None:
@@ -82,7 +82,7 @@ def look_up(call: Call, decision: Decision) -> Decision | None:
         return None
     if answer is None:
         return decision
-    limiter.end_run(store(), call.keyed.record, event.charge, answer)
+    limiter.end_request(store(), call.keyed.record, event.charge, answer)
     return decision._replace(outcome=Outcome.REPLAYED, answer=answer)
 
 

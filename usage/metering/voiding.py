@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, transaction
 from redis.exceptions import ResponseError
 
+from billing.models import ApiKey
 from billing.rules.entitlements.entitlement import QUOTA
 from billing.rules.instants import from_ms, to_ms
 from ratelimit import limiter
@@ -38,7 +39,7 @@ from usage.sync.outage import asking_redis
 
 logger = logging.getLogger(__name__)
 VOIDABLE_FOR = timedelta(hours=1)
-METER_SCOPE = "meter"
+METER_SCOPE = ApiKey.Scope.METER.value
 
 
 class EventNotFound(Exception):

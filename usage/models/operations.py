@@ -30,7 +30,7 @@ class IdempotencyRecord(models.Model):
     expires_at = models.DateTimeField()
 
     class Meta:
-        db_table = "usage_receipt"
+        db_table = "usage_receipt"  # its name before; a renamed table would stop the processes that still run
         indexes = [
             models.Index(fields=["expires_at"], name="receipt_expiry"),
             models.Index(fields=["account_id"], name="charged_more_than_once", condition=~models.Q(others=[])),

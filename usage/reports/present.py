@@ -12,6 +12,7 @@ from billing.entitlements.many import entitlements
 from usage.models import WindowUsage
 
 NEAR = Decimal("0.8")
+NEAR_PERCENT = f"{NEAR * 100:.0f} %"
 MOST_NEAR = 500
 """Accounts of which the exact quota is looked up; where more are near, the fullest are."""
 # Who may be near it by the plan, and all with another quota than the plan's: the rule decides about them afterwards.
@@ -43,7 +44,7 @@ class Used:
 
 
 def near_quota(now: datetime) -> list[Used]:
-    """Who has used 80 % or more of what the window includes, the fullest first.
+    """Who has used `NEAR` or more of what the window includes, the fullest first.
 
     From PostgreSQL's counters, which lag the calls by as much as the drain does.
     """

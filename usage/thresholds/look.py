@@ -25,10 +25,10 @@ from billing.outbox.record import record
 from billing.rules.entitlements.entitlement import Entitlement
 from billing.rules.instants import to_ms, to_seconds
 from usage.models import ThresholdCrossed, WindowUsage
-from usage.thresholds.rule import ALL, Crossing, Told, Watched, look_from, newly_crossed
+from usage.thresholds.rule import HUNDRED_PERCENT, Crossing, Told, Watched, look_from, newly_crossed
 
 logger = logging.getLogger(__name__)
-AT_ONCE: Final = 200
+BATCH: Final = 200
 """Counters that are listed at once; each is looked at in a transaction of its own."""
 AFTER_A_FAILURE: Final = timedelta(minutes=1)
 
@@ -46,12 +46,12 @@ def look_at_marked(clock: Callable[[], datetime], seconds: float) -> int:
     told, until = 0, time.monotonic() + seconds
     while True:
         in_order = marked(clock()).order_by("look_at", "account_id", "starts_at")
-        batch = list(in_order.values_list("account_id", "starts_at")[:AT_ONCE])
+        batch = list(in_order.values_list("account_id", "starts_at")[:BATCH])
         for account, starts_at in batch:
             if time.monotonic() > until:
                 return told
             told += _look_safely(account, starts_at, clock())
-        if len(batch) < AT_ONCE:
+        if len(batch) < BATCH:
             return told
 
 
@@ -116,7 +116,7 @@ def _watched(snapshot: Snapshot, counter: WindowUsage) -> list[Watched]:
     percents = NoticeThreshold.objects.filter(of_both).order_by("percent").values_list("percent", flat=True).distinct()
     limits = [Watched(ThresholdCrossed.Of.INCLUDED, may.included, list(percents))]
     if may.overage is not None and may.overage.cap_tokens and may.quota is not None:
-        limits.append(Watched(ThresholdCrossed.Of.CAP, may.quota, [ALL]))
+        limits.append(Watched(ThresholdCrossed.Of.CAP, may.quota, [HUNDRED_PERCENT]))
     return limits
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-ALL = 100
-"""Per cent."""
+HUNDRED_PERCENT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class Watched:
 
     def reached_from(self, percent: int) -> int:
         """So many tokens are at least that part of it."""
-        return -(-self.tokens * percent // ALL)
+        return -(-self.tokens * percent // HUNDRED_PERCENT)
 
 
 class Told(NamedTuple):

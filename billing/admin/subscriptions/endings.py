@@ -56,7 +56,7 @@ class EndingAdmin(ActionPages[Subscription]):
             raise Http404(ENDED)
         try:
             with transaction.atomic():
-                canceling.take_back(subscription.account_id, timezone.now())
+                canceling.withdraw(subscription.account_id, timezone.now())
                 done = "Cancellation taken back: the subscription is renewed."
                 self.log_change(request, subscription, done)
         except REFUSALS as error:

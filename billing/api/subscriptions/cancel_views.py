@@ -90,7 +90,7 @@ def _keep(request: Request, now: datetime) -> Callable[[], Response]:
 
     def change() -> Response:
         with as_problems():
-            canceling.take_back(account_of(request), now)
+            canceling.withdraw(account_of(request), now)
         return Response(status=204)
 
     return change

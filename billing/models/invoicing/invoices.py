@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal
 
 from django.conf import settings
@@ -17,6 +18,12 @@ from billing.models.subscriptions.subscription import Subscription
 from billing.rules.tax import UNTAXED, Treatment, gross
 
 NOTHING = Decimal(0)
+
+
+def is_overdue(now: datetime) -> Q:
+    """Of an open invoice: its day of payment has passed. Whether its account is past due, and paused, is another rule
+    (`billing.rules.payments.past_due`)."""
+    return Q(due_at__lt=now)
 
 
 class InvoiceQuerySet(models.QuerySet["Invoice"]):

@@ -12,7 +12,7 @@ from billing.models.payments.money import MoneyIn, Refund, Reversal
 
 
 class Payment(models.Model):
-    """What an invoice got of money that came in; below zero, what a reversal took back of it."""
+    """An allocation: what an invoice got of a `MoneyIn`; below zero, what a reversal took back of it."""
 
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="payments")
     money_in = models.ForeignKey(MoneyIn, on_delete=models.PROTECT, related_name="payments")

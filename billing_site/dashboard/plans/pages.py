@@ -213,7 +213,7 @@ def keep(request: DashboardRequest) -> HttpResponseBase:
     def make() -> str:
         current = current_subscription(account, now)
         if current.subscription.cancel_at is not None:
-            canceling.take_back(account, now)
+            canceling.withdraw(account, now)
         else:
             changes.cancel_scheduled_change(account, now)
         return _("You keep %(plan)s.") % {"plan": current.plan.name}

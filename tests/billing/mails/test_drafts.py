@@ -55,7 +55,7 @@ def cancel(bob: Customer) -> None:
 
 def withdraw(bob: Customer) -> None:
     cancel(bob)
-    canceling.take_back(bob.account, timezone.now())
+    canceling.withdraw(bob.account, timezone.now())
 
 
 def end(bob: Customer) -> None:

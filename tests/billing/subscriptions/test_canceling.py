@@ -90,11 +90,11 @@ class TestWithItsPeriod:
     def test_taken_back(self, low: Plan, free: Plan) -> None:
         subscription = make_subscription(low, START)
         canceling.cancel(subscription.account_id, MIDDLE, "dear")
-        canceling.take_back(subscription.account_id, MIDDLE)
+        canceling.withdraw(subscription.account_id, MIDDLE)
         assert (renewal.renew_due(END).renewed, fresh(subscription).cancel_reason) == (1, "")
         assert "cancel_withdrawn" in kinds(subscription)
         with pytest.raises(refusals.NothingScheduled):
-            canceling.take_back(subscription.account_id, END)
+            canceling.withdraw(subscription.account_id, END)
 
     def test_asked_twice_it_is_told_once(self, low: Plan, free: Plan) -> None:
         subscription = make_subscription(low, START)

@@ -90,7 +90,7 @@ class TestLives(TestCase):
             elif step == "cancel":
                 canceling.cancel(account, now)
             elif step == "keep":
-                canceling.take_back(account, now)
+                canceling.withdraw(account, now)
             elif step == "staff":
                 hand_over(Subscription.objects.live().get(account=account), target, now)
             elif step.startswith("move "):

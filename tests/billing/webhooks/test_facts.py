@@ -114,7 +114,7 @@ def test_a_downgrade_is_scheduled_and_canceled(bob: Customer) -> None:
 def test_a_cancellation_is_told_and_taken_back(bob: Customer) -> None:
     listen(bob.account, URL, ["subscription.changed"])
     canceling.cancel(bob.account, timezone.now())
-    canceling.take_back(bob.account, timezone.now())
+    canceling.withdraw(bob.account, timezone.now())
     assert [body["data"]["change"] for body in told()] == ["cancel_scheduled", "cancel_withdrawn"]
 
 

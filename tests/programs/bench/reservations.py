@@ -43,7 +43,7 @@ def run(*, quick: bool) -> list[Row]:
         "call": lambda: _call(caller),
         "tokens": lambda: _reserve(caller, Asked("ai_agent_query", tokens=9), {"tokens": 4}),
         "units": lambda: _reserve(caller, Asked("ai_agent_query", "m-large", UNITS, run="r-81"), {"input": 9}),
-        "beaten": lambda: _reserve(caller, Asked("ai_agent_query", tokens=9), {"tokens": 4}, beat=True),
+        "heartbeat": lambda: _reserve(caller, Asked("ai_agent_query", tokens=9), {"tokens": 4}, beat=True),
     }
     stream = AccountKeys(user.pk).stream
     ours = {name: Contestant(way, lambda: client().delete(stream)) for name, way in ways.items()}  # type: ignore[arg-type, return-value]
@@ -56,7 +56,7 @@ def run(*, quick: bool) -> list[Row]:
         Row("one metered call: what the whole gateway adds to a view", gateway.us, "µs", note=gateway.spread),
         at_most("reserve and settle, in tokens", found["tokens"], "µs", times=MOST_TIMES, of=gateway.us, what=what),
         at_most("… in units, by a model's price", found["units"], "µs", times=MOST_TIMES, of=gateway.us, what=what),
-        Row("… and one heartbeat", found["beaten"], "µs"),
+        Row("… and one heartbeat", found["heartbeat"], "µs"),
         Row("the decision of a call alone, in process", found["call"], "µs"),
     ]
 
@@ -69,5 +69,5 @@ def _reserve(caller: Caller, asked: Asked, used: dict[str, int], *, beat: bool =
     now = timezone.now()
     _, held, _ = opening.reserve(caller, asked, now)
     if beat:
-        progress.beat(held, used, now)
+        progress.heartbeat(held, used, now)
     finishing.settle(held, Report(used), now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ratelimit.reservations import Beaten
+from ratelimit.reservations import Prolonged
 from tests.programs.simulator.redis_faults import Ran
 from usage.log.events import Event
 
@@ -61,9 +61,9 @@ def check_moved(truth: Truth, ran: Ran) -> None:
     status, bound, _, used, lacking, *_ = ran.reply
     account, window = map(int, ran.command.keys[3].decode().split(":")[2:])
     check_judged(truth, account, window, used, ran.by)
-    if status == Beaten.OK and used > (most := truth.quotas[account].largest(0)):
+    if status == Prolonged.OK and used > (most := truth.quotas[account].largest(0)):
         truth.broken.append(f"L1: {ran.script} of {ran.by} makes {used} used of {most}: {ran.reply}")
-    if ran.script == "prolong" and status == Beaten.REFUSED and len(ran.command.keys) == 8:
+    if ran.script == "prolong" and status == Prolonged.REFUSED and len(ran.command.keys) == 8:
         _, _, tokens, _, maximum, *_ = ran.command.arguments
         fits, room = int(tokens) - lacking, max(int(maximum) - used, 0)
         if fits != bound + room:

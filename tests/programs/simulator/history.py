@@ -160,7 +160,7 @@ class History:
         holding = random.choice(held[-3:] if random.random() < 0.7 else held)
         tokens = random.randint(0, 15)
         if what < 0.55:
-            return lambda: reserving.beat(process, clock, holding, tokens)
+            return lambda: reserving.heartbeat(process, clock, holding, tokens)
         if what < 0.9:
             reported = random.choice((tokens, holding.bound, *holding.said, None))
             return lambda: reserving.settle(process, clock, holding, reported)

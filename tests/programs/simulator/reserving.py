@@ -76,12 +76,12 @@ def _asked(call: Call, holding: Holding) -> Asked:
     return Asked(call.feature, tokens=holding.bound, parent=parent, expires_in=holding.seconds)
 
 
-def beat(process: Process, clock: Clock, holding: Holding, tokens: int) -> None:
+def heartbeat(process: Process, clock: Clock, holding: Holding, tokens: int) -> None:
     """A heartbeat; of the tokens, by whatever it was opened."""
     replace_if_cut()
     holding.said.add(tokens)
     try:
-        progress.beat(find(holding.account, holding.id), {"tokens": tokens}, clock.now())
+        progress.heartbeat(find(holding.account, holding.id), {"tokens": tokens}, clock.now())
     except BoundExceeded as refused:
         holding.affordable.append((tokens, refused.parameters["affordable"]["tokens"]))
     except Over as over:
@@ -90,7 +90,7 @@ def beat(process: Process, clock: Clock, holding: Holding, tokens: int) -> None:
         return
     else:
         if not process.dead:
-            holding.beaten = tokens
+            holding.progress = tokens
 
 
 def settle(process: Process, clock: Clock, holding: Holding, tokens: int | None) -> None:

@@ -18,7 +18,7 @@ class Holding:
     id: str = ""
     said: set[int] = field(default_factory=set)
     """What its caller has said that it has cost so far, or in all."""
-    beaten: int | None = None
+    progress: int | None = None
     """The last heartbeat that was answered."""
     told: list[tuple[str, int, int | None]] = field(default_factory=list)
     """Of its end, each time: state, tokens charged, and what it had cost, if that was told."""
@@ -27,7 +27,7 @@ class Holding:
 
     def __str__(self) -> str:
         parent = f" of {self.parent.id[-12:]}" if self.parent else ""
-        return f"{self.id[-12:]}{parent} {self.bound} said {sorted(self.said)} beaten {self.beaten} told {self.told}"
+        return f"{self.id[-12:]}{parent} {self.bound} said {sorted(self.said)} at {self.progress} told {self.told}"
 
 
 @dataclass

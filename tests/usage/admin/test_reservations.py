@@ -17,7 +17,7 @@ from tests.billing.staff import text_of, told
 from tests.cast import Customer, Staff
 from tests.clock import moved_by_hand
 from tests.outages import redis_gone
-from tests.usage.metering.reservations.held import again, beat, counted, reserve, row, settle
+from tests.usage.metering.reservations.held import again, counted, heartbeat, reserve, row, settle
 from usage import roles
 from usage.drain import drain
 from usage.metering.reservations import sweep
@@ -104,7 +104,7 @@ class TestEnd:
 
     def test_by_its_last_heartbeat(self, superuser: Staff, bob: Customer) -> None:
         held = reserve(bob, 9)
-        beat(held, 4)
+        heartbeat(held, 4)
         assert "settled, 4 charged, 5 given back" in self.end(superuser, row(held))
         assert counted(bob) == (4, 4)
         shown = Reservation.objects.get(pk=held.id)
@@ -154,7 +154,7 @@ def test_until_when_it_is_held_is_asked_of_redis(superuser: Staff, bob: Customer
     with moved_by_hand("2031-03-05T12:00:00Z") as clock:
         held = reserve(bob, 9, expires_in=60)
         clock.tick(50)
-        beat(held, 3)
+        heartbeat(held, 3)
         found = row(held)
         assert "12:01:50" in text_of(Staff(superuser.user).open(f"{LIST}{found.pk}/change/"))
 

@@ -49,7 +49,7 @@ def test_a_request_that_was_served_when_it_was_repeated_stays_charged(bob: Custo
     drain.drain()
     record = key_records.IdempotencyRecord.objects.get(event_id=charged.charge)
     key_records.rerun(record, timezone.now())
-    key_records.end_run(charged._replace(key=record.key), KeptAnswer(b"200", b"{}"))
+    key_records.end_request(charged._replace(key=record.key), KeptAnswer(b"200", b"{}"))
     assert settle(charged.charge) == [f"{charged.charge}: {Settled.SERVED.value}"]
     assert sums(bob.account) == {10}
 

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from usage.reports.present import near_quota
+from usage.reports.present import NEAR_PERCENT, near_quota
 
 
 class QuotaFilter(admin.SimpleListFilter):
@@ -17,7 +17,7 @@ class QuotaFilter(admin.SimpleListFilter):
     parameter_name = "quota"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("near", "80 % or more is used")]
+        return [("near", f"{NEAR_PERCENT} or more is used")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() != "near":

@@ -80,8 +80,8 @@ def rerun(record: IdempotencyRecord, now: datetime) -> None:
     record.save(update_fields=["reruns", "in_flight_until"])
 
 
-def end_run(event: Event, answer: KeptAnswer | None) -> None:
-    """A run of the request has ended, and its charge stands; a successful answer is kept."""
+def end_request(event: Event, answer: KeptAnswer | None) -> None:
+    """The request has ended, and its charge stands; a successful answer is kept where there is one."""
     held = IdempotencyRecord.objects.filter(account_id=event.account, key=event.key, event_id=event.charge)
     if answer is None:
         held.update(in_flight_until=None)

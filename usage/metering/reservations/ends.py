@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from usage.log.reservation_facts import EXPIRED, RELEASED, SETTLED, End, number
-from usage.metering.reservations.held import Beat, Held
+from usage.metering.reservations.held import Heartbeat, Held
 
 COMPLETE, ABORTED, FAILED = "complete", "aborted", "failed"
 OUTCOMES = (COMPLETE, ABORTED, FAILED)
@@ -32,25 +32,25 @@ class Report(NamedTuple):
         return f"{self.outcome} {self.estimated} {used}".encode()
 
 
-EndOf = Callable[[Beat], End]
+EndOf = Callable[[Heartbeat], End]
 """How it ends, by its last heartbeat."""
 
 
 def settled(held: Held, report: Report) -> EndOf:
     """By what was reported, else by the last heartbeat, else for nothing. Raises WrongUnits, ReservationRefused."""
     if report.used is None:
-        return lambda beat: End(SETTLED, beat.tokens, beat.used, report.outcome, beat.used is not None)
+        return lambda last: End(SETTLED, last.tokens, last.used, report.outcome, last.used is not None)
     end = End(SETTLED, held.cost_of(report.used), report.used, report.outcome, report.estimated)
     return lambda _: end
 
 
-def released(_: Beat) -> End:
+def released(_: Heartbeat) -> End:
     """Nothing was done."""
     return End(RELEASED, 0, None, "", estimated=False)
 
 
-def expired(beat: Beat) -> End:
-    return End(EXPIRED, beat.tokens, beat.used, "", estimated=beat.used is not None)
+def expired(heartbeat: Heartbeat) -> End:
+    return End(EXPIRED, heartbeat.tokens, heartbeat.used, "", estimated=heartbeat.used is not None)
 
 
 class Settlement(NamedTuple):

@@ -30,7 +30,7 @@ from usage.metering.reservations.ends import (
     settled,
     settlement,
 )
-from usage.metering.reservations.held import NO_BEAT, Beat, Held, find, look_up, refresh, terms_of
+from usage.metering.reservations.held import NO_HEARTBEAT, Heartbeat, Held, find, look_up, refresh, terms_of
 from usage.metering.reservations.refusals import ChildrenOpen, NotFound, Over, ended_as
 from usage.models import Reservation
 from usage.sync.outage import asking_redis
@@ -80,7 +80,7 @@ def release_all(account: int, now: datetime) -> None:
 
 def _end(held: Held, end_of: EndOf, now: datetime, report: Report) -> Settlement:
     report.check()
-    wanted, digest = end_of(NO_BEAT).state, report.digest()
+    wanted, digest = end_of(NO_HEARTBEAT).state, report.digest()
     for _ in range(TRIES):
         terms = terms_of(held, now)
         status, state = _finish(held, end_of, now, digest, terms, report=report)
@@ -152,8 +152,8 @@ def _in_redis(
     at_ms, kept, rests_on = to_ms(now), held.kept, RESTS_ON_NONE.encode()
     if report is None or report.used is None:
         kept = kept or reservations.read(store(), held.account, held.id)
-        rests_on = b"" if kept is None else kept.beaten
-    end = end_of(max(held.told, _beat(kept), key=lambda beat: beat.tokens))
+        rests_on = b"" if kept is None else kept.progress
+    end = end_of(max(held.told, _last_heartbeat(kept), key=lambda heartbeat: heartbeat.tokens))
     return reservations.finish(
         store(),
         held.place,
@@ -180,10 +180,10 @@ def extension_texts(held: Held, at_ms: int) -> Texts:
     return Texts(*reservation_facts.extension(held.charge, event_id, at_ms).around_tokens())
 
 
-def _beat(kept: Kept | None) -> Beat:
-    if kept is None or not kept.beaten:
-        return NO_BEAT
-    return Beat(json.loads(kept.units), int(kept.beaten))
+def _last_heartbeat(kept: Kept | None) -> Heartbeat:
+    if kept is None or not kept.progress:
+        return NO_HEARTBEAT
+    return Heartbeat(json.loads(kept.units), int(kept.progress))
 
 
 def _children(held: Held) -> list[str]:

@@ -36,14 +36,14 @@ from usage.models import Reservation, UsageLog
 from usage.sync.outage import asking_redis
 
 
-class Beat(NamedTuple):
+class Heartbeat(NamedTuple):
     """A heartbeat: units that were used so far, and what they cost in tokens. Units None: there was none."""
 
     used: Mapping[str, Any] | None = None
     tokens: int = 0
 
 
-NO_BEAT = Beat()
+NO_HEARTBEAT = Heartbeat()
 
 
 class Held(NamedTuple):
@@ -55,7 +55,7 @@ class Held(NamedTuple):
     charge: Event
     kept: Kept | None = None
     by_redis: bool = True
-    told: Beat = NO_BEAT
+    told: Heartbeat = NO_HEARTBEAT
 
     @property
     def account(self) -> int:
@@ -144,8 +144,8 @@ def _in_log(row: Reservation) -> Held | None:
     return None if charge is None else Held(event_of(charge), by_redis=by_redis, told=_told(row))
 
 
-def _told(row: Reservation | None) -> Beat:
-    return NO_BEAT if row is None or row.progress is None else Beat(row.progress_units, row.progress)
+def _told(row: Reservation | None) -> Heartbeat:
+    return NO_HEARTBEAT if row is None or row.progress is None else Heartbeat(row.progress_units, row.progress)
 
 
 def refresh(held: Held, now: datetime) -> bool:

@@ -51,8 +51,8 @@ class ViewReservation:
 
     def heartbeat(self, units: Mapping[str, int | None] | None = None, *, tokens: int | None = None) -> None:
         """Tell what was used so far; it lives as long again. Raises BoundExceeded: the work is to be stopped."""
-        beaten = progress.beat(self._held, _used(units, tokens) or {}, timezone.now())
-        self.bound, self.expires_at = beaten.bound, from_ms(beaten.expires_at_ms)
+        moved = progress.heartbeat(self._held, _used(units, tokens) or {}, timezone.now())
+        self.bound, self.expires_at = moved.bound, from_ms(moved.expires_at_ms)
 
     def settle(
         self,
@@ -86,7 +86,7 @@ class ViewReservation:
         except (ReservationRefused, RedisUnreachable, OperationalError, InterfaceError, drain.Behind) as error:
             logger.warning("reservation %s is left to expire: %s", self.id, error)
 
-    def child(self, feature: str, *, expires_in: int = opening.SECONDS, **asked: Any) -> ViewReservation:
+    def child(self, feature: str, *, expires_in: int = opening.LIFE_SECONDS, **asked: Any) -> ViewReservation:
         """One of this one's bound, for a step of the work: `tokens`, or `model` and `units`. Settle it before this."""
         return reserve(self._call, feature, parent=self.id, expires_in=expires_in, **asked)
 

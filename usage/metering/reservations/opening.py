@@ -14,7 +14,7 @@ from billing.rules.tokens.model_prices import MOST_TOKENS, ModelRates
 from usage.log import events, reservation_facts
 from usage.metering.admission import Admission
 from usage.metering.admit import admit
-from usage.metering.call import LONGEST_RUN, ChargeRequest, names_a_run
+from usage.metering.call import LONGEST_RUN_NAME, ChargeRequest, names_a_run
 from usage.metering.reservations.held import Held, find, look_up
 from usage.metering.reservations.progress import Progress, draw
 from usage.metering.reservations.refusals import NoParent, NotAdmitted, ReservationRefused
@@ -22,8 +22,8 @@ from usage.metering.voiding import void_failed_call
 
 DEEPEST = 3
 """Levels of reservations: one, its children, and theirs."""
-SECONDS, MOST_SECONDS = 300, 3600
-"""A reservation's life without a heartbeat, as a rule and at most."""
+LIFE_SECONDS, LONGEST_LIFE_SECONDS = 300, 3600
+"""After its opening and after each heartbeat, as a rule and at most. Heartbeats may go on for ever."""
 
 
 class Asked(NamedTuple):
@@ -38,7 +38,7 @@ class Asked(NamedTuple):
     tokens: int | None = None
     run: str = ""
     parent: str = ""
-    expires_in: int = SECONDS
+    expires_in: int = LIFE_SECONDS
     """Seconds."""
 
 
@@ -97,9 +97,9 @@ def charge_request(
 
 def _check(asked: Asked) -> None:
     if asked.run and not names_a_run(asked.run):
-        raise ValueError(f"the run {asked.run!r} is not 1 to {LONGEST_RUN} printable ASCII characters")
-    if not 1 <= asked.expires_in <= MOST_SECONDS:
-        raise ValueError(f"it expires in 1 to {MOST_SECONDS} seconds, not in {asked.expires_in}")
+        raise ValueError(f"the run {asked.run!r} is not 1 to {LONGEST_RUN_NAME} printable ASCII characters")
+    if not 1 <= asked.expires_in <= LONGEST_LIFE_SECONDS:
+        raise ValueError(f"it expires in 1 to {LONGEST_LIFE_SECONDS} seconds, not in {asked.expires_in}")
     if asked.tokens is not None and not 0 <= asked.tokens <= MOST_TOKENS:
         raise ValueError(f"tokens are 0 to {MOST_TOKENS}, not {asked.tokens}")
 

@@ -14,14 +14,14 @@ from redis.exceptions import ResponseError
 from billing.rules.instants import to_ms
 from billing.rules.tokens import model_prices
 from ratelimit import reservations
-from ratelimit.reservations import NO_TEXTS, Beaten, State, Terms
+from ratelimit.reservations import NO_TEXTS, Prolonged, State, Terms
 from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import store
 from usage.drain import drain
 from usage.log.reservation_facts import EXPIRED, OPEN
 from usage.metering.reservations import finishing, without_redis
 from usage.metering.reservations.ends import Report
-from usage.metering.reservations.held import Beat, Held, find, look_up, refresh, terms_of
+from usage.metering.reservations.held import Heartbeat, Held, find, look_up, refresh, terms_of
 from usage.metering.reservations.refusals import BoundExceeded, NoParent, NotFound, Over, ended_as
 from usage.models import Reservation
 from usage.sync.outage import asking_redis
@@ -37,23 +37,23 @@ class Progress(NamedTuple):
     expires_at_ms: int
 
 
-def beat(held: Held, used: Mapping[str, Any], now: datetime, expires_in_ms: int | None = None) -> Progress:
+def heartbeat(held: Held, used: Mapping[str, Any], now: datetime, expires_in_ms: int | None = None) -> Progress:
     """Keep what was used so far, and let the reservation live longer: as long as it was asked for, by default.
 
     What it has cost above its bound is reserved as well. Raises BoundExceeded when that cannot be had: the progress is
     kept, and the work is to be stopped. Raises Expired, Over, NoParent, WrongUnits, ReservationRefused.
     """
     Report(used).check()
-    told = Beat(used, held.cost_of(used))
+    told = Heartbeat(used, held.cost_of(used))
     return _prolong(held, told, expires_in_ms or held.life_ms, now)
 
 
 def draw(held: Held, tokens: int, now: datetime) -> Progress:
-    """A child takes its bound from its parent's. Raises as `beat` does."""
+    """A child takes its bound from its parent's. Raises as `heartbeat` does."""
     parent = look_up(held.account, held.parent)
     if held.by_redis and parent is not None and not parent.by_redis:
         held = _hand_over(held)
-    return _prolong(held, Beat(None, tokens), held.life_ms, now, begins=True)
+    return _prolong(held, Heartbeat(None, tokens), held.life_ms, now, begins=True)
 
 
 def _hand_over(held: Held) -> Held:
@@ -64,30 +64,30 @@ def _hand_over(held: Held) -> Held:
     return held._replace(by_redis=False, kept=None)
 
 
-def _prolong(held: Held, told: Beat, life_ms: int, now: datetime, *, begins: bool = False) -> Progress:
+def _prolong(held: Held, told: Heartbeat, life_ms: int, now: datetime, *, begins: bool = False) -> Progress:
     expires_at_ms = to_ms(now) + life_ms
     for _ in range(finishing.TRIES):
         terms = terms_of(held, now)
         status, state = _in_redis(held, told, expires_at_ms, terms, now, begins=begins)
-        if status is Beaten.STALE and refresh(held, now):
+        if status is Prolonged.STALE and refresh(held, now):
             continue
-        if status in (Beaten.GONE, Beaten.STALE):
+        if status in (Prolonged.GONE, Prolonged.STALE):
             drain.catch_up(held.account)
             status, state = without_redis.prolong(held, told, expires_at_ms, terms.maximum, now, begins=begins)
         break
     match status:
-        case Beaten.OK:
+        case Prolonged.OK:
             return Progress(state.bound, state.used, state.expires_at_ms)
-        case Beaten.REFUSED:
+        case Prolonged.REFUSED:
             raise _exceeded(held, told, state, terms.maximum)
-        case Beaten.EXPIRED:
+        case Prolonged.EXPIRED:
             finishing.expire(held, now)
             raise _over(held)
-        case Beaten.FINISHED:
+        case Prolonged.FINISHED:
             raise ended_as(state.state.decode(), state.charged)
-        case Beaten.NO_PARENT:
+        case Prolonged.NO_PARENT:
             raise NoParent(reason="finished")
-        case Beaten.STALE:
+        case Prolonged.STALE:
             raise RedisUnreachable("the account is edited faster than it is read")
         case _:
             raise NotFound
@@ -102,7 +102,7 @@ def _over(held: Held) -> Over:
     return ended_as(EXPIRED, 0) if row is None else ended_as(row.state, row.charged or 0)
 
 
-def _exceeded(held: Held, told: Beat, state: State, maximum: int | None) -> BoundExceeded:
+def _exceeded(held: Held, told: Heartbeat, state: State, maximum: int | None) -> BoundExceeded:
     of_parent = bool(held.parent)
     remaining = None if maximum is None else max(maximum - state.used, 0)
     fits = told.tokens - state.lacking
@@ -120,11 +120,11 @@ def _exceeded(held: Held, told: Beat, state: State, maximum: int | None) -> Boun
 
 
 def _in_redis(
-    held: Held, told: Beat, expires_at_ms: int, terms: Terms, now: datetime, *, begins: bool
-) -> tuple[Beaten, State]:
+    held: Held, told: Heartbeat, expires_at_ms: int, terms: Terms, now: datetime, *, begins: bool
+) -> tuple[Prolonged, State]:
     """GONE also where PostgreSQL holds it, or Redis cannot be asked."""
     if not held.by_redis:
-        return Beaten.GONE, State(0, 0, 0)
+        return Prolonged.GONE, State(0, 0, 0)
     at_ms = to_ms(now)
     try:
         parent = asking_redis(lambda: look_up(held.account, held.parent)) if held.parent else None
@@ -144,4 +144,4 @@ def _in_redis(
         )
     except (RedisUnreachable, ResponseError) as error:
         logger.warning("the heartbeat of reservation %s is kept in PostgreSQL: %s", held.id, error)
-        return Beaten.GONE, State(0, 0, 0)
+        return Prolonged.GONE, State(0, 0, 0)

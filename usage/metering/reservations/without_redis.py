@@ -14,14 +14,14 @@ from billing.fence.fenced import push_on_commit
 from billing.rules import ids
 from billing.rules.instants import from_ms, from_seconds, to_ms
 from ratelimit.limiter import UNLIMITED
-from ratelimit.reservations import Beaten, Finished, State
+from ratelimit.reservations import Finished, Prolonged, State
 from usage.log import reservation_facts
 from usage.log.events import CHARGE, Event
 from usage.log.reservation_facts import EXPIRED, OPEN
 from usage.log.rows import event_of
 from usage.log.store import record_without_redis
 from usage.metering.reservations.ends import EndOf
-from usage.metering.reservations.held import NO_BEAT, Beat, Held
+from usage.metering.reservations.held import NO_HEARTBEAT, Heartbeat, Held
 from usage.models import Reservation, UsageLog, WindowUsage
 
 
@@ -60,7 +60,7 @@ def finish(held: Held, end_of: EndOf, maximum: int | None, now: datetime) -> tup
         open_children = Reservation.objects.filter(parent_id=held.id, account=held.account, state=OPEN).count()
         if open_children:
             return Finished.CHILDREN, State(0, 0, 0, children=open_children)
-        end = end_of(NO_BEAT if row.progress is None else Beat(row.progress_units, row.progress))
+        end = end_of(NO_HEARTBEAT if row.progress is None else Heartbeat(row.progress_units, row.progress))
         if end.state == EXPIRED and now < row.expires_at:
             return Finished.NOT_YET, State(row.bound, to_ms(row.expires_at), 0)
         used = _used(held)
@@ -77,21 +77,21 @@ def finish(held: Held, end_of: EndOf, maximum: int | None, now: datetime) -> tup
 
 
 def prolong(
-    held: Held, beat: Beat, expires_at_ms: int, maximum: int | None, now: datetime, *, begins: bool = False
-) -> tuple[Beaten, State]:
+    held: Held, heartbeat: Heartbeat, expires_at_ms: int, maximum: int | None, now: datetime, *, begins: bool = False
+) -> tuple[Prolonged, State]:
     """As ratelimit.reservations.prolong. The bound of what Redis holds stays as it is: the progress alone is kept."""
     with transaction.atomic():
         row, parent = _lock(held)
         if row is None:
-            return Beaten.GONE, State(0, 0, 0)
+            return Prolonged.GONE, State(0, 0, 0)
         used = _used(held)
         if row.state != OPEN:
-            return Beaten.FINISHED, _ended(row, used)
+            return Prolonged.FINISHED, _ended(row, used)
         if held.parent and parent is None and not row.by_redis:
-            return Beaten.NO_PARENT, State(row.bound, 0, used)
+            return Prolonged.NO_PARENT, State(row.bound, 0, used)
         if not begins:
-            row.progress, row.progress_units = beat.tokens, beat.used
-        need = max(beat.tokens - row.bound, 0)
+            row.progress, row.progress_units = heartbeat.tokens, heartbeat.used
+        need = max(heartbeat.tokens - row.bound, 0)
         room = (UNLIMITED if maximum is None else maximum) - used if parent is None else parent.bound
         room = 0 if row.by_redis else room
         refused = need > 0 and need > room
@@ -101,14 +101,14 @@ def prolong(
                 row.expires_at = min(row.expires_at, parent.expires_at)
         row.save(update_fields=["progress", "progress_units", "expires_at"])
         if refused:
-            return Beaten.REFUSED, State(row.bound, to_ms(row.expires_at), used, lacking=need - max(room, 0))
+            return Prolonged.REFUSED, State(row.bound, to_ms(row.expires_at), used, lacking=need - max(room, 0))
         if need:
             events = [_extension(row, need, now)]
             events += [_extension(parent, -need, now)] if parent is not None else []
             record_without_redis(events)
             push_on_commit(held.account)
         used += need if parent is None else 0
-        return Beaten.OK, State(row.bound + need, to_ms(row.expires_at), used)
+        return Prolonged.OK, State(row.bound + need, to_ms(row.expires_at), used)
 
 
 def _extension(row: Reservation, tokens: int, now: datetime) -> Event:

@@ -15,7 +15,7 @@ from tests.billing_site.dashboard.conftest import Person, text
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.outages import redis_gone
-from tests.usage.metering.reservations.held import beat, reserve, settle
+from tests.usage.metering.reservations.held import heartbeat, reserve, settle
 from usage.drain import drain
 from usage.metering.reservations import sweep
 from usage.models import Reservation
@@ -76,7 +76,7 @@ def test_a_heartbeat_prolongs_what_is_shown(bob: Customer, at_dashboard: Callabl
     with moved_by_hand("2031-03-05T12:00:00Z") as clock:
         held = reserve(bob, 9, expires_in=60)
         clock.tick(50)
-        beat(held, 3)
+        heartbeat(held, 3)
         drain.drain()
         clock.tick(20)
         assert 'datetime="2031-03-05T12:01:50+00:00"' in at_dashboard(bob.user).open("agents/")

@@ -32,9 +32,9 @@ def settle(held: Held, tokens: int | None = None, **report: Any) -> Settlement:
     return finishing.settle(held, Report(used, **report), timezone.now())
 
 
-def beat(held: Held, tokens: int) -> int:
+def heartbeat(held: Held, tokens: int) -> int:
     """What it holds afterwards."""
-    return progress.beat(held, {"tokens": tokens}, timezone.now()).bound
+    return progress.heartbeat(held, {"tokens": tokens}, timezone.now()).bound
 
 
 def again(held: Held) -> Held:

@@ -51,7 +51,7 @@ def live(dice: random.Random) -> None:
         child = reserve(dice, held.id)
         end(child, dice)
     if dice.random() < 0.5:
-        progress.beat(held, {"tokens": dice.randrange(0, 9)}, timezone.now())
+        progress.heartbeat(held, {"tokens": dice.randrange(0, 9)}, timezone.now())
     if dice.random() < 0.2:
         sweep.expire_due(timezone.now())
     end(held, dice)

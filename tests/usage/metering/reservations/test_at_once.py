@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tests.cast import Customer, call
 from tests.clock import moved_by_hand
-from tests.usage.metering.reservations.held import again, beat, counted, nothing_drifts, reserve, row, settle
+from tests.usage.metering.reservations.held import again, counted, heartbeat, nothing_drifts, reserve, row, settle
 from usage.drain import drain
 from usage.metering.reservations import finishing, without_redis
 from usage.metering.reservations.ends import Report, released
@@ -124,7 +124,7 @@ def test_lives_beside_one_another_break_no_law(bob: Customer) -> None:
                 inner = reserve(bob, max(bound // 2, 1), parent=held.id)
                 settle(inner, real // 2) if child < 0.3 else finishing.release(inner, timezone.now())
             if how < 0.3:
-                beat(again(held), real)
+                heartbeat(again(held), real)
         except ReservationRefused:
             pass
         if how < 0.8:

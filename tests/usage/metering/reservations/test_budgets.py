@@ -13,7 +13,7 @@ from ratelimit.limits import Part
 from tests.cast import Customer
 from tests.clock import moved_by_hand
 from tests.outages import no_redis
-from tests.usage.metering.reservations.held import again, beat, reserve, settle
+from tests.usage.metering.reservations.held import again, heartbeat, reserve, settle
 from tests.usage.without_redis import redis_is_back
 from usage.drain.drain import drain
 from usage.metering import admit
@@ -96,9 +96,9 @@ def test_a_child_counts_as_open_and_draws_on_its_parent_alone(erin: Customer) ->
 def test_a_heartbeat_takes_no_more_than_a_budget_has(erin: Customer) -> None:
     bound(erin, tokens_per_day=10, tokens_per_run=8)
     held = reserve(erin, 5, run="r")
-    assert beat(held, 8) == 8
+    assert heartbeat(held, 8) == 8
     with pytest.raises(BoundExceeded) as refused:
-        beat(held, 9)
+        heartbeat(held, 9)
     assert refused.value.parameters["tokens_lacking"] == 1
     settle(again(held), 8)
     assert used(erin, Part.DAY) == 8

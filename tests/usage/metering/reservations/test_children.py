@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from tests.cast import Customer, call
 from tests.clock import moved_by_hand
-from tests.usage.metering.reservations.held import again, beat, counted, reserve, row, settle
+from tests.usage.metering.reservations.held import again, counted, heartbeat, reserve, row, settle
 from usage.metering.reservations import finishing, sweep
 from usage.metering.reservations.refusals import BoundExceeded, ChildrenOpen, NoParent
 
@@ -53,10 +53,10 @@ def test_above_its_bound_a_child_is_charged_what_its_parent_has(bob: Customer) -
 def test_a_childs_heartbeat_draws_more_of_its_parent(bob: Customer) -> None:
     parent = reserve(bob, 20)
     child = reserve(bob, 5, parent=parent.id)
-    assert beat(child, 8) == 8
+    assert heartbeat(child, 8) == 8
     assert row(parent).bound == 12
     with pytest.raises(BoundExceeded):
-        beat(child, 21)
+        heartbeat(child, 21)
     assert counted(bob) == (20, 20)
 
 
@@ -96,7 +96,7 @@ def test_a_child_expires_with_its_parent(bob: Customer) -> None:
     with moved_by_hand() as clock:
         parent = reserve(bob, 20, expires_in=60)
         child = reserve(bob, 5, parent=parent.id, expires_in=600)
-        beat(child, 2)
+        heartbeat(child, 2)
         clock.tick(60)
         sweep.expire_due(timezone.now())
         assert (row(child).state, row(child).charged) == ("expired", 2)

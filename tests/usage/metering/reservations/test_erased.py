@@ -11,7 +11,7 @@ from billing.erasure import erase
 from ratelimit.store import client
 from tests.cast import Customer, call
 from tests.clock import moved_by_hand
-from tests.usage.metering.reservations.held import again, beat, counted, reserve, row, settle
+from tests.usage.metering.reservations.held import again, counted, heartbeat, reserve, row, settle
 from usage.metering.reservations import sweep
 from usage.models import Reservation
 from usage.reconciliation import mend
@@ -32,7 +32,7 @@ def test_an_erased_account_holds_nothing(alice: Customer) -> None:
 
 def test_damaged_due_ones_are_mended_and_expire_all_the_same(bob: Customer) -> None:
     held = reserve(bob, 9)
-    beat(held, 3)
+    heartbeat(held, 3)
     client().delete(held.place.names.due)
     client().set(held.place.names.due, "nonsense")
     other = reserve(bob, 9)  # by PostgreSQL: Redis' script refuses

@@ -10,7 +10,7 @@ from django.utils import timezone
 from billing.models import Feature, LimitOverride, ModelPrice
 from tests.cast import Customer, call
 from tests.clock import moved_by_hand
-from tests.usage.metering.reservations.held import FEATURE, again, beat, counted, reserve, row, settle
+from tests.usage.metering.reservations.held import FEATURE, again, counted, heartbeat, reserve, row, settle
 from usage.metering.reservations import finishing, sweep
 from usage.metering.reservations.ends import Report, Settlement
 from usage.metering.reservations.held import Held
@@ -60,14 +60,14 @@ class TestSettle:
 
     def test_nobody_reported_but_a_heartbeat_did(self, bob: Customer) -> None:
         held = reserve(bob, 9)
-        beat(held, 6)
+        heartbeat(held, 6)
         done = settle(held, None, outcome="aborted")
         assert (done.charged, done.released) == (6, 3)
         assert row(held).estimated
 
     def test_zero_that_was_reported_is_zero(self, bob: Customer) -> None:
         held = reserve(bob, 9)
-        beat(held, 6)
+        heartbeat(held, 6)
         assert settle(held, 0).charged == 0
         assert not row(held).estimated
 
@@ -110,7 +110,7 @@ class TestExpiry:
         with moved_by_hand() as clock:
             held = reserve(bob, 9, expires_in=60)
             clock.tick(50)
-            beat(held, 7)
+            heartbeat(held, 7)
             clock.tick(59)
             assert sweep.expire_due(timezone.now()) == 0
             clock.tick(1)
@@ -121,7 +121,7 @@ class TestExpiry:
     def test_settled_too_late_it_says_what_it_was_charged(self, bob: Customer) -> None:
         with moved_by_hand() as clock:
             held = reserve(bob, 9, expires_in=60)
-            beat(held, 5)
+            heartbeat(held, 5)
             clock.tick(60)
             with pytest.raises(Expired) as refused:
                 settle(held, 6)
@@ -133,7 +133,7 @@ class TestExpiry:
             held = reserve(bob, 9, expires_in=60)
             clock.tick(61)
             with pytest.raises(Expired):
-                beat(held, 5)
+                heartbeat(held, 5)
             assert row(held).charged == 0
 
     def test_a_heartbeat_too_late_tells_how_it_has_ended_meanwhile(
@@ -153,7 +153,7 @@ class TestExpiry:
             clock.tick(61)
             monkeypatch.setattr(finishing, "expire", expire_second)
             with pytest.raises(Over) as refused:
-                beat(held, 5)
+                heartbeat(held, 5)
             assert refused.value.parameters == {"state": "settled", "tokens_charged": 4}
             assert refused.value.code == "already_settled"
             assert row(held).state == "settled"
@@ -162,7 +162,7 @@ class TestExpiry:
 class TestHeartbeat:
     def test_above_the_bound_it_takes_the_difference(self, bob: Customer) -> None:
         held = reserve(bob, 9)
-        assert beat(held, 12) == 12
+        assert heartbeat(held, 12) == 12
         assert (used(bob), row(held).bound, counted(bob)) == (12, 12, (12, 12))
         assert settle(held, 11).released == 1
         assert counted(bob) == (11, 11)
@@ -171,7 +171,7 @@ class TestHeartbeat:
         held = reserve(bob, 490)
         reserve(bob, 5)
         with pytest.raises(BoundExceeded) as refused:
-            beat(held, 500)
+            heartbeat(held, 500)
         assert refused.value.parameters["tokens_lacking"] == 5
         assert settle(held, None, outcome="aborted").charged == 495
         assert counted(bob) == (500, 500)
@@ -209,7 +209,7 @@ def test_a_heartbeat_in_tokens_above_a_bound_in_units(bob: Customer) -> None:
     ModelPrice.objects.create(feature=Feature.objects.get(code=FEATURE), model="m", **rates)
     held = reserve(bob, units={"input": 9_000}, model="m")
     with pytest.raises(BoundExceeded) as refused:
-        beat(held, 10_000)
+        heartbeat(held, 10_000)
     assert refused.value.parameters["affordable"] == {"tokens": 500}
 
 

@@ -13,7 +13,7 @@ from ratelimit.store import client
 from tests.cast import Customer, call
 from tests.clock import moved_by_hand
 from tests.outages import lost_replies, no_redis
-from tests.usage.metering.reservations.held import again, beat, counted, nothing_drifts, reserve, row, settle
+from tests.usage.metering.reservations.held import again, counted, heartbeat, nothing_drifts, reserve, row, settle
 from usage.drain import drain
 from usage.log.batch import decode
 from usage.log.events import MalformedEvent
@@ -43,9 +43,9 @@ def test_a_heartbeat_without_redis_then_a_settle_in_redis(bob: Customer, setting
     held = reserve(bob, 9)
     drain.drain()
     with no_redis(settings):
-        assert beat(again(held), 7) == 9
+        assert heartbeat(again(held), 7) == 9
         with pytest.raises(BoundExceeded):
-            beat(again(held), 15)
+            heartbeat(again(held), 15)
     redis_is_back()
     assert settle(again(held), 15).charged == 15
     everything_agrees(bob, 15)
@@ -57,7 +57,7 @@ def test_a_heartbeat_without_redis_counts_when_it_expires(bob: Customer, setting
         drain.drain()
         clock.tick(30)
         with no_redis(settings):
-            beat(again(held), 7)
+            heartbeat(again(held), 7)
         redis_is_back()
         clock.tick(59)
         assert sweep.expire_due(timezone.now()) == 0
@@ -69,7 +69,7 @@ def test_a_heartbeat_without_redis_counts_when_it_expires(bob: Customer, setting
 def test_an_extension_that_waits_in_the_stream_when_postgres_ends_it(bob: Customer, settings: Any) -> None:
     held = reserve(bob, 9)
     drain.drain()
-    beat(held, 15)
+    heartbeat(held, 15)
     with no_redis(settings):
         assert settle(held, 15).charged == 15
     redis_is_back()
@@ -80,7 +80,7 @@ def test_the_answer_to_a_heartbeat_is_lost(bob: Customer, monkeypatch: pytest.Mo
     held = reserve(bob, 9)
     drain.drain()
     with lost_replies(monkeypatch), pytest.raises(BoundExceeded):
-        beat(held, 15)
+        heartbeat(held, 15)
     redis_is_back()
     assert settle(again(held), 15).charged == 15
     everything_agrees(bob, 15)
@@ -123,7 +123,7 @@ def test_a_child_is_opened_of_what_postgres_holds(bob: Customer, settings: Any) 
         parent = reserve(bob, 10)
     redis_is_back()
     child = reserve(bob, 4, parent=parent.id)
-    assert beat(again(child), 5) == 5
+    assert heartbeat(again(child), 5) == 5
     assert settle(again(child), 3).charged == 3
     assert settle(again(parent), 5).charged == 5
     everything_agrees(bob, 8)
@@ -162,7 +162,7 @@ def test_a_child_that_was_refused_leaves_nothing_open(bob: Customer) -> None:
     refused = Reservation.objects.exclude(pk=parent.id).get()
     assert (refused.state, refused.charged) == ("released", 0)
     with pytest.raises(Over):
-        beat(find(bob.account, str(refused.pk)), 1)
+        heartbeat(find(bob.account, str(refused.pk)), 1)
     assert settle(again(parent), 3).charged == 3
     everything_agrees(bob, 3)
 
@@ -225,7 +225,7 @@ def test_redis_is_restarted_with_older_data(bob: Customer) -> None:
     held = reserve(bob, 9)
     name = held.place.names.reservation
     before = client().dump(name)
-    assert beat(held, 15) == 15
+    assert heartbeat(held, 15) == 15
     drain.drain()
     client().restore(name, 0, before, replace=True)
     assert settle(again(held), 12).charged == 12

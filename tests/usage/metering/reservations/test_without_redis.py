@@ -13,7 +13,7 @@ from ratelimit.servers.single import RedisUnreachable
 from ratelimit.store import client, store
 from tests.cast import Customer, call
 from tests.outages import lost_replies, no_redis
-from tests.usage.metering.reservations.held import again, beat, counted, reserve, row, settle
+from tests.usage.metering.reservations.held import again, counted, heartbeat, reserve, row, settle
 from usage.drain import drain
 from usage.metering.reservations import finishing, progress, sweep
 from usage.metering.reservations.refusals import BoundExceeded, NotAdmitted, Over
@@ -59,7 +59,7 @@ def test_what_postgres_has_ended_is_not_ended_otherwise_by_redis(bob: Customer, 
     with no_redis(settings):
         assert settle(again(held), 4).charged == 4
         with pytest.raises(Over):
-            beat(again(held), 5)
+            heartbeat(again(held), 5)
     redis_is_back()
     with pytest.raises(Over) as refused:
         settle(again(held), 5)
@@ -88,7 +88,7 @@ def test_opened_without_redis_and_settled_with_it(bob: Customer, settings: Any) 
     with no_redis(settings):
         held = reserve(bob, 9)
     redis_is_back()
-    assert beat(again(held), 12) == 12
+    assert heartbeat(again(held), 12) == 12
     assert settle(again(held), 11).charged == 11
     assert counted(bob) == (11, 11)
     assert call(bob).quota.used == 11
@@ -150,7 +150,7 @@ def test_redis_lets_go_of_what_it_seemed_to_hold_as_well(
     with lost_replies(monkeypatch):
         held = reserve(bob, 9, expires_in=60)
     redis_is_back()
-    progress.beat(again(held), {"tokens": 5}, now + timedelta(seconds=50))
+    progress.heartbeat(again(held), {"tokens": 5}, now + timedelta(seconds=50))
     assert sweep.expire_due(now + timedelta(seconds=70)) == 0
     with no_redis(settings):
         assert settle(again(held), 4).charged == 4

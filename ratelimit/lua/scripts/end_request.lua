@@ -1,4 +1,4 @@
--- end_run: a run of a request under an Idempotency-Key has ended; its answer is kept where there is one to keep.
+-- end_request: a request under an Idempotency-Key has ended; its answer is kept where there is one to keep.
 -- KEYS  1 record     ARGV  1 event id, 2 answer's head ('' = none is kept), 3 answer's body
 -- Result  1 | 0: the record is gone, or of another event, or no record
 if redis.pcall('HGET', KEYS[1], 'e') ~= ARGV[1] then return 0 end
