@@ -17,11 +17,11 @@ from billing.fence import push
 from billing.members import membership
 from billing.models import Erasure, StoredResponse
 from billing.outbox import consumers, retention
-from billing.outbox.clock import ClockSkewed
 from billing.outbox.dispatcher import Dispatcher
 from billing.payments.cards import events, forgetting, refunds
 from billing.payments.cards.charging import dunning, sweep
 from billing.payments.cards.configured import card_gateway
+from billing.postgres.clock import ClockSkewed
 from billing.subscriptions import trials
 from billing.subscriptions.bulk import moves, work
 from billing.subscriptions.period_end import renewal

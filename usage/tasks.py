@@ -8,7 +8,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from billing.outbox.clock import ClockSkewed
+from billing.postgres.clock import ClockSkewed
 from ratelimit.servers.single import RedisUnreachable
 from usage.ingest import received
 from usage.log.idempotency import key_records

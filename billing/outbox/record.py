@@ -10,8 +10,8 @@ from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 
 from billing.outbox.actor import present
-from billing.outbox.clock import check_clock
 from billing.outbox.kinds import Happened
+from billing.postgres.clock import check_clock
 
 COPY = "COPY billing_outboxmessage (account_id, kind, payload, recorded_at, actor) FROM STDIN"
 

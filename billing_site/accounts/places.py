@@ -21,9 +21,9 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from billing.models import KnownPlace
-from billing.outbox.clock import ClockSkewed
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record
+from billing.postgres.clock import ClockSkewed
 from billing.users import User
 from billing_site.request.client_address import client_address
 

@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import InterfaceError, OperationalError
 
-from billing.outbox.clock import ClockSkewed
+from billing.postgres.clock import ClockSkewed
 from ratelimit.servers.single import RedisUnreachable
 
 

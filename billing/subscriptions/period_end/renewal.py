@@ -24,10 +24,10 @@ from billing.invoicing import issuing, taxation
 from billing.invoicing.bills import Bill, base_price, to_issue
 from billing.invoicing.review import issued_today, review_reason
 from billing.models import BillingPeriod, Subscription
-from billing.outbox.clock import check_clock
 from billing.outbox.kinds import Happened
 from billing.outbox.record import record_all
 from billing.postgres.any_of import any_of
+from billing.postgres.clock import check_clock
 from billing.rules.usage_window import kept_window
 from billing.subscriptions import trials
 from billing.subscriptions.coupons import discounts

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from billing.erasure import erase
 from billing.models import KnownPlace, OutboxMessage
-from billing.outbox.clock import ClockSkewed
 from billing.outbox.kinds import Happened
+from billing.postgres.clock import ClockSkewed
 from billing_site.accounts import places
 from tests.billing.mails.mailing import mail_about
 from tests.cast import Customer

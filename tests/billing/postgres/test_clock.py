@@ -13,7 +13,7 @@ from freezegun import freeze_time
 
 from billing import tasks
 from billing.models import BillingPeriod, Invoice, OutboxMessage, Subscription
-from billing.outbox.clock import ClockSkewed
+from billing.postgres.clock import ClockSkewed
 from billing_site.local import commandline
 from tests.billing.ledger import pay
 from tests.cast import Customer, Staff
