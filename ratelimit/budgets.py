@@ -10,11 +10,10 @@ from typing import NamedTuple
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys
 from ratelimit.limits import RUN_LIFE_MS, BudgetStanding, Limit, Part, Standing
+from ratelimit.scripts import KEPT_AFTER_WINDOW_MS, UNLIMITED
 from ratelimit.servers.single import Command, Store
 from ratelimit.servers.wire import Argument
 
-KEPT_AFTER_WINDOW_MS = 3 * 24 * 3600 * 1000
-UNBOUNDED = 2**53 - 1
 COUNTED = {Part.DAY: "d", Part.MONTH: "m"}
 """Parts that the log is counted for, each with what names its window in Redis."""
 _rows = Struct(">14Q").pack
@@ -44,7 +43,7 @@ def ask(
     `opens`: how many reservations the call opens. `request`: 16 bytes that name what is asked, for Part.REPEATS.
     """
     names = [keys.fence] * 5
-    rows = [UNBOUNDED, 0] * 7
+    rows = [UNLIMITED, 0] * 7
     for part, limit in bounds.items():
         assert limit.maximum is not None
         rows[2 * part] = limit.maximum

@@ -9,8 +9,9 @@ from django.conf import settings
 
 from ratelimit import scripts
 from ratelimit.keys import AccountKeys, catalogue_fence
-from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, Versions
+from ratelimit.limiter import Versions
 from ratelimit.limits import RedisQuota
+from ratelimit.scripts import KEPT_AFTER_WINDOW_MS
 from ratelimit.servers.single import Command, Store
 from ratelimit.servers.wire import Argument
 
@@ -24,7 +25,7 @@ class Counter(NamedTuple):
     ends_at_ms: int
 
     def words(self) -> tuple[int, int, int]:
-        return self.committed, self.revision, self.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS
+        return self.committed, self.revision, self.ends_at_ms + KEPT_AFTER_WINDOW_MS
 
 
 class Pending(NamedTuple):

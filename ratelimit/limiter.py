@@ -10,13 +10,11 @@ from typing import Any, NamedTuple
 from ratelimit import budgets, scripts
 from ratelimit.keys import AccountKeys
 from ratelimit.limits import LARGEST_VERSION, Decision, KeptAnswer, Limit, Outcome, Standing, Take
+from ratelimit.scripts import KEPT_AFTER_WINDOW_MS, UNLIMITED
 from ratelimit.servers.single import Command, Store
 from ratelimit.servers.wire import Argument, pack
 
 VOID_MARKER_LIFE_MS = 2 * 3600 * 1000
-QUOTA_KEPT_AFTER_WINDOW_MS = 3 * 24 * 3600 * 1000
-"""A window's counter outlives it: calls of its last second are voided and drained after its end."""
-UNLIMITED = 2**53 - 1
 _ADMITTED = Outcome.ADMITTED  # looking it up in the enumeration takes longer than comparing it
 _pack_row = Struct(">2Q").pack
 pack_call = Struct(">4Q").pack
@@ -107,7 +105,7 @@ class AdmitCommand:
 def _packed_quota(quota: Limit) -> bytes:
     """As lua/fragments/limits.lua reads it."""
     maximum = UNLIMITED if quota.maximum is None else quota.maximum
-    return _pack_row(maximum, quota.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS)
+    return _pack_row(maximum, quota.ends_at_ms + KEPT_AFTER_WINDOW_MS)
 
 
 def admit(
@@ -232,7 +230,7 @@ def void(
         *back_to,
         *([record] if record else []),
     ]
-    expiry = quota.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS
+    expiry = quota.ends_at_ms + KEPT_AFTER_WINDOW_MS
     # A record of the charge that PostgreSQL still has must not be restored as long as the void is not drained.
     marker_life_ms = scripts.RECORD_LIFE_MS if record else VOID_MARKER_LIFE_MS
     arguments: list[Argument] = [tokens, audit, event, marker_life_ms, expiry, b"1" if taken_back else b""]

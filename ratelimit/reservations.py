@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from ratelimit import scripts
 from ratelimit.keys import due_reservations, keys_of, shard_of
-from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, UNLIMITED, VOID_MARKER_LIFE_MS, Opened
+from ratelimit.limiter import VOID_MARKER_LIFE_MS, Opened
 from ratelimit.limits import Limit
+from ratelimit.scripts import KEPT_AFTER_WINDOW_MS, UNLIMITED
 from ratelimit.servers.single import Command, Store
 from ratelimit.servers.wire import Argument
 
@@ -137,7 +138,7 @@ def place(
         names=opened(account, event, 0),
         stream=keys.stream,
         quota=keys.quota(quota.starts_at_ms or 0),
-        quota_expires_at_ms=quota.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS,
+        quota_expires_at_ms=quota.ends_at_ms + KEPT_AFTER_WINDOW_MS,
         marker=keys.void_marker(event),
         fence=keys.fence,
         budgets=budgets,

@@ -12,6 +12,10 @@ from ratelimit.limits import LARGEST_VERSION, Outcome
 LARGEST_SKEW_MS = 5_000
 ARRIVED_AFTER = timedelta(milliseconds=2 * LARGEST_SKEW_MS)
 """So long after an instant no call that was made before it is judged any more: a clock may be behind, another ahead."""
+KEPT_AFTER_WINDOW_MS = 3 * 24 * 3600 * 1000
+"""A window's counter outlives it: calls of its last second are voided and drained after its end."""
+UNLIMITED = 2**53 - 1
+"""A maximum that is none."""
 RECORD_LIFE_MS = 24 * 3600 * 1000
 """How long an Idempotency-Key is known."""
 MOST_RERUNS = 3

@@ -35,7 +35,7 @@ class NotInvited(Refused):
 
 
 def invite(account: int, email: str, role: Role, by: User, now: datetime) -> str:
-    """Invite an address for seven days; the secret for the link in its mail, which is kept nowhere.
+    """Invite an address for `INVITATION_HOLDS_FOR`; the secret for the link in its mail, which is kept nowhere.
 
     An address that is invited again gets a new link, and the old one ends. Raises NotInvited.
     """

@@ -1,4 +1,6 @@
-"""Which paths a route can name, and which of two routes a request's path belongs to.
+"""Which paths a route can name, and which of several routes with parameters a path belongs to.
+
+The longest of all is found by `Catalogue.feature_at` in `billing.catalogue.in_memory`.
 
 A route covers its path and everything below. A segment in braces, such as {id}, is a parameter: any one segment.
 """

@@ -46,7 +46,7 @@ def signatures(endpoint: WebhookEndpoint, message: str, body: str, now: datetime
 def note(delivery: WebhookDelivery, answer: Answer, now: datetime) -> bool:
     """What came of a try: taken, tried again later, or dead; and what its endpoint is after it.
 
-    False where the lease has run out, and another sender has it: then nothing is changed.
+    False where nothing is changed: the lease has run out and another sender has it, or the endpoint was deleted.
     """
     tries = [*delivery.tries, _as_try(answer, now)][-MOST_TRIES_KEPT:]
     said = {"status": answer.status, "error": answer.error, "answer": answer.text, "tries": tries, "tried_at": now}

@@ -54,6 +54,7 @@ def health(request: HttpRequest) -> JsonResponse:
 @declares(ASKED_WITHOUT_ENGINES)
 @never_cache
 def prometheus(request: HttpRequest) -> HttpResponse:
+    """The metrics: with METRICS_TOKEN for its bearer alone, without it for everybody."""
     token = settings.METRICS_TOKEN
     given = request.META.get("HTTP_AUTHORIZATION", "")
     if token and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
 from ratelimit import scripts
-from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS, UNLIMITED, AdmitCommand, admit
+from ratelimit.limiter import AdmitCommand, admit
 from ratelimit.limits import LARGEST_NUMBER, Decision, Limit, Outcome, Take
+from ratelimit.scripts import KEPT_AFTER_WINDOW_MS, UNLIMITED
 from ratelimit.servers.single import Command, Store
 from tests.ratelimit.account import FIRST, HOUR_MS, NOW_MS, WINDOW_STARTS_AT_MS, Account, Wants, minute, quota
 
@@ -81,7 +82,7 @@ def test_windows_are_counted_apart_and_outlive_their_end(account: Account, serve
     assert account.admit(Wants(following, 5)).outcome is Outcome.ADMITTED
     assert account.admit(Wants(this, 1)).outcome is Outcome.REFUSED
     expires_at_ms = server.pexpiretime(account.keys.quota(WINDOW_STARTS_AT_MS))
-    assert expires_at_ms == this.ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS
+    assert expires_at_ms == this.ends_at_ms + KEPT_AFTER_WINDOW_MS
 
 
 def test_the_standing_of_a_quota_waits_for_the_windows_end(account: Account) -> None:

@@ -9,8 +9,8 @@ from redis.exceptions import ResponseError
 
 from ratelimit import counters, scripts
 from ratelimit.counters import Pending
-from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
 from ratelimit.limits import RedisQuota
+from ratelimit.scripts import KEPT_AFTER_WINDOW_MS
 from ratelimit.servers.single import Command
 from ratelimit.store import client
 from tests.ratelimit.account import MONTH_MS, WINDOW_STARTS_AT_MS, Account, Wants, quota
@@ -81,7 +81,7 @@ def test_a_quota_that_was_lost_is_made_again_with_its_expiry(account: Account) -
     assert correct(account, read(account), 5)
     assert read(account)[1] == RedisQuota(7, 3, 5)
     ends_at_ms = WINDOW_STARTS_AT_MS + MONTH_MS
-    assert client().pexpiretime(key_of(account)) == ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS
+    assert client().pexpiretime(key_of(account)) == ends_at_ms + KEPT_AFTER_WINDOW_MS
 
 
 def test_a_quota_whose_time_is_over_is_not_left_behind(account: Account) -> None:

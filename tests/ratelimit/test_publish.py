@@ -12,8 +12,8 @@ from redis.exceptions import ResponseError
 from ratelimit import counters, scripts
 from ratelimit.counters import Record
 from ratelimit.keys import key_digest
-from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
 from ratelimit.limits import Outcome
+from ratelimit.scripts import KEPT_AFTER_WINDOW_MS
 from ratelimit.servers.single import Command, Store
 from tests.effort import examples
 from tests.ratelimit.account import MONTH_MS, NOW_MS, WINDOW_STARTS_AT_MS, Account, Wants, quota
@@ -119,7 +119,7 @@ def test_several_windows_are_published_at_once(account: Account) -> None:
 def test_a_published_counter_expires_after_its_window(account: Account, server: Any) -> None:
     account.published(account.counter(10, 1))
     expires_at_ms = server.pexpiretime(account.keys.quota(WINDOW_STARTS_AT_MS))
-    assert expires_at_ms == quota(None).ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS
+    assert expires_at_ms == quota(None).ends_at_ms + KEPT_AFTER_WINDOW_MS
 
 
 def test_a_window_long_past_is_not_kept(account: Account, server: Any) -> None:

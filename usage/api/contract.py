@@ -53,9 +53,10 @@ def charge_at(
 
 
 def charge_of_work(request: HttpRequest, _: Catalogue) -> ChargeRequest:
-    """Nothing, not even a request of the minute, from who has the work done: the customer, who fills the minute, would
-    keep what was reserved from being settled, what failed from being given back, and what happened from being
-    reported. Looking at it counts.
+    """Nothing, not even a request of the minute, of a POST, PATCH or DELETE under the scope `meter`; else one request.
+
+    Or the customer, who fills the minute, would keep what was reserved from being settled, what failed from being given
+    back, and what happened from being reported.
     """
     return ChargeRequest(counts=request.method not in WORK or not may_ask(request, METER_SCOPE))
 

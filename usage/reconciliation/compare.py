@@ -16,8 +16,8 @@ from billing.rules.instants import from_seconds, to_seconds
 from ratelimit import counters
 from ratelimit.counters import Pending
 from ratelimit.keys import AccountKeys, shard_of, shard_tag, stream
-from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
 from ratelimit.limits import RedisQuota
+from ratelimit.scripts import KEPT_AFTER_WINDOW_MS
 from ratelimit.store import client, reaching_redis, store
 from usage.log.batch import decode
 from usage.log.events import MalformedEvent
@@ -219,7 +219,7 @@ def ensure_whole(since: datetime) -> None:
 
 def gone_from_redis(ends_at: datetime, now: datetime) -> bool:
     """Whether Redis may have forgotten a window that ended then."""
-    return ends_at + timedelta(milliseconds=QUOTA_KEPT_AFTER_WINDOW_MS) <= now
+    return ends_at + timedelta(milliseconds=KEPT_AFTER_WINDOW_MS) <= now
 
 
 def _read_redis(

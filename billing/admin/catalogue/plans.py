@@ -1,4 +1,4 @@
-"""Admin pages of what is on offer: capabilities, plans, features and the paths they are metered at."""
+"""Admin pages of capabilities and plans."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class SaleFilter(admin.SimpleListFilter):
         return [("no", "On sale"), ("yes", "Archived")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Plan]:
-        plans: PlanQuerySet = queryset
+        rows: PlanQuerySet = queryset
         if self.value() == "no":
-            return plans.on_sale()
-        return plans.archived() if self.value() == "yes" else plans
+            return rows.on_sale()
+        return rows.archived() if self.value() == "yes" else rows
 
 
 class PlanForm(HistoryForm):

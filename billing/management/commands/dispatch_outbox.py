@@ -1,4 +1,4 @@
-"""manage.py dispatch_outbox"""
+"""manage.py dispatch_outbox: tell consumers what has happened; waits while PostgreSQL is away."""
 
 from __future__ import annotations
 

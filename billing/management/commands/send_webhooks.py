@@ -1,4 +1,4 @@
-"""manage.py send_webhooks"""
+"""manage.py send_webhooks: send the webhooks that are due; waits while PostgreSQL is away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manage.py watch_chain"""
+"""manage.py watch_chain: see what is paid on a chain, until it is stopped."""
 
 from __future__ import annotations
 

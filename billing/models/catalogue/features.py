@@ -62,7 +62,7 @@ def normalised_path(path: str) -> str:
 
 
 class Route(FencedModel):
-    """Which path belongs to which feature. The longest prefix on segment boundaries wins, a method before none."""
+    """Which path belongs to which feature; `Catalogue.feature_at` has which of several routes wins."""
 
     class Method(models.TextChoices):
         ANY = "", "any"

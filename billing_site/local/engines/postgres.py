@@ -17,8 +17,8 @@ from psycopg.pq import PGconn, Ping
 from billing_site.local.engines.locks import kill_holders, lock
 from billing_site.local.engines.places import DATABASE_NAME, postgres_url
 from billing_site.local.engines.process import (
-    Account,
     EngineError,
+    OsUser,
     end,
     last_line,
     noting_a_child,
@@ -26,7 +26,7 @@ from billing_site.local.engines.process import (
     remove_if_empty,
     sockets_folder,
     spawn,
-    unprivileged_account,
+    unprivileged_user,
     wait_until,
 )
 
@@ -82,7 +82,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start the server and return when it answers and has our database. Raises EngineError."""
-        account = unprivileged_account()
+        account = unprivileged_user()
         binaries = _binaries(account)
         home = _reachable_home(self.home, account)
         held = lock(home / "lock", self.patience_seconds)
@@ -114,7 +114,7 @@ class Postgres:
             kill_holders(self.home / "lock")
             remove_if_empty(self.sockets, self.sockets.parent)
 
-    def _data(self, home: Path, binaries: Path, account: Account | None) -> Path:
+    def _data(self, home: Path, binaries: Path, account: OsUser | None) -> Path:
         """The folder of the data. The first start makes it under another name, so none is used half-made."""
         data = home / "data"
         if data.exists():
@@ -172,7 +172,7 @@ def _ensure_database(sockets: Path) -> None:
             connection.execute(f"CREATE DATABASE {DATABASE_NAME}")
 
 
-def _binaries(account: Account | None) -> Path:
+def _binaries(account: OsUser | None) -> Path:
     """The folder of initdb and postgres; a copy of it where `account` cannot reach the virtual environment."""
     spec = find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
@@ -205,7 +205,7 @@ def _copy(package: Path, parent: Path = Path("/var/tmp")) -> Path:
     return private_folder(target, 0o755)
 
 
-def _can(account: Account, test: str, path: Path) -> bool:
+def _can(account: OsUser, test: str, path: Path) -> bool:
     """Whether `account` passes the shell's `test -r`, `-w` or `-x` on `path`."""
     return (
         subprocess.run(
@@ -220,7 +220,7 @@ def _can(account: Account, test: str, path: Path) -> bool:
     )
 
 
-def _reachable_home(home: Path, account: Account | None) -> Path:
+def _reachable_home(home: Path, account: OsUser | None) -> Path:
     """Make `home`; where `account` cannot reach it, it is a link to a folder of its own outside."""
     if home.is_symlink():
         target = home.readlink()

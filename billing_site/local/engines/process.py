@@ -27,7 +27,7 @@ class EngineError(Exception):
 
 
 @dataclass(frozen=True)
-class Account:
+class OsUser:
     """An operating-system user to run a child as."""
 
     name: str
@@ -35,20 +35,20 @@ class Account:
     gid: int
 
 
-def unprivileged_account() -> Account | None:
+def unprivileged_user() -> OsUser | None:
     """Whom PostgreSQL runs as when we are root, which its binaries refuse; None when we are an ordinary user."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
-            return Account(name, entry.pw_uid, entry.pw_gid)
+            return OsUser(name, entry.pw_uid, entry.pw_gid)
     raise EngineError(
         "PostgreSQL refuses to run as root and there is no user postgres or nobody; run this as an ordinary user"
     )
 
 
-def private_folder(path: Path, mode: int = 0o700, owner: Account | None = None) -> Path:
+def private_folder(path: Path, mode: int = 0o700, owner: OsUser | None = None) -> Path:
     """Make or check a folder that only we (or `owner`) can write to.
 
     Raises EngineError when it belongs to somebody else or is a link: others can write to the folders it lies in.
@@ -118,7 +118,7 @@ def spawn(
     *,
     log: Path,
     death_signal: signal.Signals = signal.SIGTERM,
-    account: Account | None = None,
+    account: OsUser | None = None,
     descriptors: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
     cwd: Path = Path("/"),

@@ -1,4 +1,4 @@
-"""manage.py doctor"""
+"""manage.py doctor: look at all that this site needs, and say what to do."""
 
 from __future__ import annotations
 

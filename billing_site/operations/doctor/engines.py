@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time as clock
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,6 +11,7 @@ from django.db import connection
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
+from billing.postgres import clock
 from billing_site.celery import app
 from billing_site.local.reachability import unreachable_postgres, unreachable_redis
 from billing_site.operations.checks.postgres import check_postgres
@@ -74,15 +74,10 @@ def broker() -> Iterable[Finding]:
 
 def time() -> Iterable[Finding]:
     """This machine's clock beside PostgreSQL's. Redis' own is one of its checks."""
-    with connection.cursor() as cursor:
-        asked = clock.time()
-        cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
-        row = cursor.fetchone()
-        answered = clock.time()
-    assert row is not None
-    ahead_ms = round(((asked + answered) / 2 - float(row[0])) * 1000)
+    ahead = clock.seconds_ahead()
+    ahead_ms = round(ahead * 1000)
     said = f"this machine's clock is {abs(ahead_ms)} ms {'ahead of' if ahead_ms >= 0 else 'behind'} PostgreSQL's"
-    if abs(ahead_ms) > settings.LARGEST_CLOCK_SKEW_SECONDS * 1000:
+    if clock.is_too_far(ahead):
         return [fail("time", f"{said}: nothing is billed from here", "Synchronise the clocks (NTP).")]
     if abs(ahead_ms) > NOTABLE_SKEW_MS:
         return [warn("time", said, "Synchronise the clocks (NTP).")]

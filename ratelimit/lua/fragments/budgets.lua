@@ -29,7 +29,7 @@ local function budgets_run(budgets, word, life)
   budgets.run = {used = used, amounts = amounts, digest = digest, life = life}
 end
 
--- `violated`: 1 the ring, 2 the day, 4 the month, 8, 16, 32, 64 the run's; `uncounted`: a counter is not there.
+-- `violated`: 1 the ring, 2 the day, 4 the month, 8, 16, 32, 64 the run's; 128, with `uncounted`: a counter is not there.
 -- A request whose Idempotency-Key is known opens no reservation again.
 local function budgets_read(first, word, requests, cost, now, known)
   local budgets = {first = first, requests = requests, cost = cost, known = known, violated = 0, used = {0, 0}, counted = {}}

@@ -1,6 +1,6 @@
 -- record: an Idempotency-Key of an account, a hash of
 --   f  fingerprint of the request     e  id of the event that was charged, a  its audit text
---   t  until when the request is in flight, Unix ms; absent once a run has ended     n  how often it has run again
+--   t  until when the request is in flight, Unix ms; absent once it has ended     n  how often it has run again
 --   c  status and content type of the first successful answer, b  its body; absent while no answer is kept
 -- In flight: refused. Ended with an answer: the answer. Otherwise the request has succeeded without an answer that could
 -- be kept, or nobody knows how it ended: its charge stands, and it runs again, uncharged, MOST_RERUNS times.

@@ -1,9 +1,9 @@
 -- reservation: what a call may cost at most, held until it is finished, a hash of
 --   e  audit text of its charge     b  its bound in tokens     x  when it expires, Unix ms     k  children that are open
 --   h  tokens by the last heartbeat, u  its units as text; absent without one     p  1 once it draws of its parent's bound
---   s  how it was finished, absent while it is open: then  c  what it was charged, q  what it had cost, d  who asks again
+--   s  how it was finished, absent while it is open: then  c  what it was charged, q  what it had cost, d  digest of how it was asked
 -- Of a shard, a sorted set says when which of them is due; what is none there is mended, and their rows tell it later.
-local KEPT_MS = 86400000
+local KEPT_MS = 86400000 -- a day: so long after it was finished, and seven times as long after it was due
 
 local function reservation_read(key)
   local held = redis.call('HMGET', key, 'b', 'x', 'k', 'h', 's', 'c', 'q', 'd', 'p')

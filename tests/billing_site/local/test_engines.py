@@ -17,7 +17,7 @@ import billing_site
 from billing_site.local.engines import EngineError, Places, Postgres, Valkey
 from billing_site.local.engines import postgres as postgres_module
 from billing_site.local.engines.locks import lock
-from billing_site.local.engines.process import Account, private_folder, spawn, unprivileged_account, wait_until
+from billing_site.local.engines.process import OsUser, private_folder, spawn, unprivileged_user, wait_until
 from tests.ports import free_port
 
 ROOT = os.geteuid() == 0
@@ -248,7 +248,7 @@ def test_as_root_a_closed_checkout_keeps_its_data_outside(folder: Path) -> None:
 
 @pytest.mark.skipif(not ROOT, reason="only as root does PostgreSQL run as another user")
 def test_as_root_unreachable_binaries_are_copied_once_and_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    account = unprivileged_account()
+    account = unprivileged_user()
     assert account
     package = postgres_module._binaries(None).parent.parent
     copied = postgres_module._copy(package, folder)
@@ -268,7 +268,7 @@ def test_as_root_unreachable_binaries_are_copied_once_and_work(folder: Path, mon
     assert copied.stat().st_mtime_ns == made
     monkeypatch.setattr(postgres_module, "_can", lambda *_: False)  # what a closed virtual environment answers
     monkeypatch.setattr(postgres_module, "_copy", lambda _: copied)
-    assert postgres_module._binaries(Account("nobody", 65534, 65534)) == initdb.parent
+    assert postgres_module._binaries(OsUser("nobody", 65534, 65534)) == initdb.parent
 
 
 @pytest.mark.parametrize(

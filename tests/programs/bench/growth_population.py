@@ -11,8 +11,7 @@ from django.db import connection
 from billing.models import Plan
 from billing.rules.periods import MONTH, Period, nth_period
 from ratelimit.keys import AccountKeys
-from ratelimit.limiter import QUOTA_KEPT_AFTER_WINDOW_MS
-from ratelimit.scripts import Script
+from ratelimit.scripts import KEPT_AFTER_WINDOW_MS, Script
 from ratelimit.servers.single import Command, Store
 
 CUSTOMERS = """
@@ -73,7 +72,7 @@ def last_month(now: datetime) -> datetime:
 def idle_in_redis(server: Store, accounts: Iterable[int], window: Period) -> None:
     """The keys of accounts that have used something in the window, and nothing in the last minute."""
     starts_at_ms, ends_at_ms = (round(at.timestamp() * 1000) for at in (window.start, window.end))
-    expires_at_ms = ends_at_ms + QUOTA_KEPT_AFTER_WINDOW_MS
+    expires_at_ms = ends_at_ms + KEPT_AFTER_WINDOW_MS
     names: list[bytes] = []
     for account in accounts:
         keys = AccountKeys(account)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ratelimit import counters, limiter, process_state
+from ratelimit import counters, process_state, scripts
 from tests.cast import Customer
 from tests.conftest import forget_everything
 from tests.usage.drifting import compared, held, parts, spend, sql
@@ -81,7 +81,7 @@ class TestWhatIsNoDrift:
 
     def test_a_window_that_redis_has_forgotten(self, bob: Customer) -> None:
         store.store([charge(bob.account)])
-        kept = timedelta(milliseconds=limiter.QUOTA_KEPT_AFTER_WINDOW_MS)
+        kept = timedelta(milliseconds=scripts.KEPT_AFTER_WINDOW_MS)
         for after, unpublished in ((-timedelta(seconds=1), 1), (timedelta(), 0), (timedelta(seconds=1), 0)):
             _, report = compared(now=datetime.fromtimestamp(APRIL, UTC) + kept + after)
             assert (report.windows, report.unpublished, report.drifting) == (1, unpublished, 0)

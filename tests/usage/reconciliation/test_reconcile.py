@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from django.utils import timezone
 
-from ratelimit import limiter
+from ratelimit import scripts
 from ratelimit.keys import stream
 from ratelimit.store import client
 from tests.cast import Customer
@@ -120,7 +120,7 @@ def test_a_repaired_quota_outlives_its_window_and_no_longer(bob: Customer) -> No
     client().persist(quota_key(bob))
     sql("UPDATE usage_windowusage SET tokens = 99")
     compared(repairing=True)
-    kept_until = round(window.ends_at.timestamp() * 1000) + limiter.QUOTA_KEPT_AFTER_WINDOW_MS
+    kept_until = round(window.ends_at.timestamp() * 1000) + scripts.KEPT_AFTER_WINDOW_MS
     assert client().pexpiretime(quota_key(bob)) == kept_until
 
 

@@ -97,7 +97,9 @@ def _refusals(request: HttpRequest, user: User, now: datetime) -> Section:
     today = now.astimezone(UTC).date()
     found = refusals(user.pk, today - timedelta(days=REFUSED_DAYS - 1), today)[:LOGGED]
     rows = [[f"{row.date:%Y-%m-%d}", row.reason, row.feature or "none", f"{row.calls:,}"] for row in found]
-    return Section("Refused calls, 30 days", ["Day (UTC)", "Reason", "Feature", "Calls"], rows, "None.", is_wide=True)
+    return Section(
+        f"Refused calls, {REFUSED_DAYS} days", ["Day (UTC)", "Reason", "Feature", "Calls"], rows, "None.", is_wide=True
+    )
 
 
 def _resets(request: HttpRequest, user: User, now: datetime) -> Section:

@@ -1,4 +1,4 @@
-"""manage.py drain_usage"""
+"""manage.py drain_usage: move audit events from Redis into the log; waits while an engine is away."""
 
 from __future__ import annotations
 

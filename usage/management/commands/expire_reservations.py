@@ -1,4 +1,4 @@
-"""manage.py expire_reservations"""
+"""manage.py expire_reservations: finish reservations that nobody has finished in time."""
 
 from __future__ import annotations
 

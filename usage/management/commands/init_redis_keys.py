@@ -1,4 +1,4 @@
-"""manage.py init_redis_keys"""
+"""manage.py init_redis_keys: rebuild what Redis counts from PostgreSQL."""
 
 from __future__ import annotations
 

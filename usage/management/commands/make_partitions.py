@@ -1,4 +1,4 @@
-"""manage.py make_partitions"""
+"""manage.py make_partitions: make the usage log's partitions ahead of time."""
 
 from __future__ import annotations
 

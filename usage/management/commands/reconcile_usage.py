@@ -1,4 +1,4 @@
-"""manage.py reconcile_usage"""
+"""manage.py reconcile_usage: compare the log, its sums and Redis, and repair drift."""
 
 from __future__ import annotations
 

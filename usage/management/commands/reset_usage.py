@@ -1,4 +1,4 @@
-"""manage.py reset_usage"""
+"""manage.py reset_usage: give a customer the quota of the present window anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manage.py restore_partition"""
+"""manage.py restore_partition: make an exported month of the log readable again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manage.py retire_partitions"""
+"""manage.py retire_partitions: export old months of the log, and take them out of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""manage.py settle_charges"""
+"""manage.py settle_charges: take back charges of calls that were not served."""
 
 from __future__ import annotations
 

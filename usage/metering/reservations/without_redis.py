@@ -13,8 +13,8 @@ from django.db import transaction
 from billing.fence.fenced import push_on_commit
 from billing.rules import ids
 from billing.rules.instants import from_ms, from_seconds, to_ms
-from ratelimit.limiter import UNLIMITED
 from ratelimit.reservations import Finished, Prolonged, State
+from ratelimit.scripts import UNLIMITED
 from usage.log import reservation_facts
 from usage.log.events import CHARGE, Event
 from usage.log.reservation_facts import EXPIRED, OPEN

@@ -1,4 +1,4 @@
-"""What time does to invoices that could not be charged: the next try, the end of waiting, the end of the grace."""
+"""What time does to invoices that could not be charged: the next try, and who is told that a grace has ended."""
 
 from __future__ import annotations
 
