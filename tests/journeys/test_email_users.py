@@ -68,10 +68,19 @@ def test_the_migrations_are_complete(product: Host) -> None:
     assert "no issues" in product.manage("check").stderr + product.manage("check").stdout
 
 
-def test_a_call_is_charged(served: Server, keys: dict[str, str]) -> None:
-    response = served.session(keys[STARTER]).get(f"{served.url}/api/v1/trace/start", timeout=60)
+def used(served: Server, key: str) -> int:
+    return int(served.session(key).get(f"{served.url}/api/v1/usage/current").json()["tokens_used"])
+
+
+def call(served: Server, key: str) -> None:
+    response = served.session(key).get(f"{served.url}/api/v1/trace/start", timeout=60)
     assert (response.status_code, response.headers["X-Usage-Cost"]) == (200, "10")
-    assert served.session(keys[STARTER]).get(f"{served.url}/api/v1/usage/current").json()["tokens_used"] == 10
+
+
+def test_a_call_is_charged(served: Server, keys: dict[str, str]) -> None:
+    before = used(served, keys[PRO])
+    call(served, keys[PRO])
+    assert used(served, keys[PRO]) == before + 10
 
 
 def test_a_customer_logs_in_and_sees_every_page(served: Server) -> None:
@@ -129,6 +138,7 @@ class TestAdmin:
 
 
 def test_commands_take_the_address_for_a_name(product: Host, served: Server, keys: dict[str, str]) -> None:
+    call(served, keys[STARTER])
     product.manage("reset_usage", STARTER, "--reason", "tried")
     product.manage("reconcile_usage")
     assert "dry run" in product.manage("erase_account", STARTER, "--dry-run").stdout
