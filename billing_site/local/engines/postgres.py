@@ -82,14 +82,14 @@ class Postgres:
 
     def start(self) -> None:
         """Start the server and return when it answers and has our database. Raises EngineError."""
-        account = unprivileged_user()
-        binaries = _binaries(account)
-        home = _reachable_home(self.home, account)
+        user = unprivileged_user()
+        binaries = _binaries(user)
+        home = _reachable_home(self.home, user)
         held = lock(home / "lock", self.patience_seconds)
         try:
-            data = self._data(home, binaries, account)
+            data = self._data(home, binaries, user)
             sockets_folder(self.sockets.parent)
-            private_folder(self.sockets, owner=account)
+            private_folder(self.sockets, owner=user)
             settings = SETTINGS | {"unix_socket_directories": str(self.sockets)} | ({} if self.durable else THROW_AWAY)
             options = (f"--{name}={value}" for name, value in settings.items())
             with noting_a_child():
@@ -97,7 +97,7 @@ class Postgres:
                     [str(binaries / "postgres"), "-D", str(data), *options],
                     log=self.log,
                     death_signal=signal.SIGINT,
-                    account=account,
+                    user=user,
                     descriptors=[held, *self.descriptors],
                     env=_environment(),
                 )
@@ -114,7 +114,7 @@ class Postgres:
             kill_holders(self.home / "lock")
             remove_if_empty(self.sockets, self.sockets.parent)
 
-    def _data(self, home: Path, binaries: Path, account: OsUser | None) -> Path:
+    def _data(self, home: Path, binaries: Path, user: OsUser | None) -> Path:
         """The folder of the data. The first start makes it under another name, so none is used half-made."""
         data = home / "data"
         if data.exists():
@@ -127,7 +127,7 @@ class Postgres:
         shutil.rmtree(new, ignore_errors=True)
         argv = [str(binaries / "initdb"), "-D", str(new), "-U", DATABASE_NAME, "-A", "trust"]
         argv += ["-E", "UTF8", "--locale=C", "--no-instructions", *([] if self.durable else ["--no-sync"])]
-        child = spawn(argv, log=self.log, account=account, env=_environment())
+        child = spawn(argv, log=self.log, user=user, env=_environment())
         if child.wait() != 0:
             raise EngineError(f"PostgreSQL's initdb failed: {last_line(self.log)} (log: {self.log})")
         new.rename(data)
@@ -172,14 +172,14 @@ def _ensure_database(sockets: Path) -> None:
             connection.execute(f"CREATE DATABASE {DATABASE_NAME}")
 
 
-def _binaries(account: OsUser | None) -> Path:
-    """The folder of initdb and postgres; a copy of it where `account` cannot reach the virtual environment."""
+def _binaries(user: OsUser | None) -> Path:
+    """The folder of initdb and postgres; a copy of it where `user` cannot reach the virtual environment."""
     spec = find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
         raise EngineError("PostgreSQL's wheel is missing: pip install -r requirements.txt, or set DATABASE_URL")
     package = Path(spec.submodule_search_locations[0])
     binaries = package / f"pginstall{VERSION}" / "bin"
-    if account is None or _can(account, "-r", binaries.parent / "share/postgresql/postgres.bki"):
+    if user is None or _can(user, "-r", binaries.parent / "share/postgresql/postgres.bki"):
         return binaries
     return _copy(package) / WHEEL / f"pginstall{VERSION}" / "bin"
 
@@ -205,13 +205,13 @@ def _copy(package: Path, parent: Path = Path("/var/tmp")) -> Path:
     return private_folder(target, 0o755)
 
 
-def _can(account: OsUser, test: str, path: Path) -> bool:
-    """Whether `account` passes the shell's `test -r`, `-w` or `-x` on `path`."""
+def _can(user: OsUser, test: str, path: Path) -> bool:
+    """Whether `user` passes the shell's `test -r`, `-w` or `-x` on `path`."""
     return (
         subprocess.run(
             ["/bin/sh", "-c", f'test {test} "$0"', str(path)],
-            user=account.uid,
-            group=account.gid,
+            user=user.uid,
+            group=user.gid,
             extra_groups=[],
             cwd="/",
             check=False,
@@ -220,19 +220,19 @@ def _can(account: OsUser, test: str, path: Path) -> bool:
     )
 
 
-def _reachable_home(home: Path, account: OsUser | None) -> Path:
-    """Make `home`; where `account` cannot reach it, it is a link to a folder of its own outside."""
+def _reachable_home(home: Path, user: OsUser | None) -> Path:
+    """Make `home`; where `user` cannot reach it, it is a link to a folder of its own outside."""
     if home.is_symlink():
         target = home.readlink()
         if target.is_dir():
-            return private_folder(target, owner=account)
+            return private_folder(target, owner=user)
         home.unlink()  # somebody cleaned up behind the link
     home.parent.mkdir(parents=True, exist_ok=True)
-    home = private_folder(home, owner=account)
-    if account is None or _can(account, "-w", home):
+    home = private_folder(home, owner=user)
+    if user is None or _can(user, "-w", home):
         return home
     home.rmdir()
     outside = Path(tempfile.mkdtemp(prefix=f"pb-{os.geteuid()}-data-", dir="/var/tmp"))
-    os.chown(outside, account.uid, account.gid)
+    os.chown(outside, user.uid, user.gid)
     home.symlink_to(outside)
     return outside

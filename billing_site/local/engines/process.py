@@ -118,7 +118,7 @@ def spawn(
     *,
     log: Path,
     death_signal: signal.Signals = signal.SIGTERM,
-    account: OsUser | None = None,
+    user: OsUser | None = None,
     descriptors: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
     cwd: Path = Path("/"),
@@ -139,9 +139,9 @@ def spawn(
             pass_fds=descriptors,
             start_new_session=True,
             umask=0o077,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
+            user=user.uid if user else None,
+            group=user.gid if user else None,
+            extra_groups=[] if user else None,
             preexec_fn=_arm(death_signal),  # noqa: PLW1509  # it calls the kernel only
         )
 
