@@ -131,9 +131,9 @@ def _persistence(where: str, facts: Mapping[str, Any], server: redis.Redis) -> I
     if enabled is None and (said := _setting(server, "appendonly")) is not None:
         enabled = said == "yes"
     if not enabled:
-        state = "does not tell whether it keeps" if enabled is None else "keeps no"
+        state = "does not tell whether it keeps an" if enabled is None else "keeps no"
         yield Warning(
-            f"Redis at {where} {state} an append-only file: a restart without one loses the charges that are not"
+            f"Redis at {where} {state} append-only file: a restart without one loses the charges that are not"
             " drained yet, some tenths of a second of them, and the present minute of every customer.",
             hint="Set appendonly yes (appendfsync everysec), unless that loss is accepted or replicas confirm charges.",
             id="ratelimit.W002",

@@ -28,19 +28,20 @@ def test_the_embedded_server_is_well(redis_server: Valkey) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "expected"),
+    ("setting", "value", "expected", "says"),
     [
-        ("maxmemory-policy", "allkeys-lru", "ratelimit.E001"),
-        ("maxmemory-policy", "volatile-ttl", "ratelimit.E001"),
-        ("appendonly", "no", "ratelimit.W002"),
-        ("appendfsync", "no", "ratelimit.W003"),
+        ("maxmemory-policy", "allkeys-lru", "ratelimit.E001", "evicts keys (maxmemory-policy allkeys-lru)"),
+        ("maxmemory-policy", "volatile-ttl", "ratelimit.E001", "evicts keys (maxmemory-policy volatile-ttl)"),
+        ("appendonly", "no", "ratelimit.W002", "keeps no append-only file"),
+        ("appendfsync", "no", "ratelimit.W003", "(appendfsync no)"),
     ],
 )
-def test_a_setting_of_the_server(redis_server: Valkey, setting: str, value: str, expected: str) -> None:
+def test_a_setting_of_the_server(redis_server: Valkey, setting: str, value: str, expected: str, says: str) -> None:
     client = connect(redis_server)
     before = client.config_get(setting)[setting]
     client.config_set(setting, value)
-    assert ids(check_redis()) == [expected]
+    (found,) = check_redis()
+    assert found.id == expected and says in found.msg
     client.config_set(setting, before)
     assert check_redis() == []
 
@@ -61,7 +62,9 @@ def test_a_server_that_tells_nothing_is_to_be_verified_by_hand(
         return {name: value for name, value in real(self).items() if name not in hidden}
 
     monkeypatch.setattr(Redis, "info", as_a_provider_tells_it)
-    assert ids(check_redis()) == ["ratelimit.W001", "ratelimit.W002"]
+    found = check_redis()
+    assert ids(found) == ["ratelimit.W001", "ratelimit.W002"]
+    assert "does not tell whether it keeps an append-only file" in found[1].msg
 
 
 def test_a_server_that_does_not_say_who_it_is(redis_server: Valkey) -> None:
