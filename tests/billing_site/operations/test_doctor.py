@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -221,15 +221,13 @@ class TestMail:
     def test_a_provider_is_asked(self, settings: Any, greeting: bytes, state: str) -> None:
         """A provider of mails that says yes to everything but its greeting."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            child = os.fork()
-            if not child:
-                _answer(listener, greeting)
+            provider = threading.Thread(target=_answer, args=(listener, greeting))
+            provider.start()
             settings.EMAIL_BACKEND, settings.EMAIL_HOST = site.SMTP, "127.0.0.1"
             settings.EMAIL_PORT = listener.getsockname()[1]
             settings.DEFAULT_FROM_EMAIL, settings.SITE_URL = "us@a.example", "https://a.example"
             assert only(site.mail())[0] == state
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            provider.join()
 
     def test_nobody_listens(self, settings: Any) -> None:
         settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = site.SMTP, "127.0.0.1", 1
@@ -239,7 +237,7 @@ class TestMail:
 
 def _answer(listener: socket.socket, greeting: bytes) -> None:
     client, _ = listener.accept()
-    client.sendall(greeting)
-    while client.recv(4096):
-        client.sendall(b"250 a.example\r\n")
-    os._exit(0)
+    with client:
+        client.sendall(greeting)
+        while client.recv(4096):
+            client.sendall(b"250 a.example\r\n")
