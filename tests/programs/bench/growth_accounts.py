@@ -1,8 +1,8 @@
 """One metered call, decided and charged, where there are 1,000 accounts and where there are 1,000,000.
 
-Each has a database and a Redis of its own, asked in turn. "Warm": the worker knows the account, as nearly always.
-"Cold": it reads the account's facts, and Redis knows the account, as nearly always; "new to Redis": that has to be told
-first. Below: what the accounts between the two take of Redis.
+Each has a database and a Redis of its own, asked in turn; all share one core. "Warm": the worker knows the account, as
+nearly always. "Cold": it reads the account's facts, and Redis knows the account, as nearly always; "new to Redis": that
+has to be told first. Below: what the accounts between the two take of Redis.
 """
 
 from __future__ import annotations

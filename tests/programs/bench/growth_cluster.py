@@ -1,6 +1,6 @@
 """One decision, minute and quota, by one Redis and by a cluster of three primaries; accounts of every shard in turn.
 
-All are reached by TCP, write nothing to disk, have no replica and share this machine's cores. Called in turn, each
+All are reached by TCP, write nothing to disk, have no replica and share one core. Called in turn, each
 primary finds the caches of its core full of the others' code, as machines of their own would not: so one of them is
 called without the others as well.
 """

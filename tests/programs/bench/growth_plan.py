@@ -2,7 +2,8 @@
 
 "Acts": from the end of the save to the answer of the next call, which is judged by it. Nothing is copied to
 subscribers: an edit raises the catalogue's fence, one key a shard, and each worker reads the catalogue once. Then one
-worker that knows all subscribers is called for any of them, for ten seconds before an edit and for ten after it.
+worker that knows all subscribers is called for any of them, for ten seconds before an edit and for ten after it. It
+shares one core with PostgreSQL and Redis.
 """
 
 from __future__ import annotations

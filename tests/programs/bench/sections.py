@@ -28,7 +28,7 @@ SETTINGS = {
     "whole-cost": "tests.programs.bench.served_settings",
 }
 """Other sections run on `tests.programs.bench.settings`."""
-PINNED = ("hot-path", "reservations", "growth-limit", "growth-cluster")
+PINNED = ("hot-path", "growth-accounts", "growth-limit", "growth-plan", "growth-cluster", "reservations")
 """Which keep to one core together with their engines, so that no figure holds the wait for an idle core to wake."""
 AWAY_US = {"hot-path-away": 120}
 """How far Redis is, in microseconds each way, besides what the process in between takes: the raw round trip says it."""
