@@ -115,5 +115,8 @@ def test_a_forked_child_starts_closed(breaker: Breaker) -> None:
     breaker.trip(GONE)
     child = os.fork()
     if child == 0:
-        os._exit(1 if breaker.is_open else 0)
+        try:
+            os._exit(1 if breaker.is_open else 0)
+        finally:
+            os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

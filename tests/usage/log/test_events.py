@@ -130,8 +130,10 @@ def test_a_forked_child_mints_no_id_of_its_parents() -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        os.write(writing, mint(NOW_MS).encode())
-        os._exit(0)
+        try:
+            os.write(writing, mint(NOW_MS).encode())
+        finally:
+            os._exit(0)
     ours = {mint(NOW_MS) for _ in range(2 * MINTED_AHEAD)}
     assert os.read(reading, 100).decode() not in ours
     os.waitpid(child, 0)
