@@ -221,7 +221,7 @@ class TestMail:
     def test_a_provider_is_asked(self, settings: Any, greeting: bytes, state: str) -> None:
         """A provider of mails that says yes to everything but its greeting."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            provider = threading.Thread(target=_answer, args=(listener, greeting))
+            provider = threading.Thread(target=_answer, args=(listener, greeting), daemon=True)
             provider.start()
             settings.EMAIL_BACKEND, settings.EMAIL_HOST = site.SMTP, "127.0.0.1"
             settings.EMAIL_PORT = listener.getsockname()[1]

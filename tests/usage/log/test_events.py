@@ -132,10 +132,12 @@ def test_a_forked_child_mints_no_id_of_its_parents() -> None:
     if not child:
         try:
             os.write(writing, mint(NOW_MS).encode())
-        finally:
             os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(writing)  # or a child that fails would be read from for ever
     ours = {mint(NOW_MS) for _ in range(2 * MINTED_AHEAD)}
-    assert os.read(reading, 100).decode() not in ours
-    os.waitpid(child, 0)
+    theirs = os.read(reading, 100).decode()
     os.close(reading)
-    os.close(writing)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert theirs not in ours
