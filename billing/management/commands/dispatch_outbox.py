@@ -32,11 +32,8 @@ class Command(BaseCommand):
             self._once(dispatcher)
 
     def _once(self, dispatcher: Dispatcher) -> None:
-        try:
-            ended = dispatcher.run_until_idle(2 * lease().total_seconds())
-            failing = OutboxCursor.objects.failing().count()
-        except DatabaseError as error:
-            raise CommandError(f"PostgreSQL does not answer: {' '.join(str(error).split())}") from error
+        ended = dispatcher.run_until_idle(2 * lease().total_seconds())
+        failing = OutboxCursor.objects.failing().count()
         self.stdout.write(f"{dispatcher.taken} deliver{pluralize(dispatcher.taken, 'y,ies')} made")
         if not ended:
             raise CommandError("calls of consumers have not ended; their accounts wait for another try")

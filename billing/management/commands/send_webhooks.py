@@ -32,11 +32,8 @@ class Command(BaseCommand):
             self._once(sender)
 
     def _once(self, sender: Sender) -> None:
-        try:
-            ended = sender.run_until_idle(2 * LEASE.total_seconds())
-            failing = WebhookEndpoint.objects.filter(state="enabled", failing_since__isnull=False).count()
-        except DatabaseError as error:
-            raise CommandError(f"PostgreSQL does not answer: {' '.join(str(error).split())}") from error
+        ended = sender.run_until_idle(2 * LEASE.total_seconds())
+        failing = WebhookEndpoint.objects.filter(state="enabled", failing_since__isnull=False).count()
         self.stdout.write(f"{sender.sent} tr{pluralize(sender.sent, 'y,ies')} made")
         if not ended:
             raise CommandError("tries have not ended; they are made again later")

@@ -3,13 +3,18 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import billing_site
+from billing_site.local import commandline
 from billing_site.local.reachability import unreachable
+from tests.outages import lose_postgres, redis_gone
+
+__all__ = ["lose_postgres", "redis_gone"]
 
 CHECKOUT = Path(billing_site.__file__).resolve().parent.parent
 NOWHERE = "postgresql://somebody:secret@127.0.0.1:1/nowhere"
@@ -39,6 +44,25 @@ def test_without_postgresql_a_command_says_how_to_start_one() -> None:
         "manage.py: no PostgreSQL answers on 127.0.0.1:1: "
         "check DATABASE_URL, or unset it and start the embedded one with `make run`\n"
     )
+
+
+@pytest.mark.parametrize("command", ["dispatch_outbox", "send_webhooks", "apply_downgrades"])
+def test_a_command_that_has_begun_says_it_as_well(
+    command: str, lose_postgres: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose_postgres()
+    assert commandline.execute(["manage.py", command]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("manage.py: no PostgreSQL answers")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "command", ["expire_reservations", "drain_usage", "reconcile_usage", "init_redis_keys", "make_partitions"]
+)
+def test_without_redis_as_well(command: str, redis_gone: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commandline.execute(["manage.py", command]) == (command != "make_partitions"), "which needs PostgreSQL alone"
+    said = capsys.readouterr().err.splitlines()
+    assert command == "make_partitions" or said[-1].startswith("manage.py: no Redis answers")
 
 
 def test_the_stack_trace_is_there_on_demand() -> None:
