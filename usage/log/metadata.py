@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from usage.log.events import DEEPEST_METADATA, RUN_NAMED, storable_size
@@ -17,4 +18,14 @@ def fault_of(value: Any) -> str:
         return f"The member {RUN_NAMED} is ours: give `run`, beside the metadata."
     if (size := storable_size(value)) is None:
         return f"Give valid Unicode without the character NUL, and at most {DEEPEST_METADATA} levels of nesting."
+    size += _written_out(value)
     return f"At most {LARGEST_METADATA} bytes of JSON; these are {size}." if size > LARGEST_METADATA else ""
+
+
+def _written_out(value: Any) -> int:
+    """How many bytes longer it is as PostgreSQL keeps and gives it, where 1e300 has all of its 301 digits."""
+    if isinstance(value, float):
+        return len(f"{Decimal(repr(value)):f}") - len(repr(value))
+    if isinstance(value, dict):
+        value = list(value.values())
+    return sum(map(_written_out, value)) if isinstance(value, list) else 0

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from billing.models import LimitOverride
 from tests.cast import Customer
@@ -69,6 +70,18 @@ def test_metadata_up_to_4_kb(bob: Customer, size: int, status: int, letter: str)
     response = track(bob, "trace_start", a=text)
     assert response.status_code == status
     assert bob.api.get("/api/v1/usage/current").json()["tokens_used"] == (10 if status == 200 else 0)
+
+
+@pytest.mark.parametrize(("number", "each"), [(1e300, 301), (-1e300, 302), (1e-300, 302), (0.5, 3), (10**30, 31)])
+@pytest.mark.parametrize("more", [False, True])
+def test_numbers_count_with_the_digits_that_are_kept(bob: Customer, number: float, each: int, more: bool) -> None:
+    count = (4096 - len('{"a":[]}') + 1) // (each + 1) + more
+    assert track(bob, "trace_start", a=[number] * count).status_code == (400 if more else 200)
+    if not more:
+        drain.drain()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT length(replace(metadata::text, ' ', '')) FROM usage_usagelog")
+            assert 4096 - each - 1 <= cursor.fetchone()[0] <= 4096
 
 
 @pytest.mark.parametrize(
