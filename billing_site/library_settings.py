@@ -18,6 +18,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "billing.http.json.ApiJSONRenderer",
         "billing_site.openapi.browsable.PageRenderer",
     ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "billing.http.negotiation.Negotiation",
     "DEFAULT_SCHEMA_CLASS": "billing_site.openapi.document.OperationSchema",
     "EXCEPTION_HANDLER": "billing.http.exception_handler.exception_handler",
     "COERCE_DECIMAL_TO_STRING": False,

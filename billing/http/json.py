@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from typing import Any
 
 import simplejson
@@ -60,14 +61,18 @@ def parse_json(body: bytes) -> Any:
         text = body.decode()
     except UnicodeDecodeError:
         raise NotJson("the body is not UTF-8") from None
+    if text.startswith("\ufeff"):
+        raise NotJson("it begins with a byte order mark; send UTF-8 without one")
     try:
         return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:
         raise NotJson("nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise NotJson(str(error)) from None
     except NotJson:
         raise
-    except ValueError as error:
-        raise NotJson(str(error)) from None
+    except ValueError:  # of Python's int(), which advises Python programs
+        raise NotJson(f"a number has more than {sys.get_int_max_str_digits()} digits") from None
 
 
 def _no_constant(name: str) -> Any:

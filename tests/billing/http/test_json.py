@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 
@@ -31,6 +33,12 @@ class TestRequests:
             told = problem(response, 415, "unsupported_media_type")["detail"]
             assert told.endswith(" Send application/json.")
         assert left(bob.api.get("/api/v1/usage/current"))["quota"] == 500
+
+    @pytest.mark.parametrize("path", ["usage/current", "plans", "trace/start", "billing/invoices"])
+    def test_formats(self, bob: Customer, path: str) -> None:
+        assert bob.api.get(f"/api/v1/{path}?format=json").status_code == 200
+        told = problem(bob.api.get(f"/api/v1/{path}?format=xml"), 406, "not_acceptable")["detail"]
+        assert told == "There is no such format. Known are: json, api."
 
     @pytest.mark.parametrize("boundary", ["a", "", "\x7f"])
     def test_a_form_is_no_json_however_it_was_read_before(self, bob: Customer, boundary: str) -> None:
@@ -69,6 +77,7 @@ class TestRequests:
         "half a surrogate pair": rb'{"feature": "trace_start", "metadata": {"a": "\ud800"}}',
         "half a pair in a name": rb'{"\udfff": 1}',
         "not UTF-8": b'{"feature": "trace_start", "metadata": {"a": "\xe9"}}',
+        "a byte order mark": b'\xef\xbb\xbf{"feature": "trace_start"}',
         "UTF-16": '{"feature": "trace_start"}'.encode("utf-16"),
     }
 
@@ -79,6 +88,7 @@ class TestRequests:
             response = bob.api.generic("POST", f"/api/v1/{path}", self.BAD_JSON[name], content_type=kind)
             body = problem(response, 400, "invalid", {"errors"})
             assert list(body["errors"]) == ["non_field_errors"]
+            assert not re.search(r"sys\.|utf-8-sig", body["detail"]), "advice to who writes Python"
             assert left(response)["quota"] == 500
 
     BAD_TRACK = {
