@@ -142,6 +142,8 @@ def period_at(account: int, at: datetime, now: datetime, redemption: CouponRedem
     opened = BillingPeriod.objects.select_related(*related).filter(subscription=subscription).order_by("-number")
     last = opened[0]
     if at < last.ends_at:
+        if at >= now:
+            return last  # also before it begins: who closes a period early opens the one that changes fall in
         return opened.filter(starts_at__lte=at).first() or opened.reverse()[0]
     return _to_be_opened(last, at, redemption)
 

@@ -87,6 +87,18 @@ class TestWhatIfInAnotherPeriod:
             assert self.amounts(bob, "pro", "2025-11-16") == (15, 30, 10, "upgrade")
             assert self.amounts(bob, "pro", "2025-01-01") == (31, 31, 20, "upgrade")
 
+    def test_in_one_that_an_operator_has_opened_ahead(self, customer: Callable[..., Customer]) -> None:
+        """November's, with October over before its time: what is quoted is what the upgrade bills."""
+        with moved_by_hand("2025-10-01T00:00:00Z") as clock:
+            bob = customer("bob", "starter")
+            renewal.renew_due(datetime(2025, 11, 1, tzinfo=UTC))
+            clock.move_to("2025-10-16T12:00:00Z")
+            assert self.amounts(bob, "pro", "2025-10-20") == (30, 30, 20, "upgrade")
+            assert self.amounts(bob, "pro", "2025-10-10") == (22, 31, 14.19, "upgrade")
+            quoted = preview(bob, target_plan="pro").json()["amount_due"]
+            assert bob.post("/api/v1/billing/upgrade", {"target_plan": "pro"}).status_code == 200
+            assert quoted == Invoice.objects.latest("pk").total == 20
+
     def test_where_the_calendar_ends(self, bob: Customer) -> None:
         assert preview(bob, target_plan="pro", at="9999-12-31").json()["prorated_amount"] == 0
 
