@@ -131,6 +131,18 @@ def test_sign_up_can_be_closed(catalogue: None, settings: Any) -> None:
     assert "/accounts/signup/" not in Client().get("/accounts/login/").text
 
 
+@pytest.mark.parametrize("confirmed_first", [False, True])
+def test_sign_up_tells_of_an_account_only_where_who_signs_up_is_let_in_at_once(
+    catalogue: None, settings: Any, confirmed_first: bool
+) -> None:
+    settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory" if confirmed_first else "optional"
+    form = {"email": "tim@customers.example", "password1": PASSWORD}
+    first, again = (Client().post("/accounts/signup/", form) for _ in range(2))
+    assert first.headers["Location"] == ("/accounts/confirm-email/" if confirmed_first else "/dashboard/")
+    assert (again.headers.get("Location") == first.headers["Location"]) is confirmed_first
+    assert ("already registered" in again.text) is not confirmed_first
+
+
 @pytest.mark.parametrize("door", ["/accounts/login/", "/admin/login/", "/api/auth/login/"])
 def test_doors_and_their_mails_are_polite_in_german(bob: Customer, door: str) -> None:
     german = Client(headers={"accept-language": "de"})
