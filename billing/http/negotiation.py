@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from django.http import Http404
 from rest_framework.exceptions import NotAcceptable
@@ -14,7 +13,8 @@ from rest_framework.renderers import BaseRenderer
 class Negotiation(DefaultContentNegotiation):
     """REST framework's, but a format that there is not is 406 as in Accept, and no 404: the path is there."""
 
-    def filter_renderers(self, renderers: Sequence[BaseRenderer], format: str) -> Any:
+    def filter_renderers(self, renderers: Iterable[BaseRenderer], format: str) -> list[BaseRenderer]:
+        renderers = list(renderers)
         try:
             return super().filter_renderers(renderers, format)
         except Http404:
