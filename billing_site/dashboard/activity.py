@@ -73,7 +73,7 @@ SENTENCES: Final[Mapping[str, str | Promise]] = {
     Happened.MEMBER_REMOVED: gettext_lazy("%(user)s is no member any more"),
     Happened.NEW_PLACE: gettext_lazy("Log-in from a new place"),
     Happened.THRESHOLD_CROSSED: gettext_lazy("%(percent)s %% of the tokens are used"),
-    Happened.USAGE_RESET: gettext_lazy("Quota given anew by our staff"),
+    Happened.USAGE_RESET: gettext_lazy("Quota given anew"),
     Happened.WEBHOOK_DISABLED: gettext_lazy("A webhook disabled because of its answers"),
     Happened.OPERATORS_WEBHOOK_DISABLED: gettext_lazy("A webhook disabled because of its answers"),
     Happened.LIMITS_CHANGED: gettext_lazy("Own limits changed"),
