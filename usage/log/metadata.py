@@ -18,8 +18,11 @@ def fault_of(value: Any) -> str:
         return f"The member {RUN_NAMED} is ours: give `run`, beside the metadata."
     if (size := storable_size(value)) is None:
         return f"Give valid Unicode without the character NUL, and at most {DEEPEST_METADATA} levels of nesting."
-    size += _written_out(value)
-    return f"At most {LARGEST_METADATA} bytes of JSON; these are {size}." if size > LARGEST_METADATA else ""
+    size += (more := _written_out(value))
+    if size <= LARGEST_METADATA:
+        return ""
+    digits = ", with all digits of its numbers" if more else ""
+    return f"At most {LARGEST_METADATA} bytes of JSON{digits}; these are {size}."
 
 
 def _written_out(value: Any) -> int:
