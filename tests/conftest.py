@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.test import TransactionTestCase
@@ -28,6 +30,15 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     choose_examples()
     TransactionTestCase._fixture_teardown = empty_database  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object | None) -> None:
+    """Say by which signal or code a process of pytest-xdist ended before its tests did: xdist names its test alone."""
+    if error:
+        code = node.gateway._io.popen.wait(10)
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+        print(f"\n{node.gateway.id} ended {how}", file=sys.stderr)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
