@@ -7,9 +7,10 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db.models import Model
 from django.test import RequestFactory
 from django.urls import reverse
@@ -33,6 +34,7 @@ from tests.billing.metered import make_metered, use
 from tests.cast import Customer, Staff
 from tests.effort import LONG
 from tests.journeys.chromium import Chromium, Tab, chromium, playwright_browser
+from usage import roles
 
 __all__ = ["chromium", "playwright_browser"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -77,8 +79,12 @@ def staff(chromium: Chromium, superuser: Staff) -> User:
 
 @pytest.fixture
 def rows(staff: User, alice: Customer, bob: Customer, carol: Customer, dave: Customer) -> dict[str, Model]:
-    """Bob owes an invoice, Carol's plan changes at the period's end, Dave is parked, and a message to Alice fails."""
+    """Bob owes an invoice, Carol's plan changes at the period's end, Dave is parked, and a message to Alice fails.
+
+    The roles of staff are there as on a new site, with names of permissions that are wider than a phone.
+    """
     now = timezone.now()
+    roles.make(apps)
     for customer in (carol, dave):
         pay_in_full(Invoice.objects.get(account=customer.account), now)
     pro, business = (Plan.objects.get(code=code) for code in ("pro", "business"))
@@ -98,6 +104,7 @@ def rows(staff: User, alice: Customer, bob: Customer, carol: Customer, dave: Cus
         "customer": bob.user,
         "move": move,
         "delivery": OutboxCursor.objects.create(account=alice.user, **failing),
+        "role": Group.objects.get(name=roles.SUPPORT),
     }
 
 
