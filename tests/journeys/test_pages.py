@@ -224,6 +224,24 @@ def test_the_keyboard_is_enough(chromium: Chromium, staff: User, rows: dict[str,
     assert rows["owed"].status == Invoice.Status.VOID
 
 
+def test_a_right_is_taken_from_a_role_by_the_mouse(chromium: Chromium, staff: User, rows: dict[str, Any]) -> None:
+    role = rows["role"]
+    before = role.permissions.count()
+
+    def take(tab: Tab) -> None:
+        tab.open(page(role))
+        chosen = tab.page.get_by_role("listitem").filter(has_text="Can change API key")
+        chosen.locator(".select2-selection__choice__remove").click()
+        chosen.wait_for(state="detached")
+        tab.page.keyboard.press("Escape")  # the list of what could be chosen
+        tab.page.get_by_role("button", name="Save", exact=True).click()
+        tab.page.wait_for_url(lambda url: not url.endswith("/change/"))
+
+    chromium.browse(staff, take)
+    assert role.permissions.count() == before - 1
+    assert not role.permissions.filter(codename="change_apikey").exists()
+
+
 def test_what_moves_on_staffs_pages_moves_under_the_policy(chromium: Chromium, staff: User, alice: Customer) -> None:
     feature = Feature.objects.get(code="risk_score")
 

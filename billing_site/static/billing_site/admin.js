@@ -36,3 +36,10 @@ new MutationObserver(mend).observe(document.documentElement, {
   childList: true,
   subtree: true,
 });
+// Select2 goes to its search field as the mouse is pressed. Where many are chosen that field is far below, and what was
+// to be taken away has moved from under the mouse by the time it is released.
+document.addEventListener("mousedown", (event) => {
+  if (event.target.closest(".select2-selection__choice__remove")) {
+    event.preventDefault();
+  }
+});
