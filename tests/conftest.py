@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -36,9 +38,10 @@ def pytest_configure() -> None:
 def pytest_testnodedown(node: Any, error: object | None) -> None:
     """Say by which signal or code a process of pytest-xdist ended before its tests did: xdist names its test alone."""
     if error:
-        code = node.gateway._io.popen.wait(10)
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
-        print(f"\n{node.gateway.id} ended {how}", file=sys.stderr)
+        with suppress(subprocess.TimeoutExpired):  # it lives, and cannot be heard
+            code = node.gateway._io.popen.wait(10)
+            how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+            print(f"\n{node.gateway.id} ended {how}", file=sys.stderr)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
